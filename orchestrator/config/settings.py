@@ -95,7 +95,7 @@ class Orchestrator(_Commands):
     """Project, workspace, and agent programs."""
 
     project_root: PathText | None = None
-    """Directory of the project; null: found by the rules under "Which project" in README.md."""
+    """Directory of the project; null: the rules under "Which project" in README.md decide."""
     keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
     """Retention of ended jobs, in seconds; null: keep forever."""
 
@@ -170,7 +170,7 @@ class Workers(Section):
     resolve: Word = "worker"
     """Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
-    """What AI agents may do without asking: full, edit (files of their directory), or read-only."""
+    """What agents may do without asking: full, edit (write files in their directory), read-only."""
     stall_seconds: SecondsOrZero = 600.0
     """Seconds without output after which an AI agent is stopped (default 10 min); 0: never."""
     resume_sessions: bool = True
@@ -188,7 +188,7 @@ class Workers(Section):
     log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
     """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
-    """What ends all processes of a worker: auto, subreaper, cgroup, pidns, sandbox, or basic."""
+    """Mechanism that ends a worker's processes: auto, subreaper, cgroup, pidns, sandbox, basic."""
     limits: WorkerLimitSettings = WorkerLimitSettings.by_default()
     """Limits of one worker and all its processes; null: no limit."""
     sandbox: SandboxSettings = SandboxSettings.by_default()
@@ -471,8 +471,9 @@ class Settings(Section):
     def of_sections(cls, given: Mapping[str, Any]) -> Self:
         """Return the settings with the ``given`` sections, and defaults for all others.
 
-        Raise ValidationError. Only the given sections are checked, because building the
-        validators of all sections would take 2 % of a server's start.
+        Raise ValidationError if a given section is invalid. Only the given sections are
+        checked, because building the validators of all sections would take 2 % of the time in
+        which a server starts.
         """
         kinds = {name: field.annotation for name, field in cls.model_fields.items()}
         if given.keys() <= kinds.keys() - set(NAMED):

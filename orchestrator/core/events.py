@@ -97,7 +97,7 @@ class EventKind(StrEnum):
         "A planner has created the job's tasks.",
         Key("source", str, "name of the planning agent, or `rules`"),
         Key("tasks", int, "number of tasks"),
-        Key("reason", str, "why the rules replaced the planning agent; otherwise empty"),
+        Key("reason", str, "if the rules replaced a planning agent, the reason; otherwise empty"),
         Key("fallback_from", str, "the planning agent that the rules replaced", False),
     )
     JOB_APPROVED = (
@@ -272,8 +272,8 @@ class EventKind(StrEnum):
         Key("cause", str | None, "why the gate has no verdict: `no_tests`, ..."),
         Key("required", bool, "true if the gate can reject the change"),
         Key("seconds", float, "duration in seconds"),
-        Key("failures", list[str], "the first 10 findings that the base does not have"),
-        Key("known", int, "number of findings that the base also has"),
+        Key("failures", list[str], "the first 10 findings that are not in the baseline"),
+        Key("known", int, "number of findings that are also in the baseline"),
         Key("note", str, "why the gate did not run, or how the change affects the gate"),
         Key("log", str, "path of the output, below the root job's directory"),
     )

@@ -215,7 +215,8 @@ class EventStream(WaitingConnection):
             self._handle_lag()
 
     def _handle_lag(self) -> None:
-        logger.info("disconnected a reader that is too far behind", extra={"job_id": self._job_id})
+        payload = {"job_id": self._job_id}
+        logger.info("disconnected a client that read events too slowly", extra=payload)
         self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:

@@ -113,7 +113,8 @@ class Demo:
         if not landed:  # for example after Ctrl-C: there may be no result
             yield "Output of the workers", f"{program} logs {job_id}"
             return
-        yield "Output of the worker that a gate rejected", f"{program} logs {job_id} worker_2"
+        logs = f"{program} logs {job_id} worker_2"
+        yield "Output of the worker whose changes a gate rejected", logs
         yield "Changes of the job", f"{program} diff {job_id}"
         project = shlex.quote(str(self._folder.project))
         yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"

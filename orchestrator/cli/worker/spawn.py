@@ -367,7 +367,8 @@ def spawn(options: argparse.Namespace) -> int:
         raise CommandEnd(USAGE, "--idempotency-key must contain printable ASCII characters only")
     accepted = server.submit(body, key)
     if accepted.get("duplicate"):
-        report(f"job {accepted['job_id']} already exists for the same request or key; using it")
+        job_id = accepted["job_id"]
+        report(f"using job {job_id}, which exists already for this request or idempotency key")
     if not options.wait:
         print(json.dumps(accepted) if options.json else accepted["job_id"])
         return OK

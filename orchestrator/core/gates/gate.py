@@ -89,7 +89,7 @@ class GateOutcome(StrEnum):
 class GateCause(StrEnum):
     """Why a gate did not judge the change, whether or not its command was started."""
 
-    #: No file that the gate checks was changed.
+    #: The changes contain no file that the gate checks.
     NOTHING_CHANGED = "nothing_changed"
     #: The gate found no test, or skipped all tests.
     NO_TESTS = "no_tests"
@@ -125,7 +125,7 @@ class Gate:
     report: GateReport = GateReport.EXIT
     #: True if the gate's findings prevent a merge.
     required: bool = True
-    #: True if findings that the base also has do not count.
+    #: True if findings that are also in the baseline do not count.
     new_only: bool = True
     #: True if tests that passed at the base may be removed.
     tests_may_vanish: bool = False

@@ -53,7 +53,7 @@ class Accepted:
     job: Job
     #: True if the job already existed, for an equal request or the same Idempotency-Key.
     duplicate: bool = False
-    #: Remaining quota of a worker of this job: depth, child_jobs, workers, wall_seconds, ...
+    #: What each worker of this job may still use: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
     #: Remaining quota of the worker that submitted the job; empty for an API key.
     caller_left: Mapping[str, object] = field(default_factory=dict)

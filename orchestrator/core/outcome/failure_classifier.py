@@ -322,11 +322,11 @@ def with_failure(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def with_files_kept(failure: Failure, other: str) -> Failure:
-    """Return the failure, changed so that the next attempt keeps the present files.
+    """Return the failure, changed so that the next attempt keeps the worker's current files.
 
     ``other``: the agent or machine of the next attempt.
     """
-    reason = f"{failure.reason}; {other} continues with the present files"
+    reason = f"{failure.reason}; {other} continues with the worker's current files"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=reason, checkpoint="", undone=False)
 
 

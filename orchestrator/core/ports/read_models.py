@@ -32,7 +32,7 @@ class Detail:
     reviewers: Sequence[Worker] = ()
     #: Estimated usage of the tasks; only while the tasks wait for approval.
     estimate: Estimate | None = None
-    #: Remaining quota of a worker of the job: depth, child_jobs, workers, wall_seconds, ...
+    #: What each worker of the job may still use: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -69,7 +69,7 @@ class Base:
 
     #: The start commit; empty if no worktrees can be created.
     commit: str = ""
-    #: The requested branch; otherwise the checked-out branch; empty if there is none.
+    #: The requested branch; otherwise the checked-out branch; empty if neither exists.
     branch: str = ""
     #: True if the commit includes uncommitted changes of the user's checkout.
     dirty: bool = False
@@ -325,7 +325,7 @@ class Repository(Protocol):
         """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        """Commit the present files, without changing the worktree's branch or index.
+        """Commit the current files, without changing the worktree's branch or index.
 
         Return the commit.
         """
@@ -477,7 +477,7 @@ class Repository(Protocol):
     def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         """Return tracked files that differ from a commit, with a digest of each changed place.
 
-        A digest stays the same if its place moves within the file.
+        The digest of a place stays the same if the place moves within the file.
         """
 
     def restore_files(self, directory: str, commit: str) -> None:
@@ -605,14 +605,14 @@ class Repository(Protocol):
     def unresolved_files(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         """Return files that conflict between two commits, and that ``commit`` leaves unresolved.
 
-        A file with conflict markers is unresolved. If ``commit`` equals the result of
-        ``merge_with_markers``, all files are unresolved.
+        A file with conflict markers is unresolved. In the commit that ``merge_with_markers``
+        creates, all conflicting files are unresolved.
         """
 
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        Return "" if there are none. In ``checkout_state``, the key of this digest is
+        Return "" without such settings. In ``checkout_state``, the key of this digest is
         ``WAYS_TO_MERGE``.
         """
         ...

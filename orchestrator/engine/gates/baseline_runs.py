@@ -48,7 +48,7 @@ class _Site:
     #: The gates to run.
     queue: deque[_BaselineRequest] = field(default_factory=deque)
     running: _BaselineRequest | None = None
-    #: Name of the process of the present run, to stop the run; empty without a run.
+    #: Name of the process of the current run, to stop the run; empty without a run.
     process: str = ""
     is_clear: bool = False
     #: Results that only workers of this job tree share, because they are not stored for later jobs.

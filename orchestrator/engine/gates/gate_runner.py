@@ -73,7 +73,7 @@ logger = logging.getLogger(__name__)
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
 #: Maximum bytes of a Python file that are read to find out whether the file has a line of code.
 _MOST_LOOKED_AT = 1 << 16
-UNCHANGED = "no file that the gate checks was changed"
+UNCHANGED = "the changes contain no file that this gate checks"
 ALWAYS_SUCCEEDS = "its command always succeeds, so it judges nothing"
 Done = Callable[[Sequence[GateResult]], None]
 Begun = Callable[[Sequence[str]], None]
@@ -92,7 +92,7 @@ class _GateSequence:
     #: True if the path exists in the base.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
-    #: Name of the process of the present run, to stop the run; empty without a run.
+    #: Name of the process of the current run, to stop the run; empty without a run.
     process: str = ""
     #: The pair (``ended_by``, ``stopped_by``) of a requested stop; None: no stop was requested.
     stopped: tuple[str, str] | None = None
@@ -112,7 +112,7 @@ class _FirstRun:
 
     result: GateResult
     ran: FinishedRun
-    #: The gate's run on the base commit; None if there is none.
+    #: The gate's run on the base commit; None if the gate did not run there.
     base: FinishedRun | None
     #: The worker's changes of files that decide how the gate judges.
     altered: JudgeAlteration

@@ -207,7 +207,7 @@ WAYS: Mapping[str, str] = {
     FileWay.UNION: "Both sides only added lines, and the result has the lines of both",
     FileWay.LINE_ENDS: "Merged, ignoring differences in blanks and carriage returns at line ends",
     FileWay.DIRECTORY_RENAME: "Moved, because another worker renamed the directory",
-    FileWay.DRIVER: "Merged by your merge driver, which may omit the changes of one worker",
+    FileWay.DRIVER: "Files that your merge driver merged, which may lack the changes of one worker",
 }
 
 

@@ -82,7 +82,7 @@ class MergeSelection:
             heads = merge.worktrees.tips_of(merge.job, name) if worker else []
             if worker is None or heads in ([], [merge.repository.commit_of(start_ref(worker))]):
                 raise Conflict(
-                    f"cannot merge {name}: no branch has changes of this worker; "
+                    f"cannot merge {name}: this worker has no branch with changes; "
                     f"nothing was merged; list the workers: {COMMAND} status {merge.job.id}"
                 )
         for child_id in (each for each in names if each not in worker_ids):

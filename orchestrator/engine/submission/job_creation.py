@@ -76,7 +76,7 @@ def same_child(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedSubmission:
-    """A submission, with all values that are determined before the supervisor's turn."""
+    """A submission, with all values that are determined before the supervisor stores the job."""
 
     submission: Submission
     caller: Caller
@@ -442,8 +442,8 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     task_ids = [task.id for task in tasks if task.works_in_project]
     if task_ids and not parent.works_in_project:
         raise InvalidRequest(
-            f"task {task_ids[0]}: a child job may use 'workdir: project' only if its parent task "
-            "has it; remove 'workdir: project'"
+            f"task {task_ids[0]}: a child job may use 'workdir: project' only if the parent "
+            "worker's task also uses 'workdir: project'; remove 'workdir: project'"
         )
 
 

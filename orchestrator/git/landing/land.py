@@ -242,7 +242,7 @@ class Landing:
 
     @property
     def _dirt(self) -> str:
-        """The commit with the user's uncommitted work at the job's start; "" if there was none."""
+        """The commit with the user's uncommitted work at the job's start; "" without such work."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
     def _contains(self, commit: str, ancestor: str) -> bool:
@@ -298,7 +298,7 @@ class Landing:
                 "your tests"
             )
             if paths := merged_by_drivers(self._git, before, result):
-                text += f"; merged by your merge driver, which may omit changes: {listed(paths)}"
+                text += f"; your merge driver, which may omit changes, merged {listed(paths)}"
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:

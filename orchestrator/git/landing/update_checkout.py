@@ -40,7 +40,8 @@ def move(
     try:
         _run_or_conflict(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
-        # Remove locks that a killed git has left, because they would block the next command.
+        # Remove locks that a killed git process has left, because they would block the next
+        # command.
         leftover_files.clear(_lock_files(git) - earlier_locks)
         # Git moves the branch last. If HEAD is at ``after``, the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
@@ -73,8 +74,8 @@ def _drop(git: Git, ref: str) -> None:
     try:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
-        # The checkout has already moved, so retry after removing the lock that a killed git has
-        # left on packed refs.
+        # The checkout has already moved, so retry after removing the lock that a killed git process
+        # has left on packed refs.
         leftover_files.clear(_lock_files(git) - earlier_locks)
         git.run("update-ref", "-d", ref)
 
@@ -91,7 +92,7 @@ def _lock_files(git: Git) -> set[str]:
 
 
 def is_index_of(git: Git, commit: str) -> bool:
-    """True if the index equals the commit."""
+    """True if the index has the same content as ``commit``."""
     command = ("diff-index", "--cached", "--quiet", commit, "--")
     return git.run(*command, accept=range(256)).code == 0
 

@@ -78,7 +78,7 @@ class ClusterSettings:
     least_memory_bytes: int
     #: Address of a Dask scheduler, on whose Dask workers nodes are started; empty: no Dask.
     scheduler: str = ""
-    #: Minimum and maximum number of Dask workers; None: Dask is not scaled.
+    #: Minimum and maximum number of Dask workers; None: the server does not change their number.
     adapt: tuple[int, int] | None = None
 
 

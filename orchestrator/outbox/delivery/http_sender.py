@@ -157,4 +157,4 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.strerror and cause.errno:
             return f"cannot connect: {cause.strerror}"
         cause = cause.__cause__ or cause.__context__
-    return "connection failed without a reason; check the address of the receiver"
+    return "connection failed for an unknown reason; check the address of the receiver"

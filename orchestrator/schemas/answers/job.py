@@ -67,7 +67,7 @@ class FailureAnswer(Answer):
     confidence: float
     """Confidence in cause and strategy, from 0 to 1."""
     checkpoint: str
-    """Checkpoint of the rollback; empty: the next attempt continues with the present files."""
+    """Checkpoint of the rollback; empty: the next attempt continues with the current files."""
     saved_as: str
     """Checkpoint with the state after the attempt; empty for a worker without a worktree."""
     kept: str
@@ -299,7 +299,7 @@ class JobAnswer(Answer):
     request: str
     status: JobStatus
     run: int = 1
-    """Number of the present run: a retry or feedback begins the next run."""
+    """Number of the current run: a retry or feedback begins the next run."""
     reason: str
     remarks: list[str] = Field(default_factory=no_items)
     """Sentences of the reason, except the sentence that names the unsuccessful workers."""
@@ -353,7 +353,7 @@ class JobAnswer(Answer):
     usage: UsageAnswer
     """Sum of the job's own workers, planner, and reviewers."""
     remaining: dict[str, Any]
-    """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
+    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
     left: dict[str, Any]
     """Alias of remaining."""
     workspace: str
@@ -379,7 +379,7 @@ class CheckpointAnswer(Answer):
     not_kept: dict[str, str]
     """Git-ignored files that are not part of the checkpoint, with the reason."""
     gates: str
-    """Results of the gates; empty if none ran."""
+    """Results of the gates; empty if no gate ran."""
     current: bool
     """True if the worker's branch is at this checkpoint."""
 
@@ -462,7 +462,7 @@ class TreeAnswer(Answer):
     usage: UsageAnswer | None = None
     """Usage of all workers and all child jobs; omitted if unknown."""
     caps: dict[str, float] | None = None
-    """Caps: max_steps, max_tokens, and max_cost_usd; omitted if there is none."""
+    """Caps: max_steps, max_tokens, and max_cost_usd; omitted if the job has no cap."""
     workers: list[TreeWorker]
 
 
@@ -470,7 +470,7 @@ class ServerPauseAnswer(Answer):
     """The pause of all jobs."""
 
     paused: PausedAnswer | None = None
-    """The pause of all jobs; omitted if there is none."""
+    """The pause of all jobs; omitted if not all jobs are paused."""
 
 
 class PlanAnswer(Answer):

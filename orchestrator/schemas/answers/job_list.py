@@ -16,7 +16,7 @@ class JobSummary(Answer):
     job_id: str
     status: JobStatus
     run: int = 1
-    """Number of the present run: a retry or feedback begins the next run."""
+    """Number of the current run: a retry or feedback begins the next run."""
     reason: str
     request: str
     """The first 300 characters of the request."""

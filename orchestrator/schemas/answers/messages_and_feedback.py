@@ -48,7 +48,7 @@ class FeedbackGivenAnswer(Answer):
     attempt: int
     """Number of the attempt that gets the comments."""
     run: int
-    """Number of the job's present run: feedback to an ended job begins the next run."""
+    """Number of the job's current run: feedback to an ended job begins the next run."""
     landed: list[str] = Field(default_factory=no_items)
     """Branches of the user that have the previous result; land the new result, too."""
     duplicate: bool = False
@@ -76,7 +76,9 @@ class FeedbackAnswer(Answer):
     attempt: int
     """Number of the attempt that the comments started."""
     answered_by: int | None = None
-    """Number of the successful attempt that answered the comments; null: none yet."""
+    """Number of the attempt that answered the comments (the first successful attempt); null: no
+    attempt has succeeded yet.
+    """
     commit: str
     """Commit that the comments refer to."""
     summary: str

@@ -24,7 +24,7 @@ class AcceptedAnswer(Answer):
     duplicate: bool = False
     """True if the job already existed: same request, or same Idempotency-Key."""
     remaining: dict[str, Any] = Field(default={})
-    """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
+    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
     left: dict[str, Any] = Field(default={})
     """Alias of remaining."""
     caller_remaining: dict[str, Any] = Field(default={})
@@ -78,14 +78,16 @@ class TaskResult(Answer):
     worker's directory.
     """
     outside: list[str] = Field(default_factory=no_items)
-    """Files outside of the worktree that the agent changed."""
+    """Files that the agent changed outside of its worktree."""
     chosen: bool | None = None
     """True for a task's chosen candidate; omitted before the choice, or if there is one worker."""
     attempts: int
     session: SessionAnswer | None = None
     """Latest session; omitted for an agent without sessions."""
     seconds: float | None = None
-    """Seconds from the first start to the end."""
+    """Seconds from the worker's start to its end. With several attempts, the sum of all attempts,
+    without the time between them.
+    """
     exit_code: int | None = None
     workspace: str
     """Directory of the worker."""
@@ -243,7 +245,7 @@ class PausedAnswer(Answer):
     limit: str | None = None
     """Name of the limit that was reached; omitted for other causes."""
     until: datetime | None = None
-    """Time at which the job is stopped if no person has raised the limit."""
+    """Time at which the job is stopped, unless a person raises the reached limit before."""
     job_id: str | None = None
     """The paused job: this job or an ancestor. Omitted if all jobs are paused."""
 
@@ -284,7 +286,7 @@ class StatusAnswer(Answer):
     job_id: str
     status: JobStatus
     run: int = 1
-    """Number of the present run: a retry or feedback begins the next run."""
+    """Number of the current run: a retry or feedback begins the next run."""
     reason: str
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
@@ -325,7 +327,7 @@ class StatusAnswer(Answer):
     counts: dict[str, int]
     """Number of workers by status, including all child jobs."""
     remaining: dict[str, Any]
-    """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
+    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
     left: dict[str, Any]
     """Alias of remaining."""
     created_at: datetime

@@ -26,7 +26,7 @@ class ColumnsAnswer(Answer):
     seq: int
     """Id of the latest event that the columns show; a stream continues after this event."""
     run: int = 1
-    """Number of the present run of the job."""
+    """Number of the job's current run."""
     at: float
     """Creation time of the first job, in seconds since the epoch."""
     n: int

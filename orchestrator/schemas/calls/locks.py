@@ -21,7 +21,9 @@ class LockRequest(Wire):
     names: Names
     """Paths of the project, or other names; a path includes everything below it."""
     wait: Annotated[float, Field(ge=0, le=LONGEST_LOCK_WAIT)] = 0.0
-    """Maximum seconds to wait. After 110 seconds the answer is 202; repeat the call."""
+    """Maximum seconds to wait. One call waits at most 110 seconds, and then answers 202. To wait
+    longer, repeat the call.
+    """
 
 
 class UnlockRequest(Wire):

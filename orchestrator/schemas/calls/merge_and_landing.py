@@ -130,7 +130,7 @@ class UndoAnswer(Answer):
     job_id: str
     branch: str
     commit: str
-    """Commit of the branch after this undo: the commit before the landing."""
+    """Commit to which this undo reset the branch: the branch's commit before the landing."""
     before: str
     """Commit of the branch before this undo: the landed commit."""
     text: str
@@ -176,11 +176,11 @@ class ConflictAnswer(Answer):
     child_workers: list[str] = Field(default_factory=no_items)
     """Workers of the child job `child_job_id` that changed the file."""
     base: str = ""
-    """Blob in the base; empty if none."""
+    """Blob in the base; empty if the base does not have the file."""
     ours: str = ""
-    """Blob in the previous merged result; empty if none."""
+    """Blob in the previous merged result; empty if this result does not have the file."""
     theirs: str = ""
-    """Blob on the worker's branch; empty if none."""
+    """Blob on the worker's branch; empty if the branch does not have the file."""
     resolved: bool = False
     """True if `merge_strategy: theirs` put the worker's lines or file into the result."""
     lost: list[LostHunkAnswer] = Field(default_factory=no_items)
@@ -238,7 +238,7 @@ class ConflictsAnswer(Answer):
     base: str = ""
     """Base commit of the workers; empty if the job does not use git."""
     branch: str = ""
-    """Result branch; empty if none."""
+    """Result branch; empty if the job has no result branch."""
     commit: str = ""
     merged: list[str] = Field(default_factory=no_items)
     """Workers whose changes are in the result."""

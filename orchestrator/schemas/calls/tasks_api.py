@@ -127,7 +127,9 @@ class CliResult(WholeAnswer):
     cost: Usd | None = None
     """Cost in US dollars; null: unknown."""
     duration: float = 0.0
-    """Seconds from the first start to the end."""
+    """Seconds from the tool's start to its end. With several attempts, the sum of all attempts,
+    without the time between them.
+    """
     retries: int = 0
     error: str | None = None
     """Why the tool did not succeed, and what to do."""

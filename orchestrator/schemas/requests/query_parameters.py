@@ -243,7 +243,7 @@ class WaitQuery(Query):
     timeout: float = Field(default=30.0, ge=0)
     """Maximum seconds to wait; at most 110."""
     run: int = Field(default=1, ge=1, le=1_000_000)
-    """Run of the job whose end is awaited (default: the present run). Feedback and retries begin
+    """Run of the job whose end is awaited (default: the current run). Feedback and retries begin
     the next run."""
 
     @property

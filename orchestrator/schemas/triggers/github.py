@@ -40,7 +40,7 @@ class Remark:
         )
 
     def as_text(self) -> str:
-        """Return the remark as text. For a comment on code, also show the code and its place."""
+        """Return the remark as text. For a comment on code, also show path, lines, and code."""
         if not self.path:
             return self.text
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"
@@ -131,4 +131,5 @@ def _reason_for_distrust(message: Mapping[str, Any]) -> str:
     association = text(message, "author_association")
     if association in TRUSTED:
         return ""
-    return f"the author is {association.lower() or 'unknown'}, not owner, member, or collaborator"
+    role = association.lower() or "unknown"
+    return f'the author has the role "{role}", but must be owner, member, or collaborator'

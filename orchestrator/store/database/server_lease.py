@@ -81,8 +81,8 @@ def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -
 
 def busy(found: HeldLease) -> WorkspaceBusy:
     return WorkspaceBusy(
-        f"the workspace is in use by the server on {found.holder}; use that server, or wait for "
-        f"its end: {COMMAND} serve --standby"
+        f"the workspace is in use by the server on {found.holder}; use that server, or start a "
+        f"standby, which waits for that server's end: {COMMAND} serve --standby"
     )
 
 

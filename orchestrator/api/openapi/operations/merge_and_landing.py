@@ -44,7 +44,7 @@ MERGING = (
         path=f"{JOB}/tasks/{{task_id}}/choice",
         id="chooseCandidateAlias",
         tag="jobs",
-        summary="Choose another candidate of a task (same as POST choose)",
+        summary="Choose another candidate of a task (same as POST .../tasks/{task_id}/choose)",
         description="Repeats the merge of the ended job with this candidate. 202: the merge is "
         "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
         "is not a candidate of the task.",

@@ -226,8 +226,8 @@ def _check_no_server(context: CliContext) -> None:
     record = running_server(context.workspace)
     if record is not None:
         raise Conflict(
-            f"a server runs for this folder (process {record.pid}), outside of the service; "
-            f"nothing was changed; stop it: kill {record.pid}"
+            f"a server that the service did not start runs for this folder (process {record.pid}); "
+            f"nothing was changed; stop this server: kill {record.pid}"
         )
 
 

@@ -129,7 +129,7 @@ def pause_sentence(job: Job) -> str:
     if pause.cause is PauseCause.LIMIT:
         return f"paused at a limit: {pause.by}; to raise the limit: {budget_command(pause)}"
     if pause.cause is PauseCause.EVERYTHING:
-        return f"paused with all jobs by key {pause.by}; resume: {COMMAND} resume --all"
+        return f"all jobs are paused by key {pause.by}; resume: {COMMAND} resume --all"
     return f"paused by key {pause.by}; resume: {COMMAND} resume {pause.job_id}"
 
 
@@ -312,7 +312,7 @@ def _not_in_parent(job: Job) -> str:
         return ""
     parent = job.parent_worker_id
     conflict = f"{parent} and this child job both changed {listed(paths)}"
-    return f"not merged into the files of {parent}: {conflict}"
+    return f"the changes of this job were not merged into the files of {parent}: {conflict}"
 
 
 def _merged_by_person(job: Job) -> str:
@@ -349,7 +349,7 @@ def _both_kept(job: Job) -> str:
 
 def _by_driver(job: Job) -> str:
     paths = job.facts.by_driver
-    return f"merged by your merge driver, which may omit changes: {listed(paths)}" if paths else ""
+    return f"your merge driver, which may omit changes, merged {listed(paths)}" if paths else ""
 
 
 def _hunks_in_words(overruled: Overruled, job: Job) -> str:

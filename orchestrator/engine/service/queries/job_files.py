@@ -128,8 +128,8 @@ class ChangeReads:
         commit = next(filter(None, map(self._reader.tip, refs)), "")
         if not commit:
             raise NotFound(
-                f"no branch has changes of {worker.id}: the worker has not started, has no "
-                "worktree, or its branches were removed"
+                f"{worker.id} has no branch with changes: the worker has not started, the worker "
+                "has no worktree, or the worker's branches were removed"
             )
         return commit
 

@@ -97,7 +97,7 @@ class DaskNodes:
     ) -> None:
         """``directory`` has the cluster's certificates. ``states`` returns the states of all nodes.
 
-        ``scaling`` computes how many Dask workers there should be; None: Dask is not scaled.
+        ``scaling`` adapts the number of Dask workers to the load; None: the number stays unchanged.
         Raise ConfigError if the address, the package, or the certificates are unusable.
         """
         scheduler_address(address)

@@ -143,7 +143,8 @@ class DaskScaling:
     async def install(self, client: Any) -> None:
         """Send ``SchedulerScaling`` to the scheduler. Idempotent.
 
-        If the scheduler rejects the object, a warning is logged, and Dask is not scaled.
+        If the scheduler rejects the object, log a warning. The number of Dask workers then stays
+        unchanged.
         """
         self._is_installed = False
         own = sys.modules[__name__]
@@ -155,7 +156,9 @@ class DaskScaling:
             )
         except Exception as error:
             logger.warning(
-                "Dask is not scaled, because its scheduler does not accept a plugin: %s", error
+                "the number of Dask workers stays unchanged, because Dask's scheduler rejects the "
+                "scaling plugin: %s",
+                error,
             )
             return
         finally:

@@ -119,7 +119,7 @@ class ServerDialer:
         )
 
     async def _answer(self, link: Link, address: str) -> Welcome | Rejection | str:
-        """Return the server's answer to ``Hello``, or why there is no answer."""
+        """Return the server's answer to ``Hello``, or the reason why no answer came, as text."""
         try:
             message = await asyncio.wait_for(link.receive(), _ANSWER_SECONDS)
             return decode_answer_to_hello(message)

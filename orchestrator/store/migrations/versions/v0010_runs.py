@@ -1,4 +1,4 @@
-"""Adds the number of a job's present run; 1 for existing jobs."""
+"""Adds the number of a job's current run; 1 for existing jobs."""
 
 import sqlalchemy as sa
 from alembic import op

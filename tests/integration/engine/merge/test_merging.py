@@ -428,7 +428,7 @@ def test_a_file_from_which_a_merge_driver_omits_a_change_is_named(
 
     job = ended["job_id"]
     assert project.show(f"orchestrator/{job}/result", "shared.txt") == "one"
-    named = "merged by your merge driver, which may omit changes: shared.txt"
+    named = "your merge driver, which may omit changes, merged shared.txt"
     assert (ended["status"], ended["reason"]) == ("completed", named)
     assert named in (site.directory(job) / "FINAL_RESULT.md").read_text()
 
@@ -583,7 +583,7 @@ def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(made: MakeP
 
     assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
     status, answer = refused(job, take=["worker_2"])
-    assert (status, "cannot merge worker_2: no branch has changes of this worker" in answer) == (
+    assert (status, "cannot merge worker_2: this worker has no branch with changes" in answer) == (
         409,
         True,
     )

@@ -346,7 +346,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ("a.txt", "b.txt"),
         ["the merge kept the added lines of both sides in a.txt, b.txt"],
     ),
-    "by_driver": (("a.txt",), ["merged by your merge driver, which may omit changes: a.txt"]),
+    "by_driver": (("a.txt",), ["your merge driver, which may omit changes, merged a.txt"]),
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "landed_on": (("main",), ["main has an earlier result"]),
     "discarded": (True, ["the job's branches and checkpoints were discarded"]),

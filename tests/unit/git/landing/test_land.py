@@ -67,7 +67,7 @@ def test_a_landing_names_the_files_that_a_merge_driver_merged(
     text = landing.land().text
 
     assert project.show("main", "a.txt") == "one\ntwo\n3"
-    assert text.endswith("; merged by your merge driver, which may omit changes: a.txt")
+    assert text.endswith("; your merge driver, which may omit changes, merged a.txt")
 
 
 def test_a_branch_that_went_on_gets_a_merge_commit(

@@ -56,8 +56,8 @@ def test_a_failed_check_has_its_output() -> None:
     ("name", "values", "why"),
     [
         ("pull_request_review.submitted", {"changes_requested": "approved"}, "state approved"),
-        ("pull_request_review.submitted", {'"OWNER"': '"NONE"'}, "is none, not owner"),
-        ("pull_request_review_comment.created", {'"OWNER"': '"CONTRIBUTOR"'}, "not owner"),
+        ("pull_request_review.submitted", {'"OWNER"': '"NONE"'}, 'role "none", but must be owner'),
+        ("pull_request_review_comment.created", {'"OWNER"': '"CONTRIBUTOR"'}, "must be owner"),
         ("pull_request_review_comment.created", {'"created"': '"deleted"'}, "is not a review"),
         ("check_run.completed", {'"conclusion": "failure"': '"conclusion": "success"'}, "success"),
         ("issues.labeled", {}, "issues labeled is not a review, comment, or completed check"),

@@ -121,7 +121,7 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     assert deliver(server, "reviews", events[0], "e-9", **other)[1]["status"] == "ignored"
     stranger = {**pull, '"author_association": "OWNER"': '"author_association": "NONE"'}
     refused = deliver(server, "reviews", events[0], "e-8", **stranger)[1]
-    assert (refused["status"], "not owner" in refused["reason"]) == ("ignored", True)
+    assert (refused["status"], "must be owner" in refused["reason"]) == ("ignored", True)
 
     until(lambda: server.get(f"/jobs/{job}")["run"] == 2, "the events begin an attempt")
     assert server.wait(job)["status"] == "completed"
