@@ -173,7 +173,10 @@ def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
 
 
 def last_line(printed: str) -> str:
-    """Return the last non-empty line of an output, without control characters; "" if none."""
+    """Return the last non-empty line of an output, without control characters.
+
+    Return "" if all lines are empty.
+    """
     for line in reversed(printed.splitlines()):
         shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
         if shown:

@@ -29,7 +29,7 @@ class Resumable:
 
 
 def resumable(attempts: Path, worker_id: str) -> Resumable | None:
-    """Return the worker's latest session that its tool can resume; None if there is none.
+    """Return the worker's latest session that its tool can resume; None without such a session.
 
     ``attempts``: the directory with the control directories of the job's attempts.
     """

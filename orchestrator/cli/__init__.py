@@ -6,7 +6,7 @@
 - ``doctor``: The command ``doctor``: one module for each subject that it checks
 - ``follow``: Following a running job in a terminal
 - ``jobs``: Commands that start, show and control jobs
-- ``offline``: Reads files without a call to the server: jobs, logs, and the server's record
+- ``offline``: Reads jobs, logs, and the server's record from files, without a call to the server
 - ``output``: Output of commands: errors, exit codes, tables, terminals
 - ``plan``: Commands and options around plans: options of jobs, plan files, review, gates
 - ``server``: Commands that start and run the server, and parts of its process

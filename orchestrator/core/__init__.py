@@ -9,5 +9,5 @@
 - ``ports``: Protocols of the services that the engine needs; adapters implement them
 - ``repository``: The port to the project's repository, and the names of a job's branches and refs
 - ``scheduler``: The pure state machine: events in, commands out
-- ``text``: Cutting and formatting text, patterns of paths, and reading untrusted JSON
+- ``text``: Functions that cut and format text, match paths with patterns, and read untrusted JSON
 """

@@ -6,7 +6,7 @@ OrchestratorError
 │   ├── UnknownAgent
 │   ├── UnknownRole
 │   ├── PlanCycle
-│   └── Refused          the request would exceed a limit, or repeat a job above it
+│   └── Refused          the request would exceed a limit, or repeat an ancestor job's request
 │       └── MaxDepthReached
 ├── LimitReached         a limit is used up for now
 ├── NotFound             the object does not exist, or the caller may not see it
@@ -94,7 +94,7 @@ class PlanCycle(InvalidRequest):
 
 
 class Refused(InvalidRequest):
-    """The request would exceed a limit, or repeats the request of a job above it.
+    """The request would exceed a limit, or repeats the request of an ancestor job.
 
     ``left``: the remaining quota.
     """

@@ -93,7 +93,7 @@ def _remove_sequences(stream: bytes) -> tuple[bytes, int, bytes]:
 
     1. The clean text.
     2. The position of the first removed byte; -1 if no byte was removed.
-    3. The first bytes of an unfinished control string (such as a title); b"" if there is none.
+    3. The first bytes of an unfinished control string (such as a title); b"" without such a string.
     """
     parts, position, first_removed = [], 0, -1
     match = None

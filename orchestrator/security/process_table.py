@@ -86,7 +86,7 @@ def command_line(pid: int) -> str:
 
 
 def lock_holder(path: str) -> int | None:
-    """Return the PID of the visible process that holds the flock of a file; None if none does."""
+    """Return the PID of the visible process that holds the flock of a file; None if unlocked."""
     try:
         status = os.stat(path)
     except OSError:

@@ -135,7 +135,7 @@ class NodeProcess:
 
     @property
     def daemon(self) -> int:
-        """The pid of the serving process; 0 if there is none at this moment."""
+        """The pid of the serving process; 0 if no process serves at this moment."""
         pid = self.process.pid
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return int(found[0]) if found else 0

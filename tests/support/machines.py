@@ -171,7 +171,7 @@ class Machine:
 
     @property
     def daemon(self) -> int:
-        """The pid of the serving process; 0 if there is none at this moment."""
+        """The pid of the serving process; 0 if no process serves at this moment."""
         return _only_child(self._parent())
 
     def signal_all(self, number: int) -> None:

@@ -117,7 +117,7 @@ class AgentOutcome:
     #: Absolute paths of the files that the agent wrote outside of its working directory, according
     #: to the program's events.
     outside: tuple[str, ...] = ()
-    #: A remark about a successful run, for people; empty if there is none.
+    #: A remark about a successful run, for people; empty if there is no remark.
     note: str = ""
 
     @property
@@ -161,4 +161,4 @@ class Reader(Protocol):
         """Read one line of standard output, without its line end, and return its events."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:
-        """Return the outcome of the run. Called once, after the last line."""
+        """Return the outcome of the run. Called once, after the last line of the output."""

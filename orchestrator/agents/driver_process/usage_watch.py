@@ -71,7 +71,7 @@ class UsageWatch:
         self.limited = ""
         #: True if the model has answered, with text or a tool call.
         self.answered = False
-        #: The limit that the agent has used up; empty if there is none.
+        #: The limit that the agent has used up; empty before the agent has used up a limit.
         self._used_up = ""
         #: True if the latest step may be the last step, because it has used no tool so far.
         self.may_be_done = False

@@ -69,7 +69,7 @@ def _outcome(turn: Turn, value: object | None, account: UsageAccount) -> AgentOu
 
 
 def json_in(text: str) -> object | None:
-    """Return ``text`` as JSON, or the longest JSON object or list in it; None if there is none."""
+    """Return ``text`` as JSON, or the longest JSON object or list in it; None without JSON."""
     try:
         value: object = json.loads(text)
         return value

@@ -140,7 +140,10 @@ def feedback(rounds: Sequence[Feedback]) -> str:
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return the commits of earlier attempts as text, with the changed files; "" if none."""
+    """Return the commits of earlier attempts as text, with the changed files.
+
+    Return "" if there are no such commits.
+    """
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
@@ -150,7 +153,10 @@ def committed(work: BranchWork | None) -> str:
 
 
 def without_report_option(command: str) -> str:
-    """Return a gate's command without the option that names the report file for the server."""
+    """Return a gate's command without the option that names the report file.
+
+    Only the server reads this file, so the agent's prompt shows the command without the option.
+    """
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")
 

@@ -177,7 +177,9 @@ class Guard:
         )
 
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
-        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if none.
+        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy.
+
+        Return "" if there is no such address.
 
         The addresses to the left of the returned address prove nothing: a caller can invent them.
         """

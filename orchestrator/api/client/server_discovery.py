@@ -48,7 +48,7 @@ class ServerRecord:
 
     @property
     def port(self) -> int | None:
-        """Port in the URL; None if there is none."""
+        """Port in the URL; None if the URL has no port."""
         try:
             return urlsplit(self.url).port
         except ValueError:

@@ -116,7 +116,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
     error_task_class = _ProblemTask
     parser_class = _Parser
-    #: The request of which only a part has arrived; None if there is none.
+    #: The request of which only a part has arrived; None if there is no such request.
     request: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -403,7 +403,7 @@ class Acceptor:
         self._spare: int | None = _open_spare()
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """Return the next connection; None if none is accepted now.
+        """Return the next connection; None if no connection is accepted now.
 
         Replaces the listener's method. Raise OSError if the connection fails.
         """

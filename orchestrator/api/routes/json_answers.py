@@ -90,7 +90,7 @@ def json_answer(
 def tagged_answer(make: Callable[[], BaseModel]) -> Response:
     """Return an answer with an ETag, or a 304 if the caller already has this version.
 
-    Equal reads of one caller at the same time are computed once.
+    If one caller sends equal calls at the same time, the calls share one computed answer.
     """
     return _shared(lambda: _tagged(make()))
 

@@ -119,7 +119,11 @@ class _Walk:
         self._left = {"old": 0, "new": 0}
 
     def step(self, line: str) -> Comment | None:
-        """Read the next line. Return the line's place if the line is in a hunk, otherwise None."""
+        """Read the next line of the diff.
+
+        If the line is in a hunk, return its place: a comment without text, with the line's path,
+        side, and number. Otherwise return None.
+        """
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
             self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}

@@ -1,1 +1,1 @@
-"""Reads files without a call to the server: jobs, logs, and the record of a running server."""
+"""Reads jobs, logs, and the record of a running server from files, without a call to the server."""

@@ -42,7 +42,7 @@ def _path_from_here(name: str) -> str:
 
 
 def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of the program ``bin/orchestrator`` in the home; "" if there is none.
+    """Return the path of the program ``bin/orchestrator`` in the home; "" if it does not exist.
 
     ``arguments``: arguments of this process. If they do not begin with ``--home DIR``, the program
     in the home did not start this process, and the result is "".

@@ -169,9 +169,10 @@ def job_of_options(
 
     Raise click.UsageError without a request, and InvalidRequest for an invalid plan.
 
-    If ``is_checked_later`` is True, the check of the plan's fields may be skipped, to save time.
-    The result's ``unchecked_plan`` is then the plan file, otherwise None. If the server rejects the
-    job, the caller must pass ``unchecked_plan`` to ``check_plan``, which names the errors.
+    If ``is_checked_later`` is True, the check of the plan's fields may be skipped, to save time. If
+    the check was skipped, the result's ``unchecked_plan`` is the plan file, otherwise None. If the
+    server rejects the job, the caller must pass ``unchecked_plan`` to ``check_plan``, which names
+    the errors.
     """
     options = {name: value for name, value in flags.items() if value is not None}
     if request == "-":

@@ -81,8 +81,8 @@ def serve(
     - ``flags``: settings from the command line, by dotted name.
     - ``standby``: True to wait while another server uses the workspace.
     - ``any_port``: True to listen on any free port if the configured port is in use.
-    - ``on_ready`` is called with the server's URL, the project, and True if only proxies may call
-      the server.
+    - ``on_ready`` is called with three arguments: the server's URL, the project, and whether only
+      proxies may call the server.
     - ``spawner``: see ``LocalLauncher``.
     """
     crash_injection.arm_from(os.environ)

@@ -33,7 +33,7 @@ class StartSettings:
 
 
 class _NotPlain(Exception):
-    """config.yaml has a value that only the complete loader can read."""
+    """config.yaml has a value that only the complete loader of settings can read."""
 
 
 def start_settings(
@@ -101,7 +101,7 @@ def _plain_setting(
 ) -> str:
     """Return the text of the setting ``section.key``, or ``default``.
 
-    Raise _NotPlain if the value needs the complete loader.
+    Raise _NotPlain if only the complete loader of settings can read the value.
     """
     value = setting(folder, environ, section, key)
     text = _text(folder)

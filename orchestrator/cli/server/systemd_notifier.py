@@ -1,4 +1,4 @@
-"""Reports to systemd that the server is ready, stops, or is alive (protocol of sd_notify)."""
+"""Reports to systemd that the server is ready, is stopping, or is alive (protocol of sd_notify)."""
 
 import logging
 import os

@@ -168,7 +168,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     _check_quota(quota["wall_seconds"], limit, "limit-wall", quota)
     for name, amount in line.remaining_caps.items():
         kind = f"limit-{name.removeprefix('max_').split('_')[0]}"
-        limit = f"{name} of job {line.parent_job.id}, or of a job above it, is used up"
+        limit = f"{name} of job {line.parent_job.id}, or of one of its ancestors, is used up"
         _check_quota(int(amount > 0), limit, kind, quota)
 
 
@@ -210,7 +210,7 @@ def check_cycle(
 
     ``asked_digest``: fingerprint of the child job's request and tasks. No ancestor job may have the
     same fingerprint. ``prompt_digest``: fingerprint of the request alone; None if the request names
-    tasks. Neither the calling worker nor a worker above it may have a task with this fingerprint.
+    tasks. Neither the calling worker nor its ancestors may have a task with this fingerprint.
     ``left``: the remaining quota, for the error.
     """
     for job in line.ancestors:
@@ -223,7 +223,7 @@ def check_cycle(
             )
     if prompt_digest is not None and prompt_digest in line.worker_digests:
         raise Refused(
-            "recursion rejected: this worker, or a worker above it, already has the same task; "
+            "recursion rejected: this worker, or one of its ancestors, already has the same task; "
             "request only a part of the work",
             kind="cycle",
             left=left,
@@ -233,8 +233,8 @@ def check_cycle(
 def _check_quota(remaining: object, limit: str, kind: str, quota: Mapping[str, object]) -> None:
     """Raise Refused if nothing of a quota remains.
 
-    ``remaining``: what remains of the quota. ``limit``: the limit as text. ``kind`` and ``quota``
-    become fields of the error.
+    ``remaining``: what remains of the quota. ``limit``: the limit as text. ``kind``: the error's
+    kind. ``quota``: all remaining quotas of the caller, which become the error's field ``left``.
     """
     if remaining == 0:
         raise Refused(

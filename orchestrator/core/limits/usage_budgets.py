@@ -91,7 +91,10 @@ class Spending:
 
 
 def total(*usages: Usage) -> Usage:
-    """Return the sum of usages. A figure is unknown if it is unknown in all usages."""
+    """Return the sum of usages, field by field.
+
+    An unknown value counts as 0. A field of the sum is unknown only if it is unknown in all usages.
+    """
     sums: dict[str, Any] = {
         name: known_sum(getattr(each, name) for each in usages) for name in _COUNTED
     }
@@ -135,7 +138,7 @@ def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
 
 
 def reached(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return the name of a limit that ``spent`` has reached; "" if there is none."""
+    """Return the name of a limit that ``spent`` has reached; "" if no limit is reached."""
     for name in CAPS:
         limit = getattr(limited, name)
         if limit is not None and spent[name] >= limit:
@@ -144,7 +147,10 @@ def reached(limited: Limited, spent: Mapping[str, float]) -> str:
 
 
 def breach(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return a limit that ``spent`` has reached, such as "max_steps (10 steps)"; "" if none."""
+    """Return a limit that ``spent`` has reached, such as "max_steps (10 steps)".
+
+    Return "" if no limit is reached.
+    """
     name = reached(limited, spent)
     return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
@@ -300,7 +306,7 @@ class Quotas:
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """Return the daily limit that the key or the server has reached; None if there is none."""
+        """Return the daily limit that the key or the server has reached; None if neither has."""
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
             (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),

@@ -98,7 +98,7 @@ class Feedback:
     comments: tuple[Comment, ...] = ()
     summary: str = ""
     #: The attempt that answered the comments: the first successful attempt since they were sent; 0
-    #: if there is none.
+    #: if no attempt has succeeded since then.
     answered_by: int = 0
     #: The Idempotency-Key of the call and a fingerprint of its content; empty without a key.
     key: str = ""
@@ -158,7 +158,7 @@ class RunningMode(StrEnum):
 class PauseCause(StrEnum):
     """Why a job is paused. The cause decides how the job resumes."""
 
-    #: A person paused the job, or a job above it.
+    #: A person paused the job or an ancestor job.
     PERSON = "person"
     #: A person paused all jobs.
     EVERYTHING = "everything"
@@ -176,7 +176,7 @@ class Pause:
     by: str
     running: RunningMode = RunningMode.FINISH
     cause: PauseCause = PauseCause.PERSON
-    #: The job that was paused: this job or a job above it; empty if all jobs were paused.
+    #: The job that was paused: this job or an ancestor job; empty if all jobs were paused.
     job_id: str = ""
     #: The limit that was reached, such as ``max_cost_usd``; empty for other causes.
     limit: str = ""

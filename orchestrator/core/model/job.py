@@ -474,7 +474,7 @@ class Attempt:
     ended_at: float | None = None
     exit: Exit | None = None
     reason: str = ""
-    #: The tool's session with the model; None if there is none, or it is unknown.
+    #: The tool's session with the model; None if there is no session, or if it is unknown.
     session: Session | None = None
     #: The node of a cluster that runs the attempt; empty: the machine of the server.
     node: str = ""

@@ -32,11 +32,11 @@ class StopCause(StrEnum):
     USER = "user"
     #: The worker that started the job cancelled it, and continues without the job's result.
     WITHDRAWN = "withdrawn"
-    #: A worker above the job ended, or cancelled a job above it.
+    #: An ancestor worker of the job ended, or cancelled an ancestor job.
     PARENT = "parent"
-    #: The wall time of the job, or of a job above it, expired.
+    #: The wall time of the job, or of an ancestor job, expired.
     WALL_TIME = "wall_time"
-    #: The job, or a job above it, reached its cap on steps, tokens, or money.
+    #: The job, or an ancestor job, reached its cap on steps, tokens, or money.
     LIMIT = "limit"
 
 

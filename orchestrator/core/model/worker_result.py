@@ -97,8 +97,8 @@ class WorkerResult:
     failures: tuple[Failure, ...] = ()
     #: The latest rollbacks by people, in order.
     rollbacks: tuple[Rollback, ...] = ()
-    #: The latest good checkpoint; empty if there is none. A checkpoint is good if gates passed on
-    #: it, or if it was saved before an agent was asked to resolve conflicts.
+    #: The latest good checkpoint; empty if no checkpoint is good. A checkpoint is good if gates
+    #: passed on it, or if it was saved before an agent was asked to resolve conflicts.
     good: str = ""
     #: Files in which the worker's changes conflict. Set when an agent is asked to resolve the
     #: conflicts.

@@ -39,7 +39,7 @@ class RetryFacts:
     account_delay_seconds: float | None = None
     #: True if the agent's tool has started before.
     tool_worked: bool = False
-    #: The agent that can replace the worker's agent after a failed login; "" if there is none.
+    #: The agent that can replace the worker's agent after a failed login; "" if no agent can.
     other_agent: str = ""
     #: True if a child job of the worker failed.
     child_failed: bool = False

@@ -1,6 +1,6 @@
 """Ports: protocols of the services that the engine needs. Adapters implement these protocols.
 
-The port to processes is ``core.ports.launcher``. The port to the project's repository is
+The port that starts processes is ``core.ports.launcher``. The port to the project's repository is
 ``core.repository.repository``.
 """
 

@@ -65,11 +65,12 @@ class NodeWorktree(Protocol):
         """
 
     def bring(self, change: FileChange) -> str:
-        """Change the files on the node, but not HEAD and the index.
+        """Change the files on the node, but neither HEAD nor the index.
 
-        Git first checks all files, and then changes the files. Return "" on success, otherwise the
-        reason for the failure. After a failure, the caller must call ``fetch``, because some files
-        may be changed. Raise RepositoryError or OSError.
+        Git first checks that all files can be changed, and only then changes them. Return "" on
+        success, otherwise the reason for the failure. After a failure, the caller must call
+        ``fetch``, because git may have changed some files already. Raise RepositoryError or
+        OSError.
         """
 
 

@@ -108,7 +108,7 @@ class OutboxStore(Protocol):
         """Return the due entries in order of due time. Omit entries of the endpoints ``busy``."""
 
     def next_due(self) -> float | None:
-        """Return the due time of the next pending entry; None if there is none."""
+        """Return the due time of the next pending entry; None if no entry is pending."""
 
     def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
         """Return the pending entries of one endpoint and root job, due or not."""

@@ -235,13 +235,13 @@ class Store(Protocol):
         """
 
     def last_seq(self, root_id: str) -> int:
-        """Return the number of a root job's latest event; 0 if there is none."""
+        """Return the number of a root job's latest event; 0 if the job has no event."""
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         """Return the cost of each key's jobs on one day. ``day``: days since the epoch, in UTC."""
 
     def pause(self) -> Pause | None:
-        """Return the pause of all jobs; None if there is none."""
+        """Return the pause of all jobs; None if not all jobs are paused."""
 
     def unfinished(self) -> Sequence[str]:
         """Return the ids of root jobs that have not ended."""

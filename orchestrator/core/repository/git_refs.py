@@ -206,7 +206,10 @@ def job_commit_message(subject: str, job_id: str) -> str:
 
 
 def child_merge_message(worker_id: str, job_id: str) -> str:
-    """Return the message of the merge of a child job. ``worker_id``: the parent worker."""
+    """Return the commit message for the merge of a child job.
+
+    ``worker_id``: the worker that started the child job. ``job_id``: the child job.
+    """
     trailers = {"Orchestrator-Job": job_id, "Orchestrator-Worker": worker_id}
     return _with_trailers(f"Merge a child job of {worker_id}", trailers)
 

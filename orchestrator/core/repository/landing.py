@@ -102,7 +102,7 @@ class ResultLanding(Protocol):
     """
 
     def result(self) -> str:
-        """Return the commit of the job's result. Raise NotFound if there is none."""
+        """Return the commit of the job's result. Raise NotFound if the job has no result."""
         ...
 
     def check_holds(self, recorded: str) -> None:
@@ -131,7 +131,10 @@ class ResultLanding(Protocol):
         ...
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
-        """Return the commits of ``branch`` before and after the landing; None if there was none."""
+        """Return the commits of ``branch`` before and after the job's result landed on it.
+
+        Return None if the result has not landed on ``branch``.
+        """
         ...
 
     def is_moving(self) -> bool:

@@ -309,7 +309,7 @@ class SchedulerView:
 
     @property
     def pause(self) -> Pause | None:
-        """The pause of all jobs; None if there is none. Any thread may call."""
+        """The pause of all jobs; None if not all jobs are paused. Any thread may call."""
         return self._trees.pause
 
     def logins_seen(self, now: float) -> Mapping[str, LoginState]:

@@ -1,1 +1,1 @@
-"""Cutting and formatting text, patterns of paths, and reading untrusted JSON."""
+"""Functions that cut and format text, match paths with patterns, and read untrusted JSON."""

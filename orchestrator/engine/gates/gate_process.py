@@ -224,7 +224,8 @@ class GateProcesses:
     def _stop_earlier(self, name: str, record_path: str) -> None:
         """Stop a gate that an earlier server started.
 
-        If the gate no longer runs, call the handler for the gate's end at once.
+        The handler of the gate's end is called when the gate has stopped. If the gate has already
+        ended, the handler is called at once.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:

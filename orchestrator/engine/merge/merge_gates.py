@@ -122,7 +122,11 @@ class MergeGates:
             )
 
     def _run(self, gates: tuple[Gate, ...], place: GatePlace, commit: str) -> Sequence[GateResult]:
-        """Run the gates on ``commit``: a merged state (``RESULT``), or the base (``BASE``)."""
+        """Run the gates on ``commit``.
+
+        If ``place`` is ``RESULT``, the commit is a merged state. If ``place`` is ``BASE``, the
+        commit is the base.
+        """
         merge, directory = self._merge, self._merge.gate_worktree
         is_result = place is GatePlace.RESULT
         # The scan for secrets needs no files, because it reads commits.

@@ -78,7 +78,7 @@ class MergeRecord:
     without_worktree: str = ""
     #: True if the merge was requested after the job had ended.
     again: bool = False
-    #: The ref of the earlier result; empty if there was none.
+    #: The ref of the earlier result; empty if there was no earlier result.
     earlier: str = ""
     #: Seconds from the end of the last worker to the end of the merge, including gates.
     seconds: float = 0.0

@@ -87,7 +87,7 @@ class ResultBranch:
         for child in child_results(refs):
             if not repository.contains(merged, child.result):
                 continue
-            # The worker's commit at which the child job started; "" if there is none.
+            # The worker's commit at which the child job started; "" if there is no such commit.
             shared = [each for each in worker_commits if repository.contains(child.base, each)]
             place = shared[-1] if shared else ""
             state = [child.base] if start and child.base not in {place, start} else []

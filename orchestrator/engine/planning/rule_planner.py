@@ -79,7 +79,8 @@ def _list_markers(
 ) -> list[re.Match[str]]:
     """Return the markers that number the items of a list: 1, 2, 3, and so on.
 
-    ``candidates``: possible markers, with their numbers. Other numbers are part of an item's text.
+    ``candidates``: possible markers, with their numbers. Candidates that are not returned are part
+    of an item's text.
     """
     markers: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(candidates):
@@ -375,10 +376,13 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True if ``line`` begins the text below the list; False if ``line`` belongs to ``item``.
+    """True if ``line`` is the first line after the list; False if ``line`` belongs to ``item``.
 
-    Text below the list is not indented. Such text follows an empty line, or is an instruction for
-    all items. ``outermost``: indentation of the list's items, in characters.
+    The first line after the list is not indented more than the list's items. In addition, the line
+    follows an empty line, or is an instruction for all items.
+
+    ``item``: the lines so far of the list's last item. ``outermost``: indentation of the list's
+    items, in characters.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

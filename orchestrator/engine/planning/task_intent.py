@@ -1,7 +1,7 @@
 """Decides whether a task asks for a change of files or for an answer.
 
 Only clear English is recognised. The intent of any other text is ``Intent.UNCLEAR``. Patterns of
-words decide, because a request is plain text and has no field for its intent.
+words determine the intent, because a task's text is plain text, and no field states the intent.
 """
 
 import re

@@ -70,8 +70,8 @@ class AgentPlans:
     def take(self, job_id: str, now: float) -> None:
         """Create a job's tasks from the plan of its ended planner. Idempotent.
 
-        If there is no valid plan, the rules create the tasks. But if the request names the planner,
-        the job fails instead. Call this method in the supervisor's turn.
+        If there is no valid plan, the built-in rules create the tasks. Exception: if the request
+        names the planner, the job fails. Only the supervisor's thread may call this method.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):

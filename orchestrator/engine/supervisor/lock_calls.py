@@ -199,8 +199,8 @@ class LockCalls:
     def _decide(self, call: LockCall, now: float) -> None:
         """Grant the call's leases if all locks are free. Otherwise, set ``call.why``.
 
-        If the wait would close a cycle of waiting workers, set ``call.failure`` instead. Raise
-        StoreError.
+        If waiting would close a cycle of waiting workers, set ``call.failure`` and not
+        ``call.why``. Raise StoreError if the leases cannot be stored.
         """
         leases = self._scheduler.leases
         try:

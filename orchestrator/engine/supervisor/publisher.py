@@ -120,7 +120,8 @@ class Publisher:
 def merged(changes: Sequence[StateChange]) -> StateChange:
     """Merge changes into one change.
 
-    If several changes store the same row, all versions of the row remain, the latest last.
+    If several changes store the same row, the result contains all versions of the row, in the order
+    of the changes.
     """
     if len(changes) == 1:
         return changes[0]

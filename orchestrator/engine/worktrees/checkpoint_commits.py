@@ -102,7 +102,8 @@ class Checkpoints:
         """Create the checkpoint after an attempt. Idempotent.
 
         ``tip``: the branch head, which must already contain the attempt's changes; "" if the
-        changes could not be committed. The checkpoint then has only files that git can add.
+        changes could not be committed. If ``tip`` is "", the checkpoint has only the files that git
+        can add.
 
         ``interrupted``: the branch head before a rebase that the attempt began, but did not finish;
         "" if there is no such rebase.
@@ -166,7 +167,7 @@ class Checkpoints:
         self._set_refs(place.worker, {name: commit, **(extra_commits or {})}, ignored_commits)
 
     def _save_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save the worktree's ignored files. Return their commit; "" if there is none.
+        """Save the worktree's ignored files. Return their commit; "" if no file was saved.
 
         An error is only logged: an attempt must not fail because ignored files, such as caches,
         cannot be saved.

@@ -251,7 +251,7 @@ def _ran_at(attempt: Attempt, at: float) -> bool:
 def _changed_at(path: str) -> float:
     """Return the Unix time at which a file changed.
 
-    For a removed file, return the time at which the nearest existing directory above it changed.
+    For a removed file, return the time at which the nearest existing parent directory changed.
     """
     while not os.path.lexists(path):
         path = os.path.dirname(path)

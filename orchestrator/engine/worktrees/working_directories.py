@@ -592,9 +592,10 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, worktree: WorkerWorktree) -> None:
-        """Undo changes that gates made, if the attempt is closed a second time.
+        """Undo changes that gates made in the worktree before the server ended.
 
-        An attempt is closed a second time if the server ended while the attempt's gates ran.
+        If the server ends while the gates of an attempt run, the next server closes the attempt a
+        second time. Do nothing if the attempt is closed for the first time.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed_commit = self._repository.commit_of(ref)

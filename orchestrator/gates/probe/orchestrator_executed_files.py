@@ -1,4 +1,4 @@
-"""Reports which of the project's Python files a gate's Python executed.
+"""Reports which Python files of the project were executed by a gate's Python process.
 
 This module runs in the project's own Python, of any version. It uses only the standard library.
 """

@@ -50,11 +50,13 @@ def lock_advice(errors: str) -> str:
 
 
 def remove_leftover_lock(errors: str) -> bool:
-    """Remove the lock that blocked git, if a killed git left it on a ref of the orchestrator.
+    """Remove a lock that a killed git process left on a ref of the orchestrator.
 
-    ``errors``: git's error output. Return True if a retry of the git command can succeed. The
-    user's own git cannot hold such a lock, because only the server and its workers write these
-    refs.
+    The user's own git cannot hold such a lock, because only the server and its workers write these
+    refs. Locks on other refs are not removed.
+
+    ``errors``: error output of the git command that the lock blocked. Return True if a retry of the
+    command can succeed.
     """
     path = blocking_lock(errors)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -67,7 +69,8 @@ def remove_leftover_lock(errors: str) -> bool:
 def clear(paths: Iterable[str]) -> None:
     """Wait for LEFT_SECONDS. Then remove each of the lock files ``paths`` that did not change.
 
-    A lock file that does not change belongs to a killed git. If ``paths`` is empty, return at once.
+    A lock file that does not change belongs to a killed git process. If ``paths`` is empty, return
+    at once.
     """
     stamps = {path: _stamp(path) for path in paths}
     if not stamps:

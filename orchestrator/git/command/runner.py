@@ -267,7 +267,7 @@ class Git:
         return bool(self.ask("rev-parse", "--git-dir"))
 
     def resolve(self, name: str) -> str:
-        """Return the object id that ``name`` means, such as ``HEAD^{commit}``; "" if none."""
+        """Return the id of the object ``name``, such as ``HEAD^{commit}``; "" if it is missing."""
         return self.resolve_all([name])[0]
 
     def resolve_all(self, names: Sequence[str]) -> Sequence[str]:

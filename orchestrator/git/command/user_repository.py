@@ -272,7 +272,7 @@ def exclude(directory: Path) -> bool:
 
 
 def tracked_below(directory: Path) -> str:
-    """Return the first file in ``directory`` that its repository tracks; "" if there is none.
+    """Return the first file in ``directory`` that its repository tracks; "" without such a file.
 
     Raise RepositoryError.
     """

@@ -1,4 +1,4 @@
-"""Repairs a checkout in which a killed git replaced only some of the files."""
+"""Repairs a checkout in which a killed git process replaced only some of the files."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ def is_locked(git: Git) -> bool:
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git wrote new files of ``after``, but did not add these files to the index.
+    """True if a killed git process wrote new files of ``after``, but did not add them to the index.
 
     New files are in the commit ``after``, but not in the commit ``before``. Git lists such files as
     untracked.
@@ -77,7 +77,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 
 
 def _unlock(git: Git) -> bool:
-    """Remove the index lock of a killed git. Return True if the index is unlocked now."""
+    """Remove the index lock of a killed git process. Return True if the index is unlocked now."""
     lock = _lock(git)
     if os.path.lexists(lock) and not process_table.may_run_in(os.path.realpath(_top(git)), b"git"):
         leftover_files.clear([lock])

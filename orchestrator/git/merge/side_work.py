@@ -546,7 +546,7 @@ def _own_stash_entries(
 def _is_stashed_here(
     home: EndedWorktree, log: HeadLog, entry: LogEntry, bases: Mapping[str, str]
 ) -> bool:
-    """True if the worker created the stash entry. ``bases``: a result of ``HeadLog.stashed``."""
+    """True if the worker created the stash entry. ``bases``: what ``HeadLog.stashed`` returned."""
     if _is_by(home, entry):
         return True
     if _is_other_workers(home, entry) or entry.seconds < int(_start_time(home)):

@@ -232,10 +232,10 @@ class GitWorktrees:
         return worktree
 
     def sound(self, directory: str, branch: str) -> Found | None:
-        """Return the worktree in ``directory``; None if its files were not written completely.
+        """Return the worktree in ``directory``, after a repair if it is damaged.
 
-        A damaged worktree is repaired first. A worktree whose registration was removed is
-        registered again. Return None if it cannot be registered.
+        If git's registration of the worktree was removed, the worktree is registered again. Return
+        None if the worktree cannot be registered, or if its creation was never completed.
         """
         if not was_whole(directory):
             return None
@@ -320,7 +320,7 @@ class GitWorktrees:
         return worktree
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Remove the lock files of a killed git. Call this only if the attempt has no process.
+        """Remove lock files of killed git processes. Call this only if the attempt has no process.
 
         Also remove pipes, for which git would wait, and restore the file ``commondir``.
         """

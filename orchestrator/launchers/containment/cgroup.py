@@ -135,7 +135,7 @@ def read(path: str) -> str:
 
 
 def limit_hit(directory: str, wanted: Message) -> str:
-    """Return the limit that the worker reached, as text; "" if none.
+    """Return the limit that the worker reached, as text; "" if the worker reached no limit.
 
     ``wanted``: the limits of the worker. If the group reaches its own memory limit, the kernel
     increases the counter ``oom``. If the whole machine runs out of memory, the kernel increases

@@ -120,7 +120,7 @@ class Subreaper:
     def close(self) -> str:
         """Release the resources of the attempt after its last process has exited.
 
-        Return the limit that the attempt reached, as text; "" if none.
+        Return the limit that the attempt reached, as text; "" if the attempt reached no limit.
         """
         return ""
 

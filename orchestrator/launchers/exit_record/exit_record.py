@@ -1,4 +1,4 @@
-"""Reads the ends of attempts from their files, and marks attempts as lost.
+"""Reads from exit records how attempts ended, and marks attempts as lost.
 
 A restarted server uses this module. Workers can write files, so a record must prove its origin: it
 contains a secret that only the attempt's shim has. ``digest`` is the secret's SHA-256. Any other

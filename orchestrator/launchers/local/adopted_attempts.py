@@ -69,7 +69,7 @@ class Adopted:
         process_control.send_signal(self._shim, number)
 
     def find_end(self) -> Exit:
-        """Find and return the attempt's end. Call this after the shim has exited."""
+        """Find out how the attempt ended. Call this after the shim has exited."""
         end = settle(
             self.attempt_id,
             self.exit_path,

@@ -1,4 +1,7 @@
-"""Finds the ends of attempts whose shims have exited. An attempt without a record is lost."""
+"""Finds out how attempts ended whose shims have exited.
+
+An attempt without an exit record is lost.
+"""
 
 import os
 import signal
@@ -38,7 +41,7 @@ def settle(
     has_begun: bool = False,
     with_server: bool = False,
 ) -> Exit:
-    """Return the end of an attempt whose shim has exited: its published record, or LOST.
+    """Return how an attempt ended whose shim has exited: its published exit record, or LOST.
 
     If there is no record, the attempt is lost: also kill its processes, and prevent another start.
     If another process runs the attempt, its outcome is unknown: return LOST, but kill and change

@@ -268,7 +268,7 @@ class ShimPool:
         return self._idle.pop() if self._idle else self._new_link()
 
     def least_loaded(self) -> ShimLink | None:
-        """Return the busy shim with the fewest preloaded launches; None if there is none."""
+        """Return the busy shim with the fewest preloaded launches; None if all are unsuitable."""
         busy = (
             link
             for link in self._links.values()

@@ -63,7 +63,7 @@ class LimitWatch:
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
     def look(self, members: list[process_table.Process], now: float) -> str:
-        """Return the exceeded limit, as text; "" if none is exceeded."""
+        """Return the exceeded limit, as text; "" if no limit is exceeded."""
         cpu_at_start = time.process_time()
         exceeded = self._exceeded(members)
         # Checking many large processes takes long, so the pause grows with the time of the check.

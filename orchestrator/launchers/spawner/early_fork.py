@@ -16,8 +16,8 @@ from orchestrator.launchers.spawner import spawner
 #: The command line of the spawner, its keeper, and their shims.
 TITLE = "orchestrator: spawner"
 
-#: PID and control socket of the forked process; empty if there is none, or if ``take`` has returned
-#: it.
+#: PID and control socket of the forked process. Empty if no process was forked, or if ``take`` has
+#: returned the process.
 _forked: list[tuple[int, socket.socket]] = []
 
 

@@ -85,7 +85,7 @@ class ShimTable:
     def take_over(self) -> Iterator[tuple[int, int]]:
         """Yield the serial number and the PID of each shim of the killed spawner.
 
-        The PID is 0 if the shim has not begun, or was reaped.
+        The PID is 0 if the shim has not yet made its first step, or if it was already reaped.
         """
         for row in range(1, self._table[0, _SERIAL] + 1):
             serial = self._table[row, _SERIAL]

@@ -41,7 +41,7 @@ def review_schema() -> str:
 def review_in(text: str, candidates: Collection[str]) -> Review:
     """Return the review in an agent's answer: the last JSON object with ``ranking``.
 
-    Raise InvalidRequest, which lists the errors, if the review is invalid. A review is also invalid
+    If the review is invalid, raise InvalidRequest, which lists the errors. A review is also invalid
     if a candidate is missing or ranked twice.
     """
     answer = None

@@ -72,7 +72,7 @@ class DeliveryAnswer(Answer):
     attempts: int
     created_at: datetime
     due_at: datetime | None = None
-    """Time of the next attempt; omitted if there is none."""
+    """Time of the next attempt; omitted if no attempt follows."""
     done_at: datetime | None = None
     status: int | None = None
     """HTTP status of the latest attempt; omitted without an answer."""

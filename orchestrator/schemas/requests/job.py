@@ -1,4 +1,4 @@
-"""Requests for jobs: a request with its config and tasks, or a retry."""
+"""Bodies of the calls that submit a job (request, config, and tasks) or retry a job."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

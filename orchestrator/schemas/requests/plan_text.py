@@ -42,8 +42,8 @@ _PlanLoader.add_implicit_resolver(
 def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
     """Return the value of a plan, and the root of its YAML nodes. For JSON, the root is None.
 
-    Each node has its place in the text. ``source``: the file's name. Raise InvalidRequest with
-    ``source:line:column: error``.
+    A node has its line and column in the text. ``source``: the file's name. Raise InvalidRequest
+    with ``source:line:column: error``.
     """
     try:
         if source.endswith(".json"):

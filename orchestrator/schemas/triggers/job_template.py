@@ -137,7 +137,10 @@ def _may_have_values(place: Place) -> bool:
 
 
 def _texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:
-    """Yield each text of a document, and each mapping key with a placeholder, with its place."""
+    """Yield the texts of a document, and the mapping keys with placeholders, each with its place.
+
+    ``place``: place of ``value`` in the document.
+    """
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):

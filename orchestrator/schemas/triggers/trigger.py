@@ -45,7 +45,8 @@ class TriggerEvent:
 class Condition:
     """One condition in a trigger's setting ``when``.
 
-    ``path``: the path to the values that the condition is about; None: the event's kind.
+    ``path``: path to the values in the event that the condition checks. If ``path`` is None, the
+    condition checks the event's kind.
     """
 
     name: str

@@ -48,8 +48,8 @@ def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
 def project_at(directory: Path) -> Path:
     """Return the top directory of the git repository that contains ``directory``.
 
-    Outside of a repository, return ``directory`` or its nearest parent directory with a home. If
-    none of them has a home, return ``directory``.
+    Outside of a repository, return the nearest directory that has a home: ``directory`` itself, or
+    one of its parent directories. If none of them has a home, return ``directory``.
     """
     directories = (directory, *directory.parents)
     top = next((each for each in directories if is_repository(each)), None)

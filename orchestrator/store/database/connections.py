@@ -251,9 +251,9 @@ class Connections:
             self._deferred_sync.request_flush()
 
     def durable_writer(self) -> Connection:
-        """Return the writer's connection.
+        """Return the writer's connection to the database, for one durable transaction.
 
-        The next commit on this connection waits until the data is on the disk.
+        The commit of the next transaction waits until the transaction's data is on the disk.
         """
         try:
             self._wait_for_disk(self._driver(), True)

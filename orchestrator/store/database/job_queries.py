@@ -198,7 +198,7 @@ def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt whose token has the hash ``token_hash``; None if there is none.
+    """Return the attempt whose token has the hash ``token_hash``; None without such an attempt.
 
     An empty hash means that an attempt has no token, so the result is None.
     """

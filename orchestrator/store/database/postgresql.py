@@ -97,7 +97,7 @@ class Fence:
         self.epoch: int | None = None
 
     def check(self, connection: Any) -> None:
-        """Raise StoreError if another server has claimed the database after this server."""
+        """Raise StoreError if another server has claimed the database since this server did."""
         if self.epoch is None:
             return
         row = connection.execute("SELECT epoch FROM server_lease").fetchone()

@@ -109,7 +109,7 @@ def classify(
 
 
 def status_in(text: str) -> int | None:
-    """Return the last HTTP error status (400 to 599) in a text; None if there is none."""
+    """Return the last HTTP error status (400 to 599) in a text; None if the text has no status."""
     statuses = [int(digits) for digits in re.findall(_STATUS, clipped(text), re.I)]
     return next((each for each in reversed(statuses) if 400 <= each < 600), None)
 

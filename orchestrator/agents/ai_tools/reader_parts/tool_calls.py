@@ -40,7 +40,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def written_paths(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the path that a tool call writes, as the arguments name it; () if there is none."""
+    """Return the path that a tool call writes, as in the arguments; () if it writes no file."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

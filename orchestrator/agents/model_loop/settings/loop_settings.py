@@ -1,4 +1,4 @@
-"""Settings of a loop: the driver's input, completed with defaults."""
+"""Settings of a model loop: the input that the driver passes, and defaults for missing values."""
 
 import os
 from collections.abc import Mapping

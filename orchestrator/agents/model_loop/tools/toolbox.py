@@ -68,7 +68,7 @@ class Toolbox:
         return Result(f"unknown tool {name[:100]!r}; {available}", failed=True)
 
     def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the absolute path of the file that a tool call writes; () if there is none."""
+        """Return the absolute path of the file that a tool call writes; () if it writes no file."""
         path = arguments.get("path")
         if name not in _WRITING or name not in self.tools or not isinstance(path, str):
             return ()

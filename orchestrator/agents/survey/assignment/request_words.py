@@ -129,7 +129,9 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the stems of ``words`` and of related words, each with its item of ``words``.
+    """Return the stems of ``words`` and of related words.
+
+    A key is a stem. The value is the item of ``words`` from which the stem comes.
 
     Example: "login" has the related word "session". For ``["login"]``, the result includes
     ``{"login": "login", "session": "login"}``.

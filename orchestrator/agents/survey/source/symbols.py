@@ -35,7 +35,7 @@ class SourceFile:
     name: str = ""
     symbols: tuple[Symbol, ...] = ()
     imports: tuple[Import, ...] = ()
-    #: Line of the main function or of ``if __name__ == "__main__"``; 0 if there is none.
+    #: Line of the main function or of ``if __name__ == "__main__"``; 0 if the file has neither.
     main_line: int = 0
     test_cases: int = 0
     #: False if only the lines are counted: the text is minified, or its language has no modules.

@@ -22,7 +22,7 @@ MOST_STORED, _MOST_IN_WORDS = 50, 5
 class HeldBackRule(StrEnum):
     """Why a file is not committed. The values are stored, so they never change."""
 
-    #: The name of the file, or of a directory above it, is in `git.never_commit`.
+    #: The name of the file, or of one of its parent directories, is in `git.never_commit`.
     NAME = "name"
     #: The directory is a virtual environment: it has `pyvenv.cfg`.
     ENVIRONMENT = "environment"

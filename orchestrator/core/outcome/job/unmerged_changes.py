@@ -314,11 +314,12 @@ def diff_of(job_id: str, worker_id: str) -> str:
 
 
 def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that merge a job again, and then each job above it.
+    """Return commands that repeat the merge of a job, and then of each of its ancestor jobs.
 
-    ``how``: options of the first command. ``above``: the jobs above the job, from its parent on.
+    ``how``: options of the first command. ``above``: the ancestor jobs, beginning with the parent
+    job.
 
-    If a job above has a failed worker, the commands are joined by ``;``. The reason is that
+    If an ancestor job has a failed worker, the commands are joined by ``;``. The reason is that
     ``merge`` of a job with a failed worker never returns exit code 0. With ``&&``, the next command
     would not run.
     """
@@ -328,7 +329,10 @@ def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
 
 
 def include_commands(worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that merge a worker's excluded changes, and then merge each job above again.
+    """Return commands that merge a worker's excluded changes into its job, and then into ancestors.
+
+    ``above``: the job's ancestor jobs, beginning with the parent job. The commands after the first
+    repeat the merges of these jobs.
 
     The commands are joined by ``;``, not by ``&&``. The first command does not return exit code 0,
     because a job with a failed worker stays partial. After ``&&``, the second command would not
@@ -338,7 +342,10 @@ def include_commands(worker_id: str, job_id: str, above: Sequence[str]) -> str:
 
 
 def choose_commands(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that choose a candidate of a task, and then merge each job above again."""
+    """Return commands that choose a candidate of a task, and repeat the merges of ancestor jobs.
+
+    ``above``: the job's ancestor jobs, beginning with the parent job.
+    """
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
     return "; ".join([choose, *_commands_above(above)])
 

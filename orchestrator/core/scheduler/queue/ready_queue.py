@@ -198,7 +198,7 @@ class ReadyQueue:
     def next(
         self, has_room: Callable[[str], bool], running_in: Callable[[str], int]
     ) -> tuple[str, WorkerKey] | None:
-        """Return the next job that has a free slot, with its next worker; None if there is none.
+        """Return the next job that has a free slot, with its next worker; None without such a job.
 
         ``has_room``: True if a job has a free slot. ``running_in``: number of running workers of a
         job. The argument of both functions is a job's id. The worker stays in the queue until

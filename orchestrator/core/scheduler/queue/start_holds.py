@@ -63,9 +63,9 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the worker for whose first model answer this worker has to wait; None if none.
+        """Return the worker for whose first model answer this worker has to wait.
 
-        It is the first worker of the same job and agent.
+        This is the first worker of the same job and agent. Return None if ``worker`` need not wait.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None

@@ -79,7 +79,7 @@ class AgentLogins:
     def fallback(self, agent: str, now: float) -> str:
         """Return the best agent whose login has not failed, in place of ``agent``.
 
-        Return "" if ``agent`` itself is the best agent, or if there is none.
+        Return "" if ``agent`` itself is the best agent, or if there is no such agent.
         """
         best = self._credentials.best_without(self.failures(now))
         return "" if best == agent else best

@@ -205,7 +205,7 @@ class Accounting:
         )
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Check the limits of the worker's job and of the jobs above it, from the root job down.
+        """Check the limits of the worker's job and of its ancestor jobs, from the root job down.
 
         The first job that has reached a limit is stopped, or paused if it has ``on_limit: ask``.
         Return why the job is stopped; "" if no job is stopped.

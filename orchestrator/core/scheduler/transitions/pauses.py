@@ -62,7 +62,7 @@ class Pauses:
     def resume_all(self, by: str, now: float) -> None:
         """End the pause of all jobs. Idempotent.
 
-        A job stays paused if there is also another pause of the job or of a job above it. Such a
+        A job stays paused if there is also another pause of the job or of an ancestor job. Such a
         pause comes from a limit or a person.
         """
         self._set_server_pause(None)

@@ -141,7 +141,7 @@ class WorkerMessageCalls:
 
 
 def _message_with_id(worker: Worker, message_id: str, text: str) -> WorkerMessage | None:
-    """Return the worker's message with this id; None if there is none.
+    """Return the worker's message with this id; None if there is no such message.
 
     Raise InvalidRequest if the message has another text.
     """

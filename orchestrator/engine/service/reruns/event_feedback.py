@@ -67,7 +67,7 @@ class _Stored:
 
 
 class EventFeedback:
-    """Stores remarks on disk, and sends them later.
+    """Stores remarks on jobs on disk, and later sends them to workers as feedback.
 
     If the server crashes, each stored remark is still sent exactly once.
     """

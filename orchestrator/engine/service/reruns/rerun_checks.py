@@ -56,8 +56,8 @@ def check_reopens(
     ``command``: the caller's command, such as ``feedback``. If the parent worker can have another
     attempt instead, the error message suggests this command for the parent worker.
 
-    Call this function in the supervisor's turn, so that the state cannot change before the attempt
-    is created.
+    Call this function in the supervisor's thread, so that the state cannot change before the
+    attempt is created.
     """
     check_worker_ended(worker)
     check_can_run_again(job)

@@ -174,7 +174,7 @@ class FilesNotReturned:
 class EndReport:
     attempt: str
     exit: Annotated[Exit, Conversion(exit_from, "the end of an attempt")]
-    #: The exit record; empty if there is none.
+    #: The exit record; empty if the attempt has no exit record.
     record: Annotated[str, Conversion(_ascii, "ASCII text")]
     #: The archive of the attempt's files; None if the node has no files to return.
     files: ArchiveFigures | FilesNotReturned | None

@@ -158,9 +158,9 @@ def archive_path(exit_path: str) -> str:
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
-    """Return the files that an earlier server sent to a node for an attempt; None if none.
+    """Return the files that an earlier server sent to a node for an attempt; None without files.
 
-    Removes the archive that the node has sent so far. The node sends the archive again.
+    Removes the part of the archive that the node has sent so far. The node sends the archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_object(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
@@ -171,7 +171,10 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard_archive(exit_path: str) -> None:
-    """Remove the archive that a node has sent. The node must send it again. Idempotent."""
+    """Remove the part of an archive that a node has sent so far. Idempotent.
+
+    Afterwards, the node must send the archive from the beginning.
+    """
     _unlink(archive_path(exit_path))
 
 

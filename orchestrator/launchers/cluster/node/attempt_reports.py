@@ -54,7 +54,7 @@ class AttemptReports:
     ) -> None:
         """Report the end of an attempt that has no output to send.
 
-        ``record``: the exit record; empty if there is none. ``files``: the archive of the attempt's
+        ``record``: the exit record; empty if it is missing. ``files``: the archive of the attempt's
         files.
         """
         self._post(EndReport(attempt_id, exit, record, files))

@@ -100,7 +100,7 @@ class HeldAttempt:
     def make_scratch(self, env: Mapping[str, str]) -> None:
         """Create the directory for temporary files (``TMPDIR`` in ``env``) if it does not exist.
 
-        Raise OSError.
+        Raise OSError if the directory cannot be created.
         """
         directory = env.get("TMPDIR", "")
         if directory and not os.path.isdir(directory):
@@ -120,7 +120,7 @@ class HeldAttempt:
             os.close(found)
 
     def record(self) -> str:
-        """Return the attempt's exit record; empty if there is none."""
+        """Return the attempt's exit record; empty if the attempt has no exit record."""
         try:
             with open(self.exit_path, "rb", buffering=0) as file:
                 return file.read().split(b"\n", 1)[0].decode("ascii")

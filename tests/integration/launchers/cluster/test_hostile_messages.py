@@ -118,7 +118,7 @@ class Peer:
         self._link.sendall(struct.pack(">I", len(body)) + body)
 
     def receive(self) -> dict[str, Any]:
-        """Return the next message. Raise ConnectionError if there is none."""
+        """Return the next message. Raise ConnectionError if there is no message."""
         (length,) = struct.unpack(">I", self._exactly(4))
         found: dict[str, Any] = json.loads(self._exactly(length))
         return found

@@ -20,7 +20,7 @@ class AgentFallback:
                 return
 
     def agent_for(self, worker: Worker, verdict: Verdict, now: float) -> str:
-        """Return the agent that replaces the worker's agent; "" if there is none."""
+        """Return the agent that replaces the worker's agent; "" if no agent replaces it."""
         if verdict.moves or not verdict.login_refused or worker.attempt >= MOST_ATTEMPTS:
             return ""
         if not _may_be_any(worker, self._trees.task_of(worker), self._trees.job_of(worker)):

@@ -268,7 +268,7 @@ class AttemptEnd:
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
     def _failed_child(self, worker: Worker) -> Job | None:
-        """Return a child job that failed; None if there is none.
+        """Return a child job that failed; None if no child job failed.
 
         A child job does not count as failed in these cases:
 
