@@ -18,7 +18,7 @@ from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import Listing, list_files
-from orchestrator.agents.survey.report.headline import first_sentence, top_languages
+from orchestrator.agents.survey.report.survey_headline import first_sentence, top_languages
 from orchestrator.agents.survey.source import grammars
 from orchestrator.core.text.formatting import cut, cut_bytes, listed, one_line
 from orchestrator.security.files.untrusted_files import read_regular

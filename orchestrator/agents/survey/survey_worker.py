@@ -20,9 +20,9 @@ from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment,
 from orchestrator.agents.survey.child_jobs import run_child_jobs
 from orchestrator.agents.survey.partition import Division, divide
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
-from orchestrator.agents.survey.report.headline import only_counted, summary
 from orchestrator.agents.survey.report.markdown import code
 from orchestrator.agents.survey.report.request_match import find_matches
+from orchestrator.agents.survey.report.survey_headline import only_counted, summary
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
 from orchestrator.core.text.formatting import listed, plural
 

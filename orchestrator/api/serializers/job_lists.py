@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from orchestrator.api.serializers.answer_parts import encoded, job_path, job_summary, moment
 from orchestrator.core.outcome.job.human_needs import Need
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
-from orchestrator.engine.observers import FeedItem, FeedKind
+from orchestrator.engine.event_feed import FeedItem, FeedKind
 from orchestrator.schemas import answers
 
 #: Maximum number of jobs whose encoded rows are kept.

@@ -18,7 +18,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
-from orchestrator.engine.observers import Feed, FeedItem
+from orchestrator.engine.event_feed import Feed, FeedItem
 from orchestrator.engine.service.service import Service
 
 logger = logging.getLogger(__name__)

@@ -11,11 +11,12 @@ from orchestrator.composition.settings.gates import gate_plans_of
 from orchestrator.composition.settings.repository import change_reader, landing_of
 from orchestrator.composition.settings.settings_map import api_keys
 from orchestrator.core.model.job import Worker
+from orchestrator.engine.event_feed import Feed
 from orchestrator.engine.merge.merge_record import MergeRecords
-from orchestrator.engine.observers import Feed, Throughput
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
-from orchestrator.engine.service.access.authorization import Access, Callers
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
@@ -35,6 +36,7 @@ from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
 from orchestrator.engine.service.worker_reports import WorkerReportCalls
+from orchestrator.engine.throughput import Throughput
 from orchestrator.reports import write_report
 from orchestrator.workspace import FileLandingJournal
 

@@ -10,10 +10,10 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
-from orchestrator.engine.observers import Throughput
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
+from orchestrator.engine.throughput import Throughput
 
 #: Maximum seconds for which a call waits for the check of the store. The time is short because
 #: monitoring programs wait only about 1 s for an answer.

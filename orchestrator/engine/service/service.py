@@ -2,7 +2,8 @@
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import OutboxCalls
-from orchestrator.engine.service.access.authorization import Access, Callers
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.control.plan_approval import PlanCalls

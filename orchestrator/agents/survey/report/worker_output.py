@@ -7,9 +7,13 @@ from pathlib import Path
 
 from orchestrator.agents.survey.analysis.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
-from orchestrator.agents.survey.report.headline import first_sentence, only_counted, top_languages
 from orchestrator.agents.survey.report.markdown import code, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
+from orchestrator.agents.survey.report.survey_headline import (
+    first_sentence,
+    only_counted,
+    top_languages,
+)
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
 from orchestrator.core.text.formatting import listed, plural

@@ -19,6 +19,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.ports import Prompting
 from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.queue.placement import MachineSlots
+from orchestrator.core.scheduler.queue.prompt_cache_holds import PromptCacheHolds
 from orchestrator.core.scheduler.queue.ready_queue import (
     NO_RANK,
     Order,
@@ -27,7 +28,6 @@ from orchestrator.core.scheduler.queue.ready_queue import (
     ranks,
 )
 from orchestrator.core.scheduler.queue.slots import Slots
-from orchestrator.core.scheduler.queue.start_holds import StartHolds
 from orchestrator.core.scheduler.state.agent_accounts import AgentLogins
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
@@ -76,7 +76,7 @@ class JobTrees:
         self.slots = slots
         self.machine_slots = MachineSlots()
         self.ready = ReadyQueue()
-        self.holds = StartHolds(prompting)
+        self.holds = PromptCacheHolds(prompting)
         self.logins = AgentLogins(credentials)
         self.spending = Spending()
         self.locks = LockManager()

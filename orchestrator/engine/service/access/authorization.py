@@ -1,7 +1,7 @@
-"""Authorization: who calls, by API key, and which jobs the caller sees and may change, by scope.
+"""Authorization: which jobs a caller sees and may change, by the scopes of the caller's key.
 
-Raises Unauthorized for an invalid key, NotFound for a job that the caller does not see, and
-Forbidden for a job that the caller sees but may not change.
+Raises NotFound for a job that the caller does not see, and Forbidden for a job that the caller
+sees but may not change.
 
 | caller        | sees                     | changes                  |
 | ------------- | ------------------------ | ------------------------ |
@@ -17,57 +17,20 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.errors import (
-    INVALID_KEY,
     Conflict,
     Forbidden,
     NoSuchJob,
     NotFound,
-    Unauthorized,
 )
 from orchestrator.core.model.caller import Caller, Scope
-from orchestrator.core.model.job import Attempt, Job, Worker, WorkerKey
+from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import JobFilter, WorkerFilter
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.secrets.api_keys import ApiKeys, hash_key
+from orchestrator.security.secrets.api_keys import ApiKeys
 
 #: Maximum number of a job's workers that a message names.
 MOST_NAMED = 10
-
-
-class Callers:
-    """Finds callers: the holders of API keys, and the workers, which have keys of attempts."""
-
-    def __init__(
-        self, store: Store, keys: ApiKeys, heard_from: Callable[[Attempt], object]
-    ) -> None:
-        """``heard_from``: called with a worker's attempt, each time the worker uses its key."""
-        self._store, self._keys, self._heard_from = store, keys, heard_from
-
-    def of_key(self, key: str | None) -> Caller:
-        """Return the caller that has the key.
-
-        Raise Unauthorized if the key is unknown, or belongs to an attempt that has ended.
-        """
-        if not key:
-            raise Unauthorized(
-                "missing API key; send api.api_key of config.yaml in the header X-API-Key"
-            )
-        holder = self._keys.holder_of(key)
-        if holder is not None:
-            return Caller(name=holder.name, scopes=holder.scopes)
-        attempt = self._store.attempt_by_token(hash_key(key))
-        if attempt is None:
-            raise Unauthorized(INVALID_KEY)
-        self._heard_from(attempt)
-        return Caller(name=attempt.worker_id, attempt=attempt)
-
-    def of_key_hash(self, key_hash: str) -> Caller:
-        """Return the holder of the API key with this hash. Raise Unauthorized for a removed key."""
-        holder = self._keys.holders.get(key_hash)
-        if holder is None:
-            raise Unauthorized("the API key of this session was removed; log in again")
-        return Caller(name=holder.name, scopes=holder.scopes)
 
 
 def check_project(job: Job, project: Path, former: Collection[str]) -> None:

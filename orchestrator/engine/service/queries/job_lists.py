@@ -28,7 +28,7 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
 )
 from orchestrator.core.text.unknown_names import unknown_name
-from orchestrator.engine.observers import Feed, FeedItem
+from orchestrator.engine.event_feed import Feed, FeedItem
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.queries.job_files import ChangeReads, WorkerFiles

@@ -10,8 +10,8 @@ import pytest
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import StateChange
-from orchestrator.engine import observers
-from orchestrator.engine.observers import Feed, FeedKind
+from orchestrator.engine import event_feed
+from orchestrator.engine.event_feed import Feed, FeedKind
 from orchestrator.store import SqlStore, sqlite_url
 from tests.contract.store_values import a_job, a_worker, an_event
 
@@ -63,7 +63,7 @@ def test_a_reader_is_reset_if_it_missed_items(store: SqlStore) -> None:
 def test_a_reader_behind_the_stored_items_is_reset(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observers, "KEPT", 3)
+    monkeypatch.setattr(event_feed, "KEPT", 3)
     feed, job = Feed(store), a_job()
     feed._items = type(feed._items)(maxlen=3)
     publish(feed, store, StateChange(new_jobs=[job]))
@@ -86,11 +86,11 @@ def test_a_closed_feed_reads_no_more_from_the_store(
     timer = threading.Timer
 
     def at_once(seconds: float, action: Callable[[], None]) -> threading.Timer:
-        monkeypatch.setattr(observers, "FIGURES_SECONDS", 0.0)
+        monkeypatch.setattr(event_feed, "FIGURES_SECONDS", 0.0)
         return timer(0.0, action)
 
-    monkeypatch.setattr(observers, "FIGURES_SECONDS", 3600.0)
-    monkeypatch.setattr(observers.threading, "Timer", at_once)
+    monkeypatch.setattr(event_feed, "FIGURES_SECONDS", 3600.0)
+    monkeypatch.setattr(event_feed.threading, "Timer", at_once)
     reads, reading, go_on = [], threading.Event(), threading.Event()
     counts = SqlStore.status_counts
 

@@ -1,4 +1,4 @@
-"""Observers of stored changes: the feed of events, and the throughput.
+"""The feed of events, an observer of stored changes.
 
 The feed has the events of all jobs, numbered in the order in which this server stored them. The
 first number is the time of the server's start, so that a restarted server uses larger numbers than
@@ -7,13 +7,12 @@ its predecessor.
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from math import inf
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.human_needs import Need, kind_of_worker, kinds_of_job, needs_in
@@ -42,9 +41,6 @@ PASSED_ON = frozenset(
     }
 )
 #: Period for which ``Throughput`` counts ends, in seconds.
-_WINDOW_SECONDS = 60.0
-#: Kinds of events that ``Throughput`` counts, with the names of their counts.
-_COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_ended"}
 
 
 class FeedKind(StrEnum):
@@ -240,34 +236,3 @@ def _with_changed_needs(change: StateChange, needy: Mapping[str, object]) -> set
     roots_with_needs |= {worker.root_id for worker in workers if kind_of_worker(worker)}
     changed_roots = {job.root_id for job in jobs} | {worker.root_id for worker in workers}
     return roots_with_needs | (changed_roots & needy.keys())
-
-
-class Throughput:
-    """Counts workers that ended in the last minute, and gate outcomes since the server's start.
-
-    The object is an observer of stored changes. Any thread may call ``per_minute``.
-    """
-
-    def __init__(self) -> None:
-        self._ends: dict[str, deque[float]] = {name: deque() for name in _COUNTED.values()}
-        self._gates: Counter[str] = Counter({str(outcome): 0 for outcome in GateOutcome})
-
-    def __call__(self, change: StateChange) -> None:
-        for event in change.events:
-            if event.kind in _COUNTED:
-                self._ends[_COUNTED[event.kind]].append(event.at)
-            elif event.kind is EventKind.GATE_ENDED:
-                self._gates[str(event.data["outcome"])] += 1
-        self._drop_old_ends(clock.now())
-
-    def per_minute(self) -> dict[str, int]:
-        since = clock.now() - _WINDOW_SECONDS
-        return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
-
-    def gates(self) -> dict[str, int]:
-        return dict(self._gates)
-
-    def _drop_old_ends(self, now: float) -> None:
-        for ends in self._ends.values():
-            while ends and ends[0] < now - _WINDOW_SECONDS:
-                ends.popleft()
