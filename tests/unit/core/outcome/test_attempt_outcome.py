@@ -312,9 +312,9 @@ def test_a_failure_that_changed_files_equals_no_other() -> None:
     assert judge(EXIT_1, Evidence(output="x", files_changed=True)).failure == ""
 
 
-def refused(output: str, **of_gate: object) -> str:
+def refused(worker_output: str, /, **of_gate: object) -> str:
     gate = replace(FAILED, **of_gate)  # type: ignore[arg-type]
-    return judge(EXIT_0, Evidence(output=output, files_changed=True, gates=(gate,))).failure
+    return judge(EXIT_0, Evidence(output=worker_output, files_changed=True, gates=(gate,))).failure
 
 
 def test_the_same_findings_are_the_same_failure_whatever_the_output() -> None:
