@@ -36,3 +36,11 @@ def test_a_port_range_in_which_a_program_listens_is_omitted() -> None:
         listener.bind(("127.0.0.1", following + 3))
         listener.listen()
         assert ranges.take("after", skip_used=True) != following
+
+
+def test_a_range_in_use_is_skipped_when_all_ranges_were_allocated_once() -> None:
+    ranges = PortRanges()
+    in_use = ranges.take("running", skip_used=False)
+    for number in range(2 * (LAST_PORT - FIRST_PORT) // PORTS_PER_WORKER):
+        assert ranges.take(f"a{number}", skip_used=False) != in_use
+        ranges.release(f"a{number}")
