@@ -8,7 +8,7 @@ OrchestratorError
 │   ├── PlanCycle
 │   └── Refused          the request would exceed a limit, or repeat an ancestor job's request
 │       └── MaxDepthReached
-├── LimitReached         a limit is used up for now
+├── LimitReached         a limit is used up at present
 ├── NotFound             the object does not exist, or the caller may not see it
 │   └── NoSuchJob
 ├── Conflict             the object is in a state that does not allow the action

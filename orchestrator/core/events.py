@@ -150,7 +150,11 @@ class EventKind(StrEnum):
         "A task waits for a person.",
         _TASK,
         Key("question", str, "text of the question"),
-        Key("due_at", float | None, "time of the answer by timeout, in seconds since 1970"),
+        Key(
+            "due_at",
+            float | None,
+            "time at which the timeout answers, in seconds since 1970; null: no timeout",
+        ),
     )
     QUESTION_ANSWERED = (
         "question_answered",

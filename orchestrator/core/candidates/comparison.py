@@ -21,8 +21,9 @@ class CandidateRow:
     reason: str
     chosen: bool
     place: int | None
-    #: The criterion that decided the candidate's place, and the reason as text.
+    #: The criterion that decided the candidate's place; empty without a place.
     by: str
+    #: The reason for the place, as text.
     why: str
     #: Number of gates that the candidate passed, and names of the gates that reject the candidate.
     gates_passed: int
@@ -95,7 +96,7 @@ def comparisons(
 def compared(
     task: TaskSpec, workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> Comparison:
-    """Compare a task's candidates.
+    """Return the comparison of one task's candidates.
 
     ``workers`` and ``reviewers``: all workers and reviewers of the task's job.
     """

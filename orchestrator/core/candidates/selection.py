@@ -18,12 +18,13 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.text.formatting import plural
 
-#: Causes of a skipped gate that the change does not concern. None: a row of an earlier version,
-#: which has no cause.
+#: The causes of a gate that was skipped because it does not concern the change. Rows of earlier
+#: versions have the cause None.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
-#: Maximum number of gates that a sentence names.
+#: Maximum number of gates or tests that a sentence names.
 MOST_NAMED = 3
-#: A new test counts if it passes on at least this number of candidates, or if the task names it.
+#: Minimum number of candidates on which a new test must pass to count. A test that the task names
+#: always counts.
 FEWEST_AGREEING = 2
 
 
@@ -51,15 +52,17 @@ class Candidate:
     unrun: tuple[str, ...] = ()
     #: Names of the gates that reject the candidate.
     blocking: tuple[str, ...] = ()
+    #: Number of new findings of the gates that report no places in files, such as tests.
     failures: int = 0
     #: Number of the base commit's tests that pass.
     base_tests: int = 0
     #: Names of new tests that pass and count (see ``counted_new_tests``).
     new_tests: tuple[str, ...] = ()
-    #: Number of findings in files.
+    #: Number of findings of the gates that report places in files, such as linters.
     lint: int = 0
     #: Tests and gate settings that the candidate altered with its task's permission.
     judges: tuple[str, ...] = ()
+    #: The candidate's place in the review; 1 is best.
     review: int | None = None
     remark: str = ""
     #: True if this candidate has no changes, but another candidate has changes. If no candidate has
@@ -131,7 +134,7 @@ def candidates_of(
 
 
 def chosen(workers: Iterable[Worker]) -> Worker | None:
-    """Return the worker whose changes are the result of its task; None if no worker succeeded.
+    """Return the worker whose changes are the task's result; None if no worker succeeded.
 
     ``workers``: all workers of one task. If the candidates are not ranked yet, return the
     successful worker with the lowest index.

@@ -40,8 +40,8 @@ _GO = lazy_pattern(r"(?:.*/)?[^/]*_test\.go")
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
 )
-#: Names of directories for vendored files, builds, and fixtures. Tests in them are not tests of the
-#: project.
+#: Names of directories for vendored files, builds, and fixtures. Tests in these directories are not
+#: tests of the project.
 _FOREIGN = frozenset(
     {"node_modules", "vendor", "third_party", "site-packages", "venv", "build", "dist"}
     | {"fixtures", "testdata", "templates", "__fixtures__", "__mocks__"}
@@ -118,7 +118,7 @@ def is_of_tests(path: str) -> bool:
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
-    """Yield the paths that match ``kind``, except vendored and generated files.
+    """Yield the paths that match ``kind``, except foreign files (see ``is_foreign``).
 
     Files near the top directory come first.
     """
@@ -133,7 +133,7 @@ def is_foreign(path: str) -> bool:
 
 
 def language_of(path: str) -> str:
-    """Return the language of a source; "" if the file is no source."""
+    """Return the programming language of a source; "" if the file is not a source."""
     name = basename(path)
     language = _LANGUAGES.get(splitext(name)[1].lower(), "")
     if not language or _NO_SOURCES.fullmatch(name):

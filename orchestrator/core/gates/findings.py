@@ -43,16 +43,17 @@ _FAILED = lazy_pattern(
 
 
 def failing_tests(printed: str) -> str:
-    """Return the names of the first failing tests, and the number of further failing tests.
+    """Return as text the first failing tests, and the number of further failing tests.
 
-    The result is "" if ``printed`` has no failing test in the format of a known test runner.
+    ``printed``: a gate's output. The result is "" if the output has no failing test in the format
+    of a known test runner.
     """
     matches = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in matches)]
     return listed(names, MOST_NAMED)
 
 
-#: Maximum number of characters of a gate's output.
+#: Number of characters at the end of a gate's output that are stored.
 MOST_OUTPUT = 8000
 
 
@@ -72,8 +73,8 @@ class NoAdvisories(UnreadableReport):
 class Flaw:
     """One finding of a gate."""
 
-    #: Key of the finding, without line numbers, so that the same finding has the same key in other
-    #: states of the project.
+    #: Key of the finding. It has no line numbers, so that the finding has the same key after other
+    #: lines have changed.
     key: str
     #: The finding, for people.
     text: str

@@ -140,10 +140,11 @@ class Gate:
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate reports places in files, as a linter does. Set only if this does not follow
-    #: from ``report``.
+    #: True if the gate reports places in files, as a linter does. Not set if the format ``report``
+    #: is always a list of places.
     is_of_files: bool = False
-    #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
+    #: Patterns of the sources that the gate judges; empty: the patterns of ``when``. If both are
+    #: empty, the gate judges all sources.
     looks_at: tuple[str, ...] = ()
     #: True if the gate judges only the Python files that its run executes.
     by_imports: bool = False
@@ -365,10 +366,8 @@ class Gates(Protocol):
         """Stop a running check. Return False if no such check runs.
 
         ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the person or event that
-        stopped the check, for messages.
-
-        The callback ``done`` of ``begin`` is called with the results so far. Any thread may call.
-        Idempotent.
+        stopped the check, for messages. The callback ``done`` of ``begin`` is called with the
+        results so far. Any thread may call. Idempotent.
         """
 
 

@@ -165,7 +165,7 @@ def _result_without_tests(
     skipped_note = f"no test ran: all {len(now.skipped)} tests are skipped"
     note = skipped_note if now.skipped else "no tests found"
     unrun = _as_not_run(gate, GateCause.NO_TESTS, note, result)
-    # If the task may remove all of these tests, their absence blocks nothing.
+    # If the task may remove all of these tests, their absence does not block the change.
     return replace(unrun, status=GateStatus.SKIPPED) if may_remove_all else unrun
 
 

@@ -29,11 +29,11 @@ class RemovalPermission:
         return bool(self.files) and all(self.files.values())
 
     def forbidden(self, tests: Iterable[str]) -> list[str]:
-        """Return the given tests that the change may not remove."""
+        """Return the items of ``tests`` that the change may not remove."""
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the given tests that no file of ``self.files`` can affect.
+        """Return the items of ``tests`` that no file of ``self.files`` can affect.
 
         A file with tests affects only its own tests. A file without tests, such as a helper that
         many tests import, can affect any test. If ``self.files`` has a file without tests, the
@@ -70,7 +70,10 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def how_to_allow(paths: Sequence[str], setting: str) -> str:
-    """Return advice for the user: the settings that allow a task to alter the files ``paths``."""
+    """Return advice for the user: the settings that allow a task to alter the files ``paths``.
+
+    ``setting``: the setting of config.yaml that allows this for every task; "" if there is none.
+    """
     task_advice = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general_advice = f"set {setting}: true in config.yaml" if setting else ""
     return f"to allow this change: {', or '.join(filter(None, [task_advice, general_advice]))}"

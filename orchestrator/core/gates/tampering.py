@@ -237,7 +237,7 @@ def with_second_run(
     base: FinishedRun | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Return the result; a failure if the gate passes only with altered tests or configuration.
+    """Return the result, or a failure if the gate passes only with altered tests or configuration.
 
     ``now``: the run on the worker's result. ``second``: the run with the base's tests and
     configuration. ``base``: the run on the base commit.
@@ -324,7 +324,7 @@ REWRITTEN = "the gate changed this tracked file; use a command that only checks 
 def with_rewrites(
     result: GateResult, ran: FinishedRun, base: FinishedRun | None, touched: Collection[str]
 ) -> GateResult:
-    """Return the result; a failure if the gate changed tracked files.
+    """Return the result, or a failure if the gate changed tracked files.
 
     Changes that the gate also makes on the base do not count (see ``new_rewrites``). ``touched``:
     files that the worker changed.

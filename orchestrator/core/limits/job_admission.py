@@ -17,7 +17,7 @@ from orchestrator.core.text.formatting import one_line, plural
 
 
 def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
-    """Return the remaining quota of the calling worker: see ``remaining_quota_of``."""
+    """Return the remaining quota of the calling worker (see ``remaining_quota_of``)."""
     quota = remaining_quota_of(
         line.parent_job,
         ceilings,
@@ -204,7 +204,7 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if a child job repeats the work of a job or worker above the child job.
+    """Raise Refused if a child job repeats the work of an ancestor job or ancestor worker.
 
     Without this check, a chain of such jobs would never end.
 

@@ -153,7 +153,8 @@ def _config(values: dict[str, Any]) -> JobConfig:
 def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
     """Return a job's settings for its retry.
 
-    A requested timeout or maximum of retries also replaces the tasks' own values.
+    A requested timeout also replaces the timeouts of tasks. A requested maximum number of retries
+    also replaces the tasks' own maximum.
 
     Raise InvalidRequest for a setting that a retry may not change. Raise Refused for a value above
     a ceiling.

@@ -1,6 +1,6 @@
 """Caps of jobs, limits of keys, sums of usage, and the estimated usage of a plan. Pure.
 
-A job's usage includes the usage of all jobs below it. Otherwise a job could evade a limit by
+A job's usage includes the usage of all its descendants. Otherwise a job could evade a limit by
 splitting its work. A key has limits on its costs per day and on its running jobs. Days are UTC. The
 costs per day are stored, and stay unchanged when old jobs are removed.
 """
@@ -68,7 +68,7 @@ class Spent:
 
 
 class Spending:
-    """Usage of each job in the unfinished job trees. A job's usage includes the jobs below it."""
+    """Usage of each job in the unfinished job trees, including the usage of its descendants."""
 
     def __init__(self) -> None:
         self._spent: dict[str, Spent] = {}
@@ -110,7 +110,7 @@ def is_known(usage: Usage) -> bool:
 
 
 def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
-    """Return, by job id, the known usages of the workers of a job and of all jobs below it.
+    """Return, by job id, the known usages of the workers of a job and of its descendants.
 
     ``jobs``: a job tree. Jobs without known usage are omitted.
     """
@@ -376,7 +376,7 @@ class Estimate:
     reviewers: int = 0
     tokens: int
     cost_usd: float | None
-    #: The reviewers' part of the tokens and the cost.
+    #: Tokens and cost of the reviewers, which are included in ``tokens`` and ``cost_usd``.
     review_tokens: int = 0
     review_cost_usd: float | None = 0.0
     #: Number of earlier workers from which the estimate was computed; 0 if an agent of the plan had

@@ -48,14 +48,14 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def cycle_of(self, entry: LockEntry) -> Sequence[LockWait]:
-        """Return the cycle that would close if the entry waited; empty if none would close.
+        """Return the cycle that would close if the entry waited; empty if no cycle would close.
 
         The cycle begins with the wait of ``entry``.
         """
         return self.shortest_chain(entry, entry.party.line)
 
     def cycle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return the cycle that would close if the entry were granted; empty if none would close.
+        """Return the cycle that a grant of the entry would close; empty if no cycle would close.
 
         ``waiting``: all waiting entries.
         """

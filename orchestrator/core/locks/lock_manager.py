@@ -41,7 +41,7 @@ def describe_cycle(waits: Sequence[LockWait]) -> str:
 
 class LockManager:
     def __init__(self) -> None:
-        #: True once a worker has named a lock. Until then, callers can skip all methods.
+        #: True once a worker has requested a lock. Until then, callers can skip all methods.
         self.is_used = False
         self._held = LockTable()
         self._queue = LockTable()
@@ -57,8 +57,8 @@ class LockManager:
         self._requests: dict[LockEntry, None] = {}
         #: Key: an entry. Value: the waiting entries to check again after the key is removed.
         self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
-        #: Waiting entries of child jobs that wait for an entry of another job. They are checked
-        #: after every change.
+        #: Waiting entries of child jobs that wait for an entry of another job. These entries are
+        #: checked after every change.
         self._uneasy: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
         #: True if an entry has changed since requests were last checked.
@@ -155,7 +155,7 @@ class LockManager:
     def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
         """Return a running worker's new request for leases on ``names``.
 
-        ``enqueue`` adds the request to the queue.
+        The request is not in the queue yet (see ``enqueue``).
         """
         return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
 
@@ -173,7 +173,7 @@ class LockManager:
         return self._reason_to_wait(entry, blocker)
 
     def present_obstacle(self, entry: LockEntry) -> str:
-        """Return why a request has to wait; "" if it can be granted. Ignore deadlocks."""
+        """Return why a request has to wait; "" if it can be granted. Never raises Deadlock."""
         blocker = self._blocker(entry)
         return self._reason_to_wait(entry, blocker) if blocker else ""
 

@@ -94,8 +94,8 @@ class LockEntry:
     place: int = 0
     #: The fencing number of a held lease.
     number: int = 0
-    #: Time until which the request keeps its place, although no call waits for it; 0 while a call
-    #: waits.
+    #: Time until which the request stays in the queue, although no call waits for it; 0 while a
+    #: call waits.
     kept_until: float = 0.0
 
     @property
@@ -117,7 +117,7 @@ def compatible(one: LockEntry, other: LockEntry) -> bool:
 
 
 class LockTable:
-    """Table of lock entries by lock name. The entries of each name are in order of arrival."""
+    """Lock entries by lock name. The entries of each name are in order of arrival."""
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
@@ -175,9 +175,9 @@ class LockTable:
                 yield other
 
     def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Yield the entries that conflict with the given entry, and are before it in the queue.
+        """Yield the entries that conflict with ``entry`` and precede ``entry`` in the queue.
 
-        If the given entry is not in the queue, all conflicting entries count as before it.
+        If ``entry`` is not in the queue, yield all conflicting entries.
         """
         for bucket in self._entries_per_name(entry.names):
             for other in bucket:
@@ -187,9 +187,9 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """Return an entry that conflicts with the given entry; None if none conflicts.
+        """Return an entry that conflicts with ``entry``; None if no entry conflicts.
 
-        For each name of the given entry, only the latest entry with this name is checked.
+        For each name of ``entry``, only the latest entry with this name is checked.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)
@@ -229,9 +229,9 @@ class Grant:
 
 
 def in_line(one: WorkerKey, other: WorkerKey) -> bool:
-    """True if the workers are equal, or one is a descendant of the other.
+    """True if the workers are equal, or one worker is a descendant of the other worker.
 
-    The check compares names, because a worker's name begins with the names of its ancestors.
+    The check compares names, because a worker's name begins with the name of its parent worker.
     """
     return _is_same_or_below(one, other) or _is_same_or_below(other, one)
 
