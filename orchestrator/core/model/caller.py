@@ -21,7 +21,7 @@ class Scope(StrEnum):
 class Caller:
     """An API key, or the attempt of a running worker.
 
-    A worker has no scopes: it sees and controls the jobs below it.
+    A worker has no scopes: it sees and controls its child jobs and their descendants.
     """
 
     name: str

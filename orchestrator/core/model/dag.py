@@ -145,7 +145,7 @@ class PlanProgress:
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
-        #: The reviewer of each task that has one.
+        #: Reviewers, by task id.
         self.reviewers: dict[str, WorkerKey] = {}
         #: Number of workers, without planners and reviewers.
         self._candidates = 0
@@ -181,7 +181,7 @@ class PlanProgress:
 
     @property
     def unfinished(self) -> bool:
-        """True if a worker has not ended, or if the plan's tasks are not added yet."""
+        """True if a worker has not ended, or if the job has no tasks yet."""
         return self.planner is not None or self.open_workers > 0
 
     @property

@@ -111,7 +111,7 @@ class FeedbackRequest:
 
     comments: tuple[Comment, ...]
     summary: str
-    #: The commit whose diff the person commented on, or the beginning of its name.
+    #: The commit whose diff the person commented on, or the beginning of the commit's id.
     commit: str
     #: The agent for the next attempt; empty: the worker's agent.
     agent: str = ""
@@ -132,7 +132,7 @@ class FeedbackGiven:
 
 
 def mark_answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
-    """Return all rounds of feedback. Each open round is marked as answered by ``attempt``.
+    """Return all rounds of feedback. Each unanswered round is marked as answered by ``attempt``.
 
     ``attempt``: number of an attempt that succeeded.
     """
@@ -214,8 +214,8 @@ class Question:
     text: str = ""
     #: Time at which the timeout decides; None: never.
     due_at: float | None = None
-    #: Time of the question, or the end of the latest pause. From this time on, the job's wall time
-    #: does not include time in which the job only waits for the answer.
+    #: Time of the question, or the end of the latest pause. After this time, the job's wall time
+    #: excludes time in which the job only waits for the answer.
     counted_from: float = 0.0
     #: None while the question is open.
     decision: Decision | None = None

@@ -158,7 +158,7 @@ class TaskSpec:
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
-        """Return the task, with ``change`` applied to its own and its candidates' timeouts."""
+        """Return the task, with ``change`` applied to the timeouts of task and candidates."""
         settings = tuple(
             each if each.timeout is None else replace(each, timeout=change(each.timeout))
             for each in self.candidate_settings
@@ -167,11 +167,10 @@ class TaskSpec:
         return replace(self, timeout=timeout, candidate_settings=settings)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
-        """Return the task with the new timeout and retries, if a retry of the job has set them.
+        """Return the task with the timeout and the retries that a retry of the job has set.
 
-        ``config``: the job's settings. They contain the new values, and say which of them come from
-        a retry. A question keeps its timeout, because this timeout is not the timeout of an
-        attempt.
+        ``config``: the job's settings. A question keeps its timeout, because the timeout of a
+        question is not the timeout of an attempt.
         """
         task = self
         if config.timeout_replaced and not (task.timeout is None or task.approve):
@@ -260,7 +259,7 @@ class Job:
     def lacks_changes(self) -> bool:
         """True if the result lacks changes or promised files.
 
-        Changes and promised files of jobs below count, too. Changes that a person excluded do not
+        Changes and promised files of descendants count, too. Changes that a person excluded do not
         count.
         """
         has_missing = any(not each.chosen for each in self.facts.missing)
@@ -309,7 +308,7 @@ _Any = TypeVar("_Any", bound=_InTree)
 
 
 def with_descendants(job_id: str, jobs: Iterable[_Any]) -> list[_Any]:
-    """Return a job and all jobs below it. Each parent job comes before its child jobs."""
+    """Return a job and its descendants. Each parent job comes before its child jobs."""
     children: dict[str | None, list[_Any]] = {}
     tree: list[_Any] = []
     for job in jobs:
@@ -351,8 +350,8 @@ class Worker:
     waiting_for: WaitingFor | None = None
     #: Number of the current or latest attempt; 0 before the first.
     attempt: int = 0
-    #: Number of the attempt after which retries are counted. It changes when a person retries the
-    #: worker.
+    #: Number of the attempt after which retries are counted. The number changes when a person
+    #: retries the worker, and with each attempt that does not count as a retry.
     budget_from: int = 0
     #: Fingerprint of the latest failure, to detect that the same failure is repeated.
     failure: str = ""
@@ -361,7 +360,8 @@ class Worker:
     #: The caller that cancelled only this worker, for people; None: no caller cancelled it.
     cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
-    #: Number of workers in the worker's child jobs. It determines the name of the next such worker.
+    #: Number of workers in the worker's child jobs, from which the name of the next such worker is
+    #: made.
     child_workers: int = 0
     started_at: float | None = None
     ended_at: float | None = None

@@ -78,9 +78,9 @@ class Overruled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """What a person should check in the changes of a successful worker.
+    """Facts that a person should check about the changes of a successful worker.
 
-    Changes that the job's result lacks are in ``Missing`` instead.
+    Changes that the job's result lacks are not included: they have a ``Missing``.
     """
 
     worker_id: str
@@ -224,7 +224,7 @@ class JobFacts:
     merge_error: str = ""
     #: Changes of the job's own workers that the result lacks.
     missing: tuple[Missing, ...] = ()
-    #: Changes that the results of descendants lack, and therefore also this job's result.
+    #: Changes that the results of descendants lack. This job's result therefore lacks them, too.
     lost_below: tuple[Missing, ...] = ()
     #: For a child job: files that its parent worker also changed while it waited. Because of this
     #: conflict, nothing of the child job's result was added to the parent worker's files.
@@ -275,7 +275,7 @@ class JobFacts:
     landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
-    #: Number of rejected child jobs of the job's workers and of the workers below them.
+    #: Number of child jobs that limits rejected, for workers of the job and of its descendants.
     rejected_child_jobs: int = 0
     #: True if the request may ask for a change, but the project was only surveyed: no AI agent
     #: worked on it.
@@ -290,7 +290,7 @@ class JobFacts:
 
     @property
     def lacking(self) -> tuple[Missing, ...]:
-        """Changes of the job's workers, and of jobs below it, that the job's result lacks."""
+        """Changes of the job's workers and of its descendants that the job's result lacks."""
         return (*self.missing, *self.lost_below)
 
     @property

@@ -54,7 +54,7 @@ class ValueKind(Enum):
 
 
 class Inheritance(Enum):
-    """How a child job's value follows from its request and from the parent job's value."""
+    """The rule that combines a child job's requested value with the parent job's value."""
 
     #: The requested value; otherwise the parent job's.
     ASKED = auto()

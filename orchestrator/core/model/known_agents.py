@@ -48,7 +48,7 @@ class KnownTool:
     description: str
     #: Names of the agent in other tools, which ``/api/v1/tasks`` accepts.
     aliases: tuple[str, ...] = ()
-    #: The program that is searched on the PATH; empty for an agent that calls a model over HTTP.
+    #: Name of the program on the PATH; empty for an agent that calls a model over HTTP.
     program: str = ""
     #: The program's name in descriptions of settings; empty: the agent's description.
     title: str = ""
@@ -77,7 +77,7 @@ class KnownTool:
     reads_messages: bool = False
     #: True if the agent reports its cost.
     reports_cost: bool = False
-    #: Parts of the user's configuration that the agent can get separately.
+    #: Parts of the user's configuration that the agent can inherit individually.
     inherits: tuple[Inherited, ...] = ()
     #: Commands that install the agent's program.
     install: str = ""

@@ -50,7 +50,7 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Whether more workers can start now, and where. Valid for one turn of the scheduler."""
+    """Free capacity for more workers, by machine. Valid for one turn of the scheduler."""
 
     #: Why no worker at all may start; None if workers may start.
     paused: Lack | None = None

@@ -219,7 +219,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 def state_name(change: RepositoryChange) -> str:
     """Return the changed object's key in the result of ``Repository.checkout_state``.
 
-    ``change_of`` takes this key as ``name``.
+    This is the argument ``name`` of ``change_of``.
     """
     prefixes = {
         ChangedKind.SETTING: SETTING,

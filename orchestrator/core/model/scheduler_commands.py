@@ -36,7 +36,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class SetWaiting:
-    """Stop or resume the clock of an attempt's timeout."""
+    """Stop the clock of an attempt's timeout if ``waiting`` is True; otherwise resume the clock."""
 
     key: WorkerKey
     attempt: int
@@ -45,7 +45,7 @@ class SetWaiting:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """Write the reports of a job whose workers have all ended, then report to the scheduler."""
+    """Merge and report a job whose workers have all ended, then notify the scheduler."""
 
     root_id: str
     job_id: str
@@ -65,16 +65,16 @@ class StopMerging:
 
 @dataclass(frozen=True, slots=True)
 class MakeContext:
-    """Create the job's shared context, then report to the scheduler."""
+    """Create the job's shared context, then notify the scheduler."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TakePlan:
-    """Pass the planned tasks of a job to the scheduler.
+    """Read the plan of a job whose planner has ended, then pass the planned tasks to the scheduler.
 
-    The tasks are the result of the job's planner, which has ended, or of the fallback planner.
+    If the planner created no valid plan, the fallback planner creates the tasks.
     """
 
     job_id: str

@@ -59,13 +59,13 @@ class CandidateRank:
     #: 1 for the chosen candidate.
     place: int
     #: The criterion by which the candidate is worse than the chosen candidate. For the chosen
-    #: candidate: the criterion by which it is better than the second.
+    #: candidate: the criterion by which the second candidate is worse.
     by: Criterion
     #: The criterion as text.
     why: str
     #: The place that a reviewer gave the candidate; None: no review counted.
     review: int | None = None
-    #: The reviewer's reason for that place.
+    #: The reviewer's reason for the place in ``review``.
     remark: str = ""
     #: Known cost of the candidate and its child jobs; None: unknown.
     cost_usd: float | None = None
@@ -103,8 +103,8 @@ class WorkerResult:
     #: Files in which the worker's changes conflict. Set when an agent is asked to resolve the
     #: conflicts.
     conflicts: tuple[str, ...] = ()
-    #: True if the agent finally failed to resolve the conflicts. The worker's result is then the
-    #: work that the worker had before the agent was asked.
+    #: True if all attempts to resolve the conflicts failed. The worker's result is then its work
+    #: from before these attempts.
     unresolved: bool = False
     #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None

@@ -47,7 +47,7 @@ class Verdict:
     #: Fingerprint of the failure, by which equal failures are recognised; empty if the failure
     #: cannot be compared.
     failure: str = ""
-    #: True if the agent's account was rate-limited. This is not the worker's fault.
+    #: True if the agent's account was rate-limited, so that the worker did not cause the failure.
     rate_limited: bool = False
     #: True if the tool's program could not be started, possibly because an update is replacing it.
     not_started: bool = False
@@ -178,8 +178,8 @@ _S = WorkerStatus
 #: A shell's exit code for a missing command.
 NOT_FOUND = 127
 
-#: Meaning of each failure that an agent reports. The last value is True if a retry may end
-#: differently.
+#: For each class of error that an agent reports: the worker's status, the reason, and True if a
+#: retry may end differently.
 _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.AUTH, _S.FAILED, "the agent's login failed", False),
     (ErrorClass.CREDIT, _S.FAILED, "the agent's account has no credit", False),
@@ -382,7 +382,7 @@ def evidence_after_child_jobs(
 
 
 def only_gates_remain(exit: Exit, evidence: Evidence) -> bool:
-    """True if the attempt has no failure so far, so that only its gates remain to decide."""
+    """True if the attempt has no failure so far, so that only its gates can reject it."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 

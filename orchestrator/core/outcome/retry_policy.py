@@ -1,7 +1,7 @@
 """Decides whether another attempt follows a failed attempt, when it starts, and with which agent.
 
-``next_attempt`` returns the decision as a value. Each worker has a maximum number of retries. A
-free attempt does not count as a retry, because the worker did not cause the failure.
+``next_attempt`` returns the decision as a value. Each worker has a maximum number of retries. An
+attempt is free if it does not count as a retry, because the worker did not cause the failure.
 """
 
 from orchestrator.core.lazy_dataclass import dataclass
@@ -21,7 +21,7 @@ TOOL_START_DELAYS = (2.0, 5.0, 15.0)
 #: Maximum number of attempts of a worker that moves to other agents or machines after failed
 #: logins: enough to try each agent.
 MOST_ATTEMPTS = 12
-#: Number of successive attempts of a worker that may fail to begin without counting as retries.
+#: Number of successive attempts that may fail to begin without counting as retries of their worker.
 #: Each further such attempt counts as a retry.
 MOST_NEVER_BEGAN = 3
 #: Causes for which the worker is not responsible. The next attempt does not count as a retry.
@@ -76,7 +76,7 @@ AFTER_PAUSE = RetryDecision(reason=_PAUSED, cause=_PAUSED, is_free=True)
 def next_attempt(
     worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict, facts: RetryFacts
 ) -> RetryDecision:
-    """Return whether and how another attempt follows a failed attempt of a worker.
+    """Decide on the next attempt of a worker after a failed attempt.
 
     The caller checks first that neither the worker nor its job is being stopped.
     """

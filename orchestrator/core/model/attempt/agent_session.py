@@ -16,14 +16,14 @@ from orchestrator.core.model.attempt.failure import (
     Rollback,
 )
 
-#: Allowed session ids. Restricted, because an id becomes an argument of a program, and a worker can
-#: alter the file that contains it.
+#: Allowed session ids. Others are rejected, because an id becomes an argument of a program, and a
+#: worker can alter the file with the id.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """The conversation of an AI tool with its model, and the tool's id for it."""
+    """The conversation of an AI tool with its model, and the tool's id of the conversation."""
 
     id: str
     agent: str
@@ -48,9 +48,9 @@ class SessionStart(StrEnum):
     RESUME = "resume"
 
 
-#: True if the next attempt resumes the session, by the cause of the previous attempt's end (a row
-#: of ``core.outcome.failure_classifier``). False if the files may be damaged, or if the same
-#: failure occurred twice.
+#: Key: the cause of an attempt's end (a row of ``core.outcome.failure_classifier``). Value: True if
+#: the next attempt resumes the session. False if the files may be damaged, or if the same failure
+#: occurred twice.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
     FEEDBACK: True,
@@ -91,10 +91,10 @@ def start_of(
     model: str,
     able: bool,
 ) -> SessionStart:
-    """Return whether the next attempt resumes a session, after an attempt that ended by ``cause``.
+    """Return RESUME if the next attempt resumes ``session``; otherwise NEW.
 
-    ``agent``, ``model``: the agent and the model of the next attempt. A session is resumed only if
-    it has the same agent and model.
+    ``cause``: why the previous attempt ended. ``agent``, ``model``: the agent and the model of the
+    next attempt, which must be equal to those of the session.
     ``rolled_back``: True if changes that the agent made in the session were rolled back later.
     ``able``: True if the agent's tool can resume sessions, and the settings allow it.
     """

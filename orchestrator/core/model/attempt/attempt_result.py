@@ -212,8 +212,8 @@ class Evidence:
     def with_rejected(self, kind: str, why: str) -> "Evidence":
         """Return the evidence of an attempt whose answer was rejected.
 
-        ``kind``: the kind of the agent's answer, such as "plan". The evidence's output contains the
-        answer, so that the next attempt gets the answer.
+        ``kind``: the kind of the agent's answer, such as "plan". ``why``: why the answer was
+        rejected. The output of the returned evidence contains the answer for the next attempt.
         """
         answer = self.output[:MOST_REPEATED].strip() or "(nothing)"
         return replace(
@@ -224,8 +224,8 @@ class Evidence:
         )
 
 
-#: Beginnings of messages in records of version 0.1.0. These records have no cause, so their texts
-#: are the only source. Later versions record the cause: never add a text here.
+#: Causes by the beginnings of messages in records of version 0.1.0, which have no field for the
+#: cause. Later versions record the cause, so never add a text here.
 _OF_LOST = {
     "it never began: its server ended before it was started": ExitCause.NEVER_BEGAN,
     "there was no room to start it": ExitCause.NO_ROOM,

@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.text.formatting import listed, plural
 from orchestrator.core.text.path_patterns import matching
 
-#: Maximum number of files that are stored, and that are named in texts for people.
+#: Maximum numbers of files that are stored, and of files that texts for people name.
 MOST_STORED, _MOST_IN_WORDS = 50, 5
 
 
@@ -37,9 +37,8 @@ class HeldBackRule(StrEnum):
     def is_of_a_file(self) -> bool:
         """True if the rule applies only to single files, not to directories.
 
-        If one of these rules excludes a file from the commit, the file is saved in the worker's
-        directory. Unlike a cache or a virtual environment, this file cannot be recreated by a
-        command.
+        Such a file is saved in the worker's directory, because no command can recreate it. A cache
+        or a virtual environment is not saved.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
@@ -57,8 +56,8 @@ class HeldBack:
     size: int = 0
     #: True if the file is saved in `files/` of the worker's directory.
     saved: bool = False
-    #: True if the agent had committed the file. Its commits were then replaced by one commit
-    #: without the file.
+    #: True if the agent had committed the file. The agent's commits were then replaced by one
+    #: commit without the file.
     folded: bool = False
     #: True if commits of the worker still have the file.
     in_history: bool = False
@@ -94,9 +93,9 @@ class SideWorkKind(StrEnum):
     The value is a part of the name of the ref that saves the object.
     """
 
-    #: A branch in addition to the worker's own branch.
+    #: A branch other than the worker's own branch.
     BRANCH = "branch"
-    #: A worktree in addition to the worker's own worktree, with its uncommitted files.
+    #: A worktree other than the worker's own worktree, with its uncommitted files.
     WORKTREE = "worktree"
     #: An entry of the stash.
     STASH = "stash"

@@ -22,8 +22,8 @@ class ExitCause(StrEnum):
     PAUSED = "paused"
     #: The attempt's shim received a signal from an unknown sender.
     SIGNAL = "signal"
-    #: No server had run for ``workers.orphan_timeout`` seconds. The stored value is the cause's
-    #: former name.
+    #: For ``workers.orphan_timeout`` seconds, no server ran. The stored value is the cause's former
+    #: name.
     ORPHAN_TIMEOUT = "orphan_lease"
     #: The server lease, or the node's lease, expired. Only a launch with a ``lease_file`` has a
     #: lease.

@@ -37,8 +37,9 @@ CREDIT = "credit"
 SENT_BACK = "sent back"
 #: A person commented on the change of an ended worker, so another attempt follows.
 FEEDBACK = "feedback"
-#: Stored as the failure of a worker that continues with another agent or on another machine. No
-#: real failure has this fingerprint, so the next failure does not count as a repetition.
+#: Fingerprint that replaces the failure of a worker when the worker continues with another agent or
+#: on another machine. No real failure has this fingerprint, so the next failure does not count as a
+#: repetition.
 HANDED_ON = "handed on"
 #: The tool's program could not be started.
 NOT_STARTED = "tool not started"

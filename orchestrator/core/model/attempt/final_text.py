@@ -12,7 +12,8 @@ from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 #: Number of characters that are read at the beginning and at the end of a text.
 HEAD_CHARACTERS = 600
 TAIL_CHARACTERS = 1500
-#: A text with more characters counts as a report, even if its last sentence is a question.
+#: Maximum number of characters of a question or refusal. A longer text is a report, even if its
+#: last sentence is a question.
 REPORT_CHARACTERS = 1500
 #: Number of sentences at the end of a text that are searched for a question.
 LAST_SENTENCES = 3
@@ -57,7 +58,7 @@ _OFFERS = _any_of(
     r"如果(?:您|你)?(?:还)?(?:需要|想)|ご希望でしたら|必要であれば",
 )
 _BEGIN = r"(?:proceed|go ahead|start|begin|continue|move forward)"
-#: Questions that the agent wants answered before it begins.
+#: Questions that a person must answer before the agent begins.
 _WAITS = _any_of(
     rf"\b(?:shall|should|may|can) I (?:now )?{_BEGIN}\b.*\?",
     r"\bhow (?:would|do) you (?:like|want|prefer)\b.*\?|\bhow (?:should|shall) I\b.*\?",
@@ -121,7 +122,7 @@ _NOT_DONE = _any_of(
     r"(?:抱歉|对不起|很遗憾).{0,40}(?:无法|不能|没能)|申し訳.{0,60}(?:できません|できなかった)",
     r"\b(?:к сожалению|извините)\b.{0,60}\b(?:не могу|не удалось)\b",
 )
-#: Phrases after which the text reports work or findings in spite of a refusal.
+#: Words such as "but". After a refusal, such a word begins a report of work or findings.
 _ALL_THE_SAME = _any_of(
     r"\b(?:but|however|nevertheless|still|aber|dennoch|jedoch|mais|cependant|pero|mas)\b",
     r"但是?|しかし|\bоднако\b",

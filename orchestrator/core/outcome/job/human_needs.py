@@ -26,7 +26,7 @@ class NeedKind(StrEnum):
     #: The job's plan waits for approval.
     APPROVAL = "approval"
     #: The result lacks changes of a worker. Another attempt of the worker, or a person's decision
-    #: about a conflict, can add them.
+    #: about a conflict, can add the changes.
     CONFLICT = "conflict"
     #: The job has reached a limit, and asks whether it may continue.
     LIMIT = "limit"
@@ -42,7 +42,7 @@ class NeedKind(StrEnum):
     PULL_REQUEST = "pull_request"
 
 
-#: Kinds of needs that follow from a worker's failure. All other kinds follow from the job.
+#: Kinds of needs, by the cause of a worker's latest failure.
 _OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN, CREDIT: NeedKind.LOGIN}
 _WITHOUT_SUCCESS = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT)
 
@@ -96,7 +96,8 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     """Return the needs of one job.
 
-    ``workers``: workers of the job. If a worker has a need, all workers of its task must be given.
+    ``workers``: workers of the job. If a worker has a need, ``workers`` must include all workers of
+    its task.
     """
     worker_list = list(workers)
     return [*_needs_from_job(job), *_needs_from_workers(job, worker_list)]
@@ -225,7 +226,7 @@ class WorkerAction(StrEnum):
     REJECT = "reject"
 
 
-#: Statuses of workers that can be retried. SKIPPED is not among them, because a skipped worker runs
+#: Statuses of workers that can be retried. SKIPPED is omitted, because a skipped worker runs
 #: automatically when the failed dependency is retried.
 _RETRYABLE = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT, WorkerStatus.CANCELLED)
 

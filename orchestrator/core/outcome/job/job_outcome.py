@@ -60,7 +60,7 @@ def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
 
 
 def outcome_fields(job: Job) -> dict[str, Any]:
-    """Return what a job's result contains and lacks, as fields of ``status.json`` and of answers.
+    """Return facts about a job's result, as fields of ``status.json`` and of API answers.
 
     Before the job's end, the values are empty.
     """
@@ -94,7 +94,7 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """Return, by task id, whether a candidate of the task succeeded.
+    """Return one value for each task id: True if a candidate of the task succeeded.
 
     Tasks are in the order of ``workers``.
     """
@@ -290,8 +290,8 @@ def _gate_fact(result: GateResult, changes_code: bool) -> GateFact:
     )
 
 
-#: Maximum number of workers that a file lists. For a larger job, the file names the place of the
-#: complete list.
+#: Maximum number of workers that a file lists. For a larger job, the file refers to the complete
+#: list.
 LISTED_WORKERS = 1_000
 #: File next to ``status.json`` with the status of all workers. It exists if a job has ended and has
 #: more than ``LISTED_WORKERS`` workers.
@@ -317,10 +317,10 @@ Listed = TypeVar("Listed", bound=_HasStatus)
 
 
 def listed_workers(workers: Sequence[Listed], most: int = LISTED_WORKERS) -> Sequence[Listed]:
-    """Return at most ``most`` workers, in the given order.
+    """Return at most ``most`` of ``workers``, in unchanged order.
 
-    If there are more, failed workers are selected first, then running workers, then cancelled and
-    skipped workers.
+    If there are more workers, failed workers are selected first, then running workers, then
+    cancelled and skipped workers.
     """
     if len(workers) <= most:
         return workers

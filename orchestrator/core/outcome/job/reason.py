@@ -64,10 +64,12 @@ def reason_of(job: Job) -> str:
     The most serious fact comes first. The result is "" if there are no facts. No code reads a
     reason to decide anything.
 
-    To add a fact, add a field to ``job_facts.JobFacts``, or use another field of the job. Add a
-    function here that returns the fact's sentence, or "" if there is no such fact. Add the function
-    to ``SENTENCES``. Code that learns the fact stores it: ``unit_of_work.update_job(job_id,
-    facts=replace(job.facts, ...))``.
+    To add a fact:
+
+    1. Add a field to ``job_facts.JobFacts``, or use another field of the job.
+    2. Add a function here that returns the fact's sentence, or "" if there is no such fact.
+    3. Add the function to ``SENTENCES``.
+    4. Store the fact: ``unit_of_work.update_job(job_id, facts=replace(job.facts, ...))``.
     """
     return "; ".join(_sentences(job))
 
@@ -372,10 +374,10 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the changed code, or why gates judged only a part of it.
+    """Return why no gate judged the changed code, or why gates judged only a part of the code.
 
     In the second case, the text names the gates that did not run, and the files that were not
-    judged.
+    judged. The result is "" if gates judged all changed code.
     """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 

@@ -46,9 +46,9 @@ def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
 
 
 def may_lack_promised(worker: Worker) -> bool:
-    """True if promised files were missing at the worker's end, or may have been removed since.
+    """True if promised files were missing at the worker's end, or may have been removed later.
 
-    The result is also True if the files exist now because another worker created them.
+    Another worker may have created the missing files in the meantime.
     """
     delivery = worker.delivery
     if delivery is None:
@@ -59,9 +59,9 @@ def may_lack_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the changes of successful workers that lacked the worktree which their task requires.
+    """Yield one item for each successful worker whose task requires a worktree that is missing.
 
-    Only a planner can create such tasks, because a submission with such tasks is rejected.
+    Only a planner can create such a task, because a submission with such a task is rejected.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -168,8 +168,8 @@ def still_missing(
 ) -> Iterator[Missing]:
     """Yield the missing changes, without promised files that the parent job created later.
 
-    ``workers``: the workers of the parent job, and of all jobs below the parent job. ``present``:
-    paths that the parent job changes.
+    ``workers``: the workers of the parent job and of its descendants. ``present``: paths that the
+    parent job changes.
     """
     for each in lost:
         if each.is_made:
@@ -260,8 +260,8 @@ def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeComm
     If no command can merge the changes, return a command that shows them. For promised files that
     no worker created, return a command that starts work to create the files.
 
-    ``top``: the job whose result lacks the changes. ``above``: the jobs above the worker's job,
-    from its parent to ``top``, as arguments of the command ``merge``.
+    ``top``: the job whose result lacks the changes. ``above``: the ancestors of the worker's job,
+    from the parent job to ``top``, as arguments of the command ``merge``.
 
     A merge cannot add changes that gates rejected, because the merge runs the gates again. Such
     changes need another attempt. But ``retry`` cannot start an attempt for a worker of a child job.
@@ -412,9 +412,9 @@ class UnmergedChanges:
         outside_work = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
         for other, counts in self._jobs_below(job):
             if other is not job:
-                # Two kinds of losses of the jobs below are not in ``job.facts``: losses that a
-                # person chose, and losses of jobs that do not belong to the result. Examples are
-                # jobs below a failed worker.
+                # ``job.facts`` lacks two kinds of losses of descendants: losses that a person
+                # chose, and losses of jobs that do not belong to the result, such as the child
+                # jobs of a failed worker.
                 losses = (loss for loss in other.facts.missing if loss.chosen or not counts)
                 outside_work += (self._missing_work(loss, job) for loss in losses if loss.is_made)
             outside_work += self._outside_work_of_job(other, job)
@@ -551,7 +551,7 @@ class UnmergedChanges:
                 yield from self._jobs_below(child, counts and worker.belongs_to_result)
 
     def _jobs_above(self, job_id: str, top: Job) -> list[str]:
-        """Return the jobs above a job, from its parent to ``top``, as arguments of ``merge``."""
+        """Return the ancestors of a job, from its parent to ``top``, as arguments of ``merge``."""
         arguments = []
         while job_id != top.id and job_id in self.jobs:
             job = self.jobs[job_id]
