@@ -55,7 +55,7 @@ class ReviewedCandidate:
     """A candidate's work, as its reviewer sees it."""
 
     worker_id: str
-    #: Known facts about the candidate, one per line.
+    #: Facts about the candidate, one per item.
     facts: tuple[str, ...] = ()
     files_created: tuple[str, ...] = ()
     #: The directory of the candidate's files.
@@ -70,14 +70,13 @@ class ReviewedCandidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreviousSession:
-    """The session of an earlier attempt, and how that attempt ended."""
+    """The session of an earlier attempt, and how the attempt ended."""
 
     session: Session
-    #: Why the attempt with that session ended. A key of
+    #: Why the earlier attempt ended: a key of
     #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
     cause: str
-    #: True if the worker's files were restored from a checkpoint that is older than the session's
-    #: end.
+    #: True if the worker's files were restored from a checkpoint from before the session's end.
     rolled_back: bool = False
 
 
@@ -136,7 +135,7 @@ class Agent(Protocol):
     def command(self, assignment: Assignment) -> Invocation: ...
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        """Return the evidence that an ended attempt has left.
+        """Return the evidence of an ended attempt.
 
         ``directory``: the worker's directory. ``log_tail``: the end of the attempt's log.
         ``control``: the attempt's control directory. The directory does not exist if
@@ -167,8 +166,8 @@ class Agents(Protocol):
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """Return True if the price of the agent's model is known, otherwise False.
 
-        Some agents report their model only with their usage. If the model is not known yet, return
-        None. ``model``: None for the default model.
+        Return None if the model is unknown, because some agents report their model only with their
+        usage. ``model``: None for the default model.
         """
 
     def uses_model(self, name: str) -> bool:
@@ -183,9 +182,10 @@ class Agents(Protocol):
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``name``: the requested planner. ``auto`` means the job's ``agent`` if that agent can plan,
-        otherwise ``rules``. ``refused``: agents whose login failed. Raise UnknownAgent for an
-        unknown name. Raise InvalidRequest for an agent that cannot plan.
+        ``name``: the requested planner. ``auto`` means the job's ``agent`` if this agent can plan,
+        otherwise ``rules``. ``refused``: agents whose login failed.
+
+        Raise UnknownAgent for an unknown name. Raise InvalidRequest for an agent that cannot plan.
         """
 
 
@@ -198,10 +198,11 @@ AHEAD_SECONDS = 20.0
 class Prompting:
     """How agents and their providers treat prompts. Each function gets the name of an agent."""
 
-    #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
+    #: Function that returns True if the agent reads a prompt. Prompts begin with the job's shared
+    #: context.
     reads: Callable[[str], bool] = lambda agent: False
-    #: Returns True if the agent's provider caches the beginning of prompts. Cached tokens cost
-    #: less.
+    #: Function that returns True if the agent's provider caches the beginning of prompts. Cached
+    #: tokens cost less.
     caches: Callable[[str], bool] = lambda agent: False
     ahead_seconds: float = AHEAD_SECONDS
 
@@ -212,18 +213,18 @@ class SharedContexts(Protocol):
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
         """Return the directory and the command of the process that creates the context.
 
-        Raise OSError.
+        Raise OSError if a file cannot be read or written.
         """
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """If the context is missing, create the context in this process. Raise OSError.
+        """If the context is missing, create the context in this process.
 
-        This context has no project digest and no files. Only the process from ``command`` adds
-        them.
+        The created context has no project digest and no files. Only the process from ``command``
+        adds these. Raise OSError if a file cannot be read or written.
         """
 
     def read(self, job: Job) -> str:
-        """Return the context, which is the same text each time. Raise OSError."""
+        """Return the context, which never changes. Raise OSError if it cannot be read."""
 
 
 class Roles(Protocol):

@@ -40,8 +40,7 @@ class AttemptFiles:
 class FileChange:
     """A change of a worktree's files, such as the result of a child job."""
 
-    #: The commit of the present files, and the commit of the new files. If the files stay
-    #: unchanged, the commits are equal.
+    #: The commits of the files before and after the change; equal if the files stay unchanged.
     now: str
     then: str
     #: Branches that the worker can read after the change: commits by the branches' full names.
@@ -53,15 +52,17 @@ class NodeWorktree(Protocol):
 
     The attempt does not end while the caller holds the worktree. If the node is not connected,
     ``bring`` and ``fetch`` wait for the node. If the caller acquired the worktree with ``waits``
-    False, ``fetch`` raises Unavailable instead of waiting. Both methods raise Unavailable while the
-    server stops.
+    False, ``fetch`` raises Unavailable instead of waiting.
+
+    Both methods raise Unavailable while the server stops, RepositoryError if a git command fails,
+    and OSError if a file cannot be read or written.
     """
 
     def fetch(self) -> bool:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
         Return False, without an update, if the attempt is ending. The node then sends the files
-        with the attempt's end. Raise RepositoryError or OSError.
+        with the attempt's end.
         """
 
     def bring(self, change: FileChange) -> str:
@@ -69,19 +70,22 @@ class NodeWorktree(Protocol):
 
         Git first checks that all files can be changed, and only then changes them. Return "" on
         success, otherwise the reason for the failure. After a failure, the caller must call
-        ``fetch``, because git may have changed some files already. Raise RepositoryError or
-        OSError.
+        ``fetch``, because git may have changed some files already.
         """
 
 
 class ServerWorktrees(Protocol):
-    """The server's side of worktrees on nodes with their own file systems."""
+    """The server's part of the work on worktrees of nodes with their own file systems.
+
+    Methods raise RepositoryError if a git command fails, and OSError if a file cannot be read or
+    written.
+    """
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         """Write the commits of a worktree into the directory ``path``.
 
         ``known``: commits that the node already has; their history is omitted. Return the commits
-        that the node has after it has read the directory. Raise RepositoryError or OSError.
+        that the node has after it has read the directory.
         """
 
     def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
@@ -90,49 +94,43 @@ class ServerWorktrees(Protocol):
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
-        The directory comes from a node, and is not trusted. Raise RepositoryError or OSError. After
-        an error, the update may be incomplete; a repeated call completes it. Idempotent.
+        The directory comes from a node, and is not trusted. After an error, the update may be
+        incomplete, and a repeated call completes the update. Idempotent.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
         """Write the commits of a change into the directory ``path``.
 
-        ``known``: commits that the node already has; their history is omitted. Raise
-        RepositoryError or OSError.
+        ``known``: commits that the node already has; their history is omitted.
         """
 
 
 class NodeWorktrees(Protocol):
-    """The node's side of worktrees. A node does not have the project's repository."""
+    """The node's part of the work on its worktrees. A node lacks the project's repository.
+
+    Methods raise RepositoryError if a git command fails, and OSError if a file cannot be read or
+    written.
+    """
 
     @property
     def objects(self) -> str:
-        """A directory of git objects that all worktrees of the node share."""
+        """Path of a directory of git objects that all worktrees of the node share."""
 
     def known(self) -> Sequence[str]:
         """Return commits of which the node has the complete history."""
 
     def prune(self) -> None:
-        """Remove old commits if the node has too many. Raise RepositoryError.
-
-        No worktree of the node may be open.
-        """
+        """Remove old commits if the node has too many. The node must have no worktree."""
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
-        """Create the worktree ``directory`` from the server's files in the directory ``path``.
-
-        Raise RepositoryError or OSError.
-        """
+        """Create the worktree ``directory`` from the server's files in the directory ``path``."""
 
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
-        """Write the branch and the changes of a worktree into the directory ``path``.
-
-        Raise RepositoryError or OSError.
-        """
+        """Write the branch and the changes of a worktree into the directory ``path``."""
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
         """Change the files of a worktree while its worker runs. HEAD and index stay unchanged.
 
         ``directory``: the worktree on the node. ``path``: a directory with packs of the commits in
-        ``change``. Raise RepositoryError or OSError.
+        ``change``.
         """

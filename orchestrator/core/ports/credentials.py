@@ -10,17 +10,17 @@ KNOWN_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CredentialLookup:
-    """Functions that get an agent's name, and return facts about the agent's credential."""
+    """Functions that return facts about agents' credentials. The argument is an agent's name."""
 
-    #: Returns True if the agent requires a key or a login.
+    #: Function that returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False
-    #: Returns how to fix a failed login, as text; "" if unknown.
+    #: Function that returns how to fix a failed login, as text; "" if unknown.
     fix: Callable[[str], str] = lambda agent: ""
-    #: Returns the best agent that can work on this machine, except the given agents; "" if there is
-    #: none. Used if the user named no agent.
+    #: Function that gets the agents to exclude, and returns the best other agent that can work on
+    #: this machine; "" if there is none. Used if the user named no agent.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
-    #: Returns a fingerprint of the agent's credential. It is cheap to compute, and changes when the
-    #: user logs in again.
+    #: Function that returns a fingerprint of the agent's credential. The fingerprint is cheap to
+    #: compute, and changes when the user logs in again.
     credential: Callable[[str], str] = lambda agent: ""
 
 

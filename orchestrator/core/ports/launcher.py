@@ -95,7 +95,7 @@ class Launcher(Protocol):
         """
 
     def gather(self, seconds: float) -> None:
-        """Wait for the given time, so that the next ``listen`` reports several events together.
+        """Wait for ``seconds``, so that the next ``listen`` reports several events together.
 
         Only the thread that calls ``listen`` may call this method. ``wake`` ends the wait.
         """

@@ -74,8 +74,8 @@ class Subscription:
     labels: Collection[tuple[str, str]] = ()
     #: Statuses of ended jobs; empty: all.
     statuses: Collection[JobStatus] = ()
-    #: Minimum age of a job, in seconds. A job that ends sooner is not reported. The need of a
-    #: younger job is reported when the job reaches this age.
+    #: Minimum age of a job, in seconds. If the job ends before this age, its end is not reported. A
+    #: need of a younger job is reported when the job reaches this age.
     min_seconds: float = 0.0
     #: Seconds before the first attempt. Messages that arrive within this time are sent to the
     #: endpoint together.
@@ -166,7 +166,7 @@ class OutboxCalls(Protocol):
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Send a message again now. Keep its id, and set its number of attempts to 0."""
+        """Send a message again now. Its id stays, and its number of attempts is reset to 0."""
 
     def check_url(self, url: str) -> None:
         """Raise InvalidRequest if messages to this URL are forbidden."""

@@ -61,7 +61,7 @@ class OneWorker:
     #: None for a planner or reviewer.
     task: TaskSpec | None
     attempts: Sequence[Attempt]
-    #: What the caller may do with the worker in its present state.
+    #: What the caller may do with the worker in the worker's present status.
     can: Sequence[WorkerAction]
 
 
@@ -199,7 +199,7 @@ class Availability:
     #: Source of the credential, such as "ANTHROPIC_API_KEY" or a file; empty: none found.
     credential: str = ""
     authenticated: bool = True
-    #: State of the login, as shown by recent workers: "yes", "no", or "unknown".
+    #: State of the login that recent workers have observed: "yes", "no", or "unknown".
     login: Login = "yes"
     #: Why the login failed, as text.
     login_refused: str = ""
@@ -244,7 +244,7 @@ class Availability:
 def with_login(agent: Availability, seen: LoginState | None) -> Availability:
     """Return the agent's readiness, with the state of the agent's login.
 
-    ``seen``: the state of the login that recent workers have found; None if unknown.
+    ``seen``: the state of the login that recent workers have observed; None if unknown.
     """
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent

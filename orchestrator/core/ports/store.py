@@ -35,13 +35,13 @@ class StateChange:
     new_workers: Sequence[Worker] = ()
     jobs: Sequence[Job] = ()
     workers: Sequence[Worker] = ()
-    #: Stored attempts to delete, because they never began. An attempt is given by its worker and
-    #: number. ``new_attempts`` may contain attempts with the same keys.
+    #: Keys of stored attempts to delete, because they never began: worker and number of each
+    #: attempt. ``new_attempts`` may contain attempts with the same keys.
     dropped_attempts: Sequence[tuple[WorkerKey, int]] = ()
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
-    #: Costs of keys on days. They replace the stored costs of the same keys and days.
+    #: Costs of API keys per day, which replace the stored costs of the same keys and days.
     spent_days: Sequence[DaySpent] = ()
     #: New values of the pause of all jobs; None ends the pause. Only the last value is stored.
     pauses: Sequence[Pause | None] = ()
@@ -64,7 +64,7 @@ class StateChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
-    """A root job with all jobs below it. Workers are sorted by job and index."""
+    """A root job with its descendants. Workers are sorted by job and index."""
 
     jobs: Sequence[Job]
     #: Tasks by job id, in task order.
@@ -131,7 +131,7 @@ class Store(Protocol):
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
-        """Delete root jobs with all jobs below them. Idempotent.
+        """Delete root jobs with their descendants. Idempotent.
 
         Skip ids of child jobs, and of jobs that have not ended.
         """
@@ -164,7 +164,7 @@ class Store(Protocol):
         """Return the reviewers of the job's candidates. ``workers`` does not return reviewers."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
-        """Return the workers of a root job and of all jobs below it, by index in each job."""
+        """Return the workers of a root job and of its descendants, by index in each job."""
 
     def worker(self, key: WorkerKey) -> Worker | None: ...
 
@@ -225,13 +225,13 @@ class Store(Protocol):
         need, all workers of the task are included.
 
         ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs of
-        this caller, with all jobs below them; None: all.
+        this caller, with their descendants; None: all.
         """
 
     def version(self, root_id: str) -> int:
         """Return a number that grows with each change of a root job's rows.
 
-        The number starts at 0 in each process.
+        In each process, the number starts at 0.
         """
 
     def last_seq(self, root_id: str) -> int:

@@ -12,10 +12,11 @@ from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
 
 class Workspace(Protocol):
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the path of the worker's directory. Raise OSError.
+        """Return the path of the worker's directory.
 
-        If there are ``files``, create the directory, and write the files into it. Otherwise, the
-        launcher creates the directory (``Launch.make_cwd``).
+        If there are ``files``, create the directory, and write the files into the directory.
+        Otherwise, the launcher creates the directory (``Launch.make_cwd``). Raise OSError if a file
+        cannot be written.
         """
 
     def worker_directory(self, worker: Worker) -> str: ...
@@ -34,7 +35,10 @@ class Workspace(Protocol):
         """Return True if a person works in the worker's worktree (``attach``)."""
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Create an attempt's control directory with ``files`` in it. Raise OSError."""
+        """Create an attempt's control directory with ``files``. Return the directory's path.
+
+        Raise OSError if a file cannot be written.
+        """
 
     def final_report(self, job: Job) -> Path: ...
 
@@ -42,15 +46,16 @@ class Workspace(Protocol):
         """Return the path of a report; None if the name is not valid for a report."""
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
-        """Write a message for the worker's attempt. Idempotent. Raise OSError.
+        """Write a message for the worker's attempt. Idempotent.
 
-        Return the path of the message's file; "" if the attempt has already read the message.
+        Return the path of the message's file; "" if the attempt has already read the message. Raise
+        OSError if the file cannot be written.
         """
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Mark the start of an attempt in the worker's log.
+        """Write the line that marks the start of an attempt into the worker's log.
 
-        The line before the mark names the log of each gate that rejected the previous attempt.
+        The preceding line names the log of each gate that rejected the previous attempt.
         """
 
     def attempt_output(self, worker: Worker, number: int) -> str:
@@ -81,13 +86,13 @@ class JobFiles(Protocol):
     def mark_removed(self, root_id: str) -> None:
         """Rename a root job's directory, as a record that the job is removed.
 
-        Idempotent. Raise OSError.
+        Idempotent. Raise OSError if the directory cannot be renamed.
         """
 
     def secure(self, root_id: str) -> None:
-        """Save the work that a removal would lose. Git refs protect the saved work.
+        """Save on git refs the work that a removal would lose. Call this before ``mark_removed``.
 
-        Call this before ``mark_removed``. Raise OSError, for example because the disk is full.
+        Raise OSError, for example if the disk is full.
         """
 
     def in_use(self, root_id: str) -> bool:
@@ -102,9 +107,10 @@ class JobFiles(Protocol):
     def unmark_removed(self, root_id: str) -> None: ...
 
     def delete_files(self, root_id: str) -> Sequence[str]:
-        """Remove a directory that ``mark_removed`` renamed. Idempotent. Raise OSError.
+        """Remove a directory that ``mark_removed`` renamed. Idempotent.
 
-        Return the names of the git refs that save work of the job.
+        Return the names of the git refs that save work of the job. Raise OSError if a file cannot
+        be removed.
         """
 
 

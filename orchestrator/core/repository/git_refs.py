@@ -38,7 +38,7 @@ def dirty_ref(root_id: str) -> str:
 def base_ref(root_id: str) -> str:
     """Return the ref of the requested base.
 
-    The ref keeps the commit in the repository, even if the user deletes the base branch.
+    Because of this ref, git keeps the commit even if the user deletes the base branch.
     """
     return f"{hidden(root_id)}from"
 
@@ -64,7 +64,7 @@ def resolving_ref(worker: Worker) -> str:
 def merging_ref(root_id: str, job_id: str) -> str:
     """Return the ref of a running merge's latest commit.
 
-    With this ref, ``git gc`` keeps the merge's commits.
+    Because of this ref, ``git gc`` does not remove the merge's commits.
     """
     return f"{hidden(root_id)}merging/{job_id}"
 
@@ -142,7 +142,7 @@ def ignored_refs(root_id: str, worker_id: str) -> str:
 def kept_refs(root_id: str) -> str:
     """Return the prefix of refs that save work of a removed root job.
 
-    No other ref has this work.
+    Only work that no other ref contains is saved.
     """
     return f"refs/{BRANCHES}-kept/{root_id}/"
 

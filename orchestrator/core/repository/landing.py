@@ -87,7 +87,7 @@ class LandingJournal(Protocol):
     """Stored records of landings that have begun, one for each job."""
 
     def begin(self, begun: BegunLanding) -> None:
-        """Record the start of a landing. Raise OSError."""
+        """Record the start of a landing. Raise OSError if the record cannot be written."""
 
     def begun(self) -> Iterator[BegunLanding]: ...
 
@@ -106,9 +106,9 @@ class ResultLanding(Protocol):
         ...
 
     def check_holds(self, recorded: str) -> None:
-        """Raise Conflict if the result branch was reset, so that it no longer has ``recorded``.
+        """Raise Conflict if the result branch no longer contains the commit ``recorded``.
 
-        ``recorded``: the commit of the result in the merge record.
+        This happens if the branch was reset. ``recorded``: the result's commit in the merge record.
         """
 
     def files(self) -> Sequence[str]:

@@ -54,7 +54,7 @@ class MergeChoice:
 
     #: Merge strategy; empty: the strategy of the job.
     strategy: str = ""
-    #: Workers whose changes are merged as if the workers had succeeded and been chosen. The workers
+    #: Workers whose changes are merged, even if the workers failed or were not chosen. The workers
     #: stay in this list until a later merge excludes them.
     take: tuple[str, ...] = ()
     #: Workers whose changes are excluded from the result.
@@ -131,9 +131,8 @@ class MergedFile:
 class LostHunk:
     """Lines of ``ours`` that are not in the result, because ``theirs`` won in this hunk."""
 
-    #: Number of the hunk's first line, from 1. Lines are counted in the file of ``ours``. If
-    #: ``ours`` removed the lines, they are counted in the common ancestor. If ``first`` and
-    #: ``last`` are both 0, the hunk is the whole file.
+    #: Numbers of the hunk's first and last line, from 1, in the file of ``ours``. If ``ours``
+    #: removed the lines: in the common ancestor. If both numbers are 0, the hunk is the whole file.
     first: int = 0
     last: int = 0
     #: True if the lost change is the removal of these lines.
@@ -210,9 +209,9 @@ class UndonePlace:
     """Lines that a child job changed, but that its parent worker's result lacks."""
 
     path: str
-    #: Number of the first line, from 1. Lines are counted in the child job's file. If the child job
-    #: only removed lines, they are counted in the file from before the child job. If ``first`` and
-    #: ``last`` are both 0, the place is the whole file.
+    #: Numbers of the first and last line, from 1, in the child job's file. If the child job only
+    #: removed lines: in the file from before the child job. If both numbers are 0, the place is the
+    #: whole file.
     first: int = 0
     last: int = 0
 
@@ -237,7 +236,7 @@ class Tools:
     #: Directories that come first in the search path.
     path: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: The top of the user's checkout. Programs must not read sources from it.
+    #: The top of the user's checkout. Programs must not read sources from the checkout.
     checkout: str = ""
 
 
@@ -268,8 +267,8 @@ class Repository(Protocol):
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it is missing.
 
-        Ignored files are copied from the worktree ``above``, if it exists. Ignored files that are
-        missing there are copied from the user's checkout.
+        Ignored files are copied from the worktree ``above``, if this worktree exists. Ignored files
+        that the worktree lacks are copied from the user's checkout.
 
         Idempotent: a complete worktree stays, and an incomplete worktree is recreated.
         """
@@ -341,8 +340,8 @@ class Repository(Protocol):
     def has_conflicts(self, directory: str) -> bool:
         """True if a worktree's index has conflicts, or an operation such as a merge is unfinished.
 
-        If files with conflicts are committed, the index has no conflicts any more. Then only an
-        unfinished operation gives True.
+        After files with conflicts were committed, the index has no conflicts any more. The result
+        is then True only if an operation is unfinished.
         """
 
     def abort_operation(self, directory: str) -> None:
@@ -352,7 +351,7 @@ class Repository(Protocol):
         """
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """Return, as text, the places of conflict markers that ``end`` has but ``start`` lacks."""
+        """Return as text the places of conflict markers that ``end`` has and ``start`` lacks."""
 
     def commit_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
@@ -386,9 +385,9 @@ class Repository(Protocol):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
-        Untracked files are removed, and also the ignored files that ``commit_ignored`` saves. Other
-        ignored files, such as large directories, stay. ``kept``: commit from which the ignored
-        files are then restored, or "". Idempotent.
+        Untracked files are removed. Ignored files that ``commit_ignored`` saves are removed, too.
+        Other ignored files, such as large directories, stay. ``kept``: commit from which ignored
+        files are restored afterwards; "" for none. Idempotent.
         """
 
     def update_files(self, directory: str, now: str, then: str) -> None:
@@ -520,7 +519,7 @@ class Repository(Protocol):
         """
 
     def paths_in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Return those of ``paths`` that were changed by a commit after ``start`` up to ``tip``."""
+        """Return the items of ``paths`` that a commit after ``start`` up to ``tip`` changed."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
         """Squash the commits after ``onto`` up to ``refused`` into the next commit.
@@ -569,8 +568,8 @@ class Repository(Protocol):
     def merged_by_drivers(self, start: str, tip: str) -> Sequence[str]:
         """Return files that one of the user's merge drivers merged.
 
-        The merge commits after ``start``, up to ``tip``, are checked. The files need a check,
-        because a merge driver may omit the changes of one side.
+        The merge commits after ``start``, up to ``tip``, are searched. A person should check the
+        returned files, because a merge driver may omit the changes of one side.
         """
 
     def undone_changes(
@@ -591,9 +590,9 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes between ``base`` and ``result`` to ``tip`` again.
 
-        This is for changes that ``tip`` merged and later lost. A normal merge would not restore
-        them, because git considers them merged. Return ``tip`` unchanged if it still has all of the
-        changes.
+        Call this for changes that ``tip`` merged and later lost. A normal merge would not restore
+        such changes, because git considers them merged. If ``tip`` still has all the changes,
+        return ``tip``.
         """
 
     def merge_with_markers(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
