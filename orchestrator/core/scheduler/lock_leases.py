@@ -16,8 +16,8 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
 
 #: Seconds after which a worker that waits for a lease releases its slot.
 SLOT_RELEASED_AFTER_SECONDS = 1.0
-#: Seconds for which a request keeps its place in the queue after its call was answered with "not
-#: granted yet". The client must repeat the call within this time.
+#: Seconds for which a request stays in the queue after its call has ended without a grant. To keep
+#: the request, the client must repeat the call within this time.
 PLACE_KEPT_SECONDS = 5.0
 #: Maximum number of lock events per attempt. Otherwise, a worker could fill the store by acquiring
 #: locks in a loop.
@@ -41,8 +41,8 @@ class LeaseManager:
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
         """Return a running worker's request for leases on the locks ``names``.
 
-        If the queue has a request of the worker for the same names, from an earlier call, return
-        this request.
+        If an earlier call has queued a request of the worker for the same names, return the queued
+        request.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
@@ -87,7 +87,7 @@ class LeaseManager:
     def keep_place(self, entry: LockEntry, now: float) -> None:
         """Keep a request in the queue for PLACE_KEPT_SECONDS after its call has ended.
 
-        If the worker repeats the call within this time, the request keeps its place in the queue.
+        If the worker repeats the call within this time, the request stays in the queue.
         """
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS

@@ -274,7 +274,7 @@ class Scheduler:
         self._parts.late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
-        """Stop a job and all jobs below it. Idempotent.
+        """Stop a job and its descendants. Idempotent.
 
         ``by``: the caller as text. ``worker_key``: the calling worker; None if the caller is
         not a worker.
@@ -292,7 +292,7 @@ class Scheduler:
         return self._parts.questions.answer(worker, decision, by, comment, now)
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
-        """Start nothing new in an unfinished job and the jobs below it. Idempotent.
+        """Start nothing new in an unfinished job and its descendants. Idempotent.
 
         ``running`` decides whether running attempts finish or stop. The wall time does not include
         the pause.
@@ -300,7 +300,7 @@ class Scheduler:
         self._parts.pauses.pause(job_id, by, running, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Resume a paused job and the jobs below it. Idempotent.
+        """Resume a paused job and its descendants. Idempotent.
 
         Raise Conflict if a limit or ``pause_all`` paused the job.
         """
@@ -406,8 +406,8 @@ class Scheduler:
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
         """Choose the workers that start or resume within the limits. Return the engine's commands.
 
-        These commands include the commands of events since the last turn. After this call,
-        ``take_changes`` returns the changed rows to store. ``room``: the machine's free capacity.
+        The commands of events since the last turn are included. After this call, ``take_changes``
+        returns the changed rows to store. ``room``: the free capacity of the machines.
         """
         for job in self._trees.jobs_out_of_time(now):
             self._parts.limit_handler.wall_time_over(job, now)

@@ -45,7 +45,7 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
 
 
 def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -> str:
-    """Join the first ``most`` texts, and add the number of further texts: ``a, b and 3 more``."""
+    """Join at most ``most`` texts, and add the number of further texts: ``a, b and 3 more``."""
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return between.join(texts[:most]) + more
 

@@ -27,8 +27,8 @@ class MachineRequirements:
     agent: str
     #: Memory that must be available for the worker, in bytes.
     memory_bytes: int = 0
-    #: Machines of the worker's earlier attempt and of the worker's dependencies. The first machine
-    #: is the best.
+    #: Preferred machines, best first: the machine of the worker's earlier attempt, then the
+    #: machines of the worker's dependencies.
     near: Sequence[str] = ()
     #: Labels that the machine must have.
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -204,8 +204,8 @@ class MachineSlots:
         self.machines: dict[WorkerKey, str] = {}
         #: The machines of the latest turn.
         self._latest: Sequence[Machine] = ()
-        #: Failed logins, by agent and machine. Values: the time until which the failure counts, the
-        #: login's stamp (see ``Machine.logins``), and the reason.
+        #: Failed logins. Key: (agent, machine). Value: (end of the failure's validity, the login's
+        #: stamp as in ``Machine.logins``, reason).
         self._refused: dict[tuple[str, str], tuple[float, str, str]] = {}
         #: Memory reserved for recently started workers: (end of the reservation, machine, bytes).
         self._expected: deque[tuple[float, str, int]] = deque()

@@ -1,4 +1,4 @@
-"""Holds: they delay the starts of a job's workers until two conditions are met.
+"""Holds, which delay the starts of a job's workers until two conditions are met:
 
 - The job's shared context exists.
 - The first worker of the same agent has an answer from the model. The other workers then find the
@@ -32,9 +32,9 @@ class PromptCacheHolds:
         self.reads_prompt = prompting.reads
         #: Jobs whose shared context exists.
         self._prepared: set[str] = set()
-        #: Workers that wait for their job's shared context, by job.
+        #: Workers that wait for their job's shared context, by job id.
         self._unprepared: dict[str, list[WorkerKey]] = {}
-        #: By job and agent: the group whose first worker has no answer yet.
+        #: Groups whose first worker has no answer yet, by job id and agent.
         self._ahead: dict[tuple[str, str], _Group] = {}
         #: Pairs (job, agent) whose shared beginning of prompts is probably in the provider's cache.
         self._heard: set[tuple[str, str]] = set()
@@ -77,7 +77,7 @@ class PromptCacheHolds:
         return self._prompting.caches(agent)
 
     def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
-        """Record a worker's start. ``doubtful``: True if the agent's login is not known to work."""
+        """Record a worker's start. ``doubtful``: True if the agent's login may fail."""
         group, others_wait = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
         if others_wait and group not in self._ahead and group not in self._heard:
             self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
@@ -101,6 +101,7 @@ class PromptCacheHolds:
         return self._dissolve_group((worker.job_id, worker.agent))
 
     def overdue(self, now: float) -> list[WorkerKey]:
+        """End the waits that have lasted too long. Return the workers that may start now."""
         late = [each for each, group in self._ahead.items() if group.until <= now]
         self._heard.update(late)
         return [key for each in late for key in self._dissolve_group(each)]

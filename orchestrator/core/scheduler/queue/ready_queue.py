@@ -26,10 +26,7 @@ MOST_NAMES = 20_000
 
 
 class RunTimes:
-    """Run times of earlier tasks. Each run time is stored under several names of its task.
-
-    A name is a digest (see ``_names_of``).
-    """
+    """Run times of earlier tasks. Each run time has several names (see ``_names_of``)."""
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
         """``known``: pairs of a name and a run time, oldest first."""
@@ -200,9 +197,9 @@ class ReadyQueue:
     ) -> tuple[str, WorkerKey] | None:
         """Return the next job that has a free slot, with its next worker; None without such a job.
 
-        ``has_room``: True if a job has a free slot. ``running_in``: number of running workers of a
-        job. The argument of both functions is a job's id. The worker stays in the queue until
-        ``take``.
+        ``has_room``: returns True if a job has a free slot. ``running_in``: returns the number of
+        running workers of a job. The argument of both functions is a job's id. The worker stays in
+        the queue until ``take``.
         """
         for job in self._in_order(running_in):
             if has_room(job.id):

@@ -1,7 +1,7 @@
 """Slots: limits on running workers and on processes.
 
-Slots limit the number of processes on the server. They also limit the number of running workers:
-on the server, for each API key, and for each job (including the jobs below it).
+Slots limit the number of processes on the server. They also limit the number of running workers on
+the server, for each API key, and for each job including its descendants.
 """
 
 from collections import Counter
@@ -73,7 +73,7 @@ class Slots:
         self._running.pop(job_id, None)
 
     def running_in(self, job_id: str) -> int:
-        """Return the number of running workers of the job and of all jobs below it."""
+        """Return the number of running workers of the job and of its descendants."""
         return self._running[job_id]
 
     def has_room(self, job_id: str) -> bool:
@@ -82,10 +82,10 @@ class Slots:
         return all(self._running[each] < most for each, most in self._line[job_id])
 
     def forecast(self) -> Callable[[str], bool]:
-        """Return a function that simulates starts, without changing the real counts.
+        """Return a function that simulates starts. The real counts stay unchanged.
 
-        Each call of the function gets a job's id. If a slot is free for a worker of the job, the
-        call takes the slot and returns True. Otherwise it returns False.
+        The function's argument is a job's id. If a slot is free for a worker of the job, the
+        function takes the slot and returns True. Otherwise, the function returns False.
         """
         taken: Counter[str] = Counter()
         total = self._total
@@ -128,7 +128,8 @@ class Slots:
         """True if no worker runs: every worker with a process waits.
 
         The workers then wait for work that only a new worker can do. Therefore, the start of a new
-        worker may exceed the limits for processes and memory. Otherwise, all would wait forever.
+        worker may exceed the limits for processes and memory. Otherwise, all workers would wait
+        forever.
         """
         return self._total == 0
 

@@ -1,6 +1,6 @@
 """Accounts of agents, as recent workers observed them: logins, credit, and rate limits.
 
-All workers of an agent share an account, and so its login and its throttle.
+All workers of an agent share one account, with one login and one throttle.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from orchestrator.core.ports.credentials import KNOWN_SECONDS, CredentialLookup,
 #: What to do if the account of an agent has no credit.
 ADD_CREDIT = "add credit to the account, or choose another agent: --agent NAME"
 
-#: Seconds without starts after a rate limit whose end the provider does not name. The first value
-#: is for the first rate limit. The seconds double with each further one, up to the second value.
+#: Seconds without starts after a rate limit whose end the provider does not name: after the first
+#: rate limit, and at most. The seconds double with each further rate limit.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0
@@ -25,9 +25,9 @@ LOOK_AGAIN_SECONDS = 5.0
 class AgentLogins:
     """States of logins, by agent.
 
-    Until an agent's login is known to work, a job starts only one worker of the agent. If the login
-    fails, the other workers of the agent end without a start, because each would get the same
-    error.
+    Until a worker has shown that an agent's login works, a job starts only one worker of the agent.
+    If the login fails, the other workers of the agent end without a start, because each would get
+    the same error.
     """
 
     def __init__(self, credentials: CredentialLookup) -> None:
@@ -35,7 +35,7 @@ class AgentLogins:
         self._seen: dict[str, LoginState] = {}
 
     def doubtful(self, agent: str, now: float) -> bool:
-        """True if the agent requires a login, and the login is not known to work."""
+        """True if the agent requires a login that no recent worker has used with success."""
         state = self._valid_state(agent, now)
         return self._credentials.login(agent) and not (state and state.works)
 
@@ -45,10 +45,9 @@ class AgentLogins:
             self._seen[agent] = LoginState(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """If the verdict reports a failed login or an account without credit, record this.
+        """Record a failed login or an account without credit, if the verdict reports one.
 
-        Return the verdict. If the remedy is known, the returned verdict's reason also states the
-        remedy.
+        Return the verdict. If the remedy is known, add it to the verdict's reason.
         """
         if not verdict.login_refused:
             return verdict
@@ -63,10 +62,9 @@ class AgentLogins:
         return replace(verdict, reason=f"{reason}; {remedy}")
 
     def seen(self, now: float) -> Mapping[str, LoginState]:
-        """Return the known states of logins, by agent.
+        """Return the recent states of logins, by agent.
 
-        Old states are omitted. A failed login is also omitted if the agent's credential has changed
-        since the failure.
+        A failed login is omitted if the agent's credential has changed since the failure.
         """
         return {
             agent: state for agent in tuple(self._seen) if (state := self._valid_state(agent, now))
@@ -77,9 +75,9 @@ class AgentLogins:
         return {agent: state.why for agent, state in self.seen(now).items() if not state.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent whose login has not failed, in place of ``agent``.
+        """Return the best agent whose login has not failed, as a replacement for ``agent``.
 
-        Return "" if ``agent`` itself is the best agent, or if there is no such agent.
+        Return "" if ``agent`` itself is the best agent, or if no agent can replace it.
         """
         best = self._credentials.best_without(self.failures(now))
         return "" if best == agent else best
@@ -109,10 +107,9 @@ class _Account:
 class AgentThrottle:
     """Throttles of agents after rate limits (back-off), by agent.
 
-    After a rate limit, no worker of the agent starts for some time. After that time, a throttle
-    limits how many workers of the agent run at the same time. The limit grows by addition and
-    shrinks by division (Chiu and Jain, 1989), as in TCP. An agent has a throttle only after a rate
-    limit.
+    After a rate limit, no worker of the agent starts for some time. Then a throttle limits how many
+    workers of the agent run at the same time. The limit grows by addition and shrinks by division
+    (Chiu and Jain, 1989), as in TCP. An agent has a throttle only after a rate limit.
     """
 
     def __init__(self) -> None:
@@ -130,10 +127,10 @@ class AgentThrottle:
         self._running[agent] -= 1
 
     def record_rate_limit(self, agent: str, resets_at: float | None, now: float) -> float:
-        """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
+        """Record that a rate limit ended a worker. Return when the agent may start again.
 
-        ``resets_at``: end of the rate limit; None if the provider names none. Call ``worker_ended``
-        for the worker first.
+        The result is a Unix time. ``resets_at``: the provider's end of the rate limit; None if
+        unknown. Call ``worker_ended`` for the worker first.
         """
         running = self._running.get(agent, 0) + 1
         account = self._accounts.get(agent)

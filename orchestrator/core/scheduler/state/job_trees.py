@@ -81,7 +81,7 @@ class JobTrees:
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, PlanProgress] = {}
-        #: The planner of each job that has one.
+        #: Planners, by job id.
         self.planners: dict[str, WorkerKey] = {}
         self.unfinished: dict[WorkerKey, UnfinishedWorker] = {}
         #: Preloaded launches that have not begun: the worker, and the number of its attempt.
@@ -177,8 +177,8 @@ class JobTrees:
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
         """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        ``now``: the time of the change, which decides the day of the cost. None if the stored cost
-        of the day already includes the change.
+        ``now``: the time of the change, whose day gets the cost. None if the stored cost of the day
+        already includes the change.
         """
         if before == after:
             return
@@ -221,7 +221,7 @@ class JobTrees:
         return line
 
     def subtree(self, job_id: str) -> Sequence[str]:
-        """Return the job and all jobs below it, deepest first."""
+        """Return the ids of the job and of its descendants, deepest first."""
         job_ids = {job_id}
         for each in self._trees[self.unit_of_work.jobs[job_id].root_id]:
             if self.unit_of_work.jobs[each].parent_job_id in job_ids:
@@ -258,7 +258,7 @@ class JobTrees:
             self.queue_ready(job.id)
 
     def reinstall(self, job: Job, plan: PlanProgress, again: Iterable[WorkerKey]) -> None:
-        """Continue a running job with a plan in which some ended workers run again."""
+        """Set the plan of a running job, and run the ended workers ``again`` again."""
         self._set_plan(job, plan)
         for key in again:
             self.unfinished[key] = UnfinishedWorker()
@@ -313,10 +313,7 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker at the time ``not_before``, even if it cannot start now.
-
-        Whether the worker can start is checked at that time.
-        """
+        """Queue a worker at the time ``not_before``, when its start is checked again."""
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
 
@@ -338,14 +335,14 @@ class JobTrees:
     def is_ready(self, worker: Worker) -> bool:
         """True if the worker's dependencies are done.
 
-        Feedback may have reopened a dependency after the worker was queued.
+        False if feedback has reopened a dependency since the worker was queued.
         """
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 
     def waits_for_person(self, job: Job) -> bool:
         """True if a question or a plan waits for a person, and no worker of the job runs.
 
-        Questions, plans, and workers of jobs below count, too.
+        Questions, plans, and workers of descendants count, too.
         """
         if self.slots.running_in(job.id):
             return False
@@ -358,8 +355,8 @@ class JobTrees:
     def waits_for_approval_since(self, job: Job) -> float | None:
         """Return when the job's wait for plan approvals began; None if there is no such wait.
 
-        The plans of jobs below count, too. The job waits if at least one plan waits, and if no
-        worker of the job or of a job below it runs.
+        The plans of descendants count, too. The job waits if at least one plan waits, and if no
+        worker of the job or of a descendant runs.
         """
         jobs = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
         waiting_jobs = [each for each in jobs if self.waits_for_approval(each)]

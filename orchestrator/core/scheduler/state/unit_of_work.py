@@ -24,7 +24,7 @@ AttemptKey = tuple[WorkerKey, int]
 
 @dataclass(slots=True)
 class _Pending:
-    """Changes that the next ``take`` returns. Of each changed row, only the latest value counts."""
+    """Changes that the next ``take`` returns. Only the latest value of each row is stored."""
 
     new_jobs: dict[str, None]
     new_tasks: list[tuple[str, int, TaskSpec]]
@@ -193,6 +193,7 @@ class UnitOfWork:
         )
 
     def take(self) -> StateChange:
+        """Return all changes since the previous call, for one transaction, and reset them."""
         pending, self._pending = self._pending, _Pending.empty()
         ended, self._ended_attempts = self._ended_attempts, {}
         return StateChange(

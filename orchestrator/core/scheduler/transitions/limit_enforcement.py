@@ -52,7 +52,7 @@ class LimitHandler:
     def wall_time_over(self, job: Job, now: float) -> None:
         """Handle the end of a job's wall time.
 
-        If wall times of jobs above this job end at the same moment, ask a person only about the job
+        If wall times of ancestor jobs end at the same moment, ask a person only about the job
         nearest to the root.
         """
         ancestors = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
@@ -93,10 +93,10 @@ class LimitHandler:
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace a job's limits with larger limits. Resume the job if a limit paused it.
 
-        The limits of the jobs below grow by the same amounts, with two exceptions:
+        The limits of descendants grow by the same amounts, with two exceptions:
 
-        - Caps that a job below requested itself do not grow.
-        - The wall time of a job below does not grow if it would expire before the raised job's
+        - Caps that a descendant requested itself do not grow.
+        - The wall time of a descendant does not grow if it would expire before the raised job's
           present wall time expires.
         """
         job = self._unit_of_work.jobs[job_id]

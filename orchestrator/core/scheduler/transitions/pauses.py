@@ -52,18 +52,17 @@ class Pauses:
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def impose(self, pause: Pause, now: float) -> None:
-        """Pause a job and the jobs below it without a person's request, for example at a limit."""
+        """Pause a job and its descendants without a person's request, for example at a limit."""
         self._pause_each(self._trees.subtree(pause.job_id), pause, now)
 
     def lift(self, job_id: str, by: str, now: float) -> None:
-        """End every pause of a job and of the jobs below it, except a pause of all jobs."""
+        """End every pause of a job and of its descendants, except a pause of all jobs."""
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
         """End the pause of all jobs. Idempotent.
 
-        A job stays paused if there is also another pause of the job or of an ancestor job. Such a
-        pause comes from a limit or a person.
+        A job stays paused if a limit or a person has paused the job or an ancestor job.
         """
         self._set_server_pause(None)
         for root_id in self._trees.roots:
@@ -137,9 +136,9 @@ class Pauses:
                 self._hold_workers(job_id, job.pause)
 
     def _let_finish(self, job: Job) -> None:
-        """Withdraw a pause's requests to stop attempts.
+        """Clear the stop marks that a pause set on workers.
 
-        If an attempt is already being stopped, the worker runs again after the attempt's end.
+        A worker whose attempt is already being stopped then runs again after the attempt's end.
         """
         for worker in self._trees.workers_of(job.id):
             unfinished = self._trees.unfinished.get(worker.key)
@@ -175,10 +174,10 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(current: Pause | None, requested: Pause) -> Pause:
-    """Return the combination of a job's present pause and the requested pause ``requested``.
+    """Return the combination of a job's present pause and a requested pause.
 
-    The combination keeps the start of the present pause. It also keeps the present cause, unless a
-    person requested the pause ``requested``.
+    The combination has the start of the present pause. It has the cause of the present pause,
+    unless a person requested the requested pause.
     """
     if current is None:
         return requested

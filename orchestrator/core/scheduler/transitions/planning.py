@@ -21,9 +21,9 @@ from orchestrator.core.text.command_name import COMMAND
 class Planning:
     """Planning: a job's planner, its plan, and the approval of the plan.
 
-    A job without tasks begins with a plan of one task: to plan the job. The planner is the worker
-    of this task. All rules for workers apply to the planner, but the job's list of workers does not
-    contain it.
+    A job without tasks begins with a plan of one task, which is to plan the job. The planner is the
+    worker of this task. All rules for workers apply to the planner, but the job's list of workers
+    does not contain the planner.
     """
 
     def __init__(self, trees: JobTrees, job_end: JobEnd, pauses: Pauses) -> None:

@@ -70,7 +70,7 @@ class Retries:
         child_failed: bool,
         now: float,
     ) -> RetryDecision:
-        """Return whether and how another attempt follows the verdict. Change nothing."""
+        """Decide on the next attempt after a verdict. Change nothing."""
         facts = RetryFacts(
             account_delay_seconds=None if limited_until is None else limited_until - now,
             tool_worked=verdict.not_started and self.tool_starts.has_worked(worker.agent),
@@ -173,7 +173,10 @@ class AttemptEnd:
             self._worker_end.end(worker, self._with_result_of_child_jobs(worker, verdict), now)
 
     def child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        """Record the end of a child job. After its last child job, the worker continues or ends."""
+        """Record the end of a child job of the worker ``key``.
+
+        After the end of its last child job, the worker continues or ends.
+        """
         unfinished = self._trees.unfinished[key]
         unfinished.open_children.discard(child_job_id)
         if unfinished.open_children:
@@ -194,9 +197,10 @@ class AttemptEnd:
         self._retries.begin(worker, AFTER_PAUSE, now)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """If a pause ended the attempt of a stopped worker, return the worker's outcome, else None.
+        """Return the outcome of a worker that is being stopped, if a pause ended its attempt.
 
-        A worker counts as stopped if a stop of the worker or of its job was requested.
+        Return None if another cause ended the attempt, or if neither the worker nor its job is
+        being stopped.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
@@ -219,7 +223,7 @@ class AttemptEnd:
     def _retry(
         self, worker: Worker, verdict: Verdict, now: float, limited_until: float | None
     ) -> bool:
-        """Queue another attempt if the worker may have one. Return True if it is queued."""
+        """Queue another attempt if the worker may have one. Return True if an attempt is queued."""
         job, stopping = self._trees.job_of(worker), self._trees.unfinished[worker.key].stopping
         if stopping or worker.cancelled_by is not None or job.stop_cause is not None:
             return False
@@ -273,8 +277,8 @@ class AttemptEnd:
         A child job does not count as failed in these cases:
 
         - The child job was withdrawn.
-        - All its tasks succeeded, and its merge did not fail. If its result lacks changes, the jobs
-          above report the missing changes.
+        - All its tasks succeeded, and its merge did not fail. If its result lacks changes, its
+          ancestor jobs report the missing changes.
         - Another child job with the same request succeeded.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]

@@ -30,11 +30,11 @@ class Stops:
         self.stop_tree(job_id, cause, by, now)
 
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
-        """Stop a job and all jobs below it, deepest first. Idempotent.
+        """Stop a job and its descendants, deepest first. Idempotent.
 
         ``cause``: the stop cause to store in these jobs. If ``cause`` is ``WITHDRAWN``, the stop
-        cause of the jobs below ``job_id`` is ``PARENT``. ``by``: the caller or the limit that
-        causes the stop, as text.
+        cause of the descendants is ``PARENT``. ``by``: the caller or the limit that causes the
+        stop, as text.
         """
         for member_id in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[member_id]

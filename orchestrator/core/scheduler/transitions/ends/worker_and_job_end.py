@@ -129,10 +129,10 @@ class JobEnd:
                     yield from self._unit_of_work.jobs[child_id].facts.unjudged_work
 
     def _changed_while_running(self, worker: Worker) -> frozenset[str]:
-        """Return the files that changed in the project while the worker ran in it.
+        """Return the project's files that changed while the worker ran in the project.
 
-        Another worker may have changed these files. The result is empty if the worker ran
-        elsewhere.
+        Another worker may have changed these files. The result is empty if the worker did not run
+        in the project.
         """
         delivery = worker.delivery
         in_project = self._trees.task_of(worker).works_in_project
@@ -174,9 +174,9 @@ def _unsuccessful_workers(workers: Sequence[Worker]) -> Iterator[str]:
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """Return what people should check in a worker's changes.
+    """Return the facts that a person should check about a worker's changes.
 
-    Return None if there is nothing to check, if the worker did not succeed, or if another candidate
+    Return None if there are no such facts, if the worker did not succeed, or if another candidate
     was chosen.
     """
     delivery = worker.delivery
@@ -264,9 +264,9 @@ class WorkerEnd:
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
         """Return a successful verdict if the attempt failed to resolve merge conflicts.
 
-        The worker succeeded before it was asked to resolve the conflicts. It keeps this earlier
-        work as its result, and the conflicts are recorded as unresolved. In all other cases, return
-        ``verdict`` unchanged; also if the job is being stopped.
+        Such a worker succeeded before it was asked to resolve the conflicts. Its earlier work stays
+        its result, and the conflicts are recorded as unresolved. In all other cases, and if the job
+        is being stopped, return ``verdict``.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):

@@ -1,8 +1,8 @@
 """Preloaded launches: starts that the server passes to busy shims in advance.
 
-A shim begins a preloaded launch when its present worker has ended, without waiting for the server.
-Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must decide
-something after one start and before the next, such as the grant of a lock.
+A shim begins a preloaded launch when the shim's present worker has ended, without waiting for the
+server. Preloading is for many short tasks of the same kind. Nothing is preloaded if a start needs a
+decision of the server, such as the grant of a lock.
 """
 
 from collections import Counter
@@ -104,13 +104,13 @@ class Preloads:
         self._reports: list[Report] = []
         #: Preloaded workers whose launches are being withdrawn.
         self._recalled: set[WorkerKey] = set()
-        #: By root job: number of short tasks since the latest long task.
+        #: Number of short tasks since the latest long task, by root job id.
         self._short: Counter[str] = Counter()
-        #: By job: its plan, and True if all its tasks are plain.
+        #: Key: a job id. Value: the job's plan, and True if all its tasks are plain.
         self._plain: dict[str, tuple[PlanProgress, bool]] = {}
 
     def job_added(self, job: Job, plan: PlanProgress) -> None:
-        """Begin to preload at the job's first turn if the same tasks were short in earlier jobs."""
+        """Allow preloading from the job's first turn if its tasks were short in earlier jobs."""
         seconds = plan.longest_seconds
         if job.is_root and seconds is not None and seconds <= SHORT_SECONDS:
             self._short[job.id] = SHORT_BEFORE

@@ -139,7 +139,7 @@ class RunningWorkers:
             waiting = WaitingFor(WaitKind.FIRST_ANSWER, first.id)
         else:
             return False
-        # Other workers may acquire the locks of a worker that waits for something else.
+        # The worker does not wait for its locks now, so let other workers acquire them.
         self._task_locks.step_back(worker)
         self._unit_of_work.update_worker(key, reason=reason, waiting_for=waiting)
         return True
@@ -249,8 +249,7 @@ class RunningWorkers:
         self._slots.process_added()
         self.throttle.started(worker.agent)
         self._machine_slots.found(worker.key, self._unit_of_work.attempts[worker.key].node)
-        # Whether the model has answered this worker is unknown, so no other worker waits for its
-        # first answer.
+        # The model may have answered this worker already, so no other worker waits for the answer.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
             self._acquire_slot(worker, unfinished)
