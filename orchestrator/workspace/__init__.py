@@ -1,7 +1,7 @@
 """The workspace on disk: the paths of a job's files, and status files and logs for people."""
 
 from orchestrator.workspace.attach_lock import attach, is_attached
-from orchestrator.workspace.inode_allocation import spread
+from orchestrator.workspace.inode_allocation import spread_subdirectories
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import WorkspaceJobFiles, WorkspaceLayout
@@ -20,5 +20,5 @@ __all__ = [
     "WorkspaceLock",
     "attach",
     "is_attached",
-    "spread",
+    "spread_subdirectories",
 ]

@@ -21,10 +21,11 @@ from orchestrator.workspace.layout import WorkspaceLayout, iso, write_all
 
 logger = logging.getLogger(__name__)
 
-_MAX_TEXT = 300
-_MOST_OPEN = 64
+#: Maximum characters of one value in a line.
+_MAX_TEXT_CHARACTERS = 300
+_MAX_OPEN_LOGS = 64
 #: Maximum number of events in one read from the store.
-_AT_ONCE = 1000
+_MAX_EVENTS_PER_READ = 1000
 _RETRY_SECONDS = 1.0
 _BLOCK = 1 << 20
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
@@ -54,7 +55,7 @@ class JobLog:
         self._written: dict[str, int] = {}
         #: Root jobs whose latest events are not written yet.
         self._behind: set[str] = set()
-        #: Timer for the next attempt to write the logs of the jobs in ``_behind``.
+        #: Timer that retries the writes to the logs of the jobs in ``_behind``.
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -136,15 +137,16 @@ class JobLog:
             self._written.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the oldest stored events that are not yet in the log, at most ``_AT_ONCE`` events.
+        """Return the oldest stored events that are not yet in the log.
 
-        If ``events`` is not empty, return only events that precede the first event of ``events``.
+        The result has at most ``_MAX_EVENTS_PER_READ`` events. If ``events`` is not empty, the
+        result has only events that precede the first event of ``events``.
         """
         written = self._written[root_id]
         if not events:
-            return self._events(root_id, written, _AT_ONCE)
+            return self._events(root_id, written, _MAX_EVENTS_PER_READ)
         gap = events[0].seq - 1 - written
-        return self._events(root_id, written, min(gap, _AT_ONCE)) if gap > 0 else ()
+        return self._events(root_id, written, min(gap, _MAX_EVENTS_PER_READ)) if gap > 0 else ()
 
     def _write(self, handle: int, root_id: str, events: Sequence[Event]) -> None:
         if events:
@@ -154,7 +156,7 @@ class JobLog:
     def _descriptor(self, root_id: str) -> int:
         if root_id not in self._open:
             self._open[root_id] = self._new_descriptor(root_id)
-            if len(self._open) > _MOST_OPEN:
+            if len(self._open) > _MAX_OPEN_LOGS:
                 self._close(next(iter(self._open)))
         if root_id not in self._written:
             self._written[root_id] = self._whole_lines(root_id)
@@ -195,7 +197,7 @@ class JobLog:
 
 
 def line_of(event: Event) -> str:
-    """Format an event as one line. Texts are quoted, so that they cannot forge a line."""
+    """Format an event as one line. Texts are quoted, so that a text cannot forge a line."""
     worker = f" {event.worker_id}" if event.worker_id else ""
     fields = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")
@@ -207,5 +209,5 @@ def _quoted(value: object) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = cut(text, _MAX_TEXT)
+    text = cut(text, _MAX_TEXT_CHARACTERS)
     return text if _PLAIN.match(text) or not isinstance(value, str) else json.dumps(text)

@@ -134,9 +134,9 @@ class WorkspaceLayout:
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Write ``files`` into the worker's directory. Return the path of the directory.
 
-        ``files``: texts by file name. If ``files`` is empty, do not create the directory: the
-        process that starts the worker creates it later. For a short worker, the creation would
-        double the time that this process needs.
+        ``files``: texts by file name. If ``files`` is empty, do not create the directory. The
+        process that starts the worker creates the directory later. If the worker runs only briefly,
+        the creation here would double the time that the server spends on the worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -170,7 +170,7 @@ class WorkspaceLayout:
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         path = self.log(worker)
-        # The log of the attempt before may end in the middle of a line.
+        # The log of the previous attempt may end in the middle of a line.
         newline = "" if read_tail(path, 1, self.root) in (b"", b"\n") else "\n"
         rejections = "".join(self._rejections(worker, number - 1))
         with os.fdopen(open_log(path), "ab") as log:
@@ -230,9 +230,9 @@ def _files(
 ) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the path of each file below a directory, with the file's size and mtime (nanoseconds).
 
-    ``prefix``: text before each returned path. ``hidden``: returned paths to omit. If ``deferred``
-    is a list, omit the files in directories with a name in ``INSTALLED``. Add these directories to
-    ``deferred`` instead.
+    ``prefix``: beginning of each yielded path. ``hidden``: paths to omit, with their prefix. If
+    ``deferred`` is a list, omit the files in directories with a name in ``INSTALLED``. Add these
+    directories to ``deferred`` instead, each as a pair of its path and its new prefix.
     """
     try:
         with os.scandir(directory) as iterator:
@@ -290,7 +290,7 @@ class WorkspaceJobFiles:
     def __init__(
         self,
         root: Path,
-        forget: Forget = lambda root_id, directory, present: (),
+        forget: Forget = lambda root_id, directory, removed_path: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
         """``forget`` is a function that removes a job's data outside of the job's directory.

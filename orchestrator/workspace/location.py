@@ -1,4 +1,7 @@
-"""Location of the workspace and the project. A person may move both, even while a server runs."""
+"""Location of the workspace and the project.
+
+A person may move these two directories, even while a server runs.
+"""
 
 import json
 import os
@@ -18,7 +21,7 @@ _MOST_LOCATION_BYTES = 65536
 class WorkspaceLocation:
     """The location of the workspace and the project, which may be moved.
 
-    Call ``note`` first. Any thread may call ``moved``.
+    Call ``record_identities`` before ``moved_error``. Any thread may call ``moved_error``.
     """
 
     def __init__(self, workspace: Path, project: Path) -> None:
@@ -28,15 +31,18 @@ class WorkspaceLocation:
         self.former: tuple[str, ...] = ()
         self._noted: Mapping[str, tuple[int, int]] = {}
 
-    def note(self) -> None:
-        """Record the present directories of the workspace and the project.
+    def record_identities(self) -> None:
+        """Record the device and inode numbers of the workspace and the project.
 
-        ``moved`` compares later directories with them.
+        ``moved_error`` compares later numbers with the recorded numbers.
         """
         self._noted = {path: identity for path in self._paths if (identity := _identity(path))}
 
-    def moved(self) -> str:
-        """Return an error text if the workspace or project was moved since ``note``, else ""."""
+    def moved_error(self) -> str:
+        """Return an error text if the workspace or project was moved; otherwise "".
+
+        A move counts if it happened after ``record_identities``.
+        """
         moved_path = next(
             (path for path, identity in self._noted.items() if _identity(path) != identity), ""
         )
@@ -47,10 +53,10 @@ class WorkspaceLocation:
             f"kill {os.getpid()}; then start it at the new location: {COMMAND} serve"
         )
 
-    def is_new(self) -> bool:
-        """True if the location has changed since the last ``keep``, or if no location is stored.
+    def has_changed(self) -> bool:
+        """True if the location has changed since the last ``save``, or if no location is stored.
 
-        Also set ``former`` to the former paths of the project.
+        The call also sets ``former`` to the former paths of the project.
         """
         record = read_object(self._record, _MOST_LOCATION_BYTES) or {}
         self.former = tuple(each for each in sequence(record, "former") if isinstance(each, str))
@@ -59,8 +65,8 @@ class WorkspaceLocation:
             self.former = (*self.former, old)
         return (record.get("workspace"), old) != (workspace, project)
 
-    def keep(self) -> None:
-        """Store the present location. Raise OSError."""
+    def save(self) -> None:
+        """Store the present location. Raise OSError if the file cannot be written."""
         workspace, project = map(os.path.realpath, self._paths)
         record = {"workspace": workspace, "project": project, "former": self.former}
         replace_file(self._record, json.dumps(record).encode())

@@ -1,7 +1,7 @@
 """The file with the run times of earlier tasks. The run times decide the start order of tasks.
 
-Each line contains a task's name and a run time in seconds. Lines are added when a root job has
-ended. A lost or damaged line only makes the start order less efficient.
+Each line contains the digest of a task's name (16 characters) and a run time in seconds. Lines are
+added when a job has ended. A lost or damaged line only makes the start order less efficient.
 """
 
 import logging
@@ -25,7 +25,7 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return the file's pairs (name, seconds), oldest first. Shorten the file if it is too long."""
+    """Return the pairs (digest, seconds), oldest first. Shorten the file if it is too long."""
     path = workspace / NAME
     run_times = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):
@@ -34,8 +34,8 @@ def read(workspace: Path) -> list[tuple[str, float]]:
     return run_times
 
 
-def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
-    """Add pairs (name, seconds) to the file.
+def add(workspace: Path, run_times: Sequence[tuple[str, float]]) -> None:
+    """Add pairs (digest, seconds) to the file.
 
     Errors are only logged, because the loss of run times does little harm.
     """
@@ -43,7 +43,7 @@ def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
     try:
         handle = os.open(workspace / NAME, flags, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(_lines(news))
+            file.write(_lines(run_times))
     except OSError as error:
         logger.warning("cannot store run times", extra={"error": str(error)})
 

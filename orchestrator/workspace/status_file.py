@@ -1,8 +1,8 @@
 """Writes ``status.json`` of every root job, for shell scripts and people.
 
 The file is replaced atomically. If a job has more than ``LISTED_WORKERS`` workers, the file lists
-only this number of workers, and the parent workers of these. The field ``workers_omitted`` then has
-the number of omitted workers, and names the API calls that list all workers. After the job's end,
+only this number of workers, and their parent workers. The field ``workers_omitted`` then has the
+number of omitted workers, and names the API calls that list all workers. After the job's end,
 this field also names the file ``ALL_WORKERS``, which lists all workers.
 """
 
@@ -62,7 +62,9 @@ TaskKey = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Watched:
+class _TreeState:
+    """The state of one job tree in memory, and when its file must be written."""
+
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
@@ -70,9 +72,10 @@ class _Watched:
     advisers: dict[str, Worker] = field(default_factory=dict)
     #: Pairs (job id, task id) of the tasks whose workers start in the project.
     in_project: set[TaskKey] = field(default_factory=set)
+    #: Earliest time of the next write (monotonic seconds).
     due: float = 0.0
     #: True if the latest write failed, so that the file is outdated.
-    owed: bool = False
+    outdated: bool = False
 
 
 class StatusFiles:
@@ -85,7 +88,7 @@ class StatusFiles:
         self._workspace = workspace
         #: Function that reads a job tree from the store, by the root job's id.
         self._read = read
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, _TreeState] = {}
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
@@ -109,7 +112,7 @@ class StatusFiles:
     def load(self, tree: Tree) -> None:
         """Load the state of an unfinished tree after a restart."""
         with self._lock:
-            self._watched[tree.root.id] = _state_in(tree)
+            self._watched[tree.root.id] = _tree_state(tree)
 
     def write_missing(self, root: Job) -> None:
         """Write the file of an ended root job if the file is missing or outdated."""
@@ -128,7 +131,7 @@ class StatusFiles:
         """Write the file of an ended root job from its state in the store."""
         tree = self._read(root_id)
         if tree is not None:
-            self._try_to_write(_state_in(tree))
+            self._try_to_write(_tree_state(tree))
 
     def __call__(self, change: StateChange) -> None:
         with self._lock:
@@ -145,7 +148,7 @@ class StatusFiles:
         roots: set[str] = set()
         for job in change.new_jobs:
             if job.is_root:
-                self._watched[job.id] = _Watched(job)
+                self._watched[job.id] = _TreeState(job)
         for job in change.jobs:
             if job.is_root:
                 self._state_of(job).root = job
@@ -172,14 +175,14 @@ class StatusFiles:
                 roots.add(worker.root_id)
         return roots
 
-    def _state_of(self, root: Job) -> _Watched:
+    def _state_of(self, root: Job) -> _TreeState:
         """Return the state of a root job from memory, or from the store if it is not in memory.
 
         The state is not in memory if the job had ended and now runs again.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)
-            self._watched[root.id] = _state_in(tree) if tree else _Watched(root)
+            self._watched[root.id] = _tree_state(tree) if tree else _TreeState(root)
         return self._watched[root.id]
 
     def _run(self) -> None:
@@ -192,13 +195,13 @@ class StatusFiles:
                 self._try_to_write(watched)
             time.sleep(0.0 if stopping else MIN_INTERVAL_SECONDS / 5)
 
-    def _take_due(self) -> list[_Watched]:
+    def _take_due(self) -> list[_TreeState]:
         now = time.monotonic()
         due = {root for root in self._changed if self._stopping or self._watched[root].due <= now}
         self._changed -= due
         return [self._watched[root] for root in due]
 
-    def _try_to_write(self, watched: _Watched) -> None:
+    def _try_to_write(self, watched: _TreeState) -> None:
         try:
             self._write(watched)
         except Exception as error:
@@ -210,29 +213,29 @@ class StatusFiles:
         else:
             self._release(watched)
 
-    def _write_later(self, watched: _Watched, error: Exception) -> None:
+    def _write_later(self, watched: _TreeState, error: Exception) -> None:
         """Schedule another write of the file, even if the job has no further change."""
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
                 return  # The job runs again, and a newer state than ``watched`` will be written.
-            if not watched.owed:
+            if not watched.outdated:
                 logger.warning(
                     "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}
                 )
-            watched.owed = True
+            watched.outdated = True
             watched.due = time.monotonic() + RETRY_SECONDS
             self._changed.add(root_id)
             self._wake.notify()
 
-    def _release(self, watched: _Watched) -> None:
+    def _release(self, watched: _TreeState) -> None:
         with self._lock:
-            watched.owed = False
+            watched.outdated = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
                 del self._watched[watched.root.id]
                 self._changed.discard(watched.root.id)
 
-    def _write(self, watched: _Watched) -> None:
+    def _write(self, watched: _TreeState) -> None:
         with self._writing:
             began = time.monotonic()
             with self._lock:
@@ -249,13 +252,13 @@ class StatusFiles:
                 whole = {**document, "results": {**document["results"], "tasks": tasks}}
                 del whole["workers_omitted"]
                 # Write this file first, because status.json names it.
-                replace_file(directory / ALL_WORKERS, readable(whole).encode())
-            replace_file(directory / "status.json", readable(document).encode())
+                replace_file(directory / ALL_WORKERS, format_document(whole).encode())
+            replace_file(directory / "status.json", format_document(document).encode())
             ended = time.monotonic()
             watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
 
 
-def _state_in(tree: Tree) -> _Watched:
+def _tree_state(tree: Tree) -> _TreeState:
     jobs = {job.id: job for job in tree.jobs}
     in_project = {
         (job_id, task.id)
@@ -265,14 +268,14 @@ def _state_in(tree: Tree) -> _Watched:
     }
     workers = {worker.id: worker for worker in tree.workers}
     advisers = {worker.id: worker for worker in tree.advisers}
-    return _Watched(tree.root, jobs, workers, advisers, in_project)
+    return _TreeState(tree.root, jobs, workers, advisers, in_project)
 
 
-def readable(document: dict[str, Any]) -> str:
+def format_document(document: dict[str, Any]) -> str:
     """Format JSON with one line for each field and each task.
 
-    ``json.dumps`` with ``indent`` takes ten times as long, which is too long for thousands of
-    workers.
+    ``json.dumps`` with ``indent`` takes ten times as long as this function, which is too long for
+    thousands of workers.
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))

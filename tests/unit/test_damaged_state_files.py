@@ -118,7 +118,7 @@ def held(folder: Path) -> object:
 
 def place(folder: Path) -> object:
     found = WorkspaceLocation(folder, folder / "project")
-    found.is_new()
+    found.has_changed()
     return found.former
 
 

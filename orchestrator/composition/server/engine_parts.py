@@ -243,7 +243,7 @@ class EngineParts:
                 self.agents,
                 self.workspace,
                 self._git_directories,
-                self.location.moved,
+                self.location.moved_error,
                 None if self.settings.cluster.listen is None else self._machines,
             ),
             lock_calls=self.lock_calls,
@@ -344,7 +344,7 @@ class EngineParts:
             self.gate_runner,
             self._attempt_gates,
             self._inbox.put,
-            self.location.moved,
+            self.location.moved_error,
         )
 
     @cached_property

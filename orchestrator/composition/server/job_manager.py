@@ -21,7 +21,7 @@ from orchestrator.launchers.local.local_launcher import Listener
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.security.files import scratch_directory, search_boundary
 from orchestrator.store.database.server_lease import HeldLease
-from orchestrator.workspace import WorkspaceLayout, WorkspaceLock, spread
+from orchestrator.workspace import WorkspaceLayout, WorkspaceLock, spread_subdirectories
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,8 @@ class JobManager:
             parts.store.open(ended)
             if ended is not None:
                 self.lock.seize()
-            spread(parts.workspace.root)
-            parts.location.note()
+            spread_subdirectories(parts.workspace.root)
+            parts.location.record_identities()
             search_boundary.write(parts.workspace.root)
             if self.lease is not None and parts.store.claimed is not None:
                 self.lease.begin(parts.store.claimed.epoch, on_lost)
@@ -138,13 +138,13 @@ class JobManager:
 
     def _record_location(self) -> None:
         parts = self.parts
-        if not parts.location.is_new():
+        if not parts.location.has_changed():
             return
         try:
             # A new workspace has nothing to relocate, and needs no repository yet.
             if any(parts.workspace.root.glob("job_*")):
                 parts.repository.relocate()
-            parts.location.keep()
+            parts.location.save()
         except (RepositoryError, OSError) as error:
             logger.warning("cannot check if the project was moved: %s", error)
 

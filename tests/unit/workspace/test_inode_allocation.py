@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.workspace import spread
+from orchestrator.workspace import spread_subdirectories
 
 
 def flags(directory: Path) -> str:
@@ -20,18 +20,18 @@ def flags(directory: Path) -> str:
 def test_a_directory_is_marked_once_and_for_all(tmp_path: Path) -> None:
     before = flags(tmp_path)
 
-    spread(tmp_path)
-    spread(tmp_path)
+    spread_subdirectories(tmp_path)
+    spread_subdirectories(tmp_path)
 
     assert set(flags(tmp_path)) == {*before, "T"}
 
 
 @pytest.mark.parametrize("place", ["/proc/self", "/dev/shm", "/nowhere"])
 def test_other_file_systems_are_left_unchanged(place: str) -> None:
-    spread(Path(place))
+    spread_subdirectories(Path(place))
 
 
 def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    spread(tmp_path / "file")
+    spread_subdirectories(tmp_path / "file")
