@@ -18,7 +18,7 @@ FILE_NAME = "audit.jsonl"
 CALLER = "orchestrator.caller"
 #: Key of the called MCP tool's name in a request's environment. Unset for all other calls.
 TOOL = "orchestrator.tool"
-#: Key in a request's environment, which is set for a POST request that changes nothing.
+#: Key that is set in the environment of a POST request that changes nothing.
 READS = "orchestrator.reads"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSALS = frozenset(
@@ -60,10 +60,10 @@ class AuditLog:
         }
         self._put(entry)
 
-    def note(self, key_name: str, method: str, target: str) -> None:
+    def log_change(self, key_name: str, method: str, target: str) -> None:
         """Log a change that is no HTTP call, such as a landing by the command line. Never raises.
 
-        ``key_name``: the actor, such as ``(land)``. The log shows it in place of a key's name.
+        ``key_name``: the actor, such as ``(land)``, which the log shows in place of a key's name.
         """
         self._put({"at": _now(), "key": key_name, "method": method, "target": target})
 

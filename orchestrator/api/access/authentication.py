@@ -1,6 +1,6 @@
 """Authentication of each request that needs a key, and its checks: read-only keys, rate limits.
 
-The caller is known by API key or browser session. A request without a valid key or session is
+An API key or a browser session identifies the caller. A request without a valid key or session is
 rejected with status 401. The use cases check which jobs a caller may see and change
 (``engine/service/access/authorization.py``).
 """
@@ -64,7 +64,7 @@ def authenticate() -> None:
     """
     if request.method == "OPTIONS":
         return
-    key = given_key(request)
+    key = api_key_of(request)
     try:
         g.caller = _session_caller() if key is None else None
         g.caller = g.caller or service().callers.of_key(key)
@@ -78,7 +78,7 @@ def _session_caller() -> Caller | None:
 
     Raise Unauthorized for an ended session, and a 403 for a change without the session's token.
     """
-    cookie = given_cookie(request)
+    cookie = session_cookie(request)
     if cookie is None:
         return None
     session = browser_sessions().find(cookie)
@@ -102,25 +102,25 @@ def browser_sessions() -> BrowserSessions:
     return current
 
 
-def given_cookie(given: Request) -> str | None:
-    return given.cookies.get(cookie_name(given)) or None
+def session_cookie(http_request: Request) -> str | None:
+    return http_request.cookies.get(cookie_name(http_request)) or None
 
 
-def cookie_name(given: Request) -> str:
+def cookie_name(http_request: Request) -> str:
     """Return the name of the session's cookie.
 
     The name contains the port, because a browser sends cookies of ``localhost`` to every port.
     """
-    port = given.host.rpartition(":")[2]
+    port = http_request.host.rpartition(":")[2]
     suffix = f"_{port}" if port.isdigit() else ""
-    return f"{'__Host-orchestrator' if given.is_secure else 'orchestrator_session'}{suffix}"
+    return f"{'__Host-orchestrator' if http_request.is_secure else 'orchestrator_session'}{suffix}"
 
 
-def given_key(given: Request) -> str | None:
-    key = given.headers.get(KEY_HEADER)
+def api_key_of(http_request: Request) -> str | None:
+    key = http_request.headers.get(KEY_HEADER)
     if key is not None:
         return key.strip() or None
-    scheme, _, token = given.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = http_request.headers.get("Authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
@@ -135,20 +135,20 @@ def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
     )
 
 
-def same_call_with_key(given: Request) -> str:
+def same_call_with_key(http_request: Request) -> str:
     """Return a request as a curl command, with a placeholder for the API key."""
     words = ["curl"]
-    if given.method not in ("GET", "HEAD"):
-        words += ["-X", given.method]
+    if http_request.method not in ("GET", "HEAD"):
+        words += ["-X", http_request.method]
     words += ["-H", f"{KEY_HEADER}: YOUR_KEY"]
-    if body := _shown_body(given):
+    if body := _shown_body(http_request):
         words += ["-H", "Content-Type: application/json", "--data", body]
-    return shlex.join([*words, given.url])
+    return shlex.join([*words, http_request.url])
 
 
-def _shown_body(given: Request) -> str:
-    if given.method not in ("POST", "PUT", "PATCH") or not given.content_length:
+def _shown_body(http_request: Request) -> str:
+    if http_request.method not in ("POST", "PUT", "PATCH") or not http_request.content_length:
         return ""
-    if given.content_length > LONGEST_SHOWN_BODY:
+    if http_request.content_length > LONGEST_SHOWN_BODY:
         return "@request.json"
-    return given.get_data(as_text=True)
+    return http_request.get_data(as_text=True)

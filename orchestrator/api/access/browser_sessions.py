@@ -1,9 +1,9 @@
 """Browser sessions: a cookie replaces the API key on the pages of this server.
 
 A session belongs to one API key. A session ends at the logout, at the removal of its key, 12 hours
-after the latest call, or 7 days after the login. A file in the workspace has the sessions, so they
-survive a restart. The file contains only hashes, so that a reader of the file cannot use the
-sessions.
+after the latest call, or 7 days after the login. The sessions are stored in a file of the
+workspace, so they survive a restart. The file contains only hashes, so that a reader of the file
+cannot use the sessions.
 
 A browser sends a cookie to every port of a host name. A page of another port could therefore use
 the cookie for a change. To prevent this, a change also needs the session's token. The page keeps
@@ -69,7 +69,10 @@ class BrowserSessions:
     """All sessions and tickets of one server. Any thread may call each method."""
 
     def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """``directory``: the place of the sessions' file; None: sessions end with the server."""
+        """``directory``: directory of the file with the sessions; None: no file is written.
+
+        Without a file, all sessions end with the server.
+        """
         self._path = directory / FILE_NAME if directory else None
         self._clock = clock
         self._lock = threading.Lock()

@@ -19,16 +19,16 @@ from orchestrator.api.server_options import ApiOptions
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
 
-#: Pages and their files, which other sites may link to without harm.
-OPEN_PAGES = frozenset({"/", "/docs", "/login", "/new", "/costs", "/agents"})
-OPEN_FOLDERS = ("/static/", "/jobs/")
+#: Pages to which other sites may link without harm, and folders of these pages' files.
+LINKABLE_PAGES = frozenset({"/", "/docs", "/login", "/new", "/costs", "/agents"})
+LINKABLE_FOLDERS = ("/static/", "/jobs/")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 #: Values of ``Sec-Fetch-Site`` for requests that come from this server's own page, or from the
 #: browser's address bar.
 OWN_SITES = frozenset({"same-origin", "none"})
 
-#: Paths that a container platform calls directly, past the proxy: they need no key and contain no
-#: secret.
+#: Paths that a container platform calls directly, past the proxy. The answers need no key and
+#: contain no secret.
 PROBES = frozenset({"/healthz", "/readyz"})
 
 MOST_HEADERS = 100
@@ -44,9 +44,9 @@ SECURITY_HEADERS = (
 )
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
-#: Key of a request's CORS headers in its environment. With these headers, a browser lets the page
-#: of an allowed origin read the answer. Answers of the socket loop bypass this
-#: middleware, and add the headers themselves.
+#: Key of the CORS headers in a request's environment. With these headers, a browser lets the page
+#: of an allowed origin read the answer. Answers of the socket loop bypass this middleware, and add
+#: the headers themselves.
 CORS_HEADERS = "orchestrator.cors"
 #: Methods and headers that the page of an allowed origin may send. Cookies are excluded, so the
 #: page can call only with a key.
@@ -125,7 +125,7 @@ class Guard:
             return None
         # With TLS, the browser has already checked the certificate, which does not contain a
         # rebound name.
-        if environ["wsgi.url_scheme"] != "https" and not self.knows(host or ""):
+        if environ["wsgi.url_scheme"] != "https" and not self.is_own_host(host or ""):
             return _forbidden(
                 "forbidden-host",
                 f"unknown host name {(host or '')[:100]!r}; use "
@@ -138,7 +138,7 @@ class Guard:
             # The page of an allowed origin must call with a key. Without the cookie, the page
             # cannot act as the person who is logged in.
             environ.pop("HTTP_COOKIE", None)
-        elif is_foreign and not _is_open(environ):
+        elif is_foreign and not _is_linkable(environ):
             return _forbidden(
                 "forbidden-origin",
                 "call rejected, because it comes from a page of another site; to allow the page, "
@@ -194,8 +194,11 @@ class Guard:
         parsed = ipaddress.ip_address(address)
         return any(parsed in network for network in self._proxies)
 
-    def knows(self, host: str) -> bool:
-        """True if a Host header names this server. Ignores the port: a tunnel may change it."""
+    def is_own_host(self, host: str) -> bool:
+        """True if a Host header names this server.
+
+        The port is ignored, because a tunnel may change the port.
+        """
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))
 
@@ -237,9 +240,9 @@ def _is_foreign(environ: WSGIEnvironment, host: str) -> bool:
     return environ.get("HTTP_SEC_FETCH_SITE", "none").lower() not in OWN_SITES
 
 
-def _is_open(environ: WSGIEnvironment) -> bool:
+def _is_linkable(environ: WSGIEnvironment) -> bool:
     path = environ.get("PATH_INFO", "")
-    page = path in OPEN_PAGES or path.startswith(OPEN_FOLDERS)
+    page = path in LINKABLE_PAGES or path.startswith(LINKABLE_FOLDERS)
     return page and environ.get("REQUEST_METHOD") in SAFE_METHODS
 
 

@@ -61,7 +61,7 @@ class RateLimit:
             if excess > 1e-9:  # tolerance, because sums of floats are not exact
                 return excess
             if len(self._full_at) >= MOST_REMEMBERED:
-                self._full_at = {known: at for known, at in self._full_at.items() if at > now}
+                self._full_at = {each: at for each, at in self._full_at.items() if at > now}
             self._full_at[name] = full_at
             return 0.0
 
@@ -86,7 +86,7 @@ class RateLimits:
 
 
 def check_rate(name: str, *, reads: bool, submits: bool) -> None:
-    """Raise a 429 if the named key has reached its rate limit for submissions or reads.
+    """Raise a 429 if the key ``name`` has reached its rate limit for submissions or reads.
 
     Other calls, such as a cancel, have no limit.
     """

@@ -57,7 +57,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Any other response comes from a different program than the server. Raise ClientError for it.
+    Raise ClientError for any other response, which comes from another program than the server.
     """
     try:
         answer = response.json()

@@ -31,7 +31,7 @@ from orchestrator.api.client.errors import (
 )
 from orchestrator.api.client.follow import FollowCalls
 from orchestrator.api.client.server_discovery import find_address
-from orchestrator.api.client.transport import new_key, present
+from orchestrator.api.client.transport import new_key, without_none
 from orchestrator.security.files.orchestrator_home import home_here
 from orchestrator.security.http_client.http_retry import Waiting
 
@@ -98,11 +98,12 @@ class OrchestratorClient(FollowCalls):
 
         ``workdir`` is the default start directory of workers. ``callback_url`` gets a message for
         each of the ``callback_events``; by default, only when the job ends. Further arguments are
-        keys of the request's ``config``, such as ``max_workers=4``; None means "not given".
+        keys of the request's ``config``, such as ``max_workers=4``; keys with the value None are
+        omitted.
 
         A repeated call with the same ``idempotency_key`` creates no second job.
         """
-        body: Answer = {"request": request, "config": present(config)}
+        body: Answer = {"request": request, "config": without_none(config)}
         if tasks is not None:
             body["tasks"] = [dict(task) for task in tasks]
         if workdir is not None:
@@ -243,7 +244,7 @@ class OrchestratorClient(FollowCalls):
     def remove(self, job_id: str) -> Answer:
         """Remove a root job that has ended.
 
-        ``kept`` in the answer lists the git refs that keep its changes.
+        ``kept`` in the answer lists the git refs that keep the job's changes.
         """
         return self._post(path_of(job_id, "remove"), {})
 
@@ -258,14 +259,14 @@ class OrchestratorClient(FollowCalls):
         """Return ``checkpoints``: the checkpoints of the job's workers, the oldest first."""
         return self._get(path_of(job_id, "checkpoints"))
 
-    def land(self, job_id: str, **how: Any) -> Answer:
+    def land(self, job_id: str, **options: Any) -> Answer:
         """Land a job's result on the branch that is checked out.
 
         Options: ``squash``, ``ff_only``, ``no_ff``, ``onto``, ``partial``, ``author``, ``check``.
-        ``check=True`` only checks the landing. Raises ConflictError. If files prevent the landing,
-        the error's ``problem`` lists them in ``files``.
+        ``check=True`` only checks the landing. Raises ConflictError if the result cannot land. If
+        files prevent the landing, the error's ``problem`` lists them in ``files``.
         """
-        return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
+        return self._post(path_of(job_id, "land"), {k: v for k, v in options.items() if v})
 
     def undo(self, job_id: str) -> Answer:
         """Undo a landing: restore the user's branch to its commit before ``land``."""
@@ -375,7 +376,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(path_of(job_id, "workers", worker_id, "cancel"), {})
 
     def choose(self, job_id: str, task_id: str, worker_id: str, reason: str = "") -> Answer:
-        """Select another candidate of a task, and wait until the job's changes are merged again."""
+        """Choose another candidate of a task, and wait until the job's changes are merged again."""
         path = path_of(job_id, "tasks", task_id, "choose")
         answer = self._post(path, {"worker_id": worker_id, "reason": reason})
         while answer["merging"]:

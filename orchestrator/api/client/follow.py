@@ -26,7 +26,8 @@ class FollowCalls(ClientCalls):
 
         ``timed_out`` is true if the job has not ended after ``timeout`` seconds. ``run``: the
         number of the run to wait for; the end of a later run also ends the wait. If the server
-        restarts, the wait continues, unless the restart takes longer than ``timeout``.
+        restarts, the wait continues. Raises ServerUnreachable if the server does not answer within
+        the shorter of ``timeout`` and ``patience_seconds``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -47,7 +48,7 @@ class FollowCalls(ClientCalls):
     def events(self, job_id: str, last_event_id: int = 0) -> Iterator[Answer]:
         """Yield the events after ``last_event_id``, in order, until the job has ended.
 
-        Continues at the same place after a lost connection or a restart of the server.
+        After a lost connection or a restart of the server, continues after the last event.
         """
         retry = self._transport.retry(self._patience)
         last_seq, ended = last_event_id, False

@@ -19,7 +19,8 @@ class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
     The constructor reads the head. If ``at_once`` is True or the status is an error, the
-    constructor also reads the body. It raises OSError for an incomplete or invalid answer.
+    constructor also reads the body. The constructor raises OSError for an incomplete or invalid
+    answer.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool) -> None:

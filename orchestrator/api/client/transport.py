@@ -57,11 +57,11 @@ class Transport:
         self.url = api_url.rstrip("/")
         self.retry_seconds = retry_seconds
         self._waiting = waiting
-        self._is_here = parts.hostname in LOOPBACK_HOSTS
+        self._is_local = parts.hostname in LOOPBACK_HOSTS
         self._headers = {"X-API-Key": api_key} if api_key else {}
         self._session: Any = None
         self._remote: Any = None
-        if self._is_here and parts.scheme == "http":
+        if self._is_local and parts.scheme == "http":
             session = LoopbackSession(self.url)
             session.headers.update(self._headers)
             self._session = session
@@ -77,7 +77,7 @@ class Transport:
 
             session = RemoteSession()
             # A proxy for the internet cannot reach servers on this machine.
-            session.trust_env = not self._is_here
+            session.trust_env = not self._is_local
             session.headers.update(self._headers)
             self._remote = session
         return self._remote
@@ -98,7 +98,7 @@ class Transport:
         Raise ApiError for an error answer, and ServerUnreachable if no answer came in time.
         """
         retry = self.retry(self.retry_seconds if retry_seconds is None else retry_seconds)
-        return self._call(retry, "GET", path, read_timeout=read_timeout, params=present(query))
+        return self._call(retry, "GET", path, read_timeout=read_timeout, params=without_none(query))
 
     def post(
         self,
@@ -143,7 +143,7 @@ class Transport:
             "GET",
             path,
             read_timeout=STREAM_SILENCE_SECONDS,
-            params=present(query),
+            params=without_none(query),
             # Compression would delay the stream until a block is full.
             headers={"Accept-Encoding": "identity", **headers},
             stream=True,
@@ -191,7 +191,7 @@ def new_key() -> str:
     return os.urandom(16).hex()
 
 
-def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
+def without_none(query: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the query parameters that have a value."""
     return {name: value for name, value in (query or {}).items() if value is not None}
 
@@ -199,7 +199,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 def problem_of(response: TransportReply) -> dict[str, Any]:
     """Return the problem object in an error answer.
 
-    If the answer has no problem object, return an object made from the status of the answer.
+    If the answer has no problem object, return an object with the status of the answer.
     """
     try:
         problem = response.json()

@@ -14,8 +14,8 @@ from pathlib import Path
 STATIC = Path(__file__).parents[1] / "static"
 PREFIX = "/static/v/"
 FOLDERS = ("app", "styles", "vendor")
-#: Time for which browsers cache a file: a month, because a new version has another address.
-KEPT_SECONDS = 30 * 24 * 3600
+#: Seconds for which browsers cache a file: a month, because a new version has another address.
+CACHE_SECONDS = 30 * 24 * 3600
 ENTRY = "app/main.js"
 #: The file with all modules. Modules are two folders deep, and so is this file. The relative
 #: addresses in modules therefore stay valid.
@@ -47,7 +47,7 @@ _DIGITS = 12
 #: Import and export statements of a module, in the forms that the dashboard and the minified
 #: libraries use.
 _IMPORT = re.compile(r'^import\s*(?:(\w+)|\{([^}]*)\})\s*from\s*"(\.[^"]+)";?', re.M)
-_PASSED_ON = re.compile(r'^export\s*\{([^}]*)\}\s*from\s*"(\.[^"]+)";?', re.M)
+_REEXPORTED = re.compile(r'^export\s*\{([^}]*)\}\s*from\s*"(\.[^"]+)";?', re.M)
 _LISTED = re.compile(r"(?:^|(?<=[;}]))export\s*\{([^}]*)\};?", re.M)
 _DEFAULT = re.compile(r"(?:^|(?<=;))export default ", re.M)
 _DECLARED = re.compile(r"^export ((?:async )?(?:const|class|function\*?) (\w+))", re.M)
@@ -98,7 +98,7 @@ def _add(module: str, texts: dict[str, str], importing: tuple[str, ...]) -> None
         return
     path = STATIC / module
     text = _SOURCE_MAP.sub("", path.read_text("utf-8"))
-    for statement in (_IMPORT, _PASSED_ON):
+    for statement in (_IMPORT, _REEXPORTED):
         for match in statement.finditer(text):
             _add(_target(path, match[match.re.groups]), texts, (*importing, module))
     texts[module] = _as_function(path, text)
@@ -115,7 +115,7 @@ def _as_function(path: Path, text: str) -> str:
         names = f"default: {match[1]}" if match[1] else match[2].replace(" as ", ": ")
         return f"const {{ {names.strip()} }} = {_constant(_target(path, match[3]))};"
 
-    def passed_on(match: re.Match[str]) -> str:
+    def reexported(match: re.Match[str]) -> str:
         exports.append(f"...{_constant(_target(path, match[2]))}")
         return ""
 
@@ -134,7 +134,7 @@ def _as_function(path: Path, text: str) -> str:
         exports.append(match[2])
         return match[1]
 
-    text = _PASSED_ON.sub(passed_on, _IMPORT.sub(imported, text))
+    text = _REEXPORTED.sub(reexported, _IMPORT.sub(imported, text))
     text = _LISTED.sub(listed, _DEFAULT.sub(default, text))
     text = _DECLARED.sub(declared, text)
     name = _constant(path.relative_to(STATIC).as_posix())

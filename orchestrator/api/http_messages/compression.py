@@ -7,26 +7,26 @@ from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 
+#: Minimum size in bytes of an answer that is compressed.
 LEAST_BYTES = 1024
-#: Attribute of ``flask.g`` with the answer's tag. Set only if the tag identifies the body: equal
-#: tags mean equal bodies.
+#: Attribute of ``flask.g`` with the answer's ETag. Set only if equal ETags mean equal bodies.
 WHOLE_TAG = "orchestrator_whole_tag"
-#: Compression level of answers: low, because a higher level takes several times as long and saves
-#: only a tenth of the bytes.
+#: Compression level of answers. The level is low, because a higher level takes several times as
+#: long, and saves only a tenth of the bytes.
 LEVEL = 1
 #: zlib's ``wbits`` for the gzip format.
 _GZIP = 31
 #: Maximum size of all stored compressed answers, in bytes.
-MOST_KEPT = 16 * 1024 * 1024
+CACHE_BYTES = 16 * 1024 * 1024
 COMPRESSED = frozenset({"application/json", "application/problem+json", "text/x-diff"})
-#: Compression level of files: high, because each file is compressed only once.
+#: Compression level of files. The level is high, because each file is compressed only once.
 FILE_LEVEL = 9
 #: Blueprints with files: the pages, and Flask's own folder of static files.
 FILES_OF = ("pages", None)
 COMPRESSED_FILES = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
 
 
-class Compressed:
+class CompressionCache:
     """Cache of compressed answers, by ETag. An answer with many readers is compressed once.
 
     Any thread may call.
@@ -35,26 +35,26 @@ class Compressed:
     def __init__(self, level: int = LEVEL) -> None:
         self._level = level
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
 
     def of(self, tag: str | None, body: bytes) -> bytes:
         if tag is None:
             return compressed(body, self._level)
         with self._lock:
-            if tag in self._kept:
-                self._kept.move_to_end(tag)
-                return self._kept[tag]
+            if tag in self._cache:
+                self._cache.move_to_end(tag)
+                return self._cache[tag]
         packed = compressed(body, self._level)
         with self._lock:
-            self._keep(tag, packed)
+            self._store(tag, packed)
         return packed
 
-    def _keep(self, tag: str, packed: bytes) -> None:
-        self._size += len(packed) - len(self._kept.pop(tag, b""))
-        self._kept[tag] = packed
-        while self._size > MOST_KEPT:
-            _, dropped = self._kept.popitem(last=False)
+    def _store(self, tag: str, packed: bytes) -> None:
+        self._size += len(packed) - len(self._cache.pop(tag, b""))
+        self._cache[tag] = packed
+        while self._size > CACHE_BYTES:
+            _, dropped = self._cache.popitem(last=False)
             self._size -= len(dropped)
 
 
@@ -65,7 +65,7 @@ def compressed(body: bytes, level: int) -> bytes:
 
 def compress_answers(app: Flask) -> None:
     """Compress the answers of an application, except streams."""
-    answers, files = Compressed(), Compressed(FILE_LEVEL)
+    answers, files = CompressionCache(), CompressionCache(FILE_LEVEL)
 
     @app.after_request
     def compress(response: Response) -> Response:

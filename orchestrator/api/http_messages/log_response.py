@@ -23,7 +23,8 @@ from orchestrator.security.files.untrusted_files import open_plain, tail_offset
 def open_regular(path: Path, within: Path) -> BinaryIO:
     """Open a regular file. No part of its path below ``within`` may be a link.
 
-    Raise FileNotFoundError if it is missing, and NotFound if it is no regular file or unreadable.
+    Raise FileNotFoundError if the file is missing. Raise NotFound if the file is unreadable or not
+    a regular file.
     """
     try:
         return open_plain(path, within)
@@ -161,8 +162,10 @@ def text_file(
 ) -> Response:
     """Return a file as an answer, which waitress sends without a thread.
 
-    No link is followed below ``within``. Raise FileNotFoundError, or NotFound if the path is no
-    regular file.
+    ``tail``: number of last lines to return; None: all lines. No link is followed below ``within``.
+
+    Raise FileNotFoundError for a missing file; with ``missing_is_empty``, return an empty answer
+    instead. Raise NotFound if the path is no regular file.
     """
     headers = {"Cache-Control": "no-store"}
     try:

@@ -78,7 +78,7 @@ def _metric_name(name: str) -> str:
     return "orchestrator_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
-#: Upper bounds of the groups into which durations of requests are counted, in seconds.
+#: Upper bounds of the histogram's buckets for durations of requests, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 
@@ -86,11 +86,11 @@ class _Durations:
     """Histogram of the durations of requests. Not thread-safe."""
 
     def __init__(self) -> None:
-        #: The last group is for durations above all bounds.
+        #: Number of requests in each bucket. The last bucket is for durations above all bounds.
         self._counts = [0] * (len(BOUNDS) + 1)
         self._sum = 0.0
 
-    def note(self, seconds: float) -> None:
+    def add(self, seconds: float) -> None:
         self._counts[bisect_left(BOUNDS, seconds)] += 1
         self._sum += seconds
 
@@ -171,7 +171,7 @@ class Metrics:
         seconds = time.perf_counter() - started_at
         with self._lock:
             self._requests[method, route, status] += 1
-            self._durations.note(seconds)
+            self._durations.add(seconds)
 
 
 def _note_start() -> None:

@@ -119,7 +119,7 @@ def limit_fields(
     """Return a problem's fields for a limit that was reached.
 
     ``limit``: the name of the limit in ``config.yaml``. ``most``: the value of the limit. ``used``:
-    the used part of the limit. ``free_at``: the Unix time at which quota is free again. None:
+    the used amount. ``free_at``: the Unix time at which quota becomes available. A value of None is
     unknown.
     """
     free_time = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
@@ -140,14 +140,14 @@ def unavailable(detail: str) -> ProblemError:
     )
 
 
-def invalid(found: list[Fault]) -> ProblemError:
+def invalid(faults: list[Fault]) -> ProblemError:
     errors = [
-        {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in found
+        {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in faults
     ]
     return ProblemError(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         type=InvalidRequest.kind,
-        detail=summary(found),
+        detail=summary(faults),
         more={"errors": errors},
     )
 
@@ -169,8 +169,8 @@ def problem_of(error: BaseException) -> ProblemError:
     logger.error("a request failed", exc_info=error)
     detail = "internal server error; read the cause in logs/orchestrator.log"
     if isinstance(error, ImportError):
-        # The server imports some modules late. If an upgrade replaced the files in the meantime, a
-        # new module does not fit the old code in memory.
+        # The server imports some modules late. If an upgrade has replaced the files since the
+        # server's start, a new module does not fit the old code in memory.
         detail = (
             "the code of the running server was replaced; restart the server (the cause is in "
             "logs/orchestrator.log)"
@@ -179,7 +179,7 @@ def problem_of(error: BaseException) -> ProblemError:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """True if the machine ran out of a resource that becomes free again."""
+    """True if the machine ran out of a resource that becomes available again later."""
     if isinstance(error, OSError):
         return error.errno in _EXHAUSTED
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)

@@ -15,7 +15,7 @@ from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages.compression import compress_answers
 from orchestrator.api.http_messages.metrics import Metrics
-from orchestrator.api.http_server.repeated_polls import Repeats
+from orchestrator.api.http_server.repeated_polls import PollCache
 from orchestrator.api.routes import (
     approvals,
     job_control,
@@ -39,7 +39,7 @@ from orchestrator.api.serializers.status_cache import StatusRows
 from orchestrator.api.serializers.worker_columns import LatestColumns
 from orchestrator.api.server_options import ApiOptions
 from orchestrator.api.socket_loop.socket_loop import SocketLoop
-from orchestrator.api.streaming.waiting_connection import Threads
+from orchestrator.api.streaming.waiting_connection import ThreadLimit
 from orchestrator.api.tasks_api import routes as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
@@ -103,7 +103,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     metrics = Metrics(lambda: socket_loop.waiting)
     app.extensions["orchestrator.service"] = service
     app.extensions["orchestrator.long_answers"] = LongAnswers(
-        socket_loop=socket_loop, threads=Threads(options.threaded_limit)
+        socket_loop=socket_loop, threads=ThreadLimit(options.threaded_limit)
     )
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.status_cache"] = StatusRows()
@@ -125,23 +125,23 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
         log = AuditLog(options.audit_directory, Masker(options.secrets).text)
         app.extensions["orchestrator.audit"] = log
         app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
-    app.wsgi_app = Repeats(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = PollCache(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
 def _openapi_document() -> bytes:
-    # Imported when needed: few servers get a request for the document, and loading its table of
-    # calls takes a tenth of the start's time.
+    # Imported when needed, because few servers get a request for the document. Loading its table of
+    # calls takes a tenth of the time of a server's start.
     from orchestrator.api.openapi.document import document
 
     return document()
 
 
-def note_removal(app: Flask, job: Job) -> None:
+def log_removal(app: Flask, job: Job) -> None:
     """Record in the audit log that the server has removed a job automatically."""
     log: AuditLog | None = app.extensions.get("orchestrator.audit")
     if log is not None:
-        log.note("(retention)", "DELETE", job_path(job.id))
+        log.log_change("(retention)", "DELETE", job_path(job.id))
 
 
 def close_app(app: Flask) -> None:

@@ -47,7 +47,7 @@ _TOO_LATE = ProblemError(
 
 
 class _ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Sends a problem object for a request that waitress rejects (malformed, too large)."""
+    """Sends a problem object for a request that waitress rejects as malformed or too large."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -120,10 +120,10 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     request: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: Time since which the connection waits for data of a request (monotonic).
+        #: Time since which the connection waits for data of a request (monotonic seconds).
         self.waits_since = time.monotonic()
-        self._has_asked = False
-        #: True if the request was rejected, so that further data is no request.
+        self._had_request = False
+        #: True after a rejected request, whose further data is read and dropped.
         self.drops_rest = False
         self._dropped_until: float | None = None
         super().__init__(*arguments, **options)
@@ -165,7 +165,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     def received(self, data: bytes) -> bool:
         if self._dropped_until is not None:
             return False
-        if self._repeats_answer(data):
+        if self._answer_from_cache(data):
             return True
         previous = self.request
         is_accepted: bool = super().received(data)
@@ -173,22 +173,22 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             self.waits_since = time.monotonic()
         return is_accepted
 
-    def _repeats_answer(self, data: bytes) -> bool:
-        """Answer a request that repeats an earlier request, and return True.
+    def _answer_from_cache(self, data: bytes) -> bool:
+        """Answer a request that equals an earlier request, and return True.
 
         Return False if the application must answer.
         """
-        repeats = self.server.repeats
+        poll_cache = self.server.poll_cache
         # If ``request`` is set, ``data`` continues a request that has partly arrived.
-        if repeats is None or self.request is not None or not self.is_closable:
+        if poll_cache is None or self.request is not None or not self.is_closable:
             return False
         if self.close_when_flushed or self.server.is_crowded(self):
             return False
-        pieces = repeats.answer(data, self.addr[0])
+        pieces = poll_cache.answer(data, self.addr[0])
         if pieces is None:
             return False
         self._send_now(pieces)
-        self._has_asked = True
+        self._had_request = True
         self.waits_since = time.monotonic()
         return True
 
@@ -207,7 +207,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             self.current_outbuf_count = self.adj.outbuf_high_watermark
 
     def service(self) -> None:
-        self._has_asked = True
+        self._had_request = True
         super().service()
         self.waits_since = time.monotonic()
 
@@ -223,7 +223,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         if not self.is_closable or now - self.waits_since < HEAD_SECONDS:
             return False
         request = self.request
-        return not (self._has_asked if request is None else request.headers_finished)
+        return not (self._had_request if request is None else request.headers_finished)
 
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
         """Close the connection soon. Called in the server's loop.
@@ -233,7 +233,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         """
         # Send nothing between two requests: the client could take the problem for the answer to its
         # next request.
-        if self.request is not None or (if_silent and not self._has_asked):
+        if self.request is not None or (if_silent and not self._had_request):
             send_problem(self.socket, problem)
         self.will_close = True
 
@@ -292,12 +292,16 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         self._vital.set_thread_count(VITAL_THREADS)
 
     def add_task(self, task: HttpChannel) -> None:
-        if self._passes_others(task) and (self.queue or self.active_count >= len(self.threads)):
+        if self._is_urgent(task) and (self.queue or self.active_count >= len(self.threads)):
             self._vital.add_task(task)
         else:
             super().add_task(task)
 
-    def _passes_others(self, task: HttpChannel) -> bool:
+    def _is_urgent(self, task: HttpChannel) -> bool:
+        """True if a reserved thread may handle the request of ``task``.
+
+        The call also marks the request as rejected if the server has too many connections.
+        """
         request = task.requests[0]
         if request.error or is_vital(request):
             return not request.error
@@ -326,21 +330,22 @@ class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
     A loop has to know for which events (data to read, room to write) each connection waits.
-    ``poll2`` is slow, because it asks all connections before each wait. ``EventLoop`` asks them
-    only if their answers may have changed. Other threads wake the loop through waitress' trigger.
+    ``poll2`` is slow, because it asks all connections before each wait. ``EventLoop`` asks the
+    connections only if their answers may have changed. Other threads wake the loop through the
+    trigger of waitress.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
         self._map = server_map
-        self._waiting: select.poll | None = None
+        self._poller: select.poll | None = None
 
     def ask_again(self) -> None:
         """Let the next ``turn`` ask each connection whether it wants to read or to write."""
-        self._waiting = None
+        self._poller = None
 
     def turn(self, seconds: float) -> None:
         """Wait for events, at most for ``seconds``, and handle them."""
-        poller = self._waiting or self._ask_all_connections()
+        poller = self._poller or self._ask_all_connections()
         ready = poller.poll(seconds * 1000)
         # False if a connection may now wait for another kind of event.
         is_same = bool(ready)
@@ -352,7 +357,7 @@ class EventLoop:
                 isinstance(connection, HttpChannel) and connection.is_idle and not events & _WRITE
             )
             is_same = is_same and stays and self._map.get(descriptor) is connection
-        self._waiting = poller if is_same else None
+        self._poller = poller if is_same else None
 
     def _ask_all_connections(self) -> select.poll:
         poller = select.poll()
@@ -372,12 +377,12 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
     return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
 
 
-#: Limits of the number of reserved descriptors: a number, and a divisor of the number of all
-#: descriptors. The smaller result counts.
-MOST_KEPT, KEPT_SHARE = 128, 4
-#: Two limits for vital requests: the number of connections beyond the connection limit, and the
+#: Limits of the number of reserved descriptors: a number, and a divisor of the process's descriptor
+#: limit. The smaller result counts.
+MOST_RESERVED, RESERVED_SHARE = 128, 4
+#: Reserves for vital requests: the number of connections beyond the connection limit, and the
 #: number of reserved descriptors that connections may use.
-KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
+RESERVED_CONNECTIONS, RESERVED_FOR_VITAL = 32, 8
 #: Pause in seconds if no descriptor is free even to reject a connection. Without the pause, the
 #: server's loop would retry without end, at full speed.
 PAUSE_SECONDS = 0.05
@@ -423,12 +428,13 @@ class Acceptor:
             return None
         if accepted is None:
             return None
-        excess = accepted[0].fileno() - _first_kept()
+        excess = accepted[0].fileno() - _first_reserved()
         if excess < 0 and not self._is_full():
             return accepted
         problem = _REFUSAL if excess >= 0 else CROWDED
         if end_oldest(self._channels(), problem) or (
-            excess < KEPT_FOR_VITAL and len(self._channels()) < self._limit + KEPT_CONNECTIONS
+            excess < RESERVED_FOR_VITAL
+            and len(self._channels()) < self._limit + RESERVED_CONNECTIONS
         ):
             return accepted
         self._refuse(accepted[0], problem)
@@ -436,7 +442,7 @@ class Acceptor:
 
     def is_crowded(self, channel: HttpChannel) -> bool:
         """True if the server is so full that it answers only vital requests on this connection."""
-        return channel.socket.fileno() >= _first_kept() or self._is_full(1)
+        return channel.socket.fileno() >= _first_reserved() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:
         limit = self._limit + more
@@ -469,14 +475,14 @@ class Acceptor:
                 send_problem(connection, problem)
 
 
-def _first_kept() -> int:
+def _first_reserved() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
     All higher numbers are reserved too. The kernel always assigns the lowest free number, so a
     connection gets a reserved number only if all other numbers are in use.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft - min(MOST_KEPT, soft // KEPT_SHARE)
+    return soft - min(MOST_RESERVED, soft // RESERVED_SHARE)
 
 
 def _open_spare() -> int | None:

@@ -14,80 +14,81 @@ from email.utils import formatdate
 from functools import lru_cache
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from orchestrator.api.http_messages.poll_answer import AGAIN, HEAD, Again, Pieces
+from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, HEAD, AnswerSource, Pieces
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 
 #: Maximum number of requests whose answers are stored.
 MOST_REPEATED = 512
-#: Maximum bytes of the head of such a request.
+#: Maximum bytes of the head of a request whose answer is stored.
 LONGEST_HEAD = 2048
 #: Headers that are not stored, because each repeated answer gets new values.
 _OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
 #: The parameter ``since_seq`` in the request line. The parameter differs between the polls of one
-#: client, and is therefore ignored when requests are compared. In a request with a tag, it counts.
+#: client, and is therefore ignored when requests are compared. The parameter is not ignored in a
+#: request with an ETag (``_TAG``).
 _SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
 _TAG = b"if-none-match:"
 _NOT_MODIFIED = "304"
-#: Environment keys that show a body or a session. The answer to such a request is never repeated.
-_MORE_THAN_THE_HEAD = frozenset(
+#: Environment keys of requests with a body or a session. Answers to these requests are not stored.
+_NEVER_REPEATED = frozenset(
     {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
-    """A stored answer: its head, and the function that returns its current body."""
+class _StoredAnswer:
+    """A stored answer: its head, and the function that returns the current body."""
 
     #: The status line and the headers that do not change.
     head: bytes
-    again: Again
+    source: AnswerSource
     is_packed: bool
-    #: The ETag of an answer 304, which is repeated only while this ETag is current. Empty for any
-    #: other answer.
+    #: ETag of an answer 304, which is sent again only while this ETag is current; "" for any other
+    #: answer.
     unchanged: str
 
 
-class Repeats:
+class PollCache:
     """WSGI middleware that stores answers, and sends them again while they are current.
 
-    ``Repeats`` is the outermost middleware. Any thread may call.
+    ``PollCache`` is the outermost middleware. Any thread may call.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
         self._lock = threading.Lock()
-        self._answered: OrderedDict[tuple[bytes, str], _Answered] = OrderedDict()
+        self._stored: OrderedDict[tuple[bytes, str], _StoredAnswer] = OrderedDict()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if HEAD not in environ or not _may_be_repeated(environ):
+        if HEAD not in environ or not _is_repeatable(environ):
             return self._application(environ, start_response)
 
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
-            if AGAIN in environ:
-                self._keep(environ, status, headers)
+            if ANSWER_SOURCE in environ:
+                self._store(environ, status, headers)
             # Return waitress' own ``write`` method, which leads the socket loop to the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)
 
-    def _keep(
+    def _store(
         self, environ: WSGIEnvironment, status: str, headers: Sequence[tuple[str, str]]
     ) -> None:
         lines = [f"HTTP/1.1 {status}"]
         lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _OWN_HEADERS]
-        stored = _Answered(
+        stored = _StoredAnswer(
             "\r\n".join([*lines, ""]).encode("latin-1"),
-            environ[AGAIN],
+            environ[ANSWER_SOURCE],
             is_packed=("Content-Encoding", "gzip") in headers,
             unchanged=dict(headers)["ETag"] if status.startswith(_NOT_MODIFIED) else "",
         )
         key = (_parts(environ[HEAD])[0], environ["REMOTE_ADDR"])
         with self._lock:
-            self._answered[key] = stored
-            self._answered.move_to_end(key)
-            if len(self._answered) > MOST_REPEATED:
-                self._answered.popitem(last=False)
+            self._stored[key] = stored
+            self._stored.move_to_end(key)
+            if len(self._stored) > MOST_REPEATED:
+                self._stored.popitem(last=False)
 
     def answer(self, head: bytes, address: str) -> Pieces | None:
         """Return the complete answer to a request; None if the application must answer.
@@ -96,17 +97,17 @@ class Repeats:
         """
         request, since = _parts(head)
         key = (request, address)
-        stored = self._answered.get(key)
+        stored = self._stored.get(key)
         if stored is None:
             return None
         try:
-            current = stored.again(stored.is_packed, since)
+            current = stored.source(stored.is_packed, since)
         except OrchestratorError:
             current = None  # the application answers with the error
         tag = f'W/"{current.tag}"' if current else ""
         if current is None or stored.unchanged not in ("", tag):
             with self._lock:
-                self._answered.pop(key, None)
+                self._stored.pop(key, None)
             return None
         lines = f"ETag: {tag}\r\nDate: {_date(int(time.time()))}\r\n"
         if stored.unchanged:
@@ -131,8 +132,8 @@ def _parts(head: bytes) -> tuple[bytes, int | None]:
     return match[1] + head[match.end() :], int(match[2])
 
 
-def _may_be_repeated(environ: WSGIEnvironment) -> bool:
-    """True for a GET without body and cookie, on a connection that stays open.
+def _is_repeatable(environ: WSGIEnvironment) -> bool:
+    """True for a GET request without body and cookie, on a connection that stays open.
 
     A request with a cookie needs the application, which checks the cookie's session.
     """
@@ -141,5 +142,5 @@ def _may_be_repeated(environ: WSGIEnvironment) -> bool:
         and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
         and len(environ[HEAD]) <= LONGEST_HEAD
         and environ.get("HTTP_CONNECTION", "keep-alive").lower() == "keep-alive"
-        and not _MORE_THAN_THE_HEAD & environ.keys()
+        and not _NEVER_REPEATED & environ.keys()
     )

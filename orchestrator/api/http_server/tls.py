@@ -19,12 +19,12 @@ from orchestrator.core.errors import OrchestratorError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for a caller to read the rest of an ended connection.
+#: Seconds for a caller to read the remaining data of an ended connection.
 LINGER_SECONDS = 30.0
-#: Divisor of the number of descriptors, for the maximum number of relayed connections. Each relayed
-#: connection needs three descriptors.
+#: The process's descriptor limit, divided by this number, is the maximum number of relayed
+#: connections. Each relayed connection needs three descriptors.
 SHARE_OF_DESCRIPTORS = 4
-#: Seconds for a caller to read the rest when the server stops.
+#: Seconds for a caller to read the remaining data when the server stops.
 FLUSH_SECONDS = 1.0
 WRITE_BUFFER_BYTES = 64 * 1024
 
@@ -36,7 +36,10 @@ class BadCertificate(OrchestratorError):
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a TLS context for TLS 1.2 or newer with this certificate. Raise BadCertificate."""
+    """Return a TLS context for TLS 1.2 or newer with this certificate.
+
+    Raise BadCertificate if the certificate or the key cannot be read or used.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -79,8 +82,8 @@ class Relay:
         self._thread = threading.Thread(target=self._run, name="tls", daemon=True)
         self._stop = asyncio.Event()
         self._relayed: dict[asyncio.Task[None], _Caller] = {}
-        #: Callers with unread answers, the oldest first. Waitress may have ended their connections
-        #: and no longer count them.
+        #: Callers with unread answers; the caller that has not read for the longest time is first.
+        #: Waitress may have ended these connections, and then does not count them.
         self._behind: dict[_Caller, None] = {}
 
     def start(self) -> None:
@@ -100,7 +103,7 @@ class Relay:
         return plain
 
     def close(self) -> None:
-        """Send the remaining output of waitress for at most FLUSH_SECONDS, and end. Idempotent."""
+        """Send the remaining output of waitress for at most FLUSH_SECONDS, then end. Idempotent."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()

@@ -15,8 +15,8 @@ from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
 from orchestrator.api.http_server.connection_limits import (
-    KEPT_CONNECTIONS,
     LARGEST_HEADER_BYTES,
+    RESERVED_CONNECTIONS,
     Acceptor,
     Dispatcher,
     EventLoop,
@@ -24,7 +24,7 @@ from orchestrator.api.http_server.connection_limits import (
     channels_of,
     end_late,
 )
-from orchestrator.api.http_server.repeated_polls import Repeats
+from orchestrator.api.http_server.repeated_polls import PollCache
 from orchestrator.api.server_options import MIB
 from orchestrator.core.errors import OrchestratorError
 
@@ -40,8 +40,8 @@ BACKLOG = 1024
 IDLE_SECONDS = 120
 PORT_ZERO_TRIES = 20
 
-#: Address for programs on this machine, by the wildcard address on which the server listens.
-REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+#: Loopback address of each wildcard address, for programs on this machine.
+LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class CannotListen(OrchestratorError):
@@ -65,8 +65,8 @@ class HttpServer:
         public: list[socket.socket],
         local: Sequence[socket.socket],
         tls: ssl.SSLContext | None,
-        repeats: Repeats | None,
-        **how: Any,
+        poll_cache: PollCache | None,
+        **options: Any,
     ):
         self.host, self.port = public[0].getsockname()[:2]
         self._local = local[0].getsockname()[:2] if local else None
@@ -79,13 +79,13 @@ class HttpServer:
         #: signal handler may wake the loop, too.
         self._waking = threading.RLock()
         self._stopped = threading.Event()
-        self._dispatcher = Dispatcher(how["threads"])
-        self._limit = how.pop("connection_limit")
+        self._dispatcher = Dispatcher(options["threads"])
+        self._limit = options.pop("connection_limit")
         # Higher than our own limit: waitress accepts no connection above its limit, not even a
         # connection that we would reject. Waitress also counts listeners and triggers.
-        how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
-        self._application, self._how = application, how
-        self._repeats = repeats
+        options["connection_limit"] = self._limit + 2 * RESERVED_CONNECTIONS
+        self._application, self._options = application, options
+        self._poll_cache = poll_cache
         self._listeners: list[Any] = []
         self._acceptors: list[Acceptor] = []
         #: Ports of earlier servers. Workers of these servers still call the ports.
@@ -94,7 +94,7 @@ class HttpServer:
         self._checks_at = 0.0
         self._relay: Relay | None = None
         if tls:
-            # Imported here, because most servers have no TLS, and asyncio is slow to import.
+            # Imported here, because most servers have no TLS, and the import of asyncio is slow.
             from orchestrator.api.http_server import tls as relays
 
             self._relay = relays.Relay(tls, self._limit)
@@ -110,14 +110,14 @@ class HttpServer:
             map=self._map,
             sockets=list(sockets),
             _dispatcher=self._dispatcher,
-            **self._how,
+            **self._options,
         )
         listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
         new_listeners = [each for each in listeners if each not in self._listeners]
         for listener in new_listeners:
             acceptor = Acceptor(listener, self.channels, self._limit, relay)
             listener.channel_class = HttpChannel
-            listener.repeats = self._repeats
+            listener.poll_cache = self._poll_cache
             listener.accept, listener.is_crowded = acceptor.accept, acceptor.is_crowded
             if relay is not None:
                 _mark_as_https(listener)
@@ -125,22 +125,22 @@ class HttpServer:
         self._listeners += new_listeners
         return new_listeners
 
-    def serve_former(self, sockets: list[socket.socket]) -> None:
+    def listen_on_former_ports(self, sockets: list[socket.socket]) -> None:
         """Also accept connections on ``sockets``, which listen on the port of an earlier server.
 
-        Call before ``run``.
+        Call this before ``run``.
         """
         self._former += self._listen(sockets)
         self.former_ports.append(sockets[0].getsockname()[1])
 
-    def leave_former(self) -> None:
+    def close_former_ports(self) -> None:
         """Stop listening on the ports of earlier servers. Open connections stay. Idempotent."""
         self.former_ports = []  # the loop closes the listeners of these ports
 
     @property
     def url(self) -> str:
         """The URL for programs on this machine."""
-        host = self._local[0] if self._local else REACHED_AT.get(self.host, self.host)
+        host = self._local[0] if self._local else LOOPBACK_OF.get(self.host, self.host)
         return _url("http", host, self.local_port)
 
     @property
@@ -148,7 +148,7 @@ class HttpServer:
         return int(self._local[1] if self._local else self.port)
 
     @property
-    def listens_at(self) -> str:
+    def listening_url(self) -> str:
         """URL of the listening address, which may be the address of all interfaces."""
         return _url("https" if self._relay else "http", self.host, self.port)
 
@@ -185,7 +185,7 @@ class HttpServer:
             self._shut_down()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until ``run`` has ended. Return False after the timeout."""
+        """Wait until ``run`` has ended. Return False if ``run`` has not ended after ``seconds``."""
         return self._stopped.wait(seconds)
 
     def _turn(self, seconds: float) -> None:
@@ -261,7 +261,10 @@ def serve(
     local_port: int | None = None,
     keeps_forwarded: bool = False,
 ) -> HttpServer:
-    """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen.
+    """Bind a server to its addresses. Port 0 means any free port.
+
+    Raise PortTaken if another program uses the port. Raise CannotListen if the server cannot listen
+    on the address.
 
     - ``tls``: TLS context for ``host`` and ``port``.
     - ``local_port``: port of a second address with plain HTTP, for programs on this machine; None:
@@ -282,7 +285,7 @@ def serve(
         public,
         local,
         tls,
-        _repeats_of(app),
+        _poll_cache_of(app),
         threads=threads,
         connection_limit=connection_limit,
         # One byte more than the limit: Flask must reject a body that is too large before waitress
@@ -299,15 +302,15 @@ def serve(
     )
 
 
-def _repeats_of(app: WSGIApplication) -> Repeats | None:
+def _poll_cache_of(app: WSGIApplication) -> PollCache | None:
     application = getattr(app, "wsgi_app", app)
-    return application if isinstance(application, Repeats) else None
+    return application if isinstance(application, PollCache) else None
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
     """Return listening sockets, one for each address of ``host``, all on the same port.
 
-    Raise PortTaken or CannotListen.
+    Raise the same errors as ``serve``.
     """
     addresses = _addresses(host, port)
     tries = PORT_ZERO_TRIES if port == 0 else 1

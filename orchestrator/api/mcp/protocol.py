@@ -142,8 +142,8 @@ def _check_envelope(request: Request) -> None:
         raise request.error(INVALID_PARAMS, f"_meta[{CAPABILITIES_KEY!r}] must be an object")
 
 
-def unsupported(asked: str, request_id: RequestId | None) -> RpcError:
-    data = {"supported": list(VERSIONS), "requested": asked[:100]}
+def unsupported(requested: str, request_id: RequestId | None) -> RpcError:
+    data = {"supported": list(VERSIONS), "requested": requested[:100]}
     return RpcError(UNSUPPORTED_VERSION, "unsupported protocol version", data, request_id)
 
 

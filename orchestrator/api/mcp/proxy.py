@@ -29,8 +29,9 @@ class McpProxy:
         self._folder, self._environ = folder, environ
 
     def call(self, call: RpcCall) -> Values:
-        """Return the result of a tool within about 45 s. An error becomes the text of the
-        result.
+        """Return the result of a tool within about 45 s.
+
+        If the call fails, the result has the error as its text.
         """
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
             return _error_result(
@@ -39,8 +40,8 @@ class McpProxy:
         key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS
 
         def once() -> ServerReply:
-            left = max(0.0, ends_at - time.monotonic())
-            return self._send_once(_shortened(call, left), key, left)
+            remaining = max(0.0, ends_at - time.monotonic())
+            return self._send_once(_shortened(call, remaining), key, remaining)
 
         try:
             return _tool_result(call_with_retries(once, self._patience, ends_at=ends_at))
@@ -77,7 +78,7 @@ class McpProxy:
             return "the server may be restarting; repeat the call in a minute"
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
-    def _send_once(self, call: RpcCall, key: str, left: float) -> ServerReply:
+    def _send_once(self, call: RpcCall, key: str, remaining: float) -> ServerReply:
         params = {"name": call.tool, "arguments": call.arguments}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         # A restarted server may have another address.
@@ -85,21 +86,26 @@ class McpProxy:
             address = find_address(self._folder, self._environ)
             client = StdlibClient(address.url, address.key)
             # Slightly longer than the server's longest wait.
-            return client.request("POST", "/mcp", message, timeout=left + 10, idempotency_key=key)
+            timeout = remaining + 10
+            return client.request("POST", "/mcp", message, timeout=timeout, idempotency_key=key)
         except NoServer as error:
             raise OSError(error.message.partition(";")[0]) from error
         except (OSError, ValueError) as error:
             raise OSError(f"no answer from the server ({error})") from error
 
 
-def _shortened(call: RpcCall, left: float) -> RpcCall:
+def _shortened(call: RpcCall, remaining: float) -> RpcCall:
     # A retried ``wait`` ends when the first ``wait`` would have ended.
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call
     requested = call.arguments.get("timeout_seconds", PATIENCE_SECONDS)
-    if isinstance(requested, bool) or not isinstance(requested, int | float) or requested <= left:
+    if (
+        isinstance(requested, bool)
+        or not isinstance(requested, int | float)
+        or requested <= remaining
+    ):
         return call
-    return RpcCall(tool=call.tool, arguments={**call.arguments, "timeout_seconds": left})
+    return RpcCall(tool=call.tool, arguments={**call.arguments, "timeout_seconds": remaining})
 
 
 def _tool_result(reply: ServerReply) -> Values:

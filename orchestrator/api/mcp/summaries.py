@@ -26,6 +26,7 @@ REASON_CHARACTERS = 300
 JOB_REASON_CHARACTERS = 1500
 #: Maximum characters of the outputs of all workers in one answer.
 OUTPUT_CHARACTERS = 12_000
+#: Minimum characters that are shown of a longer output.
 SHORTEST_OUTPUT = 200
 MOST_WORKERS = 50
 MOST_FILES = 20

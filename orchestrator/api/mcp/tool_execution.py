@@ -1,6 +1,6 @@
 """Runs MCP tools on the service of the REST API, with the access rights of the caller.
 
-A worker's key therefore grants access only to the job tree below the worker.
+A worker's key therefore grants access only to the worker's child jobs and their descendants.
 """
 
 import os
@@ -168,7 +168,10 @@ def _logs(context: ToolContext, arguments: mcp.LogsArguments) -> str:
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:
-    """Return the last lines of a file. Raise FileNotFoundError or NotFound."""
+    """Return the last ``lines`` lines of a file, without control characters.
+
+    Raise FileNotFoundError if the file is missing, and NotFound if it is not a regular file.
+    """
     with open_regular(path, within) as opened:
         end = os.fstat(opened.fileno()).st_size
         start = max(tail_offset(opened, lines), end - LOG_CHARACTERS * 4)

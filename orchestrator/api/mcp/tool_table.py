@@ -17,8 +17,8 @@ from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]
 
-#: Arguments that tools accept but do not list: the server has better values, the argument is a
-#: second name of another argument, or its description is not worth a caller's tokens.
+#: Arguments that tools accept but do not list. The server has better values, or the argument is an
+#: alias of another argument, or its description is not worth a caller's tokens.
 OMITTED = frozenset(
     {
         "current_depth",

@@ -25,7 +25,7 @@ Scopes of keys:
 - `read`: see all jobs.
 - `submit`: submit jobs; see, cancel, and retry the key's own jobs.
 - `admin`: everything.
-- A worker's key: like `submit`, for the child jobs below the worker.
+- A worker's key: like `submit`, for the worker's child jobs and their descendants.
 
 Errors of every call:
 

@@ -41,7 +41,7 @@ def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
     names: dict[Any, str] = {
         model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in references.items()
     }
-    with_nulls = {kind.__name__ for base in (Wire, WholeAnswer) for kind in _kinds_of(base)}
+    with_nulls = {kind.__name__ for base in (Wire, WholeAnswer) for kind in _subclasses_of(base)}
     schemas = {
         name: schema if name in with_nulls else without_nulls(schema)
         for name, schema in definitions["$defs"].items()
@@ -67,10 +67,10 @@ def _data_of(kind: EventKind) -> Schema:
     }
 
 
-def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+def _subclasses_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for each in kind.__subclasses__():
         yield each
-        yield from _kinds_of(each)
+        yield from _subclasses_of(each)
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:

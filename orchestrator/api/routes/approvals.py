@@ -32,8 +32,8 @@ def get_plan(job_id: str) -> Response:
 def edit_plan(job_id: str) -> Response:
     reading.query(NoQuery)
     plan = reading.body(requests.job_control.PlanRequest)
-    tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
-    service().plans.edit(caller(), checked_job_id(job_id), tasks, version, keeps)
+    tasks, version, keeps_env = plan.to_tasks(), plan.version, plan.keeps_env
+    service().plans.edit(caller(), checked_job_id(job_id), tasks, version, keeps_env)
     return json_answer(plan_answer(service().job_details.detail(caller(), job_id)))
 
 

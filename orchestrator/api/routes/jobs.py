@@ -14,7 +14,7 @@ from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.log_response import text_file
 from orchestrator.api.http_messages.metrics import Metrics
-from orchestrator.api.http_messages.poll_answer import AGAIN, Again, Repeated
+from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, AnswerSource, PollAnswer
 from orchestrator.api.http_messages.request import checked_job_id, checked_report_name
 from orchestrator.api.routes.json_answers import (
     tagged_answer,
@@ -26,11 +26,11 @@ from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes
 from orchestrator.api.serializers.status import StatusParts, candidates_answer, results
 from orchestrator.api.serializers.status_cache import (
-    Asked,
     JobRows,
     StatusRows,
-    asked_of,
+    TaskSelection,
     quick_status_bytes,
+    selection_of,
     status_bytes,
 )
 from orchestrator.core.errors import Conflict, NotFound
@@ -92,7 +92,7 @@ def get_status(job_id: str) -> Response:
     query = request.query(StatusQuery)
     checked_id, this_caller = checked_job_id(job_id), caller()
     rows: StatusRows = current_app.extensions["orchestrator.status_cache"]
-    selection = asked_of(query.tasks, query.since_seq)
+    selection = selection_of(query.tasks, query.since_seq)
 
     def answer() -> tuple[TaggedBody, Mapping[str, object]]:
         parts = StatusParts(service(), this_caller, checked_id)
@@ -102,27 +102,27 @@ def get_status(job_id: str) -> Response:
 
     response = tagged_with_remaining_quota(answer)
     if this_caller.attempt is None:
-        _let_repeat(_repeated_status(service(), rows, this_caller, checked_id, selection))
+        _allow_repeats(_status_source(service(), rows, this_caller, checked_id, selection))
     return response
 
 
-def _repeated_status(
-    served: Service, rows: StatusRows, this_caller: Caller, job_id: str, selection: Asked
-) -> Again:
+def _status_source(
+    served: Service, rows: StatusRows, this_caller: Caller, job_id: str, selection: TaskSelection
+) -> AnswerSource:
     tasks = selection[0]
-    # The latest answer: version of the tree, time in seconds, and the last part of the body. The
-    # last part has the remaining quota, which changes with the version, and the remaining time,
-    # which changes each second.
+    # The latest answer: version of the tree, monotonic second, and the last part of the body. The
+    # last part has the remaining quota, which changes with the version and, because the quota
+    # includes time, each second.
     latest = (0, 0, b"")
 
-    def current(packed: bool, since: int | None) -> Repeated | None:
+    def current(packed: bool, since: int | None) -> PollAnswer | None:
         nonlocal latest
         # Read the version first. If the quota then changes, the next call sees a new version, and
         # reads the quota again.
         version = served.job_lists.version(served.access.job(this_caller, job_id))
         second = int(time.monotonic())
-        current_selection = selection if since is None else asked_of(tasks, since)
-        cached = rows.known(job_id)
+        current_selection = selection if since is None else selection_of(tasks, since)
+        cached = rows.cached(job_id)
         body = cached.at(version, current_selection)
         if body is None:
             status = quick_status_bytes(
@@ -136,12 +136,12 @@ def _repeated_status(
             left = served.job_details.detail(this_caller, job_id, with_tasks=False).left
             latest = (version, second, end_of(left))
         end = latest[2]
-        return Repeated(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
+        return PollAnswer(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
 
     return current
 
 
-def _let_repeat(current: Again) -> None:
+def _allow_repeats(current: AnswerSource) -> None:
     """Let the server's event loop answer later requests that are equal to this request.
 
     The loop gets the body of each of these answers from the function ``current``. Any thread may
@@ -154,7 +154,7 @@ def _let_repeat(current: Again) -> None:
         flask.request.url_rule.rule if flask.request.url_rule else "none",
     )
 
-    def repeat(packed: bool, since: int | None) -> Repeated | None:
+    def repeat(packed: bool, since: int | None) -> PollAnswer | None:
         began = time.perf_counter()
         repeated = current(packed, since)
         if repeated is None or limits.reads.take(name):
@@ -162,7 +162,7 @@ def _let_repeat(current: Again) -> None:
         metrics.count("GET", route, HTTPStatus.OK, began)
         return repeated
 
-    flask.request.environ[AGAIN] = repeat
+    flask.request.environ[ANSWER_SOURCE] = repeat
 
 
 @blueprint.get("/<job_id>/results")

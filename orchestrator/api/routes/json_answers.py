@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from orchestrator.api.access.authentication import caller
 from orchestrator.api.http_messages.compression import WHOLE_TAG
-from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
+from orchestrator.api.serializers.answer_parts import QUOTA_FIELDS, TaggedBody, encoded, tagged
 from orchestrator.core.lazy_dataclass import dataclass
 
 JSON = "application/json"
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 class _Read(Generic[Value]):
     def __init__(self) -> None:
         self.ended = threading.Event()
-        #: The value; None: the read failed.
+        #: The result; None if the read failed.
         self.value: Value | None = None
         #: The next read, for callers that come during this read. A change may have been made after
         #: this read began.
@@ -146,7 +146,7 @@ def _tagged(answer: BaseModel) -> _Tagged:
     The remaining quota is not part of the tag. Otherwise, a client would get a new answer whenever
     only the remaining time has decreased.
     """
-    body = tagged(encoded(answer, without=RUNNING_DOWN))
+    body = tagged(encoded(answer, without=QUOTA_FIELDS))
     left = getattr(answer, "left", None)
     if left is None:
         return _Tagged(body.tag, body.body)

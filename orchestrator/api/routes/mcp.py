@@ -33,8 +33,8 @@ blueprint.before_request(authenticate)
 
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 NO_STORE = ("Cache-Control", "no-store")
-#: Answer to a waiting call when the server stops. The job's state is not included, because it may
-#: be unreadable then.
+#: Answer to a waiting call when the server stops. The answer omits the job's status, because the
+#: server may be unable to read the status while it stops.
 STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
 #: HTTP status by error code, only for the stateless revision, because in older revisions a 404
 #: would end the client's session.
@@ -133,7 +133,10 @@ def _call_tool(rpc_request: Request, call: "ToolCall") -> Response:
 
 
 def _reply(rpc_request: Request, context: "ToolContext", call: "ToolCall") -> Reply:
-    """Return the whole answer to a tool call. Never raises. Needs no request context of Flask."""
+    """Return the complete answer to a tool call.
+
+    Never raises. Needs no request context of Flask.
+    """
     from orchestrator.api.mcp.tool_execution import error_result, run_tool
 
     try:

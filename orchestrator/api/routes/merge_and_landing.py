@@ -12,7 +12,11 @@ from orchestrator.api.http_messages.request import checked_job_id
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
-from orchestrator.api.serializers.status import missing_changes, outside_work, workers_by_job
+from orchestrator.api.serializers.status import (
+    changes_outside_result,
+    missing_changes,
+    workers_by_job,
+)
 from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
@@ -93,7 +97,7 @@ def _answer(job_id: str) -> calls.merge_and_landing.ConflictsAnswer:
             {**gate, "baseline_findings": gate.get("known", 0)} for gate in record.get("gates", ())
         ],
         "missing": missing_changes(service(), caller(), job),
-        "made_not_in_result": outside_work(service(), caller(), job, workers),
+        "made_not_in_result": changes_outside_result(service(), caller(), job, workers),
         "merging": service().merges.is_merging(job_id),
     }
     return calls.merge_and_landing.ConflictsAnswer(**fields)

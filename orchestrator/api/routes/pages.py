@@ -1,4 +1,4 @@
-"""Calls that need no key: health, the dashboard, the docs and the OpenAPI document."""
+"""Calls that need no key: health, the dashboard, the docs, and the OpenAPI document."""
 
 from http import HTTPStatus
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, jsonify, request, send_from_
 from werkzeug.exceptions import NotFound
 
 from orchestrator import __version__
-from orchestrator.api.access.authentication import given_cookie, service
+from orchestrator.api.access.authentication import service, session_cookie
 from orchestrator.api.http_messages import assets
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import response_of
@@ -29,7 +29,7 @@ DOCS_POLICY = (
     "frame-ancestors 'none'"
 )
 
-#: Paths at which also a browser gets a problem.
+#: Beginnings of paths at which a browser, too, gets a problem object, not a page.
 _NO_PAGES = ("/api/", "/static/")
 
 
@@ -133,7 +133,7 @@ def get_asset(version: str, name: str) -> Response:
         response = send_from_directory(assets.STATIC, name)
     # Browsers may cache only a file of the current version.
     is_current = version == current
-    caching = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_current else "no-cache"
+    caching = f"public, max-age={assets.CACHE_SECONDS}, immutable" if is_current else "no-cache"
     response.headers["Cache-Control"] = caching
     return response
 
@@ -151,7 +151,7 @@ def get_openapi() -> Response:
 
 
 def _dashboard() -> Response:
-    text = assets.page(assets.version(), has_session=given_cookie(request) is not None)
+    text = assets.page(assets.version(), has_session=session_cookie(request) is not None)
     response = _with_policy(Response(text, mimetype="text/html"), PAGE_POLICY)
     response.vary.add("Cookie")
     return response

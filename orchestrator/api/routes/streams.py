@@ -26,7 +26,7 @@ from orchestrator.api.streaming.event_stream import (
 from orchestrator.api.streaming.log_stream import FollowedLog
 from orchestrator.api.streaming.waiting_connection import (
     Refusal,
-    Threads,
+    ThreadLimit,
     WaitingConnection,
     WaitingReply,
     WaitingStream,
@@ -62,7 +62,7 @@ class LongAnswers:
     """The socket loop, the threads, and the caches that all streamed answers share."""
 
     socket_loop: SocketLoop
-    threads: Threads
+    threads: ThreadLimit
     frames: Frames = field(default_factory=Frames)
     brief_frames: Frames = field(default_factory=lambda: Frames(brief_frame))
     feed_frames: FeedFrames = field(default_factory=FeedFrames)

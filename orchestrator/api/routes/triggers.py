@@ -38,7 +38,7 @@ HOUR_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    named: dict[str, tuple[Trigger, RateLimit]]
+    by_name: dict[str, tuple[Trigger, RateLimit]]
 
     @classmethod
     def of(cls, options: ApiOptions) -> Triggers:
@@ -54,11 +54,11 @@ class Triggers:
 def receive_event(trigger_name: str) -> Response:
     reading.query(NoQuery)
     triggers: Triggers = current_app.extensions["orchestrator.triggers"]
-    if trigger_name not in triggers.named:
+    if trigger_name not in triggers.by_name:
         raise NotFound(
             f"unknown trigger {trigger_name[:100]!r}; list triggers: {COMMAND} triggers list"
         )
-    trigger, limit = triggers.named[trigger_name]
+    trigger, limit = triggers.by_name[trigger_name]
     event = _verified_event(trigger)
     if event.is_ping:
         return Response(status=HTTPStatus.NO_CONTENT)

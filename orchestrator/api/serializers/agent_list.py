@@ -8,7 +8,7 @@ from orchestrator.core.ports.read_models import Availability
 from orchestrator.schemas import answers
 
 
-def agents_answer(found: Iterable[Availability]) -> answers.server.AgentsAnswer:
+def agents_answer(agents: Iterable[Availability]) -> answers.server.AgentsAnswer:
     return answers.server.AgentsAnswer(
         agents=[
             answers.server.AgentAnswer(
@@ -27,6 +27,6 @@ def agents_answer(found: Iterable[Availability]) -> answers.server.AgentsAnswer:
                 mend=list(each.fix),
                 inherit=list(each.inherit),
             )
-            for each in found
+            for each in agents
         ]
     )

@@ -39,7 +39,7 @@ SUMMARY_CHARACTERS = 300
 #: Maximum nesting of child_results and child_jobs. Deeper lists are empty, because JSON parsers
 #: limit the nesting.
 DEEPEST_NESTING = 50
-_NOTHING = WorkerResult()
+_NO_RESULT = WorkerResult()
 _FIELDS = {each.wire: each.name for each in SETTINGS}
 
 
@@ -84,11 +84,11 @@ def worker_seconds(worker: Worker) -> float | None:
 
 
 def result_of(worker: Worker) -> WorkerResult:
-    return worker.result or _NOTHING
+    return worker.result or _NO_RESULT
 
 
 #: Namespace of the UUIDs that are derived from Idempotency-Keys.
-_KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
+_KEY_NAMESPACE = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
 
 
 def message_id_of(caller: Caller, job_id: str, worker_id: str, key: str | None) -> str:
@@ -96,7 +96,9 @@ def message_id_of(caller: Caller, job_id: str, worker_id: str, key: str | None) 
 
     ``key``: the Idempotency-Key. Calls with the same key get the same id; None: a new id.
     """
-    return str(uuid5(_KEYS, f"{caller.full_name} {job_id} {worker_id} {key}") if key else uuid4())
+    return str(
+        uuid5(_KEY_NAMESPACE, f"{caller.full_name} {job_id} {worker_id} {key}") if key else uuid4()
+    )
 
 
 def job_path(job_id: str) -> str:
@@ -274,8 +276,8 @@ def usage_answer(usages: Sequence[Usage]) -> answers.job.UsageAnswer:
     return answers.job.UsageAnswer(**usage_fields(usages))
 
 
-#: Fields with the remaining quota, which change with time alone.
-RUNNING_DOWN = frozenset({"left", "remaining"})
+#: Fields with the remaining quota. They change each second, because the quota includes time.
+QUOTA_FIELDS = frozenset({"left", "remaining"})
 
 
 def encoded(
@@ -290,7 +292,7 @@ def encoded(
     except (PydanticSerializationError, UnicodeEncodeError):
         # The name of a worker's file may contain invalid UTF-8.
         values = answer.model_dump(exclude_none=not has_nulls, exclude=set(without))
-        # Without blanks, like pydantic's JSON above, because rows are inserted into the encoded
+        # Use no blanks, as pydantic does in its JSON, because rows are inserted into the encoded
         # answer.
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_as_text)
         return text.encode("utf-8", "replace")
@@ -301,14 +303,14 @@ def _as_text(value: Any) -> str:
 
 
 #: Created once, because ``json.dumps`` with options creates an encoder for each call.
-_left_text = json.JSONEncoder(default=str).encode
+_quota_text = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedBody:
     """An encoded answer with its ETag.
 
-    The ETag is stored, because its computation can be slow.
+    The ETag is stored, because the computation of the ETag can be slow.
     """
 
     body: bytes
@@ -325,7 +327,7 @@ class TaggedBody:
 
 def end_of(left: Mapping[str, object]) -> bytes:
     """Return the last part of an encoded answer, with the remaining quota ``left``."""
-    text = _left_text(left).encode()
+    text = _quota_text(left).encode()
     return b',"remaining":%b,"left":%b}' % (text, text)
 
 

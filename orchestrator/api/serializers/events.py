@@ -1,4 +1,4 @@
-"""Events as JSON: in full, or in a short form with only the new state of a worker or a job."""
+"""Events as JSON: in full, or in a short form with only the new status of a worker or a job."""
 
 from collections.abc import Mapping
 
@@ -15,8 +15,8 @@ _STATES: Mapping[EventKind, str] = {
     EventKind.WORKER_RESUMED: WorkerStatus.RUNNING,
     EventKind.WORKER_RETRYING: WorkerStatus.PENDING,
 }
-#: Kinds of events with the new state of a job or worker in their data.
-_TELLING = frozenset(
+#: Kinds of events whose data has the new status of a job or worker.
+_KINDS_WITH_STATUS = frozenset(
     {EventKind.JOB_ENDED, EventKind.WORKER_ENDED, EventKind.WORKER_SENT_BACK},
 )
 _TOKENS = ("input_tokens", "cache_write_tokens", "output_tokens")
@@ -36,13 +36,15 @@ def event_values(event: Event) -> Mapping[str, object]:
 
 
 def brief_values(event: Event) -> Mapping[str, object]:
-    """Return an event as ``seq``, kind ``k``, job ``j``, worker ``w``, state ``st``, and time
-    ``at``.
+    """Return the short form of an event.
+
+    The fields are ``seq``, the kind ``k``, the job ``j``, the worker ``w``, the status ``st``, and
+    the time ``at``.
     """
     values: dict[str, object] = {"seq": event.seq, "k": event.kind, "j": event.job_id}
     if event.worker_id is not None:
         values["w"] = event.worker_id
-    status = event.data.get("status") if event.kind in _TELLING else None
+    status = event.data.get("status") if event.kind in _KINDS_WITH_STATUS else None
     if state := status or _STATES.get(event.kind):
         values["st"] = state
     if event.kind is EventKind.WORKER_USED:

@@ -1,4 +1,4 @@
-"""Answers that describe a job tree, or one job with all its parts, such as its workers' locks."""
+"""Answers that describe a job tree, or all details of one job, such as its workers' locks."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
 from orchestrator.engine.event_feed import FeedItem, FeedKind
 from orchestrator.schemas import answers
 
-#: Maximum number of jobs whose encoded rows are kept.
-MOST_KEPT = 2000
+#: Maximum number of jobs whose encoded rows are cached.
+MOST_CACHED = 2000
 #: JSON of an empty list of jobs.
 _NO_JOBS = b'"jobs":[]'
 
@@ -26,7 +26,7 @@ class LatestCards:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def of(
         self,
@@ -44,21 +44,21 @@ class LatestCards:
         for card in make(missing) if missing else ():
             rows[card.job.id] = encoded(job_card(card))
         with self._lock:
-            self._keep(jobs, rows)
+            self._store(jobs, rows)
         return [row for row in rows.values() if row is not None]
 
     def _cached_row(self, job_id: str, version: int) -> bytes | None:
-        kept_version, row = self._kept.get(job_id, (version, None))
-        return row if kept_version == version else None
+        cached_version, row = self._cache.get(job_id, (version, None))
+        return row if cached_version == version else None
 
-    def _keep(self, jobs: Mapping[ListedJob, int], rows: Mapping[str, bytes | None]) -> None:
+    def _store(self, jobs: Mapping[ListedJob, int], rows: Mapping[str, bytes | None]) -> None:
         for job, version in jobs.items():
             row = rows[job.id]
             if row is not None:
-                self._kept[job.id] = (version, row)
-                self._kept.move_to_end(job.id)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+                self._cache[job.id] = (version, row)
+                self._cache.move_to_end(job.id)
+        while len(self._cache) > MOST_CACHED:
+            self._cache.popitem(last=False)
 
 
 def jobs_bytes(rows: Sequence[bytes], *, total: int, page: int, page_size: int) -> bytes:

@@ -119,7 +119,7 @@ def _status(
         workers=worker_counts,
         missing=missing_changes(service, caller, job),
         not_in_parent=list(job.facts.not_in_parent),
-        made_not_in_result=outside_work(service, caller, job, by_job),
+        made_not_in_result=changes_outside_result(service, caller, job, by_job),
         repository_changes=[
             answers.status.RepositoryChangeAnswer(**asdict(each))
             for each in job.facts.repository_changes
@@ -149,23 +149,23 @@ def missing_changes(
 ) -> list[answers.status.MissingAnswer]:
     """Return the changes that the job's result lacks, each with the commands to merge it."""
 
-    def above(job_id: str) -> Iterator[str]:
+    def ancestors(job_id: str) -> Iterator[str]:
         while job_id != job.id:
             job_id = service.access.job(caller, job_id).parent_job_id or job.id
             yield job_id
 
     return [
         answers.status.MissingAnswer(
-            **asdict(each), **asdict(merge_command(each, job, list(above(each.job_id))))
+            **asdict(each), **asdict(merge_command(each, job, list(ancestors(each.job_id))))
         )
         for each in job.facts.lacking
     ]
 
 
-def outside_work(
+def changes_outside_result(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
 ) -> list[answers.status.OutsideAnswer]:
-    """Return the changes of an ended job that are not in its result; [] before its end.
+    """Return the changes of an ended job that are not in its result; [] before the job's end.
 
     ``workers``: the workers of the job and of its descendants.
     """
@@ -314,7 +314,7 @@ def candidates_answer(
         raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
     task = next((each for each in detail.tasks if each.id == task_id), None)
     if task is None:
-        known = ", ".join(each.id for each in detail.tasks[:20])
-        raise NotFound(f"job {job_id} has no task {task_id!r}; tasks: {known}")
+        task_ids = ", ".join(each.id for each in detail.tasks[:20])
+        raise NotFound(f"job {job_id} has no task {task_id!r}; tasks: {task_ids}")
     comparison = compared(task, detail.workers, detail.reviewers)
     return answers.candidates.CandidatesAnswer.model_validate(asdict(comparison))

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import compress
 from operator import is_not
 
-from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded
+from orchestrator.api.serializers.answer_parts import QUOTA_FIELDS, TaggedBody, encoded
 from orchestrator.api.serializers.status import StatusParts
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
@@ -28,7 +28,7 @@ MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 _LEVEL, _GZIP = 1, 31
 #: The tasks that the caller requests, and the number of an event. With CHANGED, the caller requests
 #: the tasks that changed after this event. Otherwise, the number is unused.
-Asked = tuple[StatusTasks, int]
+TaskSelection = tuple[StatusTasks, int]
 #: JSON of an empty list of tasks. JSON escapes the quotation marks in a text, so no text of the
 #: answer contains these bytes.
 _NO_TASKS = b'"results":{"tasks":[]'
@@ -42,8 +42,8 @@ class StatusRow:
     #: Number of the latest event when the row was encoded. If the worker changed without an event,
     #: the number is one larger, so that a reader of changes gets the row.
     seq: int
-    #: Hash of the body, stored because hashing all rows for each answer would take longer than all
-    #: other steps.
+    #: Hash of the body. The hash is stored, because hashing all rows for each answer would take
+    #: longer than all other steps.
     digest: bytes
 
 
@@ -62,19 +62,19 @@ class CurrentStatus:
     #: The answer without rows.
     frame: bytes
     rows: Sequence[StatusRow]
-    bodies: dict[Asked, "StatusBody"] = field(default_factory=dict)
+    bodies: dict[TaskSelection, "StatusBody"] = field(default_factory=dict)
 
-    def of(self, asked: Asked) -> "StatusBody":
-        body = self.bodies.get(asked)
+    def of(self, selection: TaskSelection) -> "StatusBody":
+        body = self.bodies.get(selection)
         if body is None:
-            body = self._new_body(asked)
+            body = self._new_body(selection)
             # No lock: if two threads both make the answer, their answers are equal.
             if len(self.bodies) < MOST_BODIES:
-                self.bodies[asked] = body
+                self.bodies[selection] = body
         return body
 
-    def _new_body(self, asked: Asked) -> "StatusBody":
-        rows = _requested_rows(self.rows, *asked)
+    def _new_body(self, selection: TaskSelection) -> "StatusBody":
+        rows = _requested_rows(self.rows, *selection)
         tag = blake2b(self.frame, digest_size=_DIGEST_BYTES)
         tag.update(b"".join([row.digest for row in rows]))
         body = self.frame
@@ -99,7 +99,7 @@ class JobRows:
     #: Assigned as a whole, because other threads read this field without the lock.
     current: CurrentStatus | None = None
 
-    def at(self, version: int, asked: Asked) -> "StatusBody | None":
+    def at(self, version: int, selection: TaskSelection) -> "StatusBody | None":
         """Return the answer for this ``version`` of the tree; None if the version is not cached.
 
         Does not wait for ``lock``. Another thread may hold the lock for a long time, while it
@@ -108,7 +108,7 @@ class JobRows:
         current = self.current
         if current is None or version != current.version:
             return None
-        return current.of(asked)
+        return current.of(selection)
 
 
 class StatusBody(TaggedBody):
@@ -121,8 +121,9 @@ class StatusBody(TaggedBody):
         return head, packer
 
     def packed_with_end(self, end: bytes) -> tuple[bytes, bytes]:
-        """Return the two pieces of the complete answer in gzip. Only ``end`` is compressed
-        again.
+        """Return the two pieces of the complete answer in gzip.
+
+        The call compresses only ``end``.
         """
         head, packer = self._packed
         end_packer = packer.copy()
@@ -144,7 +145,7 @@ class StatusRows:
                 self._jobs.popitem(last=False)
             return rows
 
-    def known(self, job_id: str) -> JobRows:
+    def cached(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
 
         Unlike ``of``, this call does not change the cache: it adds no job, and does not mark the
@@ -153,79 +154,80 @@ class StatusRows:
         return self._jobs.get(job_id) or JobRows()
 
 
-def asked_of(tasks: StatusTasks, since: int) -> Asked:
+def selection_of(tasks: StatusTasks, since: int) -> TaskSelection:
     return tasks, since if tasks is StatusTasks.CHANGED else 0
 
 
-def status_bytes(known: JobRows, parts: StatusParts, asked: Asked) -> StatusBody:
+def status_bytes(cached: JobRows, parts: StatusParts, selection: TaskSelection) -> StatusBody:
     """Return a ``StatusAnswer`` as JSON, without the remaining quota."""
-    with known.lock:
-        return _status(known, parts, asked, _changed(known, parts))
+    with cached.lock:
+        return _status(cached, parts, selection, _changed(cached, parts))
 
 
 def quick_status_bytes(
-    known: JobRows, parts: Callable[[], StatusParts], asked: Asked
+    cached: JobRows, parts: Callable[[], StatusParts], selection: TaskSelection
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if only a few rows have changed.
 
-    Return None if the answer may need a query, or may take more than about 1 ms. This is so for a
-    large job, and for a job with child jobs.
+    Return None if the answer may need a query, or may take more than about 1 ms. The result is
+    therefore always None for a large job, and for a job with child jobs.
     """
-    earlier = known.current
+    earlier = cached.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:
         return None
     # Do not wait for another thread, which holds the lock as long as it encodes rows.
-    if not known.lock.acquire(blocking=False):
+    if not cached.lock.acquire(blocking=False):
         return None
     try:
         current_parts = parts()
         if not current_parts.version or current_parts.has_child_jobs:
             return None
-        changed = _changed(known, current_parts)
+        changed = _changed(cached, current_parts)
         if len(changed) > MOST_QUICK_CHANGES:
             return None
-        return _status(known, current_parts, asked, changed), current_parts.detail.left
+        return _status(cached, current_parts, selection, changed), current_parts.detail.left
     finally:
-        known.lock.release()
+        cached.lock.release()
 
 
-def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
+def _changed(cached: JobRows, parts: StatusParts) -> Sequence[int]:
     """Return the positions in ``parts.workers`` of workers whose rows may have changed.
 
-    ``known``: the rows of the previous answer.
+    ``cached``: the rows of the previous answer.
     """
     workers = parts.workers
-    # A row also has the results of child jobs, and may therefore change although its worker did
-    # not.
-    if len(workers) != len(known.workers) or parts.has_child_jobs:
+    # A row also has the results of child jobs. Such a row may change although its worker does not.
+    if len(workers) != len(cached.workers) or parts.has_child_jobs:
         return range(len(workers))
     # Most workers are unchanged, so comparing the objects avoids reading their rows.
-    return list(compress(range(len(workers)), map(is_not, workers, known.workers)))
+    return list(compress(range(len(workers)), map(is_not, workers, cached.workers)))
 
 
-def _status(known: JobRows, parts: StatusParts, asked: Asked, changed: Sequence[int]) -> StatusBody:
-    body = known.at(parts.version, asked)
+def _status(
+    cached: JobRows, parts: StatusParts, selection: TaskSelection, changed: Sequence[int]
+) -> StatusBody:
+    body = cached.at(parts.version, selection)
     if body is not None:
         return body
-    frame = encoded(parts.answer(), without=RUNNING_DOWN)
+    frame = encoded(parts.answer(), without=QUOTA_FIELDS)
     current = CurrentStatus(
-        parts.version, frame, _rows(known, parts, changed) if parts.workers else ()
+        parts.version, frame, _rows(cached, parts, changed) if parts.workers else ()
     )
     if parts.version:
-        known.current = current
-    return current.of(asked)
+        cached.current = current
+    return current.of(selection)
 
 
-def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequence[StatusRow]:
-    rows, workers = known.rows, parts.workers
+def _rows(cached: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequence[StatusRow]:
+    rows, workers = cached.rows, parts.workers
     if len(changed) < len(workers):
-        ordered = [*known.ordered]
+        ordered = [*cached.ordered]
     else:
-        known_rows = map(rows.get, [worker.id for worker in workers])
-        ordered = [row or _NO_ROW for row in known_rows]
+        cached_rows = map(rows.get, [worker.id for worker in workers])
+        ordered = [row or _NO_ROW for row in cached_rows]
     # A worker may change without a new event. Its row then gets the next number. Otherwise, a
     # caller that has seen the latest event would not get the row.
-    seq = parts.seq + (parts.seq == known.seq)
+    seq = parts.seq + (parts.seq == cached.seq)
     for position in changed:
         worker, row = workers[position], ordered[position]
         if row.worker is worker and not worker.child_job_ids:
@@ -237,7 +239,7 @@ def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequenc
         digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
         since = parts.seq if row is _NO_ROW else seq
         ordered[position] = rows[worker.id] = StatusRow(worker, body, since, digest)
-    known.seq, known.workers, known.ordered = parts.seq, workers, ordered
+    cached.seq, cached.workers, cached.ordered = parts.seq, workers, ordered
     return ordered
 
 

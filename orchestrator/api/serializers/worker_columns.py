@@ -15,17 +15,18 @@ from orchestrator.core.text.formatting import cut
 
 REQUEST_CHARACTERS = 200
 REASON_CHARACTERS = 120
-#: Maximum number of reasons in one answer. Ten thousand reasons would be most of its bytes.
+#: Maximum number of reasons in one answer. Otherwise, the reasons of ten thousand workers would be
+#: most of the answer.
 MOST_REASONS = 1000
-#: Decimal places of times and costs: few, because the answer has several times and a cost for every
-#: worker.
+#: Decimal places of times and costs. There are few, because the answer has several times and a cost
+#: for every worker.
 TIME_DIGITS, COST_DIGITS = 2, 4
 #: Beginning of every worker's id.
 NAME_START = "worker_"
 
 Column = Sequence[Any]
-#: Maximum number of jobs whose latest columns are kept.
-MOST_KEPT = 8
+#: Maximum number of jobs whose latest columns are cached.
+MOST_CACHED = 8
 
 
 class LatestColumns:
@@ -33,44 +34,47 @@ class LatestColumns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
         """Return the body of a job's answer from the cache, or from ``make``.
 
-        ``version``: the version of the job's tree. The caller must read it before this call.
+        ``version``: the version of the job's tree. The caller must read the version before this
+        call.
         """
         with self._lock:
-            if self._kept.get(job_id, (-1, b""))[0] == version:
-                return self._kept[job_id][1]
+            if self._cache.get(job_id, (-1, b""))[0] == version:
+                return self._cache[job_id][1]
         body = make()
         with self._lock:
-            self._kept[job_id] = (version, body)
-            self._kept.move_to_end(job_id)
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+            self._cache[job_id] = (version, body)
+            self._cache.move_to_end(job_id)
+            if len(self._cache) > MOST_CACHED:
+                self._cache.popitem(last=False)
         return body
 
 
-def columns_answer(found: TreeSnapshot) -> bytes:
+def columns_answer(snapshot: TreeSnapshot) -> bytes:
     """Return a ``ColumnsAnswer`` as JSON."""
-    workers, root = found.workers, found.jobs[0]
+    workers, root = snapshot.workers, snapshot.jobs[0]
     start = root.created_at
-    places = {name: place for place, name in enumerate(workers.id)}
+    positions = {name: position for position, name in enumerate(workers.id)}
     gates = zip(workers.gates_passed, workers.gates_failed, workers.gates_not_run, strict=True)
-    agents, agent_places = _numbered(workers.agent)
-    statuses, status_places = _numbered(workers.status)
-    _, job_places = _numbered(workers.job_id, [job.id for job in found.jobs])
-    deps = _dependencies(found)
-    titles = {(task.job_id, task.id): task.title for task in found.tasks if task.title != task.id}
+    agents, agent_positions = _numbered(workers.agent)
+    statuses, status_positions = _numbered(workers.status)
+    _, job_positions = _numbered(workers.job_id, [job.id for job in snapshot.jobs])
+    deps = _dependencies(snapshot)
+    titles = {
+        (task.job_id, task.id): task.title for task in snapshot.tasks if task.title != task.id
+    }
     tasks = list(zip(workers.job_id, workers.task_id, strict=True))
     numbers = [_number_or_name(name) for name in workers.id]
     plain: Mapping[str, Column] = {
         "task": workers.task_id,
         "title": [titles.get(key, "") for key in tasks],
-        "j": job_places,
-        "s": status_places,
-        "a": agent_places,
+        "j": job_positions,
+        "s": status_positions,
+        "a": agent_positions,
         "t0": [_seconds_after(start, time) for time in workers.started_at],
         "t1": [_seconds_after(start, time) for time in workers.ended_at],
         "idle": [round(each, TIME_DIGITS) for each in workers.idle_seconds],
@@ -79,18 +83,18 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "attempt": workers.attempt,
         "files": workers.files,
         "chosen": [0 if each is None else each for each in workers.chosen],
-        "parent": _parents(found, places),
+        "parent": _parents(snapshot, positions),
     }
     lists: Mapping[str, Column] = {
         "gates": [each if any(each) else 0 for each in gates],
         "deps": [each or 0 for each in deps],
     }
     answer = {
-        "seq": found.last_seq,
+        "seq": snapshot.last_seq,
         "run": root.run,
         "at": start,
         "n": len(workers.id),
-        "jobs": _jobs(found),
+        "jobs": _jobs(snapshot),
         "agents": agents,
         "statuses": statuses,
         # None if the numbers are 1, 2, 3, ..., as in a job without child jobs. The ids of 10,000
@@ -98,14 +102,14 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "worker": None if numbers == list(range(1, len(numbers) + 1)) else numbers,
         **{name: _packed(column) for name, column in plain.items()},
         **{name: column if any(column) else 0 for name, column in lists.items()},
-        "reason": _reasons(found),
-        "chain": _chain(found, deps),
+        "reason": _reasons(snapshot),
+        "chain": _chain(snapshot, deps),
     }
     return to_json(answer)
 
 
 def _packed(column: Column) -> Any:
-    """Return a column, or only its value if all values of the column are equal."""
+    """Return a column, or a single value if all values of the column are equal."""
     first = column[0] if column else None
     equal = bool(column) and column.count(first) == len(column)
     return first if equal and type(first) is type(column[-1]) else column
@@ -117,8 +121,8 @@ def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str],
     ``names``: the distinct values, if the caller knows them.
     """
     distinct = list(names or dict.fromkeys(values))
-    places = {name: place for place, name in enumerate(distinct)}
-    return distinct, [places[value] for value in values]
+    positions = {name: position for position, name in enumerate(distinct)}
+    return distinct, [positions[value] for value in values]
 
 
 def _number_or_name(name: str) -> int | str:
@@ -143,35 +147,37 @@ def _jobs(snapshot: TreeSnapshot) -> list[dict[str, object]]:
     ]
 
 
-def _parents(snapshot: TreeSnapshot, places: Mapping[str, int]) -> Column:
-    parents = {job.id: places.get(job.parent_worker_id or "", -1) for job in snapshot.jobs}
+def _parents(snapshot: TreeSnapshot, positions: Mapping[str, int]) -> Column:
+    parents = {job.id: positions.get(job.parent_worker_id or "", -1) for job in snapshot.jobs}
     return [parents[job_id] for job_id in snapshot.workers.job_id]
 
 
 def _dependencies(snapshot: TreeSnapshot) -> list[list[int]]:
     """Return the dependencies of each worker; a worker is given as its position in a column."""
     workers = snapshot.workers
-    places_by_task: dict[tuple[str, str], list[int]] = {}
-    for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
-        places_by_task.setdefault(key, []).append(place)
+    positions_by_task: dict[tuple[str, str], list[int]] = {}
+    for position, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
+        positions_by_task.setdefault(key, []).append(position)
     dependencies: list[list[int]] = [[] for _ in workers.id]
     for task in snapshot.tasks:
         if task.depends_on:
             needed = [
-                place
+                position
                 for name in task.depends_on
-                for place in places_by_task.get((task.job_id, name), ())
+                for position in positions_by_task.get((task.job_id, name), ())
             ]
-            for place in places_by_task.get((task.job_id, task.id), ()):
-                dependencies[place] = needed
+            for position in positions_by_task.get((task.job_id, task.id), ()):
+                dependencies[position] = needed
     return dependencies
 
 
 def _reasons(snapshot: TreeSnapshot) -> dict[int, str]:
     workers = snapshot.workers
     reasons = (
-        (place, cut(reason, REASON_CHARACTERS))
-        for place, (status, reason) in enumerate(zip(workers.status, workers.reason, strict=True))
+        (position, cut(reason, REASON_CHARACTERS))
+        for position, (status, reason) in enumerate(
+            zip(workers.status, workers.reason, strict=True)
+        )
         if reason and WorkerStatus(status) not in SUCCEEDED_WORKER
     )
     return dict(islice(reasons, MOST_REASONS))

@@ -15,15 +15,17 @@ _NO_LABEL = TaskLabel()
 
 
 def workers_answer(
-    found: WorkerPage, page: int, page_size: int, now: float
+    worker_page: WorkerPage, page: int, page_size: int, now: float
 ) -> answers.workers.WorkersAnswer:
-    labels = found.labels
+    labels = worker_page.labels
     return answers.workers.WorkersAnswer(
-        workers=[_row(each, labels.get(each.task_id, _NO_LABEL), now) for each in found.workers],
-        total=found.total,
+        workers=[
+            _row(each, labels.get(each.task_id, _NO_LABEL), now) for each in worker_page.workers
+        ],
+        total=worker_page.total,
         page=page,
         page_size=page_size,
-        seq=found.last_seq,
+        seq=worker_page.last_seq,
     )
 
 
@@ -63,17 +65,17 @@ def _row(worker: WorkerRow, label: TaskLabel, now: float) -> answers.workers.Wor
     )
 
 
-def one_worker_answer(service: Service, found: OneWorker) -> answers.workers.OneWorkerAnswer:
-    worker = found.worker
+def one_worker_answer(service: Service, details: OneWorker) -> answers.workers.OneWorkerAnswer:
+    worker = details.worker
     path = job_path(worker.job_id)
-    tasks = [found.task] if found.task else []
-    held = held_locks(service, Detail(job=found.job, tasks=tasks, workers=[worker]))
-    answer = worker_answer(service, found.job, worker, found.attempts, held.get(worker.id, ()))
+    tasks = [details.task] if details.task else []
+    held = held_locks(service, Detail(job=details.job, tasks=tasks, workers=[worker]))
+    answer = worker_answer(service, details.job, worker, details.attempts, held.get(worker.id, ()))
     return answers.workers.OneWorkerAnswer(
         **dict(answer),
         job_id=worker.job_id,
-        title=found.task.heading if found.task else worker.kind,
+        title=details.task.heading if details.task else worker.kind,
         prompt_url=f"{path}/workers/{worker.id}/prompt",
         log_url=f"{path}/logs/{worker.id}",
-        can=[str(each) for each in found.can],
+        can=[str(each) for each in details.can],
     )

@@ -13,8 +13,8 @@ from typing import Protocol
 from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Bytes of a stream's send buffer: few, so that a slow reader is noticed before megabytes are
-#: unread.
+#: Bytes of a stream's send buffer. The buffer is small, so that a slow reader is noticed before
+#: megabytes are unread.
 SEND_BUFFER_BYTES = 128 * 1024
 SEND_PIECE_BYTES = 64 * 1024
 
@@ -52,7 +52,7 @@ class ResponseWriter(Protocol):
 
     #: Number of written bytes that are not sent yet.
     pending: int
-    #: Time when bytes were last sent (monotonic).
+    #: Time when bytes were last sent (monotonic seconds).
     progress_at: float
 
     def attach(self, owner: WriterOwner) -> None: ...
@@ -72,8 +72,10 @@ class ResponseWriter(Protocol):
 class SocketWriter:
     """Writes to a connection that was detached from the HTTP server."""
 
-    def __init__(self, socket_loop: SocketLoop, taken: socket.socket, *, chunked: bool) -> None:
-        self.socket = taken
+    def __init__(
+        self, socket_loop: SocketLoop, connection: socket.socket, *, chunked: bool
+    ) -> None:
+        self.socket = connection
         self.pending = 0
         self.progress_at = time.monotonic()
         self._socket_loop = socket_loop
@@ -81,8 +83,8 @@ class SocketWriter:
         self._pieces: deque[memoryview] = deque()
         self._finishing = False
         self._writing = False
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def attach(self, owner: WriterOwner) -> None:
         self._owner = owner
@@ -220,9 +222,9 @@ class ThreadWriter:
             self._socket_loop.call_soon(lambda: self._owner.disconnected())
 
     def reply(self) -> Reply | None:
-        """Block until the complete answer is known, and return it.
+        """Wait for the complete answer, and return it; None if the output ended without an answer.
 
-        None if the output ended without an answer. Called in the HTTP server's thread.
+        Called in the HTTP server's thread, which blocks.
         """
         try:
             answer = self._pieces.get()

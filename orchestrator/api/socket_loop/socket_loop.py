@@ -23,18 +23,21 @@ from orchestrator.engine.service.queries.job_details import Listener
 T = TypeVar("T")
 
 #: Number of dropped calls that may always stay in the heap. Removing them reads the whole heap.
-_FEW = 64
+_MOST_DROPPED = 64
 
 
 class Timers(Generic[T]):
-    """Scheduled calls, the earliest first. Each has an owner and a due time (monotonic seconds)."""
+    """Scheduled calls, the earliest first.
+
+    Each call has an owner and a due time (monotonic seconds).
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
         self._order = itertools.count()
-        #: Number of calls of each owner. ``_wanted`` is the sum of these numbers.
-        self._of: Counter[T] = Counter()
-        self._wanted = 0
+        #: Number of calls of each owner. ``_call_count`` is the sum of these numbers.
+        self._calls_by_owner: Counter[T] = Counter()
+        self._call_count = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -45,24 +48,24 @@ class Timers(Generic[T]):
 
     def add(self, at: float, call: Callable[[], None], owner: T) -> None:
         heapq.heappush(self._heap, (at, next(self._order), call, owner))
-        self._of[owner] += 1
-        self._wanted += 1
+        self._calls_by_owner[owner] += 1
+        self._call_count += 1
 
     def forget(self, owner: T) -> None:
         """Drop all calls of an owner, because they would keep the owner in memory. Idempotent."""
-        self._wanted -= self._of.pop(owner, 0)
-        if len(self._heap) > 2 * self._wanted + _FEW:
-            self._heap = [each for each in self._heap if each[-1] in self._of]
+        self._call_count -= self._calls_by_owner.pop(owner, 0)
+        if len(self._heap) > 2 * self._call_count + _MOST_DROPPED:
+            self._heap = [each for each in self._heap if each[-1] in self._calls_by_owner]
             heapq.heapify(self._heap)
 
     def take_due(self, now: float) -> Iterator[tuple[Callable[[], None], T]]:
         while self._heap and self._heap[0][0] <= now:
             _, _, call, owner = heapq.heappop(self._heap)
-            if owner in self._of:
-                self._wanted -= 1
-                self._of[owner] -= 1
-                if not self._of[owner]:
-                    del self._of[owner]
+            if owner in self._calls_by_owner:
+                self._call_count -= 1
+                self._calls_by_owner[owner] -= 1
+                if not self._calls_by_owner[owner]:
+                    del self._calls_by_owner[owner]
                 yield call, owner
 
 
@@ -134,7 +137,10 @@ class SocketLoop:
         return len(self._waiting)
 
     def check_room(self) -> None:
-        """Raise Unavailable if too many connections wait, and OSError if no descriptor is free."""
+        """Raise Unavailable if too many connections wait, or if the server is stopping.
+
+        Raise OSError if no descriptor is available.
+        """
         self._start()
         if len(self._waiting) >= self.options.open_streams_limit:
             raise Unavailable(
@@ -142,22 +148,22 @@ class SocketLoop:
                 "close some of them, or retry later"
             )
 
-    def park(self, waiting: LoopConnection) -> None:
+    def park(self, connection: LoopConnection) -> None:
         """Begin to serve a waiting connection. Any thread may call."""
         self._start()
-        self.call_soon(partial(self._open, waiting))
+        self.call_soon(partial(self._open, connection))
 
-    def leave(self, waiting: LoopConnection) -> None:
+    def leave(self, connection: LoopConnection) -> None:
         """Remove a connection, and call its ``closed``. Idempotent."""
-        if waiting not in self._waiting:
+        if connection not in self._waiting:
             return
-        self._waiting.discard(waiting)
-        siblings = self._by_root.get(waiting.root_id, set())
-        siblings.discard(waiting)
+        self._waiting.discard(connection)
+        siblings = self._by_root.get(connection.root_id, set())
+        siblings.discard(connection)
         if not siblings:
-            self._by_root.pop(waiting.root_id, None)
-        self._timers.forget(waiting)
-        waiting.closed()
+            self._by_root.pop(connection.root_id, None)
+        self._timers.forget(connection)
+        connection.closed()
 
     def call_soon(self, call: Callable[[], None], owner: LoopConnection | None = None) -> None:
         """Run ``call`` in the socket loop's thread. Any thread may call.
@@ -194,8 +200,9 @@ class SocketLoop:
         future.add_done_callback(lambda finished: self.call_soon(partial(arrived, finished), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
-        """Call ``watched.ready`` when its socket can be read; with ``writing``, also when it can be
-        written.
+        """Call ``watched.ready`` when the socket of ``watched`` can be read.
+
+        With ``writing``, also call it when the socket can be written.
         """
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if watched.socket in self._selector.get_map():
@@ -257,8 +264,8 @@ class SocketLoop:
         self._waker.close()
 
     def _publish(self, events: Sequence[Event]) -> None:
-        # Most events concern no connection: for example, a caller that waits for a job needs only
-        # its end.
+        # Most events concern no connection. For example, a caller that waits for a job needs only
+        # the job's end.
         if self._by_root and self._concerns_any(events):
             self._published.append(events)
             self._wake()
@@ -271,7 +278,8 @@ class SocketLoop:
         )
 
     def _wake(self) -> None:
-        # The pipe is full, so the socket loop wakes anyway; or it is closed.
+        # An error means that the pipe is full, so that the loop wakes anyway, or that the pipe is
+        # closed.
         with contextlib.suppress(OSError):
             self._waker.send(b"\0")
 

@@ -31,14 +31,15 @@ GREETING = b"retry: 1000\n\n"
 HEARTBEAT = b": heartbeat\n\n"
 #: Name of the event that tells a reader to read the job again, because earlier events are not sent.
 RESET = "reset"
-#: Maximum number of brief events that a reader may be behind. A slower reader is reset.
+#: Maximum number of unsent brief events for one reader. A slower reader gets the event RESET.
 MOST_BEHIND = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventPage:
-    """The next events of a job, and whether the job had ended before the events were read."""
+    """The next events of a job."""
 
+    #: True if the job had ended before the events were read.
     ended: bool
     events: Sequence[Event]
     #: Ids of the stream's jobs; None: all jobs of the root job.
@@ -79,18 +80,18 @@ class Frames:
 
     def __init__(self, make: Callable[[Event], bytes] = frame) -> None:
         self._make = make
-        self._known: dict[tuple[str, int], bytes] = {}
+        self._cache: dict[tuple[str, int], bytes] = {}
 
     def of(self, events: Sequence[Event]) -> bytes:
-        if len(self._known) > self.SIZE:
-            self._known.clear()
+        if len(self._cache) > self.SIZE:
+            self._cache.clear()
         return b"".join(self._encoded(event) for event in events)
 
     def _encoded(self, event: Event) -> bytes:
         key = (event.root_id, event.seq)
-        if key not in self._known:
-            self._known[key] = self._make(event)
-        return self._known[key]
+        if key not in self._cache:
+            self._cache[key] = self._make(event)
+        return self._cache[key]
 
 
 class EventStream(WaitingConnection):
@@ -260,8 +261,8 @@ class BriefStream(EventStream):
         self._live = False  # The store is read again when the reader has received pending events.
 
 
-#: Root id of the stream of all jobs. No job has this id, so the socket loop passes no job's events
-#: to the stream.
+#: Root id of the stream of all jobs. No job has this id, so the socket loop passes no events to the
+#: stream.
 NO_ROOT = ""
 
 
@@ -271,14 +272,14 @@ class FeedFrames:
     SIZE = 4096
 
     def __init__(self) -> None:
-        self._known: dict[int, bytes] = {}
+        self._cache: dict[int, bytes] = {}
 
     def of(self, item: FeedItem) -> bytes:
-        if len(self._known) > self.SIZE:
-            self._known.clear()
-        if item.number not in self._known:
-            self._known[item.number] = sse_frame(item.number, item.kind, feed_values(item))
-        return self._known[item.number]
+        if len(self._cache) > self.SIZE:
+            self._cache.clear()
+        if item.number not in self._cache:
+            self._cache[item.number] = sse_frame(item.number, item.kind, feed_values(item))
+        return self._cache[item.number]
 
 
 class FeedStream(WaitingConnection):
@@ -291,26 +292,26 @@ class FeedStream(WaitingConnection):
         self,
         socket_loop: SocketLoop,
         feed: Feed,
-        sees: Callable[[FeedItem], bool],
+        is_visible: Callable[[FeedItem], bool],
         frames: FeedFrames,
         *,
         after: int,
     ) -> None:
         super().__init__(socket_loop, NO_ROOT)
         self._feed = feed
-        self._sees = sees
+        self._is_visible = is_visible
         self._frames = frames
         self._sent = after or feed.last
         self._woken = False
-        self._end: Callable[[], None] = lambda: None
+        self._stop_listening: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         self._writer.write(GREETING)
-        self._end = self._feed.listen(self._wake)
+        self._stop_listening = self._feed.listen(self._wake)
         self._socket_loop.read(self._feed.prepare, lambda _: self._send(), self)
 
     def published(self, events: Sequence[Event]) -> None:
-        """Do nothing with events of single jobs."""
+        """Ignore events of single jobs."""
 
     def drained(self) -> None:
         self._send()
@@ -320,7 +321,7 @@ class FeedStream(WaitingConnection):
             self._writer.write(HEARTBEAT)
 
     def closed(self) -> None:
-        self._end()
+        self._stop_listening()
         super().closed()
 
     def _wake(self) -> None:
@@ -340,5 +341,5 @@ class FeedStream(WaitingConnection):
         elif items:
             self._sent = items[-1].number
             self._writer.write(
-                b"".join(self._frames.of(each) for each in items if self._sees(each))
+                b"".join(self._frames.of(each) for each in items if self._is_visible(each))
             )

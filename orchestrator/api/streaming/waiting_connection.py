@@ -87,7 +87,7 @@ class WaitingConnection(ABC):
         self.drop()
 
     def drop(self) -> None:
-        """End the connection without a last message: the reader can resume later."""
+        """End the connection without a last message. The reader can resume later."""
         self._socket_loop.leave(self)
 
     def closed(self) -> None:
@@ -120,20 +120,20 @@ class WaitingConnection(ABC):
 Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
-class Threads:
+class ThreadLimit:
     """Limits the number of request threads that wait.
 
     Such a thread waits only if the socket loop cannot take over its connection.
     """
 
     def __init__(self, limit: int) -> None:
-        self._free = threading.BoundedSemaphore(limit)
+        self._semaphore = threading.BoundedSemaphore(limit)
 
-    def take(self) -> bool:
-        return self._free.acquire(blocking=False)
+    def acquire(self) -> bool:
+        return self._semaphore.acquire(blocking=False)
 
     def release(self) -> None:
-        self._free.release()
+        self._semaphore.release()
 
 
 class WaitingResponse(Response, ABC):
@@ -144,7 +144,7 @@ class WaitingResponse(Response, ABC):
     def __init__(
         self,
         socket_loop: SocketLoop,
-        threads: Threads,
+        threads: ThreadLimit,
         connection: WaitingConnection,
         refusal: Refusal,
         **options: Any,
@@ -160,10 +160,10 @@ class WaitingResponse(Response, ABC):
             duplicate = _duplicate_socket(environ)
             if duplicate is not None:
                 return self._pass_to_loop(environ, start_response, duplicate)
-            if self._threads.take():
+            if self._threads.acquire():
                 return self._answer_in_thread(environ, start_response)
         except (OSError, Unavailable):
-            pass  # no descriptor is available, or the server is stopping
+            pass  # no descriptor is available, or the server is stopping: refuse the request
         return self._refusal(environ, start_response)
 
     @abstractmethod
@@ -178,7 +178,7 @@ class WaitingResponse(Response, ABC):
     ) -> Iterable[bytes]:
         """Return the body of the answer, for which the request's thread waits.
 
-        The thread counts toward the limit of ``Threads``.
+        The thread counts toward the limit of ``ThreadLimit``.
         """
 
     def _park(self, duplicate: socket.socket, *, chunked: bool) -> None:
@@ -214,7 +214,7 @@ class WaitingStream(WaitingResponse):
             # Unsent data of an earlier answer is pending. The socket loop would send the stream's
             # data before the head.
             duplicate.close()
-            return self._thread_writer() if self._threads.take() else []
+            return self._thread_writer() if self._threads.acquire() else []
         chunked = task.chunked_response
         _detach(task)
         self._park(duplicate, chunked=chunked)

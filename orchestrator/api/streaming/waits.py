@@ -15,7 +15,7 @@ from orchestrator.engine.supervisor.lock_calls import LockCall
 
 logger = logging.getLogger(__name__)
 
-#: Returns the job's present state as a whole answer; never raises. Runs in a reader thread.
+#: Returns the complete answer, with the job's status. Never raises. Runs in a reader thread.
 Answering = Callable[[], Reply]
 #: Returns the job if the wait can be answered now, otherwise None. Runs in a reader thread.
 Checking = Callable[[], Job | None]
@@ -150,7 +150,7 @@ def _job_if_decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _ignore_error(future: Future[None]) -> None:
-    """Ignore an error of dropping a lock request.
+    """Ignore an error while a lock request is dropped.
 
     A lock request that was not dropped stays until the end of the worker's attempt.
     """

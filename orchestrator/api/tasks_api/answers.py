@@ -49,15 +49,15 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
     """Yield the name, the worker, and the obstacle of each tool of a task.
 
-    The name is from the caller. The obstacle is the reason why a tool is unavailable; "" for an
-    available tool. An unavailable tool has no worker.
+    The caller chose the name. The obstacle is the reason why a tool is unavailable; "" for an
+    available tool. The worker of an unavailable tool is None.
     """
     labels, remaining = job.config.labels, iter(workers)
-    place = 0
-    while (name := labels.get(f"{CLI}{place}")) is not None:
-        obstacle = labels.get(f"{OBSTACLE}{place}", "")
+    position = 0
+    while (name := labels.get(f"{CLI}{position}")) is not None:
+        obstacle = labels.get(f"{OBSTACLE}{position}", "")
         yield name, None if obstacle else next(remaining, None), obstacle
-        place += 1
+        position += 1
 
 
 def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
@@ -105,11 +105,12 @@ def best_worker(workers: Sequence[Worker]) -> Worker | None:
 
 
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
-    """Return the tool whose changes are merged, and its worker.
+    """Return the name of the tool whose changes are merged, and the tool's worker.
 
     ``cli_name``: the name of the tool; None: the tool with the best result.
 
-    Raise Conflict for a task or tool without a result, and InvalidRequest for an unknown tool.
+    Raise Conflict if the task is not completed, or if the tool did not succeed. Raise
+    InvalidRequest for an unknown tool.
     """
     status, task_id = STATUS_OF[job.status], task_uuid(job.id)
     if status is not TaskStatus.COMPLETED:

@@ -17,12 +17,14 @@ from orchestrator.engine.service.service import Service
 
 #: Seconds of silence before a heartbeat.
 SILENCE_SECONDS = 1.0
+#: Events of workers that the stream sends as ``progress``.
 _SHOWN = (
     EventKind.WORKER_STARTED,
     EventKind.WORKER_RETRYING,
     EventKind.GATES_STARTED,
     EventKind.WORKER_ENDED,
 )
+#: Events after which the job is read again.
 _READ_AFTER = frozenset({*_SHOWN, EventKind.JOB_ENDED})
 
 

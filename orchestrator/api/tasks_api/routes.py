@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.authentication import caller, check_request, given_key, service
+from orchestrator.api.access.authentication import api_key_of, caller, check_request, service
 from orchestrator.api.http_messages.problems import ProblemError
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
@@ -32,7 +32,7 @@ def check_caller() -> None:
 
 
 def _unauthorized(error: ProblemError) -> ProblemError:
-    if given_key(request) is None:
+    if api_key_of(request) is None:
         detail, headers = f"API key required: {error.detail}", {"WWW-Authenticate": "ApiKey"}
         return replace(error, detail=detail, headers=headers)
     detail = error.detail.replace("invalid API key", "Invalid API key")

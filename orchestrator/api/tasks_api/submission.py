@@ -19,8 +19,9 @@ from orchestrator.schemas.fields.validation_errors import Fault
 #: The label of jobs that were submitted through ``/api/v1/tasks``.
 LABEL = ("api", "tasks")
 CREATED_BY = "created_by"
-#: Beginnings of the names of two labels for each tool, before the tool's position. The first label
-#: is the caller's name for the tool. The second label is the reason why the tool cannot run.
+#: Prefixes of the names of two labels for each tool. The tool's position follows the prefix. The
+#: first label is the caller's name for the tool. The second label is the reason why the tool cannot
+#: run.
 CLI, OBSTACLE = "cli.", "cli_obstacle."
 
 AUTO_CLAUDE = "auto-claude"
@@ -62,8 +63,8 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the available tools.
 
-    For each tool, the submission has one label with the tool's name. For each unavailable tool,
-    there is a second label with the reason, and the fix if known. Raise a 422 for an unknown tool,
+    For each tool, the submission has one label with the tool's name. An unavailable tool has a
+    second label with the reason, and the fix if known. Raise a 422 for an unknown tool,
     or if no tool is available.
     """
     assignments = body.cli_assignments

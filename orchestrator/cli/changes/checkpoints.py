@@ -128,6 +128,6 @@ def _rolled_back(
     with context.local_service() as (service, caller):
         answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
     audit = context.audit_log()
-    audit.note("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
+    audit.log_change("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
     audit.close()
     return answer.as_json()

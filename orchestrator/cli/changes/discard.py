@@ -106,6 +106,6 @@ def _discarded(context: CliContext, job_id: str, *, is_known: bool) -> Sequence[
     with local_service(folder, environ) as (service, caller):
         removed = service.removal.discard(caller, job_id)
     audit = context.audit_log()
-    audit.note("(discard)", "POST", f"{job_path(job_id)}/discard")
+    audit.log_change("(discard)", "POST", f"{job_path(job_id)}/discard")
     audit.close()
     return removed

@@ -414,7 +414,7 @@ def _note_in_audit_log(context: CliContext, job_id: str, action: str) -> None:
     from orchestrator.api.serializers.answer_parts import job_path
 
     audit = context.audit_log()
-    audit.note(f"({action})", "POST", f"{job_path(job_id)}/{action}")
+    audit.log_change(f"({action})", "POST", f"{job_path(job_id)}/{action}")
     audit.close()
 
 

@@ -17,7 +17,7 @@ from wsgiref.types import WSGIApplication
 
 from orchestrator import __version__
 from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
-from orchestrator.api.http_server.app import close_app, create_app, note_removal
+from orchestrator.api.http_server.app import close_app, create_app, log_removal
 from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.http_server.waitress_server import serve as serve_app
 from orchestrator.api.server_options import ApiOptions
@@ -206,7 +206,7 @@ def _serve(
     server = _bind(app, settings, ports)
     record = manager.parts.workspace.root / RECORD_NAME
     try:
-        manager.start(server.url, partial(note_removal, app))
+        manager.start(server.url, partial(log_removal, app))
         if previous and manager.parts.launcher.adopted:
             host = "localhost" if api.has_local_address else api.host
             _serve_former(server, host, previous, manager.parts.launcher.adopted)
@@ -220,9 +220,9 @@ def _serve(
             logger.warning(
                 "%s is not written yet, because the disk is full; the server retries", record
             )
-        servers.add(server.listens_at, project, time.time())
-        on_ready(server.listens_at, project, bool(api.trusted_proxies))
-        systemd.ready(f"serving at {server.listens_at} for the project {project}")
+        servers.add(server.listening_url, project, time.time())
+        on_ready(server.listening_url, project, bool(api.trusted_proxies))
+        systemd.ready(f"serving at {server.listening_url} for the project {project}")
         # Exclude loaded modules from garbage collection, because checking them takes a third of the
         # time of reports. Do not collect first: a collection takes a tenth of the start's time, and
         # frees less than a megabyte.
@@ -357,7 +357,7 @@ def _wait_for_stop(
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.parts.launcher.adopted:
-            server.leave_former()
+            server.close_former_ports()
             is_recorded = False
         is_recorded = is_recorded or write_record()
         if manager.parts.supervisor.alive:
@@ -368,7 +368,7 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
     # Listen on the ports of earlier servers, which running workers still call.
     for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
         try:
-            server.serve_former(bind(host, port))
+            server.listen_on_former_ports(bind(host, port))
         except CannotListen as error:
             is_taken = isinstance(error, PortTaken)
             logger.warning(

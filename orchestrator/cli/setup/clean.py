@@ -127,7 +127,7 @@ def _remove_locally(
     audit = context.audit_log()
     try:
         for job_id, refs in remove(context.folder, context.environ, job_ids):
-            audit.note("(clean)", "DELETE", job_path(job_id))
+            audit.log_change("(clean)", "DELETE", job_path(job_id))
             yield job_id, refs
     finally:
         audit.close()

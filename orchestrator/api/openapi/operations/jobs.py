@@ -189,7 +189,7 @@ READING = (
         description=(
             "One list (column) for each field, with one value for each worker. If all values of a "
             "column are equal, the column is this value instead of a list. For 10,000 workers, the "
-            "answer is a tenth as large as that of `/tree`."
+            "answer is a tenth as large as the answer of `/tree`."
         ),
         answers={OK: worker_columns.ColumnsAnswer},
         tagged=True,

@@ -32,8 +32,8 @@ class Operation:
     query: type[query_parameters.Query] = query_parameters.NoQuery
     body: type[BaseModel] | None = None
     body_required: bool = False
-    #: Bodies by purpose. "Try it out" in /docs sends the first body, which must be valid. Without a
-    #: body, the page fills in every field, and the server rejects the call.
+    #: Examples of the body, by purpose. "Try it out" in /docs sends the first example, which must
+    #: be valid. Without an example, the page fills in every field, and the server rejects the call.
     examples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     #: Answers by status: the answer's shape, or the media types of an answer that is not a JSON
     #: object.

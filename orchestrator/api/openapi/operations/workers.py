@@ -79,7 +79,7 @@ OF_WORKERS = (
             "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
             "message is stored, and survives restarts and retries. The worker's field `messages` "
             "shows when it was delivered. 409 `cannot-message`: the worker's agent reads no "
-            "messages; `detail` names a way that works. 403: the caller is a worker."
+            "messages; `detail` says what to do instead. 403: the caller is a worker."
         ),
         body=message_requests.MessageBody,
         body_required=True,

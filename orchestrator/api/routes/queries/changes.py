@@ -70,8 +70,8 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 def _changes_or_links(read: Callable[[], Value]) -> Value:
     """Return the result of ``read``.
 
-    Raise a 413 if the changes are too large. The 413 has links to the changes of single files, if
-    the changes can be read file by file.
+    Raise a 413 if the changes are too large. If the changes can be read file by file, the 413 has a
+    link to the changes of each file.
     """
     try:
         return read()

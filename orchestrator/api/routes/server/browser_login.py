@@ -10,13 +10,13 @@ from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
 from orchestrator.api.access.authentication import (
+    api_key_of,
     authenticate,
     browser_sessions,
     caller,
     cookie_name,
-    given_cookie,
-    given_key,
     service,
+    session_cookie,
 )
 from orchestrator.api.access.browser_sessions import BrowserSession
 from orchestrator.api.access.rate_limits import RateLimits
@@ -51,7 +51,7 @@ def log_in() -> Response:
 @blueprint.get("/api/v1/session")
 def show_session() -> Response:
     reading.query(NoQuery)
-    cookie = given_cookie(request)
+    cookie = session_cookie(request)
     if cookie is None:
         raise Unauthorized("no browser session; log in")
     return json_answer(_session_answer(browser_sessions().find(cookie)))
@@ -61,7 +61,7 @@ def show_session() -> Response:
 def log_out() -> Response:
     # This needs no token: a logout that another page causes does no harm.
     reading.query(NoQuery)
-    cookie = given_cookie(request)
+    cookie = session_cookie(request)
     if cookie is None:
         raise Unauthorized("no browser session; nothing to end")
     browser_sessions().end(cookie)
@@ -74,7 +74,7 @@ def log_out() -> Response:
 def issue_ticket() -> Response:
     reading.query(NoQuery)
     authenticate()
-    key = given_key(request)
+    key = api_key_of(request)
     service().access.check_person(caller())
     if key is None:
         raise Forbidden("a ticket needs an API key, not a browser session")
@@ -97,14 +97,14 @@ def _proven_key(ticket: str | None) -> str:
     try:
         if ticket is not None:
             return browser_sessions().redeem(ticket)
-        if given_key(request) is None:
+        if api_key_of(request) is None:
             raise Unauthorized("no API key and no ticket; send the header X-API-Key")
         authenticate()
     except (Unauthorized, ProblemError):
         limits.failed_logins.take(remote)
         raise
     service().access.check_person(caller())
-    return hash_key(given_key(request) or "")
+    return hash_key(api_key_of(request) or "")
 
 
 def _check_logins(seconds: float) -> None:

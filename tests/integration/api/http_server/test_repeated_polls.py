@@ -9,9 +9,9 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from orchestrator.api.http_messages.poll_answer import AGAIN, HEAD, Repeated
+from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, HEAD, PollAnswer
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.http_server.repeated_polls import MOST_REPEATED, Repeats
+from orchestrator.api.http_server.repeated_polls import MOST_REPEATED, PollCache
 from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.api.serializers.status_cache import MOST_QUICK_CHANGES
 from orchestrator.api.server_options import ApiOptions
@@ -269,16 +269,16 @@ def test_an_ended_job_is_answered_by_the_application(polled: _Polled) -> None:
 
 def test_the_number_of_remembered_requests_is_limited() -> None:
     def application(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
-        environ[AGAIN] = lambda packed, since: Repeated("tag", [b"again"])
+        environ[ANSWER_SOURCE] = lambda packed, since: PollAnswer("tag", [b"again"])
         start("200 OK", [])
         return [b"first"]
 
-    repeats = Repeats(application)
+    cache = PollCache(application)
     heads = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(MOST_REPEATED + 5)]
     for head in heads:
         request = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "::1"}
-        repeats({**request, HEAD: head}, lambda *_: lambda _: None)
-    known = [head for head in heads if repeats.answer(head, "::1")]
+        cache({**request, HEAD: head}, lambda *_: lambda _: None)
+    known = [head for head in heads if cache.answer(head, "::1")]
     assert known == heads[-MOST_REPEATED:]
 
 

@@ -101,9 +101,9 @@ Secure = Callable[[socket.socket], ssl.SSLSocket]
 def test_callers_speak_tls_and_programs_on_this_machine_plain_http(
     server: HttpServer, certificate: Path
 ) -> None:
-    assert server.listens_at == f"https://127.0.0.1:{server.port}"
+    assert server.listening_url == f"https://127.0.0.1:{server.port}"
     assert server.url.startswith("http://127.0.0.1:")
-    for url in (server.listens_at, server.url):
+    for url in (server.listening_url, server.url):
         answer = requests.get(f"{url}/health", verify=str(certificate), timeout=DEADLINE_SECONDS)
         assert answer.status_code == 200
 
@@ -231,7 +231,7 @@ def test_the_audit_log_has_the_address_of_the_caller_and_names_of_the_certificat
     server.start()
     # A foreign page cannot make its name resolve to this server: the certificate has another name.
     for url, host, status in (
-        (server.listens_at, "build.example.org", 202),
+        (server.listening_url, "build.example.org", 202),
         (server.url, "build.example.org", 403),
     ):
         answer = requests.post(
@@ -300,7 +300,7 @@ def test_files_that_are_no_certificate_and_key_are_refused_by_name(
 def test_the_stdlib_client_trusts_what_the_machine_trusts(
     server: HttpServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = StdlibClient(server.listens_at, KEY)
+    client = StdlibClient(server.listening_url, KEY)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
         client.request("GET", "/api/v1/jobs", timeout=DEADLINE_SECONDS)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

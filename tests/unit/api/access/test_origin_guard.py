@@ -67,7 +67,7 @@ def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:
     ],
 )
 def test_names_come_from_where_it_listens(options: ApiOptions, host: str, known: bool) -> None:
-    assert Guard(lambda *_: [], options).knows(host) is known
+    assert Guard(lambda *_: [], options).is_own_host(host) is known
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_job_that_was_deleted_during_the_read_has_no_row() -> None:
 def test_rows_of_jobs_that_were_not_listed_lately_are_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(job_lists, "MOST_KEPT", 2)
+    monkeypatch.setattr(job_lists, "MOST_CACHED", 2)
     jobs, latest = _Jobs(*map(a_job, "abc")), LatestCards()
     for names in ({"a": 1, "b": 1}, {"a": 1}, {"c": 1}, {"a": 1}, {"b": 1}):
         latest.of(listed(**names), jobs.cards)

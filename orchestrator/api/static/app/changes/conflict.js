@@ -75,7 +75,7 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = "If two workers changed the same lines, the better worker's version is used. That worker has fewer gate findings; if these are equal, more passing tests; if these are equal, it is merged later. The report lists each replaced place.";
+    const text = "If two workers changed the same lines, the better worker's version is used. That worker has fewer gate findings; if these are equal, more passing tests; if these are equal, it is merged later. The report lists all replaced lines.";
     if (await ask({ title: `Merge ${worker} by better result`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {

@@ -56,7 +56,7 @@ function Content({ file, hunks, split, remarks }) {
   if (hunks.error) return html`<p class="pad soft" role="alert">${hunks.error.message}</p>`;
   if (hunks.waits) return html`<p class="pad soft" aria-busy="true" style=${{ minHeight: `${expected(file)}px` }}>Loading</p>`;
   const found = hunks.file?.hunks || [];
-  if (!found.length) return html`<p class="pad soft">Only its name or its mode changed.</p>`;
+  if (!found.length) return html`<p class="pad soft">Only the file's name or mode changed.</p>`;
   return split ? html`<${Split} file=${file} hunks=${found} remarks=${remarks} />` : html`<${Unified} file=${file} hunks=${found} remarks=${remarks} />`;
 }
 

@@ -136,7 +136,7 @@ function Limits({ form, put, wrong }) {
 function Before({ form, put }) {
   const check = (name, word, hint) => html`<label class="check"><input type="checkbox" checked=${form[name]} onChange=${(event) => put(name, event.target.checked)} /><span>${word}<br /><span class="hint">${hint}</span></span></label>`;
   return html`<section class="card"><header><h2>Before it starts</h2></header><div class="pad stack">
-    ${check("approve", "Show me the plan first", "Nothing runs until you approve")}${check("gates", "Run the gates found here", "Linters, tests and the secret scan of this project")}</div></section>`;
+    ${check("approve", "Show me the plan first", "Nothing runs until you approve")}${check("gates", "Run the detected gates", "Linters, tests, and the secret scan of this project")}</div></section>`;
 }
 
 export function Page() {

@@ -38,7 +38,7 @@ function rows(all) {
     ["gates", "Gates", (each) => html`<${Gates} each=${each} />`],
     ["base_tests", "Tests", (each) => html`<span class=${`num ${better(tests(each), of(tests), most)}`}>${tests(each) === undefined ? "–" : `${tests(each)} pass`}</span>`],
     ["new_tests", "New tests", (each) => html`<span class="num">${each.new_tests ? `${each.new_tests_counted} of ${each.new_tests} count` : "–"}</span>`],
-    ["review", "Review", (each) => html`<span>${each.review ? `place ${each.review}` : "–"} ${each.remark && html`<span class="small soft">${plain(each.remark)}</span>`}</span>`],
+    ["review", "Review", (each) => html`<span>${each.review ? `rank ${each.review}` : "–"} ${each.remark && html`<span class="small soft">${plain(each.remark)}</span>`}</span>`],
     ["size", "Change", (each) => html`<span class=${`num ${better(changed(each), of(changed))}`}>${each.files === undefined ? "–" : many(each.files, "file")}</span>
       <span class="pm"><span class="p">+${each.lines_added ?? 0}</span> <span class="m">−${each.lines_removed ?? 0}</span></span>`],
     ["cost", "Cost", (each) => html`<span class=${`num ${better(each.cost_usd, of((one) => one.cost_usd))}`}>${money(each.cost_usd, "unknown")}</span>`],

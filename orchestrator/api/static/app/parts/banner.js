@@ -8,7 +8,7 @@ import { Icon } from "./icon.js";
 export function Banner({ health }) {
   const { state, since } = useStore(connection);
   if (state === "lost") {
-    return html`<div class="banner" role="alert"><${Icon} name="s-needs" /><span>The server does not answer. The page shows the state of
+    return html`<div class="banner" role="alert"><${Icon} name="s-needs" /><span>The server does not answer. The page shows the state at
       ${" "}${time(new Date(since).toISOString())}, and continues when the server is back.
       <span class="hide-s"> If it was stopped: <code>bin/orchestrator serve</code></span></span>
       <button type="button" class="btn" onClick=${probe}>Try now</button></div>`;
