@@ -80,10 +80,6 @@ def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
     return HealthCheck(name=_MODE, ok=True, message=message)
 
 
-if TYPE_CHECKING:
-    from orchestrator.config import Settings
-
-
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
     from orchestrator.config.project_directory import ProjectUnknown, project_of
 
@@ -111,7 +107,7 @@ _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="
 @project_option
 @pass_cli_context
 def doctor_command(context: CliContext) -> int:
-    """Check the installation; exit code 1: a check failed."""
+    """Check the installation. Exit code 1: a check failed."""
     checks = list(doctor(context))
     ok = all(check.ok is not False for check in checks)
     if context.as_json:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield the checks of the configuration, each with the settings or None.
+    """Yield (check, settings) for each check of the configuration.
 
-    Only one check comes with the settings: the check that the settings are valid, if it passes. All
-    other checks come with None.
+    ``settings``: the loaded settings, only with the passed check that the settings are valid. None
+    with every other check.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -17,8 +17,8 @@ from orchestrator.cli.output.terminal_text import size
 MIN_FREE_BYTES = 1 << 30
 MIN_OPEN_FILES = 1024
 OLDEST_GIT = (2, 38)
-#: Earliest plausible time of the clock; before it, certificates and times in reports would be
-#: wrong.
+#: Earliest plausible time of the clock, in seconds since the epoch. With an earlier time, TLS
+#: connections fail, and reports have wrong times.
 EARLIEST_CLOCK = 1_735_689_600.0  # 2025-01-01
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "fuse.sshfs", "gpfs"}
@@ -35,7 +35,7 @@ def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
 
 
 def _nearest_existing(path: Path) -> Path:
-    return next(place for place in (path, *path.parents) if place.exists())
+    return next(each for each in (path, *path.parents) if each.exists())
 
 
 def _writable(workspace: Path) -> HealthCheck:

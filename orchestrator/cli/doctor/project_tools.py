@@ -22,17 +22,18 @@ _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line that the user should add, with the file, and the place in the file."""
+class MissingLine:
+    """A line that the user should add to a settings file, such as to ``pyproject.toml``."""
 
     file: Path
-    place: str
+    #: Position of the line in the file, such as ``, under [tool.mypy]``.
+    position: str
     text: str
 
 
 #: Returns the line to add; None if no line is missing. Arguments: a directory in which a tool is
 #: called, and the folder's path relative to this directory.
-Finder = Callable[[Path, str], Line | None]
+Finder = Callable[[Path, str], MissingLine | None]
 
 
 def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
@@ -49,15 +50,15 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
                     name=f"host {tool}",
                     ok=None,
                     message=f"{tool} reads this folder; add a line to {line.file.name}",
-                    fix=f"in {line.file}{line.place}: {line.text}",
+                    fix=f"in {line.file}{line.position}: {line.text}",
                 )
 
 
 def _directories_with_tools(folder: Path, project: Path) -> Sequence[Path]:
     """Return the directories in which the project's tools may run, and may read the folder.
 
-    They are the project and its parents, up to the top of the project's repository. The result is
-    empty if ``folder`` is not inside the project.
+    The directories are the project and its parents, up to the top of the project's repository. The
+    result is empty if ``folder`` is not inside the project.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -66,7 +67,7 @@ def _directories_with_tools(folder: Path, project: Path) -> Sequence[Path]:
     return directories[: directories.index(top) + 1]
 
 
-def _mypy(directory: Path, name: str) -> Line | None:
+def _mypy(directory: Path, name: str) -> MissingLine | None:
     if any(part.startswith(".") for part in name.split("/")):
         # mypy skips hidden directories.
         return None
@@ -81,17 +82,16 @@ def _mypy(directory: Path, name: str) -> Line | None:
             return None
         if file == "pyproject.toml":
             excludes = ", ".join(f"'{each}'" for each in (*patterns, pattern))
-            return Line(directory / file, ", under [tool.mypy]", f"exclude = [{excludes}]")
+            return MissingLine(directory / file, ", under [tool.mypy]", f"exclude = [{excludes}]")
         excludes = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
-        return Line(directory / file, ", under [mypy]", f"exclude = {excludes}")
-    # mypy may run without settings. Then a dependency or mypy's cache shows that it is used here.
+        return MissingLine(directory / file, ", under [mypy]", f"exclude = {excludes}")
+    # mypy may run without settings. Then a dependency or mypy's cache shows that mypy is used here.
     if _names_dependency(directory, "mypy") or (directory / ".mypy_cache").is_dir():
         if (directory / "pyproject.toml").is_file():
-            place = ", as its first line"
-            return Line(directory / "pyproject.toml", place, f"tool.mypy.exclude = ['{pattern}']")
-        return Line(
-            directory / "mypy.ini", ", a new file, after the line [mypy]", f"exclude = {pattern}"
-        )
+            text = f"tool.mypy.exclude = ['{pattern}']"
+            return MissingLine(directory / "pyproject.toml", ", as its first line", text)
+        position = ", a new file, after the line [mypy]"
+        return MissingLine(directory / "mypy.ini", position, f"exclude = {pattern}")
     return None
 
 
@@ -118,17 +118,17 @@ def _matches(pattern: str, path: str) -> bool:
         return False
 
 
-def _eslint(directory: Path, name: str) -> Line | None:
+def _eslint(directory: Path, name: str) -> MissingLine | None:
     if file := _first_match(directory, "eslint.config.*"):
         if _names_in(_text(file), "ignores", name) or _names_in(_text(file), "globalIgnores", name):
             return None
-        return Line(file, ", in the exported array", f'{{ ignores: ["{name}/"] }},')
+        return MissingLine(file, ", in the exported array", f'{{ ignores: ["{name}/"] }},')
     if _first_match(directory, ".eslintrc*"):
         return _line_to_ignore(directory, name, ".eslintignore")
     return None
 
 
-def _prettier(directory: Path, name: str) -> Line | None:
+def _prettier(directory: Path, name: str) -> MissingLine | None:
     settings = _first_match(directory, ".prettierrc*") or _first_match(
         directory, "prettier.config.*"
     )
@@ -141,15 +141,15 @@ def _prettier(directory: Path, name: str) -> Line | None:
     return None
 
 
-def _line_to_ignore(directory: Path, name: str, *files: str) -> Line | None:
+def _line_to_ignore(directory: Path, name: str, *files: str) -> MissingLine | None:
     for file in files:
         for line in _text(directory / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
                 return None
-    return Line(directory / files[0], "", f"/{name}/")
+    return MissingLine(directory / files[0], "", f"/{name}/")
 
 
-def _tsc(directory: Path, name: str) -> Line | None:
+def _tsc(directory: Path, name: str) -> MissingLine | None:
     file = directory / "tsconfig.json"
     if not file.is_file():
         return None
@@ -161,10 +161,10 @@ def _tsc(directory: Path, name: str) -> Line | None:
         return None
     if any(each.removeprefix("./").rstrip("*/") in (name, f"**/{name}") for each in excludes):
         return None
-    # With a list of exclusions in the file, the tool ignores its default exclusions.
+    # If the file has a list of exclusions, tsc ignores its default exclusions.
     effective_excludes = excludes or ("node_modules",)
     entries = ", ".join(f'"{each}"' for each in (*effective_excludes, name))
-    return Line(file, "", f'"exclude": [{entries}],')
+    return MissingLine(file, "", f'"exclude": [{entries}],')
 
 
 def _may_match(include: str, name: str) -> bool:
@@ -172,7 +172,7 @@ def _may_match(include: str, name: str) -> bool:
     return not first or first == "." or "*" in first or first == name.split("/")[0]
 
 
-def _cargo(directory: Path, name: str) -> Line | None:
+def _cargo(directory: Path, name: str) -> MissingLine | None:
     file = directory / "Cargo.toml"
     try:
         workspace = tomllib.loads(_text(file)).get("workspace")
@@ -183,15 +183,15 @@ def _cargo(directory: Path, name: str) -> Line | None:
     if name in excludes or not any(fnmatch(name, each) for each in members):
         return None
     entries = ", ".join(f'"{each}"' for each in (*excludes, name))
-    return Line(file, ", under [workspace]", f"exclude = [{entries}]")
+    return MissingLine(file, ", under [workspace]", f"exclude = [{entries}]")
 
 
-def _jest(directory: Path, name: str) -> Line | None:
+def _jest(directory: Path, name: str) -> MissingLine | None:
     text = f'modulePathIgnorePatterns: ["<rootDir>/{name}/"],'
     if file := _first_match(directory, "jest.config.*"):
         if _names_in(_text(file), "modulePathIgnorePatterns", name):
             return None
-        return Line(file, ", in the exported object", text)
+        return MissingLine(file, ", in the exported object", text)
     file = directory / "package.json"
     package = _json(_text(file))
     settings = package.get("jest")
@@ -200,10 +200,10 @@ def _jest(directory: Path, name: str) -> Line | None:
         if any(name in each for each in ignored):
             return None
         quoted = text.replace("modulePathIgnorePatterns", '"modulePathIgnorePatterns"')
-        return Line(file, ', under "jest"', quoted)
+        return MissingLine(file, ', under "jest"', quoted)
     if _names_dependency(directory, "jest"):
         value = json.dumps({"modulePathIgnorePatterns": [f"<rootDir>/{name}/"]})
-        return Line(file, "", f'"jest": {value},')
+        return MissingLine(file, "", f'"jest": {value},')
     return None
 
 
@@ -230,7 +230,7 @@ def _names_dependency(directory: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    # ``text`` is JavaScript.
+    """True if ``text``, a file in JavaScript, has the path ``name`` in the list ``setting``."""
     lists = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in lists)
 

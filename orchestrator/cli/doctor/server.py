@@ -15,8 +15,9 @@ from orchestrator.core.errors import ConfigError
 if TYPE_CHECKING:
     from orchestrator.config import Settings
 
-#: Maximum difference between the clocks of a node and of the server that is harmless, in seconds.
+#: Maximum harmless difference between the clocks of a node and of the server, in seconds.
 _MOST_SKEW_SECONDS = 1.0
+#: Timeout of the connection to Dask's scheduler, in seconds.
 _SCHEDULER_SECONDS = 2.0
 
 
@@ -78,7 +79,7 @@ def _port(settings: "Settings") -> HealthCheck:
     host, port = settings.api.host, settings.api.port
     if is_free(host, port):
         return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
-    # Usually the server of another project.
+    # The other program is usually the server of another project.
     message = (
         f"{host}:{port} is in use by another program; `{COMMAND} run` starts the server at a free "
         f"port, `{COMMAND} serve` does not start"
