@@ -39,8 +39,8 @@ def demo_command(context: CliContext, keep: Path | None) -> int:
     Takes about 10 seconds. Needs git. Needs no AI tool, key, or network. Four workers run in
     parallel: one starts a child job, one is rejected by a gate and repairs its work, and one
     resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace do
-    not change. The demo's files remain. The last lines of the output have commands to show and to
-    remove them.
+    not change. The demo's files remain: the last lines of the output have commands that show the
+    files, and a command that removes the files.
     """
     environ = context.environ
     folder = new_folder(keep, environ)
@@ -152,7 +152,7 @@ class Demo:
 
 @contextmanager
 def _signals_forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    # The command stops its job and its server at a signal.
+    # When the command gets a signal, the command stops its job and its server.
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 

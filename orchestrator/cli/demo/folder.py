@@ -71,19 +71,20 @@ class DemoFolder:
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return ``environ`` without the variables of this product and of git.
 
-        These variables could make commands use another folder than the demo's.
+        With these variables, commands could use another folder than the demo's folder.
         """
         variables = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
         return {**variables, "ORCHESTRATOR_PYTHON": sys.executable}
 
     def head(self, environ: Mapping[str, str]) -> str:
-        """Return the checked-out commit of the repository. Raise DemoFailed."""
+        """Return the checked-out commit of the repository. Raise DemoFailed if git fails."""
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Create the content of the folder. Raise DemoFailed or OSError.
+        """Create the content of the folder.
 
-        After an error, the caller must remove the folder.
+        Raise DemoFailed if git fails, and OSError if a file cannot be written. After an error, the
+        caller must remove the folder.
         """
         write_command(self.path)
         self.workspace.mkdir()
@@ -142,7 +143,9 @@ def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
         raise DemoFailed(f"{keep} exists; name a directory that does not exist yet") from None
     except OSError as error:
         location = keep or tempfile.gettempdir()
-        raise DemoFailed(f"no directory can be created at {location}: {error.strerror}") from error
+        raise DemoFailed(
+            f"cannot create a directory at {location}: {error.strerror}; name another: --keep DIR"
+        ) from error
     folder = DemoFolder(path.resolve())
     try:
         folder.prepare(environ)
