@@ -97,40 +97,41 @@ class CliContext:
             self.project = Path(directory)
             self.environ = {**self.environ, PROJECT_VARIABLE: directory}
 
-    def use_home(self, named: Path) -> None:
-        """Use the directory ``named``, the value of ``--home``, as the home.
+    def use_home(self, directory: Path) -> None:
+        """Use ``directory``, the value of ``--home``, as the home.
 
         A server that this command starts uses the same home.
         """
-        self.folder = Path(os.path.abspath(named.expanduser()))
+        self.folder = Path(os.path.abspath(directory.expanduser()))
         self.environ = {**self.environ, orchestrator_home.VARIABLE: str(self.folder)}
 
     def check_home_and_choose_project(self) -> None:
         """Check that only this user can access the home, and choose the project.
 
-        A home inside a project works on this project. For any other home, a setting may name the
-        project; without the setting, use the project of the current directory. Do nothing for the
-        portable folder. Raise ConfigError if the home is not private.
+        A home inside a project belongs to this project. For any other home, the setting
+        ``orchestrator.project_root`` names the project. Without this setting, use the project of
+        the current directory. Do nothing for the portable folder. Raise ConfigError if other users
+        can access the home.
         """
         if not orchestrator_home.is_home(self.folder, self.environ):
             return
         orchestrator_home.check_private(self.folder)
-        if not orchestrator_home.is_local(self.folder) and not self._names_project():
+        if not orchestrator_home.is_local(self.folder) and not self._has_project_setting():
             project = orchestrator_home.project_at(orchestrator_home.current_directory())
             self.environ = {**self.environ, PROJECT_VARIABLE: str(project)}
 
-    def _names_project(self) -> bool:
+    def _has_project_setting(self) -> bool:
         from orchestrator.api.client.server_discovery import setting
 
         return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
 
-    def use_project(self, named: Path) -> None:
-        """Use the directory ``named``, the value of ``--project``, as the project.
+    def use_project(self, directory: Path) -> None:
+        """Use ``directory``, the value of ``--project``, as the project.
 
-        If the present home is in a project, and was not chosen by the user, use the home in
-        ``named`` instead. Raise ConfigError if the new home is not private.
+        If the current home is in a project, and the user did not choose this home, use the home in
+        ``directory`` instead. Raise ConfigError if other users can access the new home.
         """
-        self.project = Path(os.path.abspath(named))
+        self.project = Path(os.path.abspath(directory))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
         if (
             orchestrator_home.is_local(self.folder)
@@ -139,8 +140,11 @@ class CliContext:
             self.folder = orchestrator_home.local_home(self.project)
             orchestrator_home.check_private(self.folder)
 
-    def check_user(self, command: str) -> None:
-        """Raise Conflict if this process runs in a worker. ``command`` names the action."""
+    def check_not_in_worker(self, command: str) -> None:
+        """Raise Conflict if this process runs in a worker.
+
+        ``command``: the command in the error message, such as ``land``.
+        """
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
@@ -164,7 +168,7 @@ class CliContext:
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
-    """Return the error for an action that the user has not confirmed.
+    """Return the error for an action that the user did not confirm.
 
     ``verb``: the action, such as ``remove``. ``undone``: the word after "nothing was" in the
     message, such as ``removed``.

@@ -23,12 +23,12 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.job_summary import already
+from orchestrator.cli.output.job_summary import already_in_project
 from orchestrator.cli.output.status_answer import (
     all_tasks,
     is_in_project,
-    made_in_project,
     tasks_of,
+    workers_with_files_in_project,
 )
 from orchestrator.cli.output.terminal_text import confirmed, printable
 from orchestrator.cli.worker_names import workers_of
@@ -56,8 +56,8 @@ class ApplySource:
     content: Callable[[], bytes]
     #: Why the file cannot be copied; empty if it can.
     refused: str = ""
-    #: True if the job removed the file.
-    gone: bool = False
+    #: True if the job deleted the file.
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def apply_command(
     project` tasks are already in the project. Exit code 6: a file was not copied ("refused").
     """
     if target is None and not dry_run:
-        context.check_user("apply without --to")
+        context.check_not_in_worker("apply without --to")
     take = workers_of(context, job_id, take)
     directory = _existing_directory(target or _project(context, job_id))
     sources = _sources_by_path(_sources(context, job_id), job_id, take)
@@ -120,8 +120,8 @@ def apply_command(
         _ask(context, directory, [step for _, step in plan], yes)
         plan = [(source, _run_step(writer, source, step)) for source, step in plan]
     _print(context, job_id, directory, [step for _, step in plan], dry_run)
-    if workers_in_project := made_in_project(whole_job(context.workspace, job_id)):
-        click.echo(printable(already(workers_in_project)), err=True)
+    if workers_in_project := workers_with_files_in_project(whole_job(context.workspace, job_id)):
+        click.echo(printable(already_in_project(workers_in_project)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
     if any(source.worker_id for source in sources.values()):
         home, tasks = directory_of(context.workspace, job_id), whole_job(context.workspace, job_id)
@@ -162,11 +162,11 @@ def _existing_directory(target: Path) -> Path:
 def _sources_by_path(
     sources: Iterator[ApplySource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, ApplySource]:
-    """Return one source file for each path. ``sources`` may have several for a path.
+    """Return one source file for each path, although several workers may have made the file.
 
     ``take``: ids of workers whose versions of a file are selected. If workers made different
     versions, and no worker in ``take`` made the file, return a source with the reason in
-    ``refused``. Raise InvalidRequest if ``take`` names a worker without files.
+    ``refused``. Raise InvalidRequest if ``take`` has a worker without files.
     """
     by_path: dict[str, list[ApplySource]] = {}
     for source in sources:
@@ -283,7 +283,7 @@ def _planned_step(writer: SafeWriter, source: ApplySource) -> ApplyStep:
         return step(REFUSED, reason=source.refused)
     try:
         present_content = writer.present(source.path)
-        if source.gone:
+        if source.is_deleted:
             reason = "the job deleted this file; delete it yourself"
             return step(KEPT, reason=reason) if present_content is not None else step(SAME)
         if present_content is None:

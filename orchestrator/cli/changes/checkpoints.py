@@ -1,4 +1,4 @@
-"""``orchestrator checkpoints`` and ``rollback``: lists saved worktree states, and restores one."""
+"""``orchestrator checkpoints`` and ``rollback``: lists and restores checkpoints of workers."""
 
 import json
 from typing import Any
@@ -31,8 +31,8 @@ _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMI
 def checkpoints_command(context: CliContext, job_id: str, worker_id: str | None) -> None:
     """List the checkpoints of JOB's workers, or of one WORKER.
 
-    The oldest is first. FILES is the number of files that differ from the previous checkpoint. The
-    current checkpoint of each worker is marked.
+    The oldest checkpoint is first. FILES is the number of files that differ from the previous
+    checkpoint. The current checkpoint of each worker is marked.
     """
     context.work_on_project_of(job_id)
     worker_id = worker_id and worker_of(context, job_id, worker_id)
@@ -65,7 +65,7 @@ def rollback_command(
     """Restore a worker's changes to a checkpoint.
 
     Without CHECKPOINT, restores the state before the worker's latest attempt. WORKER must not be
-    running. The worker's present state is saved as another checkpoint.
+    running. The worker's current state is saved as another checkpoint.
     """
     worker_id = worker_of(context, job_id, worker_id)
     target = checkpoint or "the checkpoint before its latest attempt"

@@ -1,4 +1,8 @@
-"""Parses comments on lines of code, which people write in an option, in a file, or in a diff."""
+"""Parses comments on lines of code, which people write in an option, in a file, or in a diff.
+
+The *location* of a comment has the path, the line numbers, and the side of the diff. The side is
+``old`` for a line of the commit from which the worker started, otherwise ``new``.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,31 +14,35 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 Comment = dict[str, Any]
 
-#: Forms: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text``. The form with
-#: ``old`` is for a line of the commit from which the worker started.
-_PLACE = re.compile(
+#: Forms: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text``.
+_COMMENT_START = re.compile(
     r"(?P<path>\S.*?):(?:(?P<side>old|new):)?(?P<line>\d+)(?:-(?P<end>\d+))?:(?P<text>.*)"
 )
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-#: Prefix of a line in the edited diff that explains how to write comments.
+#: Prefix of the lines in a diff that explain to the user how to write comments.
 EXPLANATION = "#:"
-#: Prefix of a comment's line in the edited diff.
+#: Prefix of the lines that a user adds to a diff as comments.
 COMMENT = "#"
 
 
 @dataclass
 class Comments:
-    found: list[Comment] = field(default_factory=list)
+    #: Comments on lines.
+    on_lines: list[Comment] = field(default_factory=list)
+    #: Comment on the whole change; empty: none.
     summary: str = ""
 
     def add(self, other: "Comments") -> None:
-        self.found += other.found
+        self.on_lines += other.on_lines
         self.summary = "\n\n".join(filter(None, (self.summary, other.summary)))
 
 
 def comment_of_option(text: str) -> Comment:
-    """Parse ``text``, the value of ``--comment PATH:LINE:TEXT``. Raise InvalidRequest."""
-    match = _PLACE.fullmatch(text.partition("\n")[0])
+    """Parse ``text``, the value of ``--comment PATH:LINE:TEXT``.
+
+    Raise InvalidRequest if ``text`` has another form.
+    """
+    match = _COMMENT_START.fullmatch(text.partition("\n")[0])
     if match is None:
         raise InvalidRequest(
             f"--comment {text[:60]!r} names no line; write PATH:LINE:TEXT, such as "
@@ -52,21 +60,21 @@ def comments_of_file(text: str) -> Comments:
         return comments_of_diff(text)
     blocks: list[tuple[re.Match[str] | None, list[str]]] = [(None, [])]
     for line in text.splitlines():
-        if match := _PLACE.fullmatch(line):
+        if match := _COMMENT_START.fullmatch(line):
             blocks.append((match, [match["text"]]))
         else:
             blocks[-1][1].append(line)
     summary = "\n".join(blocks[0][1]).strip()
-    return Comments([_comment(place, lines) for place, lines in blocks if place], summary)
+    return Comments([_comment(start, lines) for start, lines in blocks if start], summary)
 
 
-def _comment(place: re.Match[str], lines: list[str]) -> Comment:
-    line = int(place["line"])
+def _comment(start: re.Match[str], lines: list[str]) -> Comment:
+    line = int(start["line"])
     return {
-        "path": place["path"],
-        "side": place["side"] or "new",
+        "path": start["path"],
+        "side": start["side"] or "new",
         "line": line,
-        "end_line": int(place["end"] or line),
+        "end_line": int(start["end"] or line),
         "text": "\n".join(lines).strip(),
     }
 
@@ -74,61 +82,63 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 def comments_of_diff(text: str) -> Comments:
     """Parse the comments of an edited diff: lines that begin with ``#``.
 
-    A comment is about the line of the diff above the comment. A comment before the first file is
-    about the whole change.
+    A comment refers to the previous line of the diff. A comment before the first file refers to the
+    whole change.
     """
     comments = Comments()
-    for place, lines in _lines_with_comments(text):
+    for location, lines in _comments_by_location(text):
         comment_text = "\n".join(lines).strip()
         if not comment_text:
             continue
-        if place is None:
+        if location is None:
             comments.summary = comment_text
         else:
-            comments.found.append({**place, "text": comment_text})
+            comments.on_lines.append({**location, "text": comment_text})
     return comments
 
 
-def _lines_with_comments(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield (place, comment below it) for the top of a diff, and for each line.
+def _comments_by_location(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
+    """Yield (location, lines) for the start of a diff, and for each line of the diff.
 
-    ``comment``: the comment's lines; [] if there is no comment. ``place``: None at the top and
-    before the first hunk. After a hunk, lines outside of hunks have the place of the hunk's last
+    ``lines``: the lines of the comment that follows; [] if no comment follows. ``location``: None
+    before the first hunk. After a hunk, lines outside of hunks have the location of the hunk's last
     line.
     """
-    place: Comment | None = None
+    location: Comment | None = None
     lines: list[str] = []
-    walk = _Walk()
+    reader = _DiffReader()
     for line in text.splitlines():
         if line.startswith(EXPLANATION):
             continue
         if line.startswith(COMMENT):
             lines.append(line.removeprefix(COMMENT).removeprefix(" "))
             continue
-        yield place, lines
-        lines, place = [], walk.step(line) or place
-    yield place, lines
+        yield location, lines
+        lines, location = [], reader.read(line) or location
+    yield location, lines
 
 
-class _Walk:
-    """Reads a diff line by line. Tracks the present file, and the line numbers of both sides."""
+class _DiffReader:
+    """Reads a diff line by line. Tracks the current file, and the line numbers of both sides."""
 
     def __init__(self) -> None:
         self._paths = {"old": "", "new": ""}
+        #: Number of the next line, by side.
         self._lines = {"old": 0, "new": 0}
-        self._left = {"old": 0, "new": 0}
+        #: Number of lines that remain in the current hunk, by side.
+        self._remaining = {"old": 0, "new": 0}
 
-    def step(self, line: str) -> Comment | None:
+    def read(self, line: str) -> Comment | None:
         """Read the next line of the diff.
 
-        If the line is in a hunk, return its place: a comment without text, with the line's path,
-        side, and number. Otherwise return None.
+        If the line is in a hunk, return its location: a comment without text. Otherwise return
+        None.
         """
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
-            self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}
+            self._remaining = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}
             return None
-        if not any(self._left.values()):
+        if not any(self._remaining.values()):
             for side, mark in (("old", "--- "), ("new", "+++ ")):
                 if line.startswith(mark):
                     self._paths[side] = _path_in_header(line.removeprefix(mark))
@@ -141,7 +151,7 @@ class _Walk:
         sides = {"-": ("old",), "+": ("new",)}.get(line[:1], ("old", "new"))
         last = sides[-1]
         number = self._lines[last]
-        place: Comment = {
+        location: Comment = {
             "path": self._paths[last],
             "side": last,
             "line": number,
@@ -149,8 +159,8 @@ class _Walk:
         }
         for side in sides:
             self._lines[side] += 1
-            self._left[side] -= 1
-        return place
+            self._remaining[side] -= 1
+        return location
 
 
 def _path_in_header(path: str) -> str:

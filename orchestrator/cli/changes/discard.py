@@ -32,11 +32,11 @@ def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
 
     Also removes JOB's worktrees. JOB must have ended, or have been removed by `clean`. Landed
     changes, JOB itself, and its reports are not removed. Lists the commits that are not on your
-    branches, and asks for confirmation. Works with the server up or down.
+    branches, and asks for confirmation. Works with or without a running server.
     """
     from orchestrator.composition import unlanded
 
-    context.check_user("discard")
+    context.check_not_in_worker("discard")
     context.work_on_project_of(job_id)
     lost_commits = unlanded(context.folder, context.environ, job_id)
     job = _job_of(context, job_id, lost_commits)
@@ -49,7 +49,7 @@ def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
         )
         if not yes and not confirmed(f"Discard the branches and refs of job {job_id}?"):
             raise unconfirmed("discard", "removed")
-    removed = _discarded(context, job_id, is_known=bool(job))
+    removed = _discarded(context, job_id, exists=bool(job))
     if context.as_json:
         click.echo(json.dumps({"job_id": job_id, "removed": list(removed)}, indent=2))
         return
@@ -92,12 +92,16 @@ def _check_discardable(job: Mapping[str, Any]) -> None:
         )
 
 
-def _discarded(context: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
+def _discarded(context: CliContext, job_id: str, *, exists: bool) -> Sequence[str]:
+    """Discard a job, and return the names of the removed branches, refs, and worktrees.
+
+    ``exists``: False if ``clean`` has removed the job.
+    """
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import discard_removed_job, local_service
 
     folder, environ = context.folder, context.environ
-    if not is_known:
+    if not exists:
         return discard_removed_job(folder, environ, job_id)
     client = context.client_if_running()
     if client is not None:

@@ -50,8 +50,8 @@ _TEMPLATE = """\
     "--file",
     type=click.File(encoding="utf-8"),
     metavar="FILE",
-    help="File with comments, or - for standard input. It has blocks that begin with 'PATH:LINE:', "
-    "or it is a diff with comments in lines that begin with '#'.",
+    help="File with comments, or - for standard input: blocks that begin with 'PATH:LINE:', or a "
+    "diff with comments in lines that begin with '#'.",
 )
 @click.option("--edit", is_flag=True, help="Write comments into the diff, in $EDITOR.")
 @click.option(
@@ -90,13 +90,18 @@ def feedback_command(
         commit = commit or _latest_commit(client.job(job_id), worker_id)
         if edit:
             feedback.add(_edited_comments(context, job_id, worker_id, commit))
-        if not feedback.found and not feedback.summary.strip():
+        if not feedback.on_lines and not feedback.summary.strip():
             raise InvalidRequest(
                 "no comments; nothing was sent; to write comments: "
                 f"{COMMAND} feedback {job_id} {worker_id} --edit"
             )
         answer = client.feedback(
-            job_id, worker_id, feedback.found, commit=commit, summary=feedback.summary, agent=agent
+            job_id,
+            worker_id,
+            feedback.on_lines,
+            commit=commit,
+            summary=feedback.summary,
+            agent=agent,
         )
     click.echo(json.dumps(answer) if context.as_json else _answer_text(answer, feedback))
 
@@ -130,7 +135,7 @@ def _edited_comments(context: CliContext, job_id: str, worker_id: str, commit: s
 
 
 def _answer_text(answer: Answer, feedback: Comments) -> str:
-    count = len(feedback.found) + bool(feedback.summary)
+    count = len(feedback.on_lines) + bool(feedback.summary)
     lines = [
         f"{answer['worker_id']}: attempt {answer['attempt']} gets {plural(count, 'comment')} "
         f"(run {answer['run']} of the job)",

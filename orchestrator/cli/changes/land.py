@@ -17,7 +17,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose
+from orchestrator.cli.output.job_summary import branch_text, ending_lines, purpose
 from orchestrator.cli.output.status_answer import tasks_of
 from orchestrator.cli.output.terminal_text import (
     command_with,
@@ -43,7 +43,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 if TYPE_CHECKING:
     from orchestrator.git import Landing
 
-_MOST_REPORT = 16 << 20
+#: Maximum bytes of the report in a pull request's text.
+_MAX_REPORT_BYTES = 16 << 20
 _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
 
 
@@ -158,7 +159,7 @@ def land_command(
     that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch
     that --onto names.
     """
-    context.check_user("land")
+    context.check_not_in_worker("land")
     flags = _chosen_method(ff_only=ff_only, no_ff=no_ff, squash=squash)
     if pr and flags:
         raise click.UsageError(
@@ -186,7 +187,7 @@ def land_command(
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)
     for continued_job in _continued_jobs(context, job):
-        if description := incomplete(continued_job):
+        if description := incompleteness(continued_job):
             click.echo(f"Note: this also lands an incomplete result: {description}", err=True)
     if pr:
         return _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
@@ -212,7 +213,7 @@ def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Map
         yield job
 
 
-def incomplete(job: Mapping[str, Any]) -> str:
+def incompleteness(job: Mapping[str, Any]) -> str:
     """Return an ended job's status and reason as text; "" if the job is completed."""
     if job["status"] == JobStatus.COMPLETED:
         return ""
@@ -225,8 +226,8 @@ def _print_missing_changes(
 ) -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    ``error``: why the job cannot be landed. If the cause is not an incomplete result, raise
-    ``error`` again. If the job has not ended, return FAILED.
+    If the job has not ended, return FAILED. ``error``: the error of the call that should land the
+    job. If ``error`` has another cause than an incomplete result, raise ``error`` again.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
@@ -277,7 +278,7 @@ def _open_pull_request(
 def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
     """Return a pull request's text: the request, the report's first part, and the changed files."""
     report = (job.get("results") or {}).get("final_report")
-    text = (read_regular(report, _MOST_REPORT) if report else None) or b""
+    text = (read_regular(report, _MAX_REPORT_BYTES) if report else None) or b""
     summary = text.decode("utf-8", "replace").partition("\n## ")[0].lstrip("# ").strip()
     parts = (request.strip(), f"## Result\n\n{summary}", fence(stat.rstrip(), "text"))
     return "\n\n".join((*parts, f"Orchestrator-Job: {job['job_id']}")) + "\n"
@@ -353,7 +354,7 @@ def _workers_in_result(job: Mapping[str, Any]) -> set[str]:
 
 def _lines_of_losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for loss in missing:
-        yield f"  {loss['worker_id']}{place_of(loss)}: {loss['why']}"
+        yield f"  {loss['worker_id']}{branch_text(loss)}: {loss['why']}"
         if loss["command"]:
             yield f"    to {purpose(loss)}: {loss['command']}"
 
@@ -368,7 +369,7 @@ def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
 
     Fails if the branch has newer commits, or the checkout has uncommitted changes.
     """
-    context.check_user("undo")
+    context.check_not_in_worker("undo")
     landing = landing_of(context, job_id)
     landing.check_undoable()
     if not yes and not confirmed(f"Reset {landing.branch()} to its state before job {job_id}?"):

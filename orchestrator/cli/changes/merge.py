@@ -14,7 +14,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
 )
 from orchestrator.cli.output.exit_codes import of_job
-from orchestrator.cli.output.job_summary import place_of, purpose
+from orchestrator.cli.output.job_summary import branch_text, purpose
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.text.formatting import plural
@@ -61,10 +61,10 @@ def merge_command(
     """Repeat the merge of JOB's worker branches.
 
     JOB must have ended. --include adds the commits of a worker that failed, timed out, or was not
-    the chosen candidate. The worker stays included until --exclude names it. If --include names a
-    child job, it restores the child job's changes, which the parent worker discarded. The previous
-    result stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another
-    attempt. The exit code is that of `status JOB`. Starts a server if none runs.
+    the chosen candidate. The worker stays included until --exclude names this worker. --include
+    with a child job restores the changes that its parent worker discarded. The previous result
+    stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another attempt.
+    The exit code is the same as of `status JOB`. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for
 
@@ -100,7 +100,7 @@ def choose_command(
 
     JOB must have ended. The new result contains WORKER's changes, but not the changes of
     the previous candidate, or of tasks that depend on TASK. To undo, choose the previous candidate.
-    The exit code is that of `status JOB`. Starts a server if none runs.
+    The exit code is the same as of `status JOB`. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for
 
@@ -148,7 +148,7 @@ def _replaced_hunks(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], 
 def _missing_text(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:
     job = f" of job {loss['job_id']}" if loss["job_id"] != record["job_id"] else ""
     extent = " (in part)" if loss["in_part"] else ""
-    line = f"{extent}: {loss['worker_id']}{job}{place_of(loss)}: {loss['why']}"
+    line = f"{extent}: {loss['worker_id']}{job}{branch_text(loss)}: {loss['why']}"
     if not loss["command"]:
         return line
     return f"{line}\n  to {purpose(loss)}: {loss['command']}"

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     """Restore git settings, hooks, and refs that JOB changed.
 
-    Refs are branches and tags. Restores each item to its state before JOB. Lists items that have
-    changed since JOB, and does not restore them. Never reverts a push, but shows the command that
-    reverts it.
+    Refs are branches and tags. Restores each setting, hook, or ref to its state before JOB. An item
+    that has changed since JOB is listed, but not restored. Never reverts a push, but shows the
+    command that reverts the push.
     """
     from orchestrator.composition import repository_restore
     from orchestrator.git import RestoreState
 
-    context.check_user("restore")
+    context.check_not_in_worker("restore")
     root_id = root_id_of(context.workspace, job_id)
     job = whole_job(context.workspace, root_id)
     if job.get("status") not in ENDED_JOB:
@@ -91,7 +91,7 @@ def _restored(
     for item in restorable:
         try:
             restoration.restore(item)
-            note = f" (before: {item.change.after[:12]})" if item.change.after else ""
+            note = f" (value of the job: {item.change.after[:12]})" if item.change.after else ""
             click.echo(printable(f"restored: {item.change.kind} {item.change.name}{note}"))
         except Conflict as error:
             click.echo(pasteable(error.message), err=True)

@@ -27,19 +27,19 @@ class CommandGroup(click.Group):
         *args: Any,
         modules: Mapping[str, str],
         sections: Sections,
-        otherwise: str = "",
+        fallback_hint: str = "",
         **kwargs: Any,
     ) -> None:
         """``modules``: {name of a command: module of the command}.
 
         ``sections``: {title of a section in ``--help``: names of the section's commands}.
-        ``otherwise``: hint for an unknown command, such as ``show a job: orchestrator status``.
-        The unknown word is appended to the hint.
+        ``fallback_hint``: hint for an unknown command without a similar name, such as ``show a
+        job: orchestrator status``. The unknown word is appended to the hint.
         """
         super().__init__(*args, **kwargs)
         self.modules = modules
         self._sections = sections
-        self._otherwise = otherwise
+        self._fallback_hint = fallback_hint
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.modules)
@@ -81,8 +81,8 @@ class CommandGroup(click.Group):
             near = get_close_matches(args[0], self.modules, cutoff=0.7)
             if near:
                 hint = f"did you mean {' or '.join(map(repr, near))}?"
-            elif self._otherwise:
-                hint = f"{self._otherwise} {shlex.quote(args[0])}"
+            elif self._fallback_hint:
+                hint = f"{self._fallback_hint} {shlex.quote(args[0])}"
             else:
                 hint = f"list all commands: {COMMAND} help"
             raise click.UsageError(f"unknown command {args[0]!r}; {hint}", error.ctx) from error

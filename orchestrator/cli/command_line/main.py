@@ -64,7 +64,7 @@ def _group(name: str) -> CommandGroup:
         name,
         modules={each: COMMANDS[each] for names in sections.values() for each in names},
         sections=sections,
-        otherwise=f"show a job: {COMMAND} status" if name == "job" else "",
+        fallback_hint=f"show a job: {COMMAND} status" if name == "job" else "",
         help=f"{purpose}\n\nEach command also works without `{name}`: {COMMAND} {example}",
     )
 
@@ -79,8 +79,8 @@ def _group(name: str) -> CommandGroup:
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Directory of config.yaml, workspace, and logs (default: this folder; if installed from "
-    "a wheel: $ORCHESTRATOR_HOME, or .orchestrator/local of the project).",
+    help="Directory of config.yaml, workspace, and logs (default: orchestrator's folder; if "
+    "installed from a wheel: $ORCHESTRATOR_HOME, or .orchestrator/local of the project).",
 )
 @pass_cli_context
 def commands(context: CliContext, home: Path | None) -> None:
@@ -121,11 +121,11 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
 
 def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        # In a terminal without UTF-8, unknown characters become question marks, and cause no error.
+        # Print a question mark for a character that the terminal cannot show, and raise no error.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     code = execute(None, CliContext(environ=os.environ))
-    # At its exit, Python searches all objects for cycles, except frozen objects. The search would
+    # When Python exits, it searches all objects for cycles, except frozen objects. The search would
     # take a seventh of a short command's CPU time.
     gc.freeze()
     sys.exit(code)

@@ -61,7 +61,7 @@ def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
     """
     from orchestrator.composition import AttachedSession
 
-    context.check_user("attach")
+    context.check_not_in_worker("attach")
     context.work_on_project_of(job_id)
     worker_id = worker_of(context, job_id, worker_id)
     job = whole_job(context.workspace, job_id)

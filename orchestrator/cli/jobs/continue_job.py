@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.land import check_not_discarded, incomplete, landing_of
+from orchestrator.cli.changes.land import check_not_discarded, incompleteness, landing_of
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
@@ -87,7 +87,7 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
         commit = landing_of(context, job_id).result()
     except NotFound as error:
         raise Conflict(f"{_cause(context, job_id, error)}; no job was started") from None
-    if description := incomplete(job):
+    if description := incompleteness(job):
         click.echo(f"Note: this job starts from an incomplete result: {description}", err=True)
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
 

@@ -42,10 +42,10 @@ def _path_from_here(name: str) -> str:
 
 
 def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of the program ``bin/orchestrator`` in the home; "" if it does not exist.
+    """Return the path of the program ``bin/orchestrator`` in the home, if it started this process.
 
-    ``arguments``: arguments of this process. If they do not begin with ``--home DIR``, the program
-    in the home did not start this process, and the result is "".
+    ``arguments``: arguments of this process. The program passes ``--home DIR`` as the first
+    arguments. Return "" without these arguments, or if the program does not exist.
     """
     home = arguments[1] if arguments[:1] == ["--home"] and len(arguments) > 1 else ""
     if not home or not os.path.isfile(os.path.join(home, IN_FOLDER)):
@@ -75,7 +75,7 @@ _FROM_FOLDER = re.compile(
 
 
 def with_paths_here(text: str) -> str:
-    """Replace ``bin/orchestrator`` and ``./install.sh`` in ``text`` by what the user types here."""
+    """Replace ``bin/orchestrator`` and ``./install.sh`` by commands for the current directory."""
     if IS_INSTALLED:
         return text
     return _FROM_FOLDER.sub(lambda at: COMMAND if at[0] == IN_FOLDER else INSTALL_COMMAND, text)

@@ -37,7 +37,7 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 
 
 def report_usage_error(error: click.ClickException) -> None:
-    """Print an error in the command line that the user typed, with the usage of the command."""
+    """Print click's error for an invalid command line, with the usage of the command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         usage = context.get_usage()
@@ -46,7 +46,7 @@ def report_usage_error(error: click.ClickException) -> None:
 
 
 def _without_capitals(message: str) -> str:
-    """Write Click's sentences as parts between "; "."""
+    """Convert an error of click to this product's form: no sentences, but parts between ``; ``."""
     message = message.replace("No such command", "unknown command")
     message = _SUGGESTION.sub(r"; did you mean \1", message).removesuffix(".")
     is_sentence = message[:1].isupper() and not message[1:2].isupper()
@@ -63,7 +63,10 @@ def _next_step(error: OrchestratorError) -> str | None:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return an error as a problem object (RFC 9457): the server's object, if the error has it."""
+    """Return an error as a problem object (RFC 9457).
+
+    If the error is an answer of the server, return the problem object in this answer.
+    """
     problem = getattr(error, "problem", None)
     if problem is not None:
         return dict(problem)

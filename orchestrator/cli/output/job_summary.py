@@ -10,7 +10,7 @@ from orchestrator.cli.output.status_answer import (
     all_tasks,
     changed_no_file,
     counts_of,
-    given_id,
+    id_in_plan,
     is_in_project,
     seconds_taken,
     tasks_of,
@@ -33,16 +33,16 @@ from orchestrator.core.model.states import (
 )
 from orchestrator.core.text.formatting import cut, dollars, listed, plural
 
-#: Separator between the first and the last line of a worker's answer.
+#: Separator between the first and the last line of a worker's output.
 BETWEEN = " ... "
-#: Minimum columns for each of the two lines of an answer. With fewer columns, only the last line is
+#: Minimum columns for each of the two lines of output. With fewer columns, only the last line is
 #: shown.
 LEAST_LINE = 30
 SHOWN_TASKS = 30
 #: Number of failed workers that are shown with their reason, and maximum characters of a reason.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
-#: Maximum characters of the answer of a failed worker that changed no file.
-ANSWER_CHARACTERS = 500
+#: Maximum characters of the output of a failed worker that changed no file.
+OUTPUT_CHARACTERS = 500
 SHOWN_COMMANDS = 3
 #: Maximum number of characters of a task's id in the line of its worker.
 SHOWN_ID = 24
@@ -62,7 +62,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
     used = filter(None, [used_line(answer.get("usage") or {})])
-    ending = ending_lines(answer, width, above=lines)
+    ending = ending_lines(answer, width, printed_lines=lines)
     return [*lines, *used, *_path_lines(answer), *ending, *_next_lines(answer)]
 
 
@@ -105,35 +105,35 @@ def landed_lines(answer: Answer) -> Iterator[str]:
         yield f"to undo the landing: {COMMAND} undo {answer['job_id']}"
 
 
-def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> list[str]:
+def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = ()) -> list[str]:
     """Return the last lines about a job: reasons, then commands that merge missing changes.
 
     The reasons are the job's reason and, if the job is unsuccessful, the reasons of failed workers.
-    ``above``: lines about workers that are already printed. A reason is omitted if one of these
-    lines contains the whole reason.
+    ``printed_lines``: lines about workers that are already printed. A reason is omitted if one of
+    these lines contains the complete reason.
     """
     lines = list[str]()
     if answer.get("reason"):
         word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
         lines += wrapped(f"{word}: {answer['reason']}", width)
     if answer["status"] in UNSUCCESSFUL:
-        # A cancelled job's reason is the same as that of its cancelled workers.
+        # The cancelled workers of a cancelled job have the same reason as the job.
         explained = {answer["status"]} & {JobStatus.CANCELLED}
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
         failed = [each for each in tasks if _has_failed(each)]
         failed = [
             each
             for each in failed
-            if _answer_without_changes(each) or not _reason_is_printed(each, above)
+            if _output_without_changes(each) or not _reason_is_printed(each, printed_lines)
         ]
         for task in failed[:SHOWN_FAILURES]:
-            task_label = f" ({task_id})" if (task_id := given_id(task)) else ""
+            task_label = f" ({task_id})" if (task_id := id_in_plan(task)) else ""
             text = f"{task['worker_id']}{task_label} {task['status']}: {task['reason']}"
-            if not _reason_is_printed(task, above):
+            if not _reason_is_printed(task, printed_lines):
                 lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
-            if output := _answer_without_changes(task):
+            if output := _output_without_changes(task):
                 text = f"output of {task['worker_id']}: {output}"
-                lines += wrapped(cut(text, ANSWER_CHARACTERS), width, "  ")
+                lines += wrapped(cut(text, OUTPUT_CHARACTERS), width, "  ")
         if len(failed) > SHOWN_FAILURES:
             lines.append(
                 f"  ... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
@@ -142,16 +142,15 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
     return [*lines, *_missing_change_commands(answer)]
 
 
-def _answer_without_changes(task: Answer) -> str:
-    """Return the answer of a failed worker that changed no file; "" for any other worker.
+def _output_without_changes(task: Answer) -> str:
+    """Return the output of a failed worker that changed no file; "" for any other worker.
 
-    Such an answer usually explains the failure. Return "" if the reason of the worker's failure
-    already contains the answer, or if the worker was stopped, because the reason then explains the
-    stop.
+    Such output usually explains the failure. Return "" if the reason of the worker's failure
+    already contains the output. Return "" if the worker was stopped: the reason explains the stop.
     """
     is_cause = task.get("unchanged") and task.get("status") == WorkerStatus.FAILED
     output = " ".join(lines_of(task.get("output"))) if is_cause else ""
-    # Do not print a text twice: the reason of a failed login already has the whole answer.
+    # Do not print a text twice: the reason of a failed login already has the complete output.
     printed = pasteable(str(task.get("reason")))
     return "" if output in printed else output
 
@@ -164,8 +163,8 @@ def _has_files_to_copy(task: Answer) -> bool:
 def _missing_change_commands(answer: Answer) -> Iterator[str]:
     """Yield at most SHOWN_COMMANDS commands, each of which merges or shows missing changes.
 
-    Commands for files that no worker created are omitted: the text of the job's reason already
-    contains these commands.
+    Commands for files that no worker created are omitted, because the job's reason already contains
+    these commands.
     """
     losses = (each for each in answer.get("missing") or () if each.get("command"))
     existing_losses = (each for each in losses if each.get("cause") != LossCause.NOT_MADE)
@@ -241,24 +240,24 @@ def _cost(usage: Answer) -> str:
 
 
 def summary_line(task: Answer, width: int) -> str:
-    """Return one line about a worker: its task, then its reason or a part of its answer."""
-    marks = f"{cut(task_id, SHOWN_ID)}: " if (task_id := given_id(task)) else ""
+    """Return one line about a worker: its task, then its reason or a part of its output."""
+    marks = f"{cut(task_id, SHOWN_ID)}: " if (task_id := id_in_plan(task)) else ""
     marks += "(not chosen) " if task.get("chosen") is False else ""
     reason = pasteable(str(task.get("reason") or ""))
     # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
     end = NO_CHANGE if task.get("unchanged") and not is_failure else ""
     text_width = max(20, width - len(marks) - len(f" ({end})"))
-    text = first_line(reason, text_width) if reason else _answer(task, text_width)
+    text = first_line(reason, text_width) if reason else _shortened_output(task, text_width)
     parts = (text, f"({end})" if text else end) if end else (text,)
     return (marks + " ".join(filter(None, parts))).removesuffix(": ")
 
 
-def _answer(task: Answer, width: int) -> str:
-    """Return the first and the last line of a worker's answer, in at most ``width`` characters.
+def _shortened_output(task: Answer, width: int) -> str:
+    """Return the first and the last line of a worker's output, in at most ``width`` characters.
 
-    Rows of tables are skipped. If ``width`` is too small for two lines, return the answer's title.
-    If the answer has no title, return its last line.
+    Rows of tables are skipped. If ``width`` is too small for two lines, return the title with which
+    the output begins. If the output has no title, return the last line.
     """
     output = str(task.get("output") or "")
     lines = [line for line in lines_of(output) if not line.startswith("|")]
@@ -290,7 +289,7 @@ def _path_lines(answer: Answer) -> list[str]:
     return lines
 
 
-def brings_in(loss: Answer) -> bool:
+def merges_missing_changes(loss: Answer) -> bool:
     """True if the command in ``loss`` merges the missing changes; False if it only shows them.
 
     ``loss``: an entry for missing changes in a job's status. In files of earlier versions of the
@@ -303,10 +302,10 @@ def purpose(loss: Answer) -> str:
     """Return what the command in ``loss`` does, such as ``merge the missing changes``."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "create the file"
-    return f"{'merge' if brings_in(loss) else 'show'} the missing changes"
+    return f"{'merge' if merges_missing_changes(loss) else 'show'} the missing changes"
 
 
-def place_of(loss: Answer) -> str:
+def branch_text(loss: Answer) -> str:
     """Return the name of the branch that has the missing changes of ``loss``, in parentheses.
 
     Return "" if ``loss`` is about a file that no worker created.
@@ -316,5 +315,5 @@ def place_of(loss: Answer) -> str:
     return f" ({loss['branch'] or 'no branch'})"
 
 
-def already(workers: Sequence[str]) -> str:
+def already_in_project(workers: Sequence[str]) -> str:
     return f"already in the project: files of {listed(workers)}"

@@ -46,7 +46,10 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Send SIGHUP to this process. Not every terminal sends SIGHUP when it is closed."""
+    """Discard further output to terminals, and send SIGHUP to this process.
+
+    Call this function when the terminal is closed, because not every terminal sends SIGHUP then.
+    """
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 
@@ -54,8 +57,8 @@ def hang_up() -> None:
 def discard_terminals() -> None:
     """Discard all further output to terminals.
 
-    Call this function when the terminal is closed. Otherwise, an error of a write could prevent
-    this process from stopping the job.
+    Call this function when the terminal is closed. Otherwise, a failed write could prevent this
+    process from stopping the job.
     """
     _discard(None)
 

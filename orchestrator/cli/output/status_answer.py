@@ -30,8 +30,8 @@ def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
         stack.extend(reversed(task.get("child_results") or []))
 
 
-def given_id(task: Answer) -> str:
-    """Return the id that the plan gave to the worker's task; "" if it gave none."""
+def id_in_plan(task: Answer) -> str:
+    """Return the id of the worker's task in the plan; "" if the plan has no id for the task."""
     task_id = str(task.get("task_id") or "")
     return "" if _NO_ID.fullmatch(task_id) else task_id
 
@@ -67,7 +67,7 @@ def changed_no_file(answer: Answer) -> bool:
     return bool(succeeded) and succeeded <= set(unchanged_ids)
 
 
-def made_in_project(answer: Answer) -> list[str]:
+def workers_with_files_in_project(answer: Answer) -> list[str]:
     project_tasks = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in project_tasks if each.get("files_created")]
 

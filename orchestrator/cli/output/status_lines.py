@@ -20,22 +20,22 @@ from orchestrator.core.model.states import ENDED_JOB
 
 #: Maximum number of lines of the tree of workers.
 MAX_LINES = 200
-#: Maximum number of named workers with unmerged changes.
-MOST_OUTSIDE = 5
+#: Maximum number of listed workers with unmerged changes.
+MAX_UNMERGED = 5
 
 
 def _show_all(answer: Mapping[str, Any]) -> str:
     return f"show all: {COMMAND} status {answer.get('job_id')} --json"
 
 
-def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    """Return lines about changes that are not in the merged result.
+def _unmerged_lines(answer: Mapping[str, Any], width: int) -> list[str]:
+    """Return lines about changes that are not in the result, with commands to merge or show them.
 
-    The lines have the commands that merge or show the changes.
+    Return [] if the result has all changes.
     """
     lines = []
     entries = answer.get("made_not_in_result") or ()
-    for entry in entries[:MOST_OUTSIDE]:
+    for entry in entries[:MAX_UNMERGED]:
         branch, why = entry["branch"] or "no branch", first_line(entry["why"], width)
         job = f" of job {entry['job_id']}" if entry["job_id"] != answer.get("job_id") else ""
         lines.append(f"  not merged: {entry['worker_id']}{job} ({branch}): {why}")
@@ -49,8 +49,8 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
                 "    to merge these changes now, with the better result in each conflict: "
                 f"{pasteable(entry['otherwise'])}"
             )
-    if len(entries) > MOST_OUTSIDE:
-        lines.append(f"  ... and {len(entries) - MOST_OUTSIDE} more; {_show_all(answer)}")
+    if len(entries) > MAX_UNMERGED:
+        lines.append(f"  ... and {len(entries) - MAX_UNMERGED} more; {_show_all(answer)}")
     return lines
 
 
@@ -58,7 +58,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     lines = [outcome_line(answer)]
     if answer.get("request"):
         lines.append(f"  {first_line(answer['request'], width - 2)}")
-    lines += _outside_lines(answer, width)
+    lines += _unmerged_lines(answer, width)
     tasks = tasks_of(answer)
     tree = list(_tree(tasks, 1, width, _columns_of(tasks, width)))
     lines += tree[:MAX_LINES]
@@ -74,11 +74,14 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(f"Result: {results['final_report']}")
     elif results.get("workspace"):
         lines.append(f"Logs:   {results['workspace']}/logs")
-    return [*lines, *ending_lines(answer, width, above=tree[:MAX_LINES])]
+    return [*lines, *ending_lines(answer, width, printed_lines=tree[:MAX_LINES])]
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line for a retried worker: whether its latest attempt resumed the session."""
+    """Yield a line for a retried worker: its latest attempt has a new or a resumed session.
+
+    Yield nothing for a worker in its first attempt, or without a session.
+    """
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"
@@ -91,9 +94,9 @@ class _Columns(NamedTuple):
 
 
 def _columns_of(tasks: list[Mapping[str, Any]], width: int) -> _Columns:
-    """Return the widths of the columns: the usual ones, or the necessary ones if there is no room.
+    """Return the widths of the columns: the usual widths, or on a narrow terminal the minimum.
 
-    Columns of the usual widths do not move while a job runs.
+    With the usual widths, columns do not move while a job runs.
     """
     if width >= sum(USUAL_COLUMNS) + 2 + LEAST_NOTE:
         return USUAL_COLUMNS

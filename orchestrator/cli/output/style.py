@@ -1,4 +1,4 @@
-"""Colours of output, by meaning, such as good or bad. All output is understandable without them."""
+"""Colours of output, by meaning, such as good or bad. No text depends on its colour."""
 
 from collections.abc import Callable, Mapping
 from typing import TextIO

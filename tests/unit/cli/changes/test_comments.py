@@ -46,7 +46,7 @@ def _place(path: str, line: int, text: str, side: str = "new") -> dict[str, obje
 def test_lines_with_a_hash_in_a_diff_are_on_the_line_above() -> None:
     found = comments_of_diff(DIFF)
     assert found.summary == "All in all: good.\nBut small things."
-    assert found.found == [
+    assert found.on_lines == [
         _place("src/a.py", 1, "On a line that is unchanged."),
         _place("src/a.py", 2, "Why was it removed?", "old"),
         _place("src/a.py", 3, "Use English.\n\nPlease."),
@@ -59,7 +59,7 @@ def test_an_untouched_diff_has_no_comments() -> None:
     found = comments_of_diff(
         "\n".join(line for line in DIFF.splitlines() if not line.startswith("# "))
     )
-    assert (found.found, found.summary) == ([], "")
+    assert (found.on_lines, found.summary) == ([], "")
 
 
 def test_a_file_has_blocks_that_begin_with_a_place() -> None:
@@ -67,7 +67,7 @@ def test_a_file_has_blocks_that_begin_with_a_place() -> None:
         "Thanks.\n\na.py:3: use\nthe constant\n\nb/c.py:4-6:\nsplit it\na.py:old:2: why?\n"
     )
     assert found.summary == "Thanks."
-    assert found.found == [
+    assert found.on_lines == [
         _place("a.py", 3, "use\nthe constant"),
         {**_place("b/c.py", 4, "split it"), "end_line": 6},
         _place("a.py", 2, "why?", "old"),
@@ -75,7 +75,7 @@ def test_a_file_has_blocks_that_begin_with_a_place() -> None:
 
 
 def test_a_file_may_be_a_diff_with_comments() -> None:
-    assert comments_of_file(DIFF).found == comments_of_diff(DIFF).found
+    assert comments_of_file(DIFF).on_lines == comments_of_diff(DIFF).on_lines
 
 
 def test_an_option_names_path_line_and_text() -> None:
