@@ -185,7 +185,7 @@ def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
             )
             return found or exit
         if _is_proof(record, attempt.digest):
-            lock = AttemptLock.take(attempt.exit_path)
+            lock = AttemptLock.acquire(attempt.exit_path)
             lock.publish(record.encode("ascii"), synced=False)
     except LockRefused:
         return exit_record.read_exit(attempt.exit_path, attempt.digest) or exit

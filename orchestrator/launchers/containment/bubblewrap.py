@@ -94,13 +94,13 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _options_to_show([*needed, *visible], [_PRIVATE])
     writable = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
-    # Show the directory for temporary files only if it was created for the attempt. Otherwise the
-    # variable is the user's, and its directory stays hidden.
+    # Show the directory for temporary files only if it was created for the attempt. Otherwise
+    # TMPDIR has the user's value, and this directory stays hidden.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
         writable.append(env[_SCRATCH])
     writable += sandbox["writable"]
     # A task may work in the project. Mount the project first, because later mounts must cover the
-    # hidden paths and this folder inside it.
+    # hidden paths and the home inside the project.
     mounted_first = [each for each in writable if _is_above(each, [*sandbox["hide"], *home])]
     words += _options_to_write(mounted_first)
     for path in (os.path.realpath(each) for each in home):
@@ -115,7 +115,7 @@ def _options_to_show(paths: list[str], covers: list[str]) -> Iterator[str]:
     """Yield bubblewrap's options that make ``paths`` below hidden paths visible again.
 
     ``covers``: the hidden paths. A path that is not below a hidden path needs no option. Each path
-    is shown under its given name and its real name.
+    is shown as written, and with its symbolic links resolved.
     """
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):

@@ -32,7 +32,7 @@ class ControlGroups(Subreaper):
         self._base = plan["cgroup"]
         self._limits: Message = plan["limits"]
         self._controllers = plan["controllers"]
-        self._enter_limits = worker_limits.entry(self._limits)
+        self._set_kernel_limits = worker_limits.kernel_limit_setter(self._limits)
         self._directory = ""
 
     def _start(
@@ -52,8 +52,8 @@ class ControlGroups(Subreaper):
 
     def _join_group(self) -> None:
         _write(f"{self._directory}/cgroup.procs", "0")
-        if self._enter_limits is not None:
-            self._enter_limits()
+        if self._set_kernel_limits is not None:
+            self._set_kernel_limits()
 
     def _set_limits(self) -> None:
         for name, content in settings(self._limits, self._controllers).items():
@@ -73,28 +73,28 @@ class ControlGroups(Subreaper):
         return hit
 
 
-def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
+def settings(limits: Message, controllers: Sequence[str]) -> dict[str, str]:
     """Return the control files to write for a worker's group: each file name with its content.
 
-    ``wanted``: the limits of the worker. A limit without its controller is omitted.
+    ``limits``: the limits of the worker. A limit without its controller is omitted.
     """
     files = {}
-    if wanted.get("cpu") is not None and "cpu" in controllers:
-        files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
-    if wanted.get("memory") is not None and "memory" in controllers:
-        files["memory.max"] = str(wanted["memory"])
+    if limits.get("cpu") is not None and "cpu" in controllers:
+        files["cpu.max"] = f"{max(1000, int(limits['cpu'] * _PERIOD))} {_PERIOD}"
+    if limits.get("memory") is not None and "memory" in controllers:
+        files["memory.max"] = str(limits["memory"])
         # Kill all processes of the group together. A worker that loses only one process may
         # continue without noticing the loss.
         files["memory.oom.group"] = "1"
-    if wanted.get("processes") is not None and "pids" in controllers:
-        files["pids.max"] = str(wanted["processes"])
+    if limits.get("processes") is not None and "pids" in controllers:
+        files["pids.max"] = str(limits["processes"])
     return files
 
 
 def find_group(content: bytes, attempt_id: str) -> str:
-    """Return the directory of the control group that an attempt's ``.run`` file names.
+    """Return the directory of an attempt's control group, from the attempt's ``.run`` file.
 
-    ``content``: the content of the file. Return "" if the file names no group, or the group of
+    ``content``: the content of the file. Return "" if the file contains no group, or the group of
     another attempt.
     """
     match = re.search(rb'"cgroup": "([^"\\]+)"', content)
@@ -134,18 +134,18 @@ def read(path: str) -> str:
         return ""
 
 
-def limit_hit(directory: str, wanted: Message) -> str:
+def limit_hit(directory: str, limits: Message) -> str:
     """Return the limit that the worker reached, as text; "" if the worker reached no limit.
 
-    ``wanted``: the limits of the worker. If the group reaches its own memory limit, the kernel
+    ``limits``: the limits of the worker. If the group reaches its own memory limit, the kernel
     increases the counter ``oom``. If the whole machine runs out of memory, the kernel increases
     only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events). Therefore
     only ``oom`` is checked.
     """
-    if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
-        return worker_limits.memory_words(wanted["memory"])
-    if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):
-        return f"the worker tried to run more than {wanted['processes']} processes and threads"
+    if limits.get("memory") and _count(f"{directory}/memory.events", "oom"):
+        return worker_limits.memory_message(limits["memory"])
+    if limits.get("processes") and _count(f"{directory}/pids.events", "max"):
+        return f"the worker tried to run more than {limits['processes']} processes and threads"
     return ""
 
 
@@ -166,15 +166,15 @@ def _write(path: str, content: str) -> None:
         os.close(descriptor)
 
 
-def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable the controllers ``wanted`` for the groups below ``base``.
+def enable(base: str, controllers: Sequence[str]) -> tuple[str, ...]:
+    """Enable controllers for the groups below ``base``.
 
-    Return the names of the controllers in ``wanted`` that are enabled.
+    Return the names in ``controllers`` that are enabled afterwards.
 
-    The kernel refuses this while ``base`` itself contains a process. In that case, this function
+    The kernel rejects this while ``base`` itself contains a process. In that case, this function
     moves this process and its children from ``base`` to a subgroup, and retries.
     """
-    for controller in wanted:
+    for controller in controllers:
         try:
             _delegate(base, controller)
         except OSError as error:
@@ -187,7 +187,7 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
                     _write(f"{directory}/cgroup.procs", str(pid))
                 _delegate(base, controller)
     enabled = read(f"{base}/cgroup.subtree_control").split()
-    return tuple(name for name in wanted if name in enabled)
+    return tuple(name for name in controllers if name in enabled)
 
 
 def _delegate(base: str, controller: str) -> None:
@@ -197,6 +197,6 @@ def _delegate(base: str, controller: str) -> None:
 SERVER_GROUP = "orchestrator-server"
 
 
-def wanted_controllers(wanted: Any) -> list[str]:
-    limits = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
-    return [name for name, value in limits if value is not None]
+def controllers_for(limits: Any) -> list[str]:
+    values = (("cpu", limits.cpu), ("memory", limits.memory), ("pids", limits.processes))
+    return [name for name, value in values if value is not None]

@@ -23,12 +23,12 @@ def containment_for(plan: Message) -> Subreaper:
         from orchestrator.launchers.containment.bubblewrap import Sandboxes
 
         return Sandboxes(plan)
-    enter = worker_limits.entry(plan["limits"])
+    preexec = worker_limits.kernel_limit_setter(plan["limits"])
     if mode == "basic":
         from orchestrator.launchers.containment.process_group import ProcessGroups
 
-        return ProcessGroups(enter)
-    return Subreaper(enter)
+        return ProcessGroups(preexec)
+    return Subreaper(preexec)
 
 
 def enforced_limits(plan: Message) -> list[str]:

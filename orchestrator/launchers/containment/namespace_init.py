@@ -28,10 +28,10 @@ def main() -> None:
     """
     end = socket.socket(fileno=int(sys.argv[-1]))
     end.set_inheritable(False)
-    serve(end, own_mounts=False)
+    serve(end, mounts_proc=False)
 
 
-def keep_only(end: socket.socket, source: int, output: int) -> None:
+def close_other_descriptors(end: socket.socket, source: int, output: int) -> None:
     """Close all descriptors except the socket, the worker's input, and the worker's output."""
     for standard, descriptor in enumerate((source, output, output)):
         os.dup2(descriptor, standard)
@@ -39,24 +39,24 @@ def keep_only(end: socket.socket, source: int, output: int) -> None:
     os.closerange(end.fileno() + 1, 1 << 16)
 
 
-def serve(end: socket.socket, own_mounts: bool) -> None:
+def serve(end: socket.socket, mounts_proc: bool) -> None:
     """Run until the namespace contains no other process.
 
-    ``own_mounts``: True to mount /proc first.
+    ``mounts_proc``: True to mount /proc first.
     """
     try:
-        _serve(end, own_mounts)
+        _serve(end, mounts_proc)
     except Exception as error:
         _send(end, {"error": f"cannot set up the PID namespace: {error}"})
     finally:
         os._exit(0)
 
 
-def _serve(end: socket.socket, own_mounts: bool) -> None:
-    # The shim sends this message only after the intermediate process has ended, so that the shim is
-    # now the parent of this process.
+def _serve(end: socket.socket, mounts_proc: bool) -> None:
+    # The shim sends this message only after the intermediate process (``Namespaces._start_init``)
+    # has ended. Therefore the shim is now the parent of this process.
     launch = _receive_launch(end)
-    if own_mounts:
+    if mounts_proc:
         _die_with_parent(end)
         _mount_proc()
     try:
@@ -66,7 +66,7 @@ def _serve(end: socket.socket, own_mounts: bool) -> None:
             launch["env"],
             0,
             1,
-            worker_limits.entry(launch["limits"]),
+            worker_limits.kernel_limit_setter(launch["limits"]),
         )
     except SpawnFailed as error:
         _send(end, {"error": str(error)})

@@ -35,7 +35,7 @@ class Namespaces(Subreaper):
     def __init__(self, plan: Message) -> None:
         super().__init__()
         self._limits: Message = plan["limits"]
-        #: PID of the direct child of this process that holds the namespace.
+        #: PID of the direct child of this process whose exit ends the namespace.
         self._guard = 0
         self._init = 0
         #: The worker's PID outside the namespace; 0 when its end has been reported.
@@ -76,8 +76,8 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
         self._receive()
-        # The worker is the only child of the init process. The init process does not reap the
-        # worker before the answer below arrives. Therefore the worker's PID is valid here.
+        # The worker is the only child of the init process. The init process reaps the worker only
+        # after it has received the next byte. Therefore the worker's PID is valid here.
         worker = process_table.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker
@@ -86,7 +86,7 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
-            # Read byte by byte, so that no byte after this message is read with it.
+            # Read single bytes, so that no byte of the next message is read.
             byte = self._wire.recv(1)
             if not byte:
                 raise SpawnFailed(
@@ -157,8 +157,8 @@ def _become_init(end: socket.socket, source: int, output: int) -> None:
         _unshare()
         pid = os.fork()
         if pid == 0:
-            namespace_init.keep_only(end, source, output)
-            namespace_init.serve(end, own_mounts=True)
+            namespace_init.close_other_descriptors(end, source, output)
+            namespace_init.serve(end, mounts_proc=True)
         end.sendall(b'{"init": %d}\n' % pid)
     except OSError as error:
         end.sendall(json.dumps({"error": f"containment pidns failed: {error}"}).encode() + b"\n")

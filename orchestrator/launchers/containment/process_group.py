@@ -13,15 +13,15 @@ from contextlib import suppress
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import process_control
-from orchestrator.launchers.process.worker_process import Enter, start_worker
+from orchestrator.launchers.process.worker_process import PreExec, start_worker
 from orchestrator.security import process_table
 
 
 class ProcessGroups(Subreaper):
     mode = "basic"
 
-    def __init__(self, enter: Enter | None) -> None:
-        super().__init__(enter, adopts=False)
+    def __init__(self, preexec: PreExec | None) -> None:
+        super().__init__(preexec, adopts=False)
         #: Leader of the worker's session and group, and its start time.
         self._leader = 0
         self._ticks: int | None = None
@@ -30,7 +30,7 @@ class ProcessGroups(Subreaper):
     def _start(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
     ) -> int:
-        self._leader = start_worker(argv, cwd, env, source, output, self._enter)
+        self._leader = start_worker(argv, cwd, env, source, output, self._preexec)
         self._ticks = process_table.start_ticks(self._leader)
         self._attempt_id = env[process_table.MARKER]
         return self._leader

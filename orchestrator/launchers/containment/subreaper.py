@@ -8,7 +8,7 @@ from resource import struct_rusage
 
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.worker_process import Enter, open_input, start_worker
+from orchestrator.launchers.process.worker_process import PreExec, open_input, start_worker
 from orchestrator.security import process_table
 
 
@@ -25,24 +25,24 @@ class Subreaper:
 
     mode = "subreaper"
 
-    def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
-        """``enter`` is called in each worker's process before the process executes its program.
+    def __init__(self, preexec: PreExec | None = None, *, adopts: bool = True) -> None:
+        """``preexec`` is called in each worker's process before the process executes its program.
 
-        ``adopts`` is False on systems on which a process cannot adopt orphans.
+        ``adopts``: True if this system allows a process to adopt orphans.
         """
         if adopts:
             process_control.become_subreaper()
         self._own_pid = os.getpid()
-        self._enter = enter
+        self._preexec = preexec
         #: Descriptor of /dev/null; None until the first start of a worker without input.
         self._no_input: int | None = None
         #: True if the latest ``reap`` found no child.
         self._no_child = True
-        #: Descriptor that is readable when ``reap`` must be called although no SIGCHLD arrives;
-        #: None: a SIGCHLD always arrives.
+        #: Descriptor that becomes readable when ``reap`` must be called although no SIGCHLD has
+        #: arrived; None: a SIGCHLD always arrives.
         self.notices: int | None = None
-        #: Data with which the server can kill the worker's processes after the death of this
-        #: process. The attempt's ``.run`` file stores them with the worker's PID.
+        #: Fields with which the server can kill the worker's processes after the death of this
+        #: process. The attempt's ``.run`` file stores these fields with the worker's PID.
         self.traces: Message = {}
 
     def start(
@@ -66,7 +66,7 @@ class Subreaper:
     def _start(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
     ) -> int:
-        return start_worker(argv, cwd, env, source, output, self._enter)
+        return start_worker(argv, cwd, env, source, output, self._preexec)
 
     @property
     def is_empty(self) -> bool:
@@ -99,9 +99,8 @@ class Subreaper:
     def unreaped(self, spare: Collection[int]) -> list[process_table.Process]:
         """Return the direct children, including zombies, except the PIDs in ``spare``.
 
-        An empty list means that there are no such children. If a child exits during this call, the
-        list has the child as a zombie. The list may then lack the zombie's children, which this
-        process has just adopted.
+        If a child exits during this call, the list contains the child as a zombie. The list may
+        then lack the zombie's children, which this process has just adopted.
         """
         processes = (process_table.look_up(pid) for pid in self._children(spare))
         return [process for process in processes if process is not None]

@@ -2,11 +2,10 @@
 
 The process that runs the attempt creates and locks ``<name>.run``, and writes its PID there. At the
 end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``. A
-reader therefore finds a whole record or none.
+reader therefore finds a complete record or none.
 
-A kill before the rename, or a power loss, may leave a whole record in an unlocked ``.run``. In this
-case, ``exit_record.inspect`` completes the rename. If the content is not a whole record, it counts
-as no record.
+After a kill before the rename, or after a power loss, an unlocked ``.run`` may contain a complete
+record. In this case, ``exit_record.inspect`` renames the file. Incomplete content is ignored.
 """
 
 import errno
@@ -40,7 +39,7 @@ class LockRefused(Exception):
     """The attempt must not be started, because it has run, is running, or counts as lost."""
 
 
-class Foreign(OSError):
+class NotRegularFile(OSError):
     """A worker has created a link, FIFO, or other special file at the path of an attempt's file."""
 
 
@@ -51,18 +50,19 @@ def run_path(exit_path: str) -> str:
 class AttemptLock:
     """The lock of an attempt: the sole right to run the attempt, or to mark the attempt as lost.
 
-    The lock is held until ``publish`` or ``drop``.
+    The lock is held until ``publish`` or ``release``.
     """
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
         self._exit_path = exit_path
-        #: Position of the end of the holder's line, and of the whole content (infinite if unknown).
+        #: Bytes of the line that identifies the process that holds the lock.
         self._end = 0
+        #: Bytes of the file's content; infinite if unknown.
         self._length: float = math.inf
 
     @classmethod
-    def take(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "AttemptLock":
+    def acquire(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "AttemptLock":
         """Lock an attempt that was never started.
 
         Raise LockRefused if the attempt was started, and OSError if the file cannot be created.
@@ -82,7 +82,7 @@ class AttemptLock:
         """Lock an attempt whose shim has exited.
 
         Raise LockRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
-        there is no ``.run``, and Foreign if ``.run`` is not a regular file.
+        there is no ``.run``, and NotRegularFile if ``.run`` is not a regular file.
         """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
@@ -92,7 +92,7 @@ class AttemptLock:
         try:
             lock._lock(is_forged)
         except BaseException:
-            lock.drop()
+            lock.release()
             raise
         return lock
 
@@ -102,8 +102,7 @@ class AttemptLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockRefused(f"{path} is locked by a running process") from None
-        # Another process may have published and renamed this file between the open and the lock
-        # above.
+        # Between ``_open`` and ``flock``, another process may have published and renamed the file.
         if not _is_same_file(self._descriptor, path):
             raise LockRefused(f"{self._exit_path}: the server declared this attempt lost")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
@@ -117,18 +116,23 @@ class AttemptLock:
         failpoints.reached("attempt lock: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
-        """Add the worker's PID, and ``traces``: data for recovery if the shim is killed."""
+        """Append the worker's PID to the file.
+
+        ``traces``: further fields, with which the server can kill the worker's processes if the
+        shim is killed.
+        """
         line = encoded({"worker": pid, **traces}) if traces else b'{"worker": %d}' % pid
         self._write(self._end, line)
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
         """Make the exit record visible, and release the lock.
 
-        After an OSError, the lock is still held. ``synced``: True to wait until the record is on
-        the disk. This is slow, and unnecessary if a connected server stores the record.
+        Raise OSError if the record cannot be written; the lock is then not released. ``synced``:
+        True to wait until the record is on the disk. This is slow, and unnecessary if a connected
+        server stores the record.
         """
-        # Overwrite the file in place, and truncate it afterwards. Then no further block is needed
-        # on a full disk.
+        # Overwrite the file in place, and truncate it afterwards, so that the write needs no
+        # further block of a full disk.
         end = self._write(0, record)
         # Truncate only if the former content was longer: on a disk, this costs as much as a write.
         if end < self._length:
@@ -138,12 +142,12 @@ class AttemptLock:
         failpoints.reached("exit record: before the rename")
         os.rename(run_path(self._exit_path), self._exit_path)
         failpoints.reached("exit record: after the rename")
-        self.drop()
+        self.release()
 
     def read(self, limit: int) -> bytes:
         return os.pread(self._descriptor, limit, 0)
 
-    def drop(self) -> None:
+    def release(self) -> None:
         """Release the lock. The file's content stays."""
         os.close(self._descriptor)
 
@@ -176,16 +180,17 @@ def _open(path: str, flags: int) -> int:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise Foreign(f"{path} is not a regular file") from None
+            raise NotRegularFile(f"{path} is not a regular file") from None
         raise
     # A file that this call has created is always a regular file.
     if not flags & os.O_EXCL and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Foreign(f"{path} is not a regular file")
+        raise NotRegularFile(f"{path} is not a regular file")
     return descriptor
 
 
-def free_path(path: str) -> None:
+def move_aside(path: str) -> None:
+    """Rename a file that a worker has created at the path of an attempt's file."""
     os.rename(path, f"{path}.foreign")
 
 

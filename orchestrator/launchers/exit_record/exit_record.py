@@ -1,8 +1,9 @@
 """Reads from exit records how attempts ended, and marks attempts as lost.
 
-A restarted server uses this module. Workers can write files, so a record must prove its origin: it
-contains a secret that only the attempt's shim has. ``digest`` is the secret's SHA-256. Any other
-record is forged, and counts as no record. If no digest was stored, every record counts.
+A restarted server uses this module. Workers can write files, so a record must prove its origin: a
+genuine record contains a secret that only the attempt's shim has. ``digest`` is the secret's
+SHA-256. A record without the secret is forged, and is ignored. If no digest was stored, every
+record is accepted.
 
 A *tombstone* is the exit record that the server writes for a lost attempt, so that the attempt
 cannot start again. The server does not have the secret, so a tombstone contains a mark derived from
@@ -26,10 +27,10 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray,
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.attempt_lock import (
     AttemptLock,
-    Foreign,
     LockRefused,
+    NotRegularFile,
     encoded,
-    free_path,
+    move_aside,
     run_path,
 )
 from orchestrator.security import process_table
@@ -67,7 +68,7 @@ def inspect(exit_path: str, digest: str = "") -> State:
     """Return the state of an attempt.
 
     If a crash left an unpublished exit record, publish it. ``digest``: SHA-256 of the shim's
-    secret; empty: every record counts. Raise OSError if an unknown process holds the attempt's
+    secret; empty: every record is accepted. Raise OSError if an unknown process holds the attempt's
     lock.
     """
     deadline = time.monotonic() + _HOLDER_SECONDS
@@ -93,7 +94,8 @@ def tombstone(
 
     If the attempt has an exit record, return the end in this record. If the attempt is running,
     return None and change nothing. ``strays``: the attempt's leftover processes. ``digest``:
-    SHA-256 of the shim's secret; empty: every record counts. Idempotent.
+    SHA-256 of the shim's secret; empty: every record is accepted. Raise OSError if the tombstone
+    cannot be written. Idempotent.
     """
     while True:
         end = read_exit(exit_path, digest)
@@ -112,7 +114,7 @@ def break_lock(exit_path: str) -> None:
     """Release the lock of an attempt whose machine was lost, and whose shim certainly does not run.
 
     A shared file system may never release the lock of a lost machine. Therefore the locked file is
-    replaced by a copy, which has no lock. Raise OSError. Idempotent.
+    replaced by a copy, which has no lock. Raise OSError if the copy cannot be written. Idempotent.
     """
     path = Path(run_path(exit_path))
     try:
@@ -200,7 +202,9 @@ def exit_from(record: dict[str, Any]) -> Exit:
     Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid. A worker may
     have written an invalid record.
     """
-    fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
+    fields = {
+        name: convert(record[name]) for name, convert in _CONVERTERS.items() if name in record
+    }
     strays = tuple([_as_stray(**stray) for stray in record.get("strays", ())])
     ended_by = EndedBy(record["ended_by"])
     if "cause" not in fields:
@@ -251,7 +255,7 @@ def _as_stray(pid: Any, command: Any) -> Stray:
 _CAUSES = frozenset(ExitCause)
 #: Latest valid time in seconds since the epoch (year 5138).
 _LATEST = 1e11
-_FITTING: dict[str, Callable[[Any], Any]] = {
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "cause": _as_cause,
     "code": _as_code,
     "signal": _as_code,
@@ -280,13 +284,13 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
         return Unfinished.DEAD if is_forged(exit_path, digest) else None
     except LockRefused:
         return holder(exit_path)
-    except Foreign:
+    except NotRegularFile:
         return Unfinished.DEAD
     return _complete_publication(lock, exit_path, digest)
 
 
 def _surviving_shim(exit_path: str) -> RunningRecord | None:
-    """Return the shim that holds the lock of an attempt with an exit record; None if none does.
+    """Return the shim that holds the lock of an attempt with an exit record; None if no shim does.
 
     A shim publishes its record by renaming the locked file. If a record exists and a shim still
     holds the lock, a worker has forged the record.
@@ -298,7 +302,7 @@ def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> Sta
     content = lock.read(_RECORD_BYTES)
     end = _parse(content)
     if end is None or _is_forged(content, digest):
-        lock.drop()
+        lock.release()
         return Unfinished.DEAD
     _move_forged_record(exit_path)
     lock.publish(content.split(b"\n", 1)[0])
@@ -306,7 +310,7 @@ def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> Sta
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the living shim that runs an attempt; None if no shim does, or its PID is unknown.
+    """Return the living shim that runs an attempt; None if no shim does or its PID is unknown.
 
     Changes nothing.
     """
@@ -349,7 +353,7 @@ def _write_tombstone(
         _move_forged_record(exit_path)
         lock.publish(line)
     except OSError:
-        lock.drop()
+        lock.release()
         raise
     return end
 
@@ -357,7 +361,7 @@ def _write_tombstone(
 def _move_forged_record(exit_path: str) -> None:
     # The caller holds the lock, so an existing record is forged.
     if os.path.lexists(exit_path):
-        free_path(exit_path)
+        move_aside(exit_path)
 
 
 def _take_lock(exit_path: str, digest: str) -> AttemptLock:
@@ -365,10 +369,10 @@ def _take_lock(exit_path: str, digest: str) -> AttemptLock:
     if os.path.lexists(run_path(exit_path)):
         try:
             return AttemptLock.take_over(exit_path, forgery_check)
-        except Foreign:
-            free_path(run_path(exit_path))
+        except NotRegularFile:
+            move_aside(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
-    return AttemptLock.take(exit_path, forgery_check)
+    return AttemptLock.acquire(exit_path, forgery_check)
 
 
 def _parse(content: bytes) -> Exit | None:

@@ -26,11 +26,11 @@ class Adopted:
         self._shim = shim
         self._pidfd = pidfd
         self._digest = digest
-        self._asked: tuple[str, str, ExitCause] | None = None
+        self._stop_request: tuple[str, str, ExitCause] | None = None
 
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
-        """Find the shim that runs an attempt. Return None if no living shim runs the attempt."""
+        """Return the running attempt; None if no living shim runs the attempt."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
             return None
@@ -58,8 +58,8 @@ class Adopted:
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        if self._asked is None:
-            self._asked = (ended_by, stopped_by, cause)
+        if self._stop_request is None:
+            self._stop_request = (ended_by, stopped_by, cause)
             self._signal(signal.SIGTERM)
 
     def waiting(self, _attempt_id: str, waiting: bool) -> None:
@@ -69,18 +69,19 @@ class Adopted:
         process_control.send_signal(self._shim, number)
 
     def find_end(self) -> Exit:
-        """Find out how the attempt ended. Call this after the shim has exited."""
+        """Return how the attempt ended. Call this after the shim has exited."""
         end = settle(
             self.attempt_id,
             self.exit_path,
             digest=self._digest,
             has_begun=True,
-            with_server=self._asked is not None and self._asked[2] is ExitCause.SHUTDOWN,
+            with_server=self._stop_request is not None
+            and self._stop_request[2] is ExitCause.SHUTDOWN,
         )
-        # Add why this server stopped the attempt. The exit record has no reason, because the shim
-        # got only a signal.
-        if self._asked and end.ended_by is EndedBy.CANCEL:
-            ended_by, stopped_by, cause = self._asked
+        # Add the reason for which this server stopped the attempt. The exit record has no reason,
+        # because the shim got only a signal.
+        if self._stop_request and end.ended_by is EndedBy.CANCEL:
+            ended_by, stopped_by, cause = self._stop_request
             kind = EndedBy(ended_by)
             return replace(end, ended_by=kind, stopped_by=stopped_by, cause=cause)
         return end

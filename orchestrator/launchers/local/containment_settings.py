@@ -48,7 +48,7 @@ class Mode(StrEnum):
 class WorkerLimits:
     """Limits of one worker, including all processes that it starts; None: no limit."""
 
-    #: Number of processors: 0.5 is half of one.
+    #: Number of processors, such as 0.5.
     cpu: float | None = None
     #: Bytes.
     memory: int | None = None
@@ -70,7 +70,7 @@ class Sandbox:
     #: Paths below the host's /tmp that stay visible, although /tmp is covered. ``hide`` overrides
     #: this list.
     visible: tuple[str, ...] = ()
-    #: Paths that must stay readable: this package, the interpreter.
+    #: Paths that must stay readable: the product's package and the Python interpreter.
     needed: tuple[str, ...] = ()
     #: Path of bubblewrap, which ``choose`` finds.
     program: str = ""
@@ -108,37 +108,37 @@ class ContainmentPlan:
                 "containment basic misses processes that leave their group and clear their "
                 "environment, and processes that fork faster than the search finds them"
             )
-        yield from self.loose_limits().values()
+        yield from self.inexact_limits().values()
         if self.mode is Mode.SANDBOX and not self.sandbox.network:
             yield "workers.sandbox.network is false: workers cannot start child jobs"
 
-    def loose_limits(self) -> dict[str, str]:
+    def inexact_limits(self) -> dict[str, str]:
         """Return the name of each limit that is not enforced exactly, with an explanation."""
         limits, explanations = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
-            explanations["cpu"] = f"workers.limits.cpu is not enforced ({self._why_loose('cpu')})"
+            explanations["cpu"] = f"workers.limits.cpu is not enforced ({self._why_inexact('cpu')})"
         if limits.memory is not None and "memory" not in self.controllers:
             explanations["memory"] = (
-                f"workers.limits.memory {_WATCHED} ({self._why_loose('memory')})"
+                f"workers.limits.memory {_WATCHED} ({self._why_inexact('memory')})"
             )
         if limits.processes is not None and "pids" not in self.controllers:
             explanations["processes"] = (
-                f"workers.limits.processes {_WATCHED} ({self._why_loose('pids')})"
+                f"workers.limits.processes {_WATCHED} ({self._why_inexact('pids')})"
             )
         return explanations
 
     def notice(self) -> str:
         """Return a line with the limits that are not enforced exactly; "" if there are none."""
-        loose = self.loose_limits()
-        return f"{_describe_inexact(loose)}; see: {COMMAND} doctor" if loose else ""
+        inexact = self.inexact_limits()
+        return f"{_describe_inexact(inexact)}; see: {COMMAND} doctor" if inexact else ""
 
     def reasons(self) -> str:
         """Return why the limits are not enforced exactly; each reason once."""
         return ", ".join(
-            dict.fromkeys(self._why_loose(_CONTROLLERS[each]) for each in self.loose_limits())
+            dict.fromkeys(self._why_inexact(_CONTROLLERS[each]) for each in self.inexact_limits())
         )
 
-    def _why_loose(self, controller: str) -> str:
+    def _why_inexact(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:
             return f"the {controller} controller is not delegated to the server's control group"
         return f"an exact limit needs workers.containment: cgroup, not {self.mode}"
@@ -156,10 +156,10 @@ ADVICE: Mapping[Mode, str] = {
 }
 
 
-def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> ContainmentPlan:
-    """Return the plan to use: ``asked``, with a mode that works on this machine.
+def choose(requested: ContainmentPlan, spawner: SpawnerProcess | None = None) -> ContainmentPlan:
+    """Return the plan to use: the requested plan, with a mode that works on this machine.
 
-    ``spawner`` runs the self-tests of modes; None: start a process for them.
+    ``spawner`` runs the self-tests of modes; None: start a process for the tests.
 
     Raise ContainmentUnavailable if the requested mode does not work, or if the plan is strict and a
     limit would not be enforced exactly.
@@ -167,16 +167,16 @@ def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> Con
     if spawner is None:
         own_spawner = SpawnerProcess.start()
         try:
-            return choose(asked, own_spawner)
+            return choose(requested, own_spawner)
         finally:
             own_spawner.close()
-    plan = _strongest_plan(asked, spawner)
-    if asked.strict and (loose := plan.loose_limits()):
+    plan = _strongest_plan(requested, spawner)
+    if requested.strict and (inexact := plan.inexact_limits()):
         advice = ADVICE[Mode.CGROUP]
-        if asked.mode not in (Mode.AUTO, Mode.CGROUP):
+        if requested.mode not in (Mode.AUTO, Mode.CGROUP):
             advice = f"set workers.containment: auto, and {advice}"
         raise ContainmentUnavailable(
-            f"workers.limits.strict is true, but {_describe_inexact(loose)} ({plan.reasons()}); "
+            f"workers.limits.strict is true, but {_describe_inexact(inexact)} ({plan.reasons()}); "
             f"{advice}; or set workers.limits.strict: false"
         )
     return plan
@@ -228,7 +228,7 @@ def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
     base = _own_group()
     if not os.access(base, os.W_OK):
         raise OSError(f"{base} belongs to another user")
-    controllers = cgroup.enable(base, cgroup.wanted_controllers(plan.limits))
+    controllers = cgroup.enable(base, cgroup.controllers_for(plan.limits))
     return replace(plan, cgroup=base, controllers=controllers)
 
 

@@ -1,6 +1,6 @@
-"""Finds processes that outlive their attempt, by the attempt's marker or by their directory.
+"""Finds processes that outlive their attempt, by marker or by working directory.
 
-This module changes nothing.
+A process's *marker* is an environment variable with the attempt's id. This module changes nothing.
 """
 
 import os
@@ -15,7 +15,7 @@ from orchestrator.security import process_table
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A process that an attempt started, and that no shim will end."""
+    """A process that an attempt has started, and that no shim will end."""
 
     pid: int
     #: The kernel's short name, because a whole command line may contain secrets.
@@ -25,7 +25,7 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield living processes of this workspace's attempts, if no shim runs the attempt any more.
+    """Yield the living processes of this workspace's attempts that no shim runs any more.
 
     Omits processes that this user may not inspect, and processes of the caller's own attempt. A
     process without a marker is found only if it is an orphan in a worker's directory. Caution: the

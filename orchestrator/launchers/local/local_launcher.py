@@ -40,7 +40,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Finds out how attempts ended, in background threads: an inquiry may scan all processes."""
+    """Finds out how attempts ended. An inquiry may scan all processes, so threads are used."""
 
     def __init__(self, report: Callable[[str, Exit], None]) -> None:
         """``report`` is called with an attempt's id and its end, from any thread."""
@@ -50,10 +50,10 @@ class Inquiries:
         self._threads.submit(int)
         self._closing = threading.Event()
 
-    def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+    def begin(self, attempt_id: str, find_end: Callable[[], Exit]) -> None:
         # If no further thread can start, the existing threads still process the queue.
         with suppress(RuntimeError):
-            self._threads.submit(self._ask_until_known, attempt_id, ask)
+            self._threads.submit(self._retry_until_reported, attempt_id, find_end)
 
     def close(self) -> None:
         """Wait for running inquiries, and discard queued inquiries. Idempotent.
@@ -63,12 +63,12 @@ class Inquiries:
         self._closing.set()
         self._threads.shutdown(cancel_futures=True)
 
-    def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+    def _retry_until_reported(self, attempt_id: str, find_end: Callable[[], Exit]) -> None:
         # Repeat a failed inquiry, for example after a full disk: the worker's next attempt must not
         # begin before the end of this attempt is known.
         while not self._closing.is_set():
             try:
-                self._report(attempt_id, ask())
+                self._report(attempt_id, find_end())
                 return
             except Exception:
                 logger.exception(
@@ -83,7 +83,7 @@ _CLOSE_LOOK_SECONDS = 0.5
 #: Maximum seconds of one wait, because epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
 #: Error of an attempt whose leftover processes were adopted by no process of the product.
-_UNHELD = (
+_UNSUPERVISED = (
     "all supervising processes were killed; processes of the worker may remain; "
     f"find them: {COMMAND} doctor"
 )
@@ -99,11 +99,11 @@ class LocalLauncher:
 
     def __init__(
         self,
-        asked: ContainmentPlan | None = None,
+        requested: ContainmentPlan | None = None,
         lease_file: str = "",
         spawner: SpawnerProcess | None = None,
     ) -> None:
-        """``asked`` is the requested containment of workers; ``open`` checks that it works.
+        """``requested``: containment of workers; ``open`` checks that the containment works.
 
         ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
         all attempts, and the spawner kills this process. ``spawner``: a spawner for which ``begin``
@@ -111,7 +111,7 @@ class LocalLauncher:
         """
         self._forked = spawner
         self._lease_file = lease_file
-        self._asked = asked or ContainmentPlan()
+        self._requested = requested or ContainmentPlan()
         self._plan: ContainmentPlan | None = None
         self._lock = threading.Lock()
         self._attempts: dict[str, ShimLink | Adopted] = {}
@@ -120,9 +120,9 @@ class LocalLauncher:
         #: Attempts that were started on a second shim, because the first shim never began them.
         self._restarted: set[str] = set()
         #: Attempts whose shim died without a living spawner or keeper.
-        self._unheld: set[str] = set()
+        self._unsupervised: set[str] = set()
         #: Ends that no shim has reported, and that the listening thread must report.
-        self._found_out: deque[tuple[str, Exit]] = deque()
+        self._unreported_ends: deque[tuple[str, Exit]] = deque()
         self._inquiries = Inquiries(self._report_soon)
         #: Shims with preloaded launches that are not sent yet, by serial number.
         self._unsent: dict[int, ShimLink] = {}
@@ -141,7 +141,7 @@ class LocalLauncher:
     @property
     def plan(self) -> ContainmentPlan:
         """The requested containment plan; after ``open``, the effective plan."""
-        return self._plan or self._asked
+        return self._plan or self._requested
 
     @property
     def keeper_pid(self) -> int:
@@ -159,7 +159,7 @@ class LocalLauncher:
             spawner = None
         spawner = spawner or SpawnerProcess.start()
         try:
-            self._plan = choose(self._asked, spawner)
+            self._plan = choose(self._requested, spawner)
         except ContainmentUnavailable:
             spawner.close()
             raise
@@ -173,7 +173,7 @@ class LocalLauncher:
         self._wake_poll = select.poll()
         self._wake_poll.register(self._wake, select.POLLIN)
         self._pool = ShimPool(self._epoll, self._plan, self._lease_file, spawner)
-        # Begin this now, so that an unsuitable machine fails at once.
+        # Start the spawner now, so that ``open`` fails on an unsuitable machine.
         _ = self._pool.spawner
         self._is_open = True
 
@@ -225,7 +225,7 @@ class LocalLauncher:
 
     def _start_on_shim(self, launch: Launch, begin: Callable[[ShimLink], None]) -> None:
         try:
-            link = self._pool.take()
+            link = self._pool.acquire()
         except OSError as error:
             self._fail(launch, *never_started(error))
             return
@@ -285,7 +285,7 @@ class LocalLauncher:
         log: str,
         is_replaced: bool,
     ) -> None:
-        # The shims of this machine write their exit records themselves.
+        # Nothing to do: a shim of this machine writes its exit record directly into the workspace.
         ...
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
@@ -325,7 +325,7 @@ class LocalLauncher:
                 os.eventfd_write(self._wake, 1)
 
     def _report_soon(self, attempt_id: str, end: Exit) -> None:
-        self._found_out.append((attempt_id, end))
+        self._unreported_ends.append((attempt_id, end))
         self.wake()
 
     # The methods below run in the listening thread.
@@ -340,8 +340,8 @@ class LocalLauncher:
         self._is_listening = False
         for descriptor, events in ready_descriptors:
             self._guarded(self._serve, descriptor, events)
-        while self._found_out:
-            self._guarded(self._report_end, *self._found_out.popleft())
+        while self._unreported_ends:
+            self._guarded(self._report_end, *self._unreported_ends.popleft())
         return True
 
     def gather(self, seconds: float) -> None:
@@ -476,8 +476,8 @@ class LocalLauncher:
             with self._lock:
                 self._start_on_shim(launch, lambda new: new.take_over(link, launch))
             return
-        if not link.is_gone and self.plan.mode is Mode.SUBREAPER:
-            self._unheld.add(launch.attempt_id)
+        if not link.is_end_reported and self.plan.mode is Mode.SUBREAPER:
+            self._unsupervised.add(launch.attempt_id)
         self._inquire(launch, link.strays, has_begun=has_begun, with_server=link.stops_with_server)
 
     def _inquire(
@@ -490,9 +490,9 @@ class LocalLauncher:
     ) -> None:
         """Find the end of an attempt that no connected shim runs, in the background.
 
-        If the attempt still runs, watch it until its shim exits. The attempt still runs if its
-        latest shim has not exited yet. It also still runs if it was started before, by another
-        shim, and a power loss removed the record of that start.
+        If the attempt still runs, watch it until its shim exits. An attempt still runs if its
+        latest shim has not exited yet. An attempt also still runs if an earlier shim started it,
+        and a power loss removed the record of this start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             find_end = partial(_find_end, launch, strays, has_begun, with_server)
@@ -520,10 +520,10 @@ class LocalLauncher:
         with self._lock:
             self._attempts.pop(attempt_id, None)
             self._restarted.discard(attempt_id)
-        if attempt_id in self._unheld:
-            self._unheld.discard(attempt_id)
+        if attempt_id in self._unsupervised:
+            self._unsupervised.discard(attempt_id)
             if end.ended_by is EndedBy.LOST:
-                end = replace(end, error=f"{end.error}; {_UNHELD}")
+                end = replace(end, error=f"{end.error}; {_UNSUPERVISED}")
         self._events.ended(attempt_id, end)
 
 
@@ -559,7 +559,7 @@ class Listener:
     def start(self) -> None:
         """Start the listening thread. Idempotent.
 
-        Call this early: later, the system may have no free thread.
+        Call this early: later, the system may refuse to create a thread.
         """
         if self._thread.ident is None:
             self._thread.start()

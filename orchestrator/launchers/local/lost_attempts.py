@@ -1,4 +1,4 @@
-"""Finds out how attempts ended whose shims have exited.
+"""Finds out how an attempt ended if its shim has exited.
 
 An attempt without an exit record is lost.
 """
@@ -41,15 +41,15 @@ def settle(
     has_begun: bool = False,
     with_server: bool = False,
 ) -> Exit:
-    """Return how an attempt ended whose shim has exited: its published exit record, or LOST.
+    """Return the end of an attempt whose shim has exited: the published exit record, or LOST.
 
     If there is no record, the attempt is lost: also kill its processes, and prevent another start.
-    If another process runs the attempt, its outcome is unknown: return LOST, but kill and change
+    If another process runs the attempt, the outcome is unknown: return LOST, but kill and change
     nothing.
 
     - ``strays``: leftover processes that are already killed.
     - ``masker`` masks secrets in the command lines of killed processes.
-    - ``digest``: SHA-256 of the shim's secret; empty: every record counts.
+    - ``digest``: SHA-256 of the shim's secret; empty: every record is accepted.
     - ``has_begun``: True if the worker certainly ran, even if the worker has removed all traces.
     - ``with_server``: True if this server stopped the attempt during its own shutdown.
     """

@@ -13,39 +13,42 @@ from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
-from orchestrator.launchers.local.spawner_client import ShimGone, SpawnerProcess
+from orchestrator.launchers.local.spawner_client import ShimEnd, SpawnerProcess
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.security import process_table
 
 #: Seconds that a worker may run before its shim returns the preloaded launches.
-KEPT_SECONDS = 0.05
+PRELOAD_SECONDS = 0.05
 
 
 class ShimLink:
     """A shim: its socket, its spawner, and the attempt that it runs. Not thread-safe."""
 
     def __init__(self, spawner: SpawnerProcess, serial: int) -> None:
-        """Request a new shim with the number ``serial`` from the spawner. Raise OSError."""
+        """Request a new shim with the number ``serial`` from the spawner.
+
+        Raise OSError if the request cannot be sent.
+        """
         self.spawner = spawner
         self.serial = serial
         self._channel = Channel(spawner.fork_shim(serial))
         #: The launch that is being run; None if the shim is idle.
         self.launch: Launch | None = None
-        #: Launches that the shim keeps, by attempt, in the order in which it begins them.
+        #: Preloaded launches, by attempt id, in the order in which the shim begins them.
         self.preloaded: dict[str, Launch] = {}
         #: True if the shim runs no further attempt, because a process of its attempt remains.
         self.is_leaving = False
-        #: True if the shim has returned launches because its present worker runs long.
+        #: True if the shim has returned launches because its current worker runs long.
         self.is_slow = False
         #: The latest launch that was sent to the shim. The next message contains only the
         #: differences from this launch.
         self._sent: Mapping[str, Any] = {}
         self._sent_env: Mapping[str, str] = {}
         self.idle_since = 0.0
-        self._asked_to_stop: tuple[str, str, ExitCause] | None = None
+        self._stop_request: tuple[str, str, ExitCause] | None = None
         self._is_waiting = False
         #: True after the spawner's report that the shim and all its leftover processes have ended.
-        self.is_gone = False
+        self.is_end_reported = False
         #: Leftover processes of the shim that the spawner has killed.
         self.strays: tuple[Stray, ...] = ()
         #: True if the shim has started its worker.
@@ -67,8 +70,8 @@ class ShimLink:
         A shim reports a start with a delay. Before the report, a worker can kill its shim and
         remove the proof of the start.
         """
-        # Unread data shows that the shim has not read its launch. With preloaded launches, it shows
-        # nothing, because the unread data may be a preloaded launch.
+        # Unread data proves that the shim has not read its launch. With preloaded launches, unread
+        # data proves nothing, because it may be a preloaded launch.
         return self.is_at_work or bool(self.preloaded) or not self._channel.is_unread
 
     @property
@@ -83,19 +86,19 @@ class ShimLink:
     @property
     def stops_with_server(self) -> bool:
         """True if this server stopped the attempt during the server's own shutdown."""
-        return self._asked_to_stop is not None and self._asked_to_stop[2] is ExitCause.SHUTDOWN
+        return self._stop_request is not None and self._stop_request[2] is ExitCause.SHUTDOWN
 
     def start(self, launch: Launch) -> None:
         self.launch = launch
         self.is_at_work = self.is_slow = False
-        self._asked_to_stop = None
+        self._stop_request = None
         self._is_waiting = False
         self._channel.send({"launch": self._message(launch)})
 
     def preload(self, launch: Launch) -> None:
         """Queue a launch that the shim begins after its earlier launches. ``flush`` sends it."""
         self.preloaded[launch.attempt_id] = launch
-        self._channel.queue({"launch": self._message(launch), "kept_seconds": KEPT_SECONDS})
+        self._channel.queue({"launch": self._message(launch), "kept_seconds": PRELOAD_SECONDS})
 
     def take_back(self, attempt_id: str) -> None:
         """Ask the shim to return a preloaded launch. A launch that has begun is not returned."""
@@ -105,7 +108,7 @@ class ShimLink:
         """Record that the shim runs a preloaded launch now."""
         self.launch = self.preloaded.pop(attempt_id)
         self.is_at_work = self.is_slow = False
-        self._asked_to_stop = None
+        self._stop_request = None
         self._is_waiting = False
 
     def _message(self, launch: Launch) -> dict[str, Any]:
@@ -114,7 +117,7 @@ class ShimLink:
         fields = _fields(launch)
         message = _differences(fields, self._sent)
         message["env"] = _differences(launch.env, self._sent_env)
-        # The secret is sent to the shim only; the stored launch never has it.
+        # Only the shim gets the secret. The stored launch never contains the secret.
         message["record_secret"] = launch.proof.secret
         message["env_gone"] = [name for name in self._sent_env if name not in launch.env]
         self._sent, self._sent_env = fields, launch.env
@@ -143,7 +146,7 @@ class ShimLink:
         if attempt_id in self.preloaded:
             self.take_back(attempt_id)
         else:
-            self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by, cause)
+            self._stop_request = self._stop_request or (ended_by, stopped_by, cause)
         self._channel.send({"stop": [ended_by, stopped_by, cause], "attempt": attempt_id})
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
@@ -158,8 +161,8 @@ class ShimLink:
         self.start(launch)
         if other._is_waiting:
             self.waiting(launch.attempt_id, True)
-        if other._asked_to_stop is not None:
-            self.stop(launch.attempt_id, *other._asked_to_stop)
+        if other._stop_request is not None:
+            self.stop(launch.attempt_id, *other._stop_request)
 
     def flush(self) -> None:
         self._channel.flush()
@@ -227,7 +230,7 @@ class ShimPool:
         self._serials = itertools.count(1)
         self._next = first
         self._spawner: SpawnerProcess | None = None
-        #: The present spawner. Also replaced spawners, until they have reported the ends of all
+        #: The current spawner, and replaced spawners that have not yet reported the ends of all
         #: their shims.
         self._spawners: list[SpawnerProcess] = []
         self._links: dict[int, ShimLink] = {}
@@ -235,11 +238,11 @@ class ShimPool:
         self._idle: list[ShimLink] = []
         #: Shims that died during an attempt, until their leftover processes have ended. Keys are
         #: serial numbers.
-        self._fallen: dict[int, ShimLink] = {}
+        self._dead_links: dict[int, ShimLink] = {}
 
     @property
     def spawner(self) -> SpawnerProcess:
-        """The present spawner, started if necessary. Raise OSError if the start fails."""
+        """The current spawner, started if necessary. Raise OSError if the start fails."""
         if self._spawner is None:
             self._spawner = self._begin_spawner()
             self._spawners.append(self._spawner)
@@ -263,16 +266,18 @@ class ShimPool:
         ticks = process_table.start_ticks(pid)
         return {"lease_file": self._lease_file, "pid": pid, "ticks": ticks, "keepers": keepers}
 
-    def take(self) -> ShimLink:
+    def acquire(self) -> ShimLink:
         """Return an idle shim, or a new one. Raise OSError if no shim can be started."""
         return self._idle.pop() if self._idle else self._new_link()
 
     def least_loaded(self) -> ShimLink | None:
-        """Return the busy shim with the fewest preloaded launches; None if all are unsuitable."""
+        """Return the busy shim with the fewest preloaded launches; None if none is suitable."""
         busy = (
             link
             for link in self._links.values()
-            if link.launch and link.spawner is self._spawner and not (link.is_slow or link.is_gone)
+            if link.launch
+            and link.spawner is self._spawner
+            and not (link.is_slow or link.is_end_reported)
         )
         return min(busy, key=lambda link: len(link.preloaded), default=None)
 
@@ -326,9 +331,9 @@ class ShimPool:
             self._idle.remove(link)
         if not link.is_busy:
             return False
-        if link.is_gone or link.spawner not in self._spawners:
+        if link.is_end_reported or link.spawner not in self._spawners:
             return True
-        self._fallen[link.serial] = link
+        self._dead_links[link.serial] = link
         return False
 
     def _drop(self, link: ShimLink) -> None:
@@ -344,19 +349,19 @@ class ShimPool:
         dead_links: list[ShimLink | None] = []
         for spawner in list(self._spawners):
             messages, is_running = spawner.receive()
-            dead_links += map(self._note_gone, messages)
+            dead_links += map(self._record_end, messages)
             if not is_running:
                 dead_links += self._abandon(spawner)
             if spawner is self._spawner and (spawner.is_retired or not is_running):
                 self._replace_spawner()
         return [link for link in dead_links if link is not None]
 
-    def _note_gone(self, shim: ShimGone) -> ShimLink | None:
-        link = self._fallen.pop(shim.serial, None)
+    def _record_end(self, shim: ShimEnd) -> ShimLink | None:
+        link = self._dead_links.pop(shim.serial, None)
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)
         if link is not None:
-            link.is_gone, link.strays, link.refused = True, shim.strays, shim.refused
+            link.is_end_reported, link.strays, link.refused = True, shim.strays, shim.refused
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
@@ -367,9 +372,9 @@ class ShimPool:
         self._epoll.unregister(spawner)
         spawner.close()
         self._spawners.remove(spawner)
-        unreported = [link for link in self._fallen.values() if link.spawner is spawner]
+        unreported = [link for link in self._dead_links.values() if link.spawner is spawner]
         for link in unreported:
-            del self._fallen[link.serial]
+            del self._dead_links[link.serial]
         return unreported
 
     def _replace_spawner(self) -> None:

@@ -15,11 +15,11 @@ from typing import Any, Protocol, Self
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Stray
-from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
+from orchestrator.launchers.process.crash_injection import INHERITED_VARIABLES
 from orchestrator.security.files.product_files import PACKAGES
 
-#: -S and -E make the start fast and independent of the server's environment. They also remove this
-#: package from the import path, so its path is an argument.
+#: -S and -E make the start fast and independent of the server's environment. Because these options
+#: also remove this package from the import path, the package's path is an argument.
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; "
     "from orchestrator.launchers.spawner.spawner import serve; serve(int(sys.argv[2]))"
@@ -29,7 +29,7 @@ _WAIT_SECONDS = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShimGone:
+class ShimEnd:
     """The spawner's message that a shim and all its leftover processes have ended."""
 
     serial: int
@@ -56,7 +56,7 @@ class _Forked:
         self.returncode: int | None = None
 
     def wait(self, timeout: float) -> int:
-        """Return the exit code. Raise ``subprocess.TimeoutExpired``."""
+        """Return the exit code. Raise ``subprocess.TimeoutExpired`` after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -84,7 +84,7 @@ class SpawnerProcess:
 
     @classmethod
     def start(cls) -> Self:
-        """Start a spawner in a new Python process. Raise OSError."""
+        """Start a spawner in a new Python process. Raise OSError if the start fails."""
         # A packet socket keeps each request together with its descriptor.
         control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other_end:
@@ -125,8 +125,8 @@ class SpawnerProcess:
     def begin(self, plan: str, server: Mapping[str, object]) -> None:
         """Let the spawner fork shims from now on.
 
-        ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if it
-        has none.
+        ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if
+        this process has no lease.
         """
         self._control.send(json.dumps({"plan": json.loads(plan), "server": server}).encode())
         self._control.setblocking(False)
@@ -142,9 +142,9 @@ class SpawnerProcess:
                 raise
         return own_end
 
-    def receive(self) -> tuple[list[ShimGone], bool]:
-        """Return the messages received so far, and True if the spawner or its keeper still runs."""
-        ended_shims: list[ShimGone] = []
+    def receive(self) -> tuple[list[ShimEnd], bool]:
+        """Return the messages since the previous call, and True if the spawner or keeper runs."""
+        ended_shims: list[ShimEnd] = []
         while True:
             try:
                 packet = self._control.recv(1 << 16)
@@ -160,7 +160,7 @@ class SpawnerProcess:
             else:
                 strays = tuple(Stray(**stray) for stray in message["strays"])
                 ended_shims.append(
-                    ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
+                    ShimEnd(serial=message["shim"], strays=strays, refused=message["refused"])
                 )
 
     def close(self, has_work: bool = False) -> None:
@@ -179,16 +179,16 @@ class SpawnerProcess:
 
 
 def _start(control: int) -> subprocess.Popen[bytes]:
-    # The environment is empty, because other processes of the user could read the server's keys in
-    # it. The server's output is not inherited, because a shim that outlives the server would keep
-    # it open.
+    # The environment is almost empty, because other processes of the user could read the server's
+    # keys in it. The server's output is not inherited, because a shim may outlive the server and
+    # would keep the output open.
     return subprocess.Popen(
         [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, str(control)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+        env={name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ},
         pass_fds=(control,),
         start_new_session=True,
     )

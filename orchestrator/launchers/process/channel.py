@@ -1,6 +1,7 @@
 """Messages over a socket: JSON objects, each preceded by its length (4 bytes).
 
-An environment may be larger than a socket's buffer, so unsent data is queued.
+Data that does not fit into the socket's buffer is queued, because a worker's environment may be
+larger than the buffer.
 """
 
 import json
@@ -39,7 +40,7 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """True if the peer exited without reading all data. Call this after the peer's exit."""
+        """True if the peer exited without reading all data. Valid only after the peer's exit."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:
@@ -69,9 +70,9 @@ class Channel:
             self._has_lost = True
 
     def receive(self) -> tuple[list[Message], bool]:
-        """Return the complete messages received so far, and True if the peer still runs.
+        """Return the complete messages since the previous call, and True if the peer still runs.
 
-        If the stream ends directly after a message, only the next call reports the end.
+        If the peer exits directly after a message, only the next call returns False.
         """
         is_connected = self._read()
         messages = []

@@ -2,16 +2,16 @@
 
 A *failpoint* is a named point in the code.
 
-The environment variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<place>,<place>,...``. A *place*
-selects the failpoint at which the process kills itself. A place has one of three forms:
+The environment variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<selector>,<selector>,...``. A
+*selector* selects the failpoint at which the process kills itself. It has one of three forms:
 
 - ``<n>``: the n-th failpoint that any process reaches
 - ``<name>``: this failpoint, each time
 - ``<name>#<n>``: this failpoint, the n-th time
 
-The counts include the failpoints of all processes that use the file, also after a restart of the
-server. Each reached failpoint adds one line of fixed length to the file. Tests can read the names
-there.
+Each reached failpoint adds one line of fixed length to the file. The counts include all lines,
+so they include other processes, and continue after a restart of the server. Tests can read the
+names in the file.
 """
 
 import os
@@ -22,28 +22,28 @@ from orchestrator.core import failpoints
 
 VARIABLE = "ORCHESTRATOR_FAILPOINTS"
 LINE_BYTES = 64
-#: Variables of a server that its spawner keeps.
-KEPT_VARIABLES = ("LD_LIBRARY_PATH", VARIABLE)
+#: Environment variables that a spawner inherits from its server.
+INHERITED_VARIABLES = ("LD_LIBRARY_PATH", VARIABLE)
 
 
 def arm_from(environ: Mapping[str, str]) -> None:
     """Enable crash injection in this process if ``environ`` has ORCHESTRATOR_FAILPOINTS."""
     setting = environ.get(VARIABLE)
     if setting:
-        path, _, places = setting.rpartition("|")
-        failpoints.arm(_Crash(path, frozenset(places.split(","))))
+        path, _, selectors = setting.rpartition("|")
+        failpoints.arm(_Crash(path, frozenset(selectors.split(","))))
 
 
 class _Crash:
-    def __init__(self, path: str, places: frozenset[str]) -> None:
+    def __init__(self, path: str, selectors: frozenset[str]) -> None:
         self._path = path
-        self._places = places
-        self._counts_names = any("#" in place for place in places)
+        self._selectors = selectors
+        self._counts_names = any("#" in selector for selector in selectors)
 
     def __call__(self, name: str) -> None:
         number = self._count(name)
         occurrence = f"{name}#{self._times(name, number)}" if self._counts_names else name
-        if not self._places.isdisjoint((str(number), name, occurrence)):
+        if not self._selectors.isdisjoint((str(number), name, occurrence)):
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
 

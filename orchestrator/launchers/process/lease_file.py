@@ -1,8 +1,8 @@
 """The lease file of a node or a server, which contains the end of its lease. Standard library only.
 
 The holder extends the lease before the lease ends. A shim reads the file if the launch of its
-attempt names the file. A lock cannot replace the lease, because a process that hangs holds its
-locks forever.
+attempt contains the file's path. A lock cannot replace the lease, because a process that hangs
+holds its locks forever.
 """
 
 import os
@@ -21,14 +21,14 @@ def boot_time() -> float:
 
 
 class LeaseFile:
-    """The lease file, as the lease's holder uses it. Methods raise OSError."""
+    """The lease file, for the lease's holder. Methods raise OSError if the file is not writable."""
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
 
     def extend(self, end: float) -> None:
-        """Set the end of the lease, in boot time."""
+        """Set the end of the lease, in seconds of ``boot_time``."""
         os.pwrite(self._descriptor, _END.pack(end), 0)
 
     def close(self) -> None:
@@ -36,7 +36,7 @@ class LeaseFile:
 
 
 class LeaseWatch:
-    """The lease file, as a shim or spawner uses it. Times are monotonic seconds."""
+    """The lease file, for a shim or spawner. Times are monotonic seconds."""
 
     def __init__(self, path: str, now: float) -> None:
         self._path = path

@@ -19,9 +19,9 @@ _BUILTINS = (
     " source suspend test times trap true type typeset ulimit umask unalias unset wait"
 )
 _KEYWORDS = "if then else elif fi case esac for select while until do done in function time coproc"
-_OF_BASH = frozenset(f"{_BUILTINS} {_KEYWORDS}".split())
+_BASH_WORDS = frozenset(f"{_BUILTINS} {_KEYWORDS}".split())
 #: Variables that change what bash does or passes on. If one of them is set, bash runs the command.
-_MEANING = frozenset(("OLDPWD", "SHELLOPTS", "POSIXLY_CORRECT", "_", "SHLVL", "PWD"))
+_BASH_VARIABLES = frozenset(("OLDPWD", "SHELLOPTS", "POSIXLY_CORRECT", "_", "SHLVL", "PWD"))
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Paths of bash. The rule of this module does not hold for other shells.
 _SHELLS = frozenset(("/bin/bash", "/usr/bin/bash"))
@@ -37,13 +37,13 @@ def direct_words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
     words = command.split()
     # Bash is needed if the first word is an assignment, a job such as ``%1``, a builtin, or a
     # keyword.
-    if not words or "=" in words[0] or words[0].startswith("%") or words[0] in _OF_BASH:
+    if not words or "=" in words[0] or words[0].startswith("%") or words[0] in _BASH_WORDS:
         return ()
     return words
 
 
 def _matters_to_bash(name: str) -> bool:
-    return name in _MEANING or name.startswith("BASH") or not _VARIABLE_NAME.fullmatch(name)
+    return name in _BASH_VARIABLES or name.startswith("BASH") or not _VARIABLE_NAME.fullmatch(name)
 
 
 def is_bash(path: str) -> bool:

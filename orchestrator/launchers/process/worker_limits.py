@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.worker_process import Enter
+from orchestrator.launchers.process.worker_process import PreExec
 from orchestrator.security import process_table
 
 _WATCH_SECONDS = 0.1
@@ -28,8 +28,11 @@ _BLOCK, _KIB = 512, 1024
 File = tuple[int, int]
 
 
-def entry(limits: Message) -> Enter | None:
-    """Return a function that sets the kernel's limits in a new process; None without limits."""
+def kernel_limit_setter(limits: Message) -> PreExec | None:
+    """Return a function that sets the limits that the kernel enforces; None without such limits.
+
+    The worker's new process must call the function before its exec.
+    """
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     kernel_limits = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
     return (lambda: _set_limits(kernel_limits)) if kernel_limits else None
@@ -42,8 +45,11 @@ def _set_limits(kernel_limits: list[tuple[int, int]]) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
-    """Return the limit that an exit ``code`` or signal ``number`` indicates, as text; or ""."""
+def limit_at_end(limits: Message, code: int | None, number: int | None) -> str:
+    """Return the limit that ended a process, as text; "" if no limit ended the process.
+
+    ``code``: its exit code. ``number``: the number of the signal that killed the process.
+    """
     if limits.get("file_size") is None:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):
@@ -54,11 +60,11 @@ def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
 class LimitWatch:
     """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
-    def __init__(self, limits: Message, held: Collection[str]) -> None:
-        """``held``: names of limits that are not checked, because the containment enforces them."""
-        self._memory = None if "memory" in held else limits.get("memory")
+    def __init__(self, limits: Message, enforced: Collection[str]) -> None:
+        """``enforced``: limits that are not checked, because the containment enforces them."""
+        self._memory = None if "memory" in enforced else limits.get("memory")
         self._used = Memory()
-        self._processes = None if "processes" in held else limits.get("processes")
+        self._processes = None if "processes" in enforced else limits.get("processes")
         #: Time of the next check; None: never.
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
@@ -75,11 +81,11 @@ class LimitWatch:
         if self._processes and count > self._processes:
             return f"killed: ran more than {self._processes} processes and threads"
         if self._memory and self._used.exceeds(self._memory, members):
-            return memory_words(self._memory)
+            return memory_message(self._memory)
         return ""
 
 
-def memory_words(limit: int) -> str:
+def memory_message(limit: int) -> str:
     return f"killed: used more than {size(limit)} of memory"
 
 
@@ -160,7 +166,7 @@ def _total_bytes(pid: int, name: str, *fields: bytes) -> int:
 def _mapped_bytes(pid: int, files: dict[File, int]) -> int:
     """Return a process's share of the memory of ``files``, in bytes.
 
-    A page of a file that several processes have mapped is divided equally among the processes.
+    If several processes have mapped a page of a file, each of them has an equal share of the page.
     """
     total, is_counted = 0, False
     for line in process_table.read(f"/proc/{pid}/smaps").splitlines():

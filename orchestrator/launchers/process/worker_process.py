@@ -26,7 +26,8 @@ _SCORE = "/proc/self/oom_score_adj"
 #: Maximum number of a worker's processes whose OOM score is set.
 _MOST_STARTED = 64
 
-Enter = Callable[[], None]
+#: Function that the new process calls just before its exec, to join a group or to set limits.
+PreExec = Callable[[], None]
 
 
 #: Errors if a program does not exist, or is being replaced by an update.
@@ -50,17 +51,18 @@ def start_worker(
     env: Mapping[str, str],
     source: int,
     output: int,
-    enter: Enter | None = None,
+    preexec: PreExec | None = None,
 ) -> int:
-    """Start a program as the leader of a new session, and return its PID. Raise SpawnFailed.
+    """Start a program as the leader of a new session, and return its PID.
 
-    ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
-    to join a group or to set limits. This process must have only one thread: the start changes the
-    directory of this process for a moment, which would affect other threads.
+    Raise SpawnFailed if the program cannot be started. ``source`` is the descriptor of the standard
+    input, and ``output`` is the descriptor of the standard output and error. This process must have
+    only one thread: the start changes the directory of this process for a moment, which would
+    affect other threads.
     """
-    # Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It
-    # cannot set a working directory. Therefore this process, which has only one thread, changes its
-    # own directory, and changes back.
+    # Without ``preexec``, posix_spawn is used, which takes 40 % of the time of fork and exec.
+    # posix_spawn cannot set a working directory. Therefore this process changes its own directory
+    # for the start.
     score = _own_score(os.getpid())
     try:
         os.chdir(cwd)
@@ -70,10 +72,10 @@ def start_worker(
         program, pid = _find_program(argv[0], path), 0
         words = direct_words(argv, env) if is_bash(program) else ()
         if words:
-            pid = _start_directly(words, path, env, source, output, enter)
+            pid = _start_directly(words, path, env, source, output, preexec)
         # If the direct start failed, let bash run the command: bash reports a missing program, and
         # runs a text file as a script.
-        pid = pid or _spawn_or_fork(program, argv, env, source, output, enter)
+        pid = pid or _spawn_or_fork(program, argv, env, source, output, preexec)
         if score is None:
             offer_to_oom_killer(pid)
         return pid
@@ -95,7 +97,7 @@ def _start_directly(
     env: Mapping[str, str],
     source: int,
     output: int,
-    enter: Enter | None,
+    preexec: PreExec | None,
 ) -> int:
     """Start the program of a shell command without the shell.
 
@@ -105,7 +107,7 @@ def _start_directly(
     try:
         program = _find_program(words[0], path)
         environment = bash_environment(env, program)
-        return _spawn_or_fork(program, words, environment, source, output, enter)
+        return _spawn_or_fork(program, words, environment, source, output, preexec)
     except SpawnFailed as error:
         if error.number in _SHORTAGES:
             raise
@@ -118,11 +120,11 @@ def _spawn_or_fork(
     env: Mapping[str, str],
     source: int,
     output: int,
-    enter: Enter | None,
+    preexec: PreExec | None,
 ) -> int:
-    if enter is None:
+    if preexec is None:
         return _spawn(program, argv, env, source, output)
-    return _fork(program, argv, env, source, output, enter)
+    return _fork(program, argv, env, source, output, preexec)
 
 
 class _OwnScore:
@@ -145,7 +147,7 @@ class _OwnScore:
 
 @cache
 def _own_score(pid: int) -> _OwnScore | None:
-    """Return the OOM score of this process; None if this process cannot change it.
+    """Return the OOM score of this process; None if this process cannot change its score.
 
     A process with hidden memory, such as a shim, can change its own score only as root.
     """
@@ -194,8 +196,7 @@ def _children(pid: str) -> list[str]:
 def _oom_score_of_workers(pid: int) -> bytes:
     """Return the OOM score for the workers that this process starts.
 
-    ``pid``: the PID of this process. Return an empty value if /proc belongs to another PID
-    namespace.
+    ``pid``: the PID of this process. Return b"" if /proc belongs to another PID namespace.
     """
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
@@ -256,7 +257,7 @@ def _fork(
     env: Mapping[str, str],
     source: int,
     output: int,
-    enter: Enter,
+    preexec: PreExec,
 ) -> int:
     reading, writing = os.pipe2(os.O_CLOEXEC)
     pid = fork_quietly()
@@ -265,7 +266,7 @@ def _fork(
             os.setsid()
             for standard, descriptor in enumerate((source, output, output)):
                 os.dup2(descriptor, standard)
-            enter()
+            preexec()
             os.execve(program, list(argv), env)
         except (OSError, ValueError) as error:
             failure = f"{getattr(error, 'errno', 0) or 0} {_reason(error)}"

@@ -1,11 +1,12 @@
 """A shim: the small parent process of a worker. A shim runs attempts one after another.
 
-During an attempt, a shim may keep preloaded launches, and begins them after the attempt. If the
+A *launch* is the server's message that describes an attempt. During an attempt, the server may
+send more launches to the shim. The shim begins these *preloaded* launches after the attempt. If the
 attempt takes long, the shim returns the preloaded launches to the server.
 
 If the server exits, the shim continues until its attempt has ended. After the orphan timeout, the
 shim stops the worker, because the worker may cost money. A later server has no socket to this shim,
-and controls the shim by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume
+and controls the shim by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume
 the clock of the attempt's timeout.
 """
 
@@ -71,7 +72,7 @@ class _Shim:
         os.setsid()
         self._signals = wake_on_signals(_SIGNALS)
         self._containment = containment_for(plan)
-        self._limits, self._held = plan["limits"], enforced_limits(plan)
+        self._limits, self._enforced = plan["limits"], enforced_limits(plan)
         self._channel = channel
         self._connected = True
         self._attempt: ShimAttempt | None = None
@@ -82,14 +83,14 @@ class _Shim:
         self._launched: Message = {"env": {}}
         #: Preloaded launches, in the order in which they begin.
         self._preloaded: deque[Message] = deque()
-        #: Time at which the present attempt began.
+        #: Time at which the current attempt began.
         self._began_at = 0.0
         #: Seconds from ``_began_at`` until preloaded launches are returned.
         self._kept_seconds = 0.0
         #: The orphan timeout; None while a server is connected.
         self._orphan_timeout: OrphanTimeout | None = None
-        #: The lease that the launch names; None if the launch names none, or if the lease has
-        #: ended.
+        #: The lease in the launch's lease file; None if the launch has no lease file, or if the
+        #: lease has ended.
         self._lease_watch: LeaseWatch | None = None
         #: The PID of a worker whose start is not reported yet; 0: none.
         self._unreported = 0
@@ -212,7 +213,7 @@ class _Shim:
             self._attempt.set_waiting(message["waiting"], time.monotonic())
 
     def _begin(self, launch: Message) -> ShimAttempt:
-        self._attempt = ShimAttempt(launch, self._containment, self._limits, self._held)
+        self._attempt = ShimAttempt(launch, self._containment, self._limits, self._enforced)
         # A server of an earlier release sends no lease.
         lease_file, now = launch.get("lease_file", ""), time.monotonic()
         self._lease_watch = LeaseWatch(lease_file, now) if lease_file else None

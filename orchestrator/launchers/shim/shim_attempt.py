@@ -13,7 +13,7 @@ from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, encoded
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.worker_limits import LimitWatch, hit_by_end
+from orchestrator.launchers.process.worker_limits import LimitWatch, limit_at_end
 from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
 from orchestrator.security import process_table
@@ -28,7 +28,7 @@ class Clock:
     """
 
     def __init__(self, timeout: float | None) -> None:
-        self._left = timeout
+        self._remaining = timeout
         #: The start of the running clock; None while it is paused.
         self._since: float | None = None
 
@@ -37,18 +37,19 @@ class Clock:
             self._since = now
 
     def pause(self, now: float) -> None:
-        if self._since is not None and self._left is not None:
-            self._left -= now - self._since
+        if self._since is not None and self._remaining is not None:
+            self._remaining -= now - self._since
         self._since = None
 
     @property
     def deadline(self) -> float | None:
         """The time at which the timeout expires if the clock is not paused; None: never."""
-        if self._left is None or self._since is None:
+        if self._remaining is None or self._since is None:
             return None
-        return self._since + self._left
+        return self._since + self._remaining
 
 
+#: Maximum number of leftover processes in an exit record.
 _MOST_LISTED = 20
 
 
@@ -61,8 +62,8 @@ class Strays:
     def is_full(self) -> bool:
         return len(self._found) >= _MOST_LISTED
 
-    def note(self, found: list[process_table.Process]) -> None:
-        for process in found[:_MOST_LISTED]:
+    def note(self, processes: list[process_table.Process]) -> None:
+        for process in processes[:_MOST_LISTED]:
             if not self.is_full:
                 command = process_table.command_line(process.pid) or process.command
                 stray = {"pid": process.pid, "command": self._masker.text(command)}
@@ -102,16 +103,19 @@ class ShimAttempt:
     """One attempt, which the shim's loop runs. Times are monotonic seconds."""
 
     def __init__(
-        self, launch: Message, containment: Subreaper, limits: Message, held: Collection[str]
+        self, launch: Message, containment: Subreaper, limits: Message, enforced: Collection[str]
     ) -> None:
-        """``containment`` starts and ends the processes, and enforces the limits ``held``."""
+        """``containment`` starts and ends the processes.
+
+        ``enforced``: names of the limits that the containment enforces instead of the shim.
+        """
         self._launch = launch
         self.id: str = launch["attempt"]
         self._containment = containment
         self._limits = limits
-        self._watch = LimitWatch(limits, held)
+        self._watch = LimitWatch(limits, enforced)
         self._phase = _Phase.RUNNING
-        #: End of the present phase. In the phase RUNNING, the clock decides instead.
+        #: Time at which the current phase ends. In the phase RUNNING, the clock decides instead.
         self._phase_ends = 0.0
         self._kill_until = 0.0
         self._clock = Clock(launch["timeout"])
@@ -122,13 +126,13 @@ class ShimAttempt:
         self._strays = Strays(self._masker)
         self._cpu_seconds = 0.0
         self._peak_kib = 0
-        #: PID of the worker's own process; 0 once it is reaped.
+        #: PID of the worker's main process; 0 after this process was reaped.
         self._worker = 0
-        #: Read end of the worker's output; None once the output is complete.
+        #: Read end of the worker's output; None after the complete output was read.
         self.output: int | None = None
         #: Write end of the pipe. It stays open, so that a worker's end causes one event (SIGCHLD)
         #: instead of two.
-        self._output_kept = -1
+        self._output_write_end = -1
         #: True if a connected server will receive and store the worker's end.
         self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
@@ -152,7 +156,7 @@ class ShimAttempt:
         """Start the worker. Return its PID; 0 if the start failed and the attempt has ended."""
         self.record["started_at"] = time.time()
         try:
-            self._lock = AttemptLock.take(self._launch["exit_path"])
+            self._lock = AttemptLock.acquire(self._launch["exit_path"])
             self._lock.write_holder(self._launch["attempt"])
             self._worker = self._start_worker()
             failpoints.reached("worker: started")
@@ -183,11 +187,11 @@ class ShimAttempt:
             make_directory(launch["cwd"])
         self._log = WorkerLog(launch["log"], launch["log_limit_bytes"], self._masker)
         env = {**launch["env"], process_table.MARKER: launch["attempt"]}
-        self.output, self._output_kept = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        os.set_blocking(self._output_kept, True)
+        self.output, self._output_write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(self._output_write_end, True)
         with _umask(launch.get("umask")):
             return self._containment.start(
-                launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
+                launch["argv"], launch["cwd"], env, launch["stdin"], self._output_write_end
             )
 
     def _fail(self, ended_by: str, cause: ExitCause, error: str, now: float) -> None:
@@ -357,7 +361,7 @@ class ShimAttempt:
 
     def _note_limit(self, hit: str) -> None:
         code, number = self.record.get("code"), self.record.get("signal")
-        hit = hit_by_end(self._limits, code, number) or hit
+        hit = limit_at_end(self._limits, code, number) or hit
         if hit and self.record["ended_by"] == "exit" and (code or number):
             self.record.update(ended_by="limit", error=hit)
 
@@ -368,7 +372,7 @@ class ShimAttempt:
             drained_bytes += length
         if self.output is not None:
             os.close(self.output)
-            os.close(self._output_kept)
+            os.close(self._output_write_end)
             self.output = None
 
     def _publish(self) -> None:
@@ -383,7 +387,7 @@ class ShimAttempt:
             reason = self.record.get("error") or "cannot write the exit record"
             self.record["error"] = f"{reason}: {error}"
             self.encoded_record = encoded(self.record)
-            self._lock.drop()
+            self._lock.release()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import stat
 from orchestrator.security.control_sequences import Cleaner
 from orchestrator.security.secrets.masking import Masker
 
-#: Maximum bytes that are stored from the end of an output that is too long.
+#: Maximum bytes stored from the end of an output that exceeds the log's limit.
 _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 #: Directory next to the logs. Its files have the workers' output with all control sequences.
@@ -54,7 +54,7 @@ class WorkerLog:
     def is_lost(self) -> bool:
         """True if output could not be written, or if the worker has damaged the log.
 
-        Damage means that the log was removed, replaced, or cut.
+        Damage means that the log was removed, replaced, or shortened.
         """
         raw_is_lost = self._raw is not None and self._raw.is_lost
         return self._file.is_lost or self._is_replaced or raw_is_lost
@@ -71,9 +71,9 @@ class WorkerLog:
     def write(self, chunk: bytes) -> None:
         self._silent = False
         clean, original = self._cleaner.feed(chunk)
-        self._file.keep(self._masker.feed(clean))
+        self._file.write(self._masker.feed(clean))
         if original:
-            self._keep_raw(original)
+            self._write_raw(original)
 
     def write_held_output(self) -> None:
         """Write the held-back output if it reveals at most a quarter of a secret.
@@ -81,21 +81,21 @@ class WorkerLog:
         Call this if the worker has printed nothing for a moment.
         """
         self._silent = True
-        self._file.keep(self._masker.release())
+        self._file.write(self._masker.release())
 
     def close(self) -> None:
         if original := self._cleaner.finish():
-            self._keep_raw(original)
+            self._write_raw(original)
         if self._raw is not None:
             self._raw.close()
-        self._file.keep(self._masker.finish())
+        self._file.write(self._masker.finish())
         self._file.end()
         self._is_replaced = not self._is_intact()
         self._file.close()
 
-    def _keep_raw(self, original: bytes) -> None:
+    def _write_raw(self, original: bytes) -> None:
         if self._raw is None:
-            path = self._file.place(self._path)
+            path = self._file.current_path(self._path)
             self._raw = _RawFile(path, self._limit_bytes, self._masker.new_stream())
         self._raw.write(original)
 
@@ -122,11 +122,11 @@ class _RawFile:
 
     def write(self, original: bytes) -> None:
         if self._file is not None:
-            self._file.keep(self._masker.feed(original))
+            self._file.write(self._masker.feed(original))
 
     def close(self) -> None:
         if self._file is not None:
-            self._file.keep(self._masker.finish())
+            self._file.write(self._masker.finish())
             self._file.end()
             self._file.close()
 
@@ -152,8 +152,8 @@ class _BoundedFile:
     def is_truncated(self) -> bool:
         return self._dropped > 0
 
-    def place(self, path: str) -> str:
-        """Return the file's present path. It differs from ``path`` if the workspace was moved."""
+    def current_path(self, path: str) -> str:
+        """Return the file's path, which differs from ``path`` if the workspace was moved."""
         if os.path.lexists(path):
             return path
         with contextlib.suppress(OSError):  # no /proc
@@ -169,10 +169,10 @@ class _BoundedFile:
         try:
             path_status = os.lstat(path)
         except FileNotFoundError:
-            path_status = os.lstat(self.place(path))
+            path_status = os.lstat(self.current_path(path))
         return os.path.samestat(open_status, path_status) and open_status.st_size >= size
 
-    def keep(self, output: bytes) -> None:
+    def write(self, output: bytes) -> None:
         if len(output) <= self._room:
             self._room -= len(output)
             self._append(output)

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 
 from orchestrator.launchers.process import process_control
-from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
+from orchestrator.launchers.process.crash_injection import INHERITED_VARIABLES
 from orchestrator.launchers.spawner import spawner
 
 #: The command line of the spawner, its keeper, and their shims.
@@ -77,6 +77,6 @@ def _leave_server(control: int) -> None:
         if descriptor > 2 and descriptor != control:
             with suppress(OSError):  # The descriptor of the list itself is closed already.
                 os.close(descriptor)
-    for name in os.environ.keys() - set(KEPT_VARIABLES):
+    for name in os.environ.keys() - set(INHERITED_VARIABLES):
         del os.environ[name]
     sys.dont_write_bytecode = True

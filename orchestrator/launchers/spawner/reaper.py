@@ -28,13 +28,16 @@ _KILL_MILLISECONDS = 5.0
 #: belongs to another user.
 _UNKILLABLE_SECONDS = 10.0
 
-#: Number of times that a stopped shim is continued. At the next stop, the shim is killed.
+#: Maximum number of times that a shim is continued after a stop signal. At the next stop, the shim
+#: is killed.
 _MOST_STOPS = 10
 
 #: Number of rows in the table of shims. Rows that were never used take no memory.
 _MOST = 1 << 16
 _SERIAL, _PID = 0, 1
 
+#: A request for a shim: its serial number, and the descriptors for the shim: its socket; empty if
+#: the descriptor could not be received.
 Request = tuple[int, list[int]]
 
 
@@ -47,19 +50,19 @@ class ShimTable:
     Each shim has a row. The row has the shim's serial number (at least 1) until the shim's end is
     reported. The row has the shim's PID from the shim's first step until the shim is reaped.
 
-    Each cell has one writer at a time, and each write is a single step.
+    Each cell has one writer at a time, and each write is atomic.
     """
 
     def __init__(self) -> None:
         memory = memoryview(mmap.mmap(-1, 8 * _MOST))
         self._table = memory.cast("B").cast("I", (_MOST, 2))
         self._rows: dict[int, int] = {}
-        #: Rows that were used before and are free now.
+        #: Rows of reported shims, which ``add`` reuses.
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
         """Reserve a row for a shim before the fork. Raise OSError if the table is full."""
-        # Row 0 holds the number of rows that were ever used.
+        # Row 0 contains the highest number of a row that was ever used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
             raise OSError(f"limit of supervising processes reached: {_MOST - 1}")
@@ -72,11 +75,11 @@ class ShimTable:
         """Write this process's PID into the shim's row. The shim itself calls this."""
         self._table[self._rows[serial], _PID] = os.getpid()
 
-    def reaped(self, serial: int) -> None:
+    def mark_reaped(self, serial: int) -> None:
         self._table[self._rows[serial], _PID] = 0
 
-    def reported(self, serial: int) -> None:
-        """Free the row of a shim whose end was reported to the server. Idempotent."""
+    def mark_reported(self, serial: int) -> None:
+        """Release the row of a shim whose end was reported to the server. Idempotent."""
         row = self._rows.pop(serial, None)
         if row is not None:
             self._table[row, _SERIAL] = 0
@@ -95,10 +98,10 @@ class ShimTable:
 
 
 class Reaper:
-    def __init__(self, control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
+    def __init__(self, control: socket.socket, plan: dict[str, Any], shim_table: ShimTable) -> None:
         self._control = control
         self._plan = plan
-        self._roster = roster
+        self._shim_table = shim_table
         self._signals = shim.wake_on_signals((signal.SIGCHLD,))
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
@@ -114,7 +117,7 @@ class Reaper:
         #: Why a shim could not be forked, by serial number.
         self._refused: dict[int, str] = {}
         self._killed: dict[tuple[int, int], dict[str, object]] = {}
-        #: Time at which the present killing began; None if nothing is being killed.
+        #: Time at which this process began to kill leftover processes; None if none remains.
         self._killing_since: float | None = None
         #: How often each shim was stopped, by PID.
         self._stops: Counter[int] = Counter()
@@ -124,7 +127,7 @@ class Reaper:
     def take_over(self) -> None:
         """Adopt the shims of the spawner, which has exited."""
         self._retire()
-        for serial, pid in self._roster.take_over():
+        for serial, pid in self._shim_table.take_over():
             child = process_table.look_up(pid) if pid else None
             if child is not None and child.parent == os.getpid():
                 self._shims[pid] = serial
@@ -145,13 +148,13 @@ class Reaper:
         return bool(self._shims) or self._killing_since is not None
 
     def _wait(self) -> Collection[int]:
-        ready = {descriptor for descriptor, _ in self._poll.poll(self._patience)}
+        ready = {descriptor for descriptor, _ in self._poll.poll(self._longest_wait)}
         if self._signals in ready:
             os.read(self._signals, 4096)
         return ready
 
     @property
-    def _patience(self) -> float | None:
+    def _longest_wait(self) -> float | None:
         """Maximum milliseconds of one wait; None: no limit."""
         return None if self._killing_since is None else _KILL_MILLISECONDS
 
@@ -191,7 +194,7 @@ class Reaper:
             if pid in self._shims:
                 serial = self._shims.pop(pid)
                 del self._stops[pid]
-                self._roster.reaped(serial)
+                self._shim_table.mark_reaped(serial)
                 self._ended.append(serial)
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
         # A zombie is reaped in the next pass, which also finds the children of the zombie.
@@ -238,7 +241,7 @@ class Reaper:
             refused = self._refused.pop(serial, "")
             killed = list(self._killed.values())
             self._send({"shim": serial, "strays": killed, "refused": refused})
-            self._roster.reported(serial)
+            self._shim_table.mark_reported(serial)
         self._ended.clear()
         self._killed.clear()
 

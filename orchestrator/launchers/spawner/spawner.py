@@ -3,8 +3,8 @@
 The server has several threads, and therefore does not fork shims itself. The spawner has only one
 thread.
 
-A request is a packet with a serial number and the new shim's socket. When the shim and all its
-leftover processes have ended, the answer has the serial number and the killed processes.
+A request is a packet with a serial number and the new shim's socket. After the shim and all its
+leftover processes have ended, the spawner answers with the serial number and the killed processes.
 
 The spawner is a subreaper: it adopts orphaned descendants, and kills them. If the spawner is
 killed, shims continue. The spawner's parent process, the keeper, then adopts and kills the orphans.
@@ -29,13 +29,13 @@ from orchestrator.launchers.spawner.server_watch import ServerWatch
 
 #: Maximum bytes of the server's request.
 _MOST_BYTES = 1 << 20
-#: Seconds after which a keeper that cannot fork exits. Without this pause, the server would restart
-#: the keeper in a tight loop.
+#: Seconds that a keeper waits before it exits because it cannot fork. Without this pause, the
+#: server would restart the keeper in a tight loop.
 _NO_FORK_SECONDS = 1.0
 
 
 def serve(descriptor: int) -> None:
-    """Answer the server's requests: try out a containment mode, or fork a shim.
+    """Answer the server's requests: test a containment mode, or fork a shim.
 
     Return when the server and all shims have ended. ``descriptor``: the descriptor of the control
     socket.
@@ -56,17 +56,17 @@ def serve(descriptor: int) -> None:
 
 
 def _begin(control: socket.socket, plan: dict[str, Any]) -> None:
-    roster = ShimTable()
+    shim_table = ShimTable()
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":
         # Start no keeper, because in this mode it would adopt no orphans.
-        Spawner(control, plan, roster, os.getppid()).run()
+        Spawner(control, plan, shim_table, os.getppid()).run()
     else:
-        _run_under_keeper(control, plan, roster)
+        _run_under_keeper(control, plan, shim_table)
 
 
-def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
+def _run_under_keeper(control: socket.socket, plan: dict[str, Any], shim_table: ShimTable) -> None:
     # Set this before the spawner is forked, so that this process adopts all orphans. The forked
     # spawner does not inherit the setting.
     process_control.become_subreaper()
@@ -78,25 +78,25 @@ def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: Shim
         raise
     if spawner == 0:
         process_control.signal_at_parents_end(signal.SIGCHLD)
-        Spawner(control, plan, roster, keeper).run()
+        Spawner(control, plan, shim_table, keeper).run()
         return
     while os.WIFSTOPPED(os.waitpid(spawner, os.WUNTRACED)[1]):
         os.kill(spawner, signal.SIGCONT)
     failpoints.reached("keeper: spawner ended")
-    reaper = Reaper(control, plan, roster)
+    reaper = Reaper(control, plan, shim_table)
     reaper.take_over()
     reaper.run()
 
 
 class Spawner(Reaper):
     def __init__(
-        self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
+        self, control: socket.socket, plan: dict[str, Any], shim_table: ShimTable, parent: int
     ) -> None:
-        """``parent``: the PID of the keeper.
+        """``parent``: PID of the keeper; in mode ``basic``, PID of the server.
 
-        When the keeper has exited, the spawner forks no more shims.
+        After this parent has exited, the spawner forks no more shims.
         """
-        super().__init__(control, plan, roster)
+        super().__init__(control, plan, shim_table)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
         server = plan["server"]
@@ -123,9 +123,9 @@ class Spawner(Reaper):
                 self._fork_shim(*request)
 
     @property
-    def _patience(self) -> float | None:
-        patience = super()._patience
-        return patience if patience or self._watch is None else self._watch.MILLISECONDS
+    def _longest_wait(self) -> float | None:
+        milliseconds = super()._longest_wait
+        return milliseconds if milliseconds or self._watch is None else self._watch.MILLISECONDS
 
     def _stop_serving(self) -> None:
         self._serves = False
@@ -139,7 +139,7 @@ class Spawner(Reaper):
             self._refuse(serial, descriptors)
             return
         try:
-            self._roster.add(serial)
+            self._shim_table.add(serial)
             pid = os.fork()
         except OSError as error:
             self._refused[serial] = str(error)
@@ -155,9 +155,9 @@ class Spawner(Reaper):
     def _become_shim(self, serial: int, descriptor: int) -> None:
         status = 1
         try:
-            self._roster.enter(serial)
-            # Serve only while the spawner lives. After the spawner's death, the keeper may already
-            # have read the table without this entry, and would not know the new shim.
+            self._shim_table.enter(serial)
+            # Serve only if the spawner still runs. After the spawner's death, the keeper may have
+            # read the table before this entry, and would not know the new shim.
             if os.getppid() == self._pid:
                 self._control.close()
                 os.close(self._signals)

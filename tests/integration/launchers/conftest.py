@@ -116,7 +116,7 @@ class Stage:
         """Read the spawner's messages. True if they have ended the attempt's shim."""
         link = self.launcher._attempts[attempt_id]
         self.launcher._serve_spawner()
-        return bool(link.is_gone)
+        return bool(link.is_end_reported)
 
     def id(self, name: str) -> str:
         """Return an attempt id that is unique on the whole machine."""

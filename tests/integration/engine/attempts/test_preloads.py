@@ -30,7 +30,7 @@ SHORT = 8
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every task as short, so that launches wait behind a running task."""
     monkeypatch.setattr(preloaded_launches, "SHORT_SECONDS", HANG_SECONDS)
-    monkeypatch.setattr(shim_pool, "KEPT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(shim_pool, "PRELOAD_SECONDS", HANG_SECONDS)
 
 
 def waiting(release: Path) -> list[str]:

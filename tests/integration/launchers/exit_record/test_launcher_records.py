@@ -33,7 +33,7 @@ def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_writte
     ended = exit_record.tombstone(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
     with pytest.raises(LockRefused, match="has ended"):
-        AttemptLock.take(exit_path)
+        AttemptLock.acquire(exit_path)
     assert not os.path.exists(run_path(exit_path))
 
 
@@ -46,7 +46,7 @@ def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
 
 
 def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
-    lock = AttemptLock.take(exit_path)
+    lock = AttemptLock.acquire(exit_path)
     lock.write_holder("a")
     lock.add_worker(12345)
     ticks = process_table.start_ticks(os.getpid())
@@ -54,7 +54,7 @@ def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
         shim_pid=os.getpid(), start_ticks=ticks or 0
     )
     assert exit_record.tombstone(exit_path, "given up") is None
-    lock.drop()
+    lock.release()
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.DEAD
 
 
@@ -118,7 +118,7 @@ def test_a_record_that_a_worker_wrote_is_no_exit(exit_path: str, forged: dict[st
 
 
 def test_a_record_beside_a_claim_that_is_held_is_not_believed(exit_path: str) -> None:
-    lock = AttemptLock.take(exit_path)
+    lock = AttemptLock.acquire(exit_path)
     lock.write_holder("a")
     Path(exit_path).write_text(json.dumps({**ENDED, "code": 0}))
     assert isinstance(exit_record.inspect(exit_path), exit_record.RunningRecord)
@@ -211,7 +211,7 @@ def _race(path: str, each: int) -> list[str]:
     def start() -> None:
         gate.wait()
         try:
-            AttemptLock.take(path).write_holder("a")
+            AttemptLock.acquire(path).write_holder("a")
             outcomes.append("started")
         except LockRefused:
             outcomes.append("refused")

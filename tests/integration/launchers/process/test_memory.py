@@ -151,4 +151,4 @@ def test_a_mapped_file_on_disk_does_not_count(
 
 
 def test_memory_that_a_group_limits_is_not_watched() -> None:
-    assert LimitWatch({"memory": 100 * MIB}, held=["memory"]).due is None
+    assert LimitWatch({"memory": 100 * MIB}, enforced=["memory"]).due is None

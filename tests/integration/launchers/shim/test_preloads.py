@@ -18,7 +18,7 @@ Until = Callable[..., None]
 @pytest.fixture
 def shim(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the pid of an idle shim. It serves the next launch, and returns no launch soon."""
-    monkeypatch.setattr(shim_pool, "KEPT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(shim_pool, "PRELOAD_SECONDS", HANG_SECONDS)
     stage.run("warm", "true")
     return stage.shim()
 
@@ -76,7 +76,7 @@ def test_nothing_is_preloaded_while_no_shim_is_busy(stage: Stage, shim: int) -> 
 def test_launches_behind_a_long_worker_are_returned_and_run_elsewhere(
     stage: Stage, shim: int, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shim_pool, "KEPT_SECONDS", 0.05)
+    monkeypatch.setattr(shim_pool, "PRELOAD_SECONDS", 0.05)
     with at_once(stage):
         stage.start("a", "sleep", "60")
         for name in "bc":
