@@ -15,7 +15,10 @@ from importlib import import_module
 
 
 def first_use(package: str) -> Callable[[str], object]:
-    """Return a ``__getattr__`` for a package. The function imports each module at its first use."""
+    """Return a ``__getattr__`` for ``package`` that imports each module at the module's first use.
+
+    The ``__getattr__`` raises AttributeError if the package has no such module.
+    """
 
     def module(name: str) -> object:
         path = f"{package}.{name}"

@@ -198,7 +198,7 @@ def _problem_of_own_error(error: OrchestratorError) -> ProblemError:
         detail = f"{summary_of(type(error))} Read the cause in logs/orchestrator.log."
     problem = ProblemError(status=status, type=error.kind, detail=detail)
     if isinstance(error, InvalidRequest) and error.field:
-        fault = Fault(place=(error.field,), detail=error.message, type=error.kind)
+        fault = Fault(location=(error.field,), detail=error.message, type=error.kind)
         return replace(invalid([fault]), type=error.kind)
     if isinstance(error, NoSuchJob):
         return replace(problem, more={"subject": "job"})

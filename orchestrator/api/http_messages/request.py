@@ -124,12 +124,14 @@ def query(model: type[QueryModel]) -> QueryModel:
         return model.model_validate(raw)
     except ValidationError as error:
         # The error names only the parameter, not the position of a value in its list.
-        model_faults = [replace(fault, place=fault.place[:1]) for fault in faults(error, model)]
+        model_faults = [
+            replace(fault, location=fault.location[:1]) for fault in faults(error, model)
+        ]
         raise invalid(model_faults) from None
 
 
 def _parameter_value(name: str, values: list[str], model: type[Query]) -> str | list[str]:
-    if model.repeats(name):
+    if model.is_repeatable(name):
         return [] if values == [""] else values
     return values[0]
 
@@ -137,9 +139,9 @@ def _parameter_value(name: str, values: list[str], model: type[Query]) -> str | 
 def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | None:
     if name not in model.parameters():
         detail = unknown_name("query parameter", name, list(model.parameters()))
-        return Fault(place=(name,), detail=detail, type="extra_forbidden")
-    if len(values) > 1 and not model.repeats(name):
-        return Fault(place=(name,), detail="is given more than once", type="repeated")
+        return Fault(location=(name,), detail=detail, type="extra_forbidden")
+    if len(values) > 1 and not model.is_repeatable(name):
+        return Fault(location=(name,), detail="is given more than once", type="repeated")
     return None
 
 
@@ -153,7 +155,7 @@ def idempotency_key() -> str | None:
         return None
     if not (1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
         detail = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters"
-        raise invalid([Fault(place=("Idempotency-Key",), detail=detail, type="header")])
+        raise invalid([Fault(location=("Idempotency-Key",), detail=detail, type="header")])
     return key
 
 
@@ -167,7 +169,7 @@ def last_event_id(from_query: int) -> int:
         return from_query
     if not (header.isascii() and header.isdigit() and len(header) <= 15):
         detail = "must be the id of an event, a whole number"
-        raise invalid([Fault(place=("Last-Event-ID",), detail=detail, type="header")])
+        raise invalid([Fault(location=("Last-Event-ID",), detail=detail, type="header")])
     return int(header)
 
 

@@ -143,8 +143,8 @@ def _obstacle(name: str, agents: Mapping[str, Availability]) -> str:
     return agents[name].hindrance
 
 
-def _fault(place: int, detail: str) -> Fault:
-    return Fault(place=("cli_assignments", place, "cli_name"), detail=detail, type="agent")
+def _fault(position: int, detail: str) -> Fault:
+    return Fault(location=("cli_assignments", position, "cli_name"), detail=detail, type="agent")
 
 
 def _common_context(assignments: Sequence[CliAssignment]) -> Mapping[str, Any]:

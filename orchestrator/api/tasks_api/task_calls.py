@@ -120,7 +120,7 @@ def merge_task(task: str) -> Response:
     job = _job(task)
     if body.task_id is not None and body.task_id not in (job.id, task_uuid(job.id)):
         detail = f"must be the id in the path: {task_uuid(job.id)}"
-        raise invalid([Fault(place=("task_id",), detail=detail, type="task_id")])
+        raise invalid([Fault(location=("task_id",), detail=detail, type="task_id")])
     workers = service().job_details.detail(caller(), job.id, with_tasks=False).workers
     name, worker = answers.merged_cli(job, workers, query.cli_name or body.cli_name)
     if worker.chosen is False:

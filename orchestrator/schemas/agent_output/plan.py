@@ -56,7 +56,8 @@ MOST_GATES = 10
 def planned_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Return a required gate for each text that contains the command of a known check.
 
-    ``texts``: the values of a plan's field ``gates``.
+    ``texts``: the values of a plan's field ``gates``. At most ``MOST_GATES`` gates; each command
+    once.
     """
     gates = {each.run: each for each in _gates(texts)}
     return tuple(gates.values())[:MOST_GATES]
@@ -116,7 +117,7 @@ KIND = "invalid-plan"
 #: Maximum number of tasks in a plan.
 MOST_TASKS = 1000
 MOST_FAULTS_LISTED = 10
-#: Maximum number of "{" in an answer at which the parser tries to read a JSON object.
+#: Maximum number of attempts to read a JSON object from an answer. Each attempt begins at a "{".
 MOST_BEGINNINGS = 2000
 
 

@@ -77,14 +77,14 @@ class Problem(Answer):
     most: float | None = Field(default=None, json_schema_extra={AS_NULL: True})
     """Value of the limit."""
     used: float | None = Field(default=None, json_schema_extra={AS_NULL: True})
-    """Used part of the limit."""
+    """Usage that counts toward the limit."""
     free_at: str | None = Field(default=None, json_schema_extra={AS_NULL: True})
-    """Time at which quota is free again (ISO 8601, UTC). null: at the end of a job that uses the
-    quota."""
+    """Time at which the limit resets (ISO 8601, UTC). null: the limit resets only at the end of a
+    job that counts toward it."""
     commit: str | None = None
-    """The object's present commit; only with the error `outdated`."""
+    """The current commit of the worker's branch; only with the error `outdated`."""
     version: int | None = None
-    """The plan's present version; only with the error `outdated`."""
+    """The plan's current version; only with the error `outdated`."""
     subject: str | None = None
     """`job` if the job itself does not exist; otherwise omitted."""
     files: list[str] | None = None
@@ -94,7 +94,7 @@ class Problem(Answer):
     links: dict[str, str] | None = None
     """Address of each part of a diff that is too large for one answer, by path."""
     example: str | None = None
-    """The same call as a curl command, with the missing part."""
+    """The same call as a curl command that has what the call lacked."""
 
 
 class HealthAnswer(Answer):

@@ -27,12 +27,13 @@ class CandidateAnswer(Answer):
     tests: int | None = None
     """Number of tests that passed."""
     base_tests: int | None = None
-    """Number of the base's tests that pass, run with the test files and configuration of the
-    base."""
+    """Number of the base commit's tests that pass. They run with the base commit's test files and
+    configuration."""
     new_tests: int = 0
-    """Number of tests that pass and are not in the base."""
+    """Number of tests that pass and do not exist on the base commit."""
     new_tests_counted: int = 0
-    """Number of new tests that count: tests that pass on two candidates, or that the task names."""
+    """Number of new tests that count: tests that the task names, or that at least two candidates
+    pass."""
     review: int | None = None
     """Rank in the review."""
     remark: str
@@ -41,7 +42,7 @@ class CandidateAnswer(Answer):
     lines_added: int | None = None
     lines_removed: int | None = None
     cost_usd: Usd | None = None
-    """Cost of the candidate and its child jobs; present after the comparison."""
+    """Cost of the candidate and its child jobs; omitted before the comparison."""
     seconds: float | None = None
     """Work time of all attempts."""
     branch: str

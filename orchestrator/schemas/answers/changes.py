@@ -16,7 +16,8 @@ class HunkAnswer(Answer):
     header: str
     """Text after the line numbers, such as the name of a function."""
     lines: list[str]
-    """Lines, each with its first character: a blank, `-`, or `+`; a backslash begins git's note."""
+    """Lines. Each begins with a blank (unchanged), `-` (removed), or `+` (added). A line that
+    begins with a backslash is a note by git."""
 
 
 class ChangedFileAnswer(Answer):
@@ -46,8 +47,8 @@ class DiffAnswer(Answer):
 
 
 class VersionsAnswer(Answer):
-    """The versions of a file in conflict. A version that does not exist, or is no text, is
-    omitted.
+    """The versions of a file in conflict. A version is omitted if it does not exist or is not
+    text.
     """
 
     path: str
@@ -57,5 +58,5 @@ class VersionsAnswer(Answer):
     theirs: str | None = None
     """The worker's file."""
     merged: str | None = None
-    """Both sides, with conflict markers."""
+    """Both versions, with conflict markers."""
     state: VersionState

@@ -50,7 +50,7 @@ class GateResultAnswer(Answer):
     outcome: GateOutcome
     """Only "passed" confirms the changes."""
     cause: GateCause | None = None
-    """Cause if the gate did not run; `note` has the cause as text. Omitted if the gate ran."""
+    """Why the gate did not run; `note` has the cause as text. Omitted if the gate ran."""
     status: GateStatus
     blocks: bool
     """True if the result fails the attempt."""
@@ -66,7 +66,8 @@ class GateResultAnswer(Answer):
     """Number of tests that passed."""
     note: str
     judges: list[str]
-    """Changed files that configure the gate or contain its tests; the task allows the change."""
+    """Files that configure the gate or contain its tests, and that the worker changed with the
+    task's permission."""
     judges_with_code: bool = False
     """True if the attempt also changed other code."""
     not_imported: list[str] = Field(default_factory=no_items)

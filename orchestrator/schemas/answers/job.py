@@ -56,7 +56,7 @@ class StrayAnswer(Answer):
 
 
 class FailureAnswer(Answer):
-    """Classification of a failed attempt."""
+    """Kind, cause, and retry strategy of a failed attempt."""
 
     kind: FailureKind
     cause: str = ""
@@ -99,7 +99,8 @@ class HeldLock(Answer):
 
     name: str
     kind: LockKind
-    """claim: named by the task, held until the worker is done; lease: acquired by the worker."""
+    """claim: the task lists the lock, and the worker holds it until its end. lease: the worker
+    acquired the lock while it ran."""
     number: int | None = None
     """Fencing number of a lease."""
 
@@ -129,7 +130,7 @@ class WorkerAnswer(Answer):
     ended_at: datetime | None = None
     seconds: float | None = None
     """Seconds from the worker's start to its end. With several attempts, the sum of all attempts,
-    including the running attempt so far. """
+    including the running attempt so far."""
     work_seconds: float | None = None
     """Seconds of all ended attempts."""
     cpu_seconds: float | None = None
@@ -143,7 +144,7 @@ class WorkerAnswer(Answer):
     locks: list[HeldLock] = Field(default_factory=no_items)
     """Locks that the worker holds."""
     refused_child_jobs: int
-    """Number of child jobs that a limit rejected. A running attempt is not yet counted."""
+    """Number of child jobs that a limit rejected, without child jobs of a running attempt."""
     gates: list[GateResultAnswer]
     """Results of the gates on the latest attempt."""
     leftover_processes: list[StrayAnswer]
@@ -166,7 +167,7 @@ class WorkerAnswer(Answer):
 
 
 class CandidateSettingsAnswer(Answer):
-    """Settings of one agent of a task. For this agent, they replace the task's settings."""
+    """Settings of one agent of a task, which replace the task's settings for this agent."""
 
     name: str
     model: str | None = None
@@ -324,7 +325,8 @@ class JobAnswer(Answer):
     awaits_approval: bool = False
     """True if the job has a plan that waits for a person's approval."""
     plan_source: str
-    """``given``, ``rules``, the agent that created the plan, or ``none``: there is no plan."""
+    """Source of the plan: ``given`` (the request has tasks), ``rules``, the name of the planning
+    agent, or ``none`` (there is no plan)."""
     plan_fallback: PlanFallbackAnswer | None = None
     """Fallback to the rules instead of an agent; null: no fallback."""
     config: ConfigAnswer
@@ -346,7 +348,7 @@ class JobAnswer(Answer):
     estimate: EstimateAnswer | None = None
     """Estimated usage; present while the job waits for approval."""
     landed: list[LandedAnswer] = Field(default_factory=no_items)
-    """Branches on which the present result has landed; a landing that was undone does not count."""
+    """Branches on which the current result has landed, except landings that were undone."""
     discarded: bool = False
     """True if a person removed the job's branches and checkpoints."""
     child_job_ids: list[str]
@@ -366,7 +368,8 @@ class CheckpointAnswer(Answer):
 
     worker_id: str
     name: str
-    """start; 1-before and 1-after (for attempt 1), and so on; 1-left-1 (before a rollback)."""
+    """Name: start; 1-before and 1-after (before and after attempt 1), and so on; 1-left-1 (after
+    attempt 1, before the first rollback)."""
     attempt: int
     """Number of the attempt; 0 for the start."""
     at: datetime | None = None
@@ -482,6 +485,7 @@ class PlanAnswer(Answer):
     awaits_approval: bool
     """True if the plan can be edited, approved, and rejected."""
     tasks: list[dict[str, Any]]
-    """Tasks as in a plan file, without empty fields; env is omitted, and PUT plan keeps it."""
+    """Tasks as in a plan file, without empty fields and without env. PUT plan keeps the env of each
+    task."""
     estimate: EstimateAnswer | None = None
     """Estimated usage; present while the job waits for approval."""

@@ -28,7 +28,7 @@ class JobSummary(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds from the start until the reports were written."""
+    """Seconds from the job's start until its reports were written."""
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
     labels: dict[str, str]
@@ -68,7 +68,7 @@ class TreeUsage(Answer):
     cost_usd: Usd | None = None
     """Known cost in US dollars; omitted if unknown."""
     tokens: int | None = None
-    """Known tokens, counted as for max_tokens; omitted if unknown."""
+    """Known tokens that count toward max_tokens; omitted if unknown."""
     cost_partial: bool = False
     """True if a part of the cost is unknown."""
 

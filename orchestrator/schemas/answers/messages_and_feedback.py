@@ -50,7 +50,7 @@ class FeedbackGivenAnswer(Answer):
     run: int
     """Number of the job's current run: feedback to an ended job begins the next run."""
     landed: list[str] = Field(default_factory=no_items)
-    """Branches of the user that have the previous result; land the new result, too."""
+    """Branches of the user on which the previous result has landed; land the new result, too."""
     duplicate: bool = False
     """True if an earlier call with the same Idempotency-Key had stored the comments."""
     links: Links
@@ -65,7 +65,7 @@ class CommentAnswer(Answer):
     end_line: int
     text: str
     code: str
-    """The lines, as they were in the commit."""
+    """The text of the lines in the commit."""
 
 
 class FeedbackAnswer(Answer):

@@ -25,7 +25,7 @@ class StatsAnswer(Answer):
     """True if the cost of some workers is unknown or incomplete."""
     attempts: int = 0
     slots: dict[str, int] = Field(default={})
-    """Numbers of running workers, of workers with a process, and of slots."""
+    """Three numbers: running workers, workers with a process, and all slots."""
     containment: str = ""
     """How the processes of workers are contained."""
 
@@ -50,7 +50,8 @@ class AgentAnswer(Answer):
     authenticated: bool
     """True if a credential was found, or none is needed."""
     login: Literal["yes", "no", "unknown"]
-    """Whether the latest login by a worker worked; unknown: none in the last ten minutes."""
+    """Result of the latest login by a worker: yes (or the agent needs no login), no (the login
+    failed), or unknown (no login in the last ten minutes)."""
     login_refused: str | None = None
     """Reason why the login failed."""
     credential: str | None = None
@@ -141,7 +142,7 @@ class DoctorCheckAnswer(Answer):
 
     name: str
     ok: bool | None = None
-    """True: the check passed; false: the check failed; absent: the check is a note."""
+    """True: the check passed. False: the check failed. Omitted: the check is a note."""
     message: str
     fix: str = ""
     """How to fix a problem: a command or a setting."""
@@ -153,7 +154,7 @@ class DoctorAnswer(Answer):
     ok: bool
     """True if no check failed."""
     checks: list[DoctorCheckAnswer]
-    """The checks, in the order in which to fix problems."""
+    """The checks. Fix problems in this order."""
 
 
 class OtherServerAnswer(Answer):

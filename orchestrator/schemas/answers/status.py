@@ -43,13 +43,13 @@ class UsedAnswer(Answer):
     stop: str
     """Reason for the worker to stop now; empty if it may continue."""
     waiting: bool
-    """True if the worker waits for child jobs or a lock, and so may have no output."""
+    """True if the worker waits for child jobs or a lock. Its missing output is then no failure."""
     capped: bool
     """True if a cap applies to the worker: report each step at once."""
 
 
 class SessionAnswer(Answer):
-    """Session of an AI tool."""
+    """Session of an AI tool: its stored conversation."""
 
     id: str
     attempt: int
@@ -140,7 +140,7 @@ class LandedAnswer(Answer):
 
 
 class PlanFallbackAnswer(Answer):
-    """Fallback of planner auto: the agent made no plan, and therefore the rules made the plan."""
+    """Fallback of planner auto: the agent created no plan, so the rules created the plan."""
 
     agent: str
     reason: str
@@ -227,8 +227,8 @@ class UnjudgedFileAnswer(Answer):
     path: str
     language: str
     cause: UnjudgedCause
-    """no_gate: no gate ran for the file's language. not_imported: only tests judge this language,
-    and no test imported the file."""
+    """no_gate: no gate ran for the file's language. not_imported: only tests judge files of this
+    language, and no test imported the file."""
 
 
 class PausedAnswer(Answer):
@@ -241,17 +241,17 @@ class PausedAnswer(Answer):
     """Running attempts: finish (they continue) or stop (they run again after the pause)."""
     cause: PauseCause
     """person: a person paused the job or an ancestor job. everything: all jobs are paused. limit:
-    the job or an ancestor job reached a limit and asks a person (on_limit: ask). """
+    the job or an ancestor job reached a limit and asks a person (on_limit: ask)."""
     limit: str | None = None
     """Name of the limit that was reached; omitted for other causes."""
     until: datetime | None = None
-    """Time at which the job is stopped, unless a person raises the reached limit before."""
+    """Time at which the job is stopped, unless a person raises the limit before this time."""
     job_id: str | None = None
     """The paused job: this job or an ancestor. Omitted if all jobs are paused."""
 
 
 class MadeAnswer(Answer):
-    """The result of a task on which a question depends."""
+    """The result of a task that a question's `depends_on` names."""
 
     task_id: str
     worker_id: str
@@ -271,9 +271,9 @@ class QuestionAnswer(Answer):
     due_at: datetime | None = None
     """Time at which on_timeout decides; omitted: never."""
     decision: Decision | None = None
-    """The answer; omitted while the question is open."""
+    """The answer; omitted until the question is answered."""
     by: str = ""
-    """Name of the key that answered; empty: the timeout decided, or the question is open."""
+    """Name of the key that answered; empty if the timeout decided, or nobody has answered yet."""
     comment: str = ""
     answered_at: datetime | None = None
     made: list[MadeAnswer] = Field(default_factory=no_items)
@@ -305,7 +305,7 @@ class StatusAnswer(Answer):
     request: str
     """The first 300 characters of the request."""
     results: Results | None = None
-    """Results so far; present after the end of the first worker."""
+    """Results so far; omitted before the end of the first worker."""
     workers: dict[str, int]
     """Number of workers by status."""
     merge_state: MergeState
@@ -321,7 +321,7 @@ class StatusAnswer(Answer):
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=no_items)
     """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
     landed: list[LandedAnswer] = Field(default_factory=no_items)
-    """Branches on which the present result has landed; a landing that was undone does not count."""
+    """Branches on which the current result has landed, except landings that were undone."""
     discarded: bool = False
     """True if a person removed the job's branches and checkpoints."""
     counts: dict[str, int]
@@ -337,7 +337,8 @@ class StatusAnswer(Answer):
     seconds: float | None = None
     """Wall time in seconds, as in the reports; present after the end of the job."""
     seq: int | None = None
-    """Id of the latest event that the status shows, for since_seq; omitted by wait."""
+    """Id of the latest event that the status includes. Pass the id as since_seq. Omitted in the
+    answer of wait."""
     links: Links
 
 

@@ -34,9 +34,9 @@ class ColumnsAnswer(Answer):
     jobs: list[ColumnsJob]
     """The job itself, then its descendants."""
     agents: list[str]
-    """Names of agents, to which the column `a` refers."""
+    """Names of agents. The column `a` has indexes of this list."""
     statuses: list[str]
-    """Names of statuses, to which the column `s` refers."""
+    """Names of statuses. The column `s` has indexes of this list."""
     worker: Any
     """Ids of workers without `worker_`: 17 for worker_17, "2_17" for worker_2_17; null: worker_1 to
     worker_n, in this order."""
@@ -59,7 +59,7 @@ class ColumnsAnswer(Answer):
     cost: Any
     """Known cost in US dollars."""
     tokens: Any
-    """Known tokens, as max_tokens counts them."""
+    """Known tokens that count toward max_tokens."""
     attempt: Any
     """Numbers of attempts."""
     files: Any
@@ -79,4 +79,5 @@ class ColumnsAnswer(Answer):
     reason: dict[int, str]
     """Reasons of the first 1,000 workers that have not succeeded, by the worker's index."""
     chain: list[int]
-    """Indexes of the critical path's workers, from 0."""
+    """Indexes, from 0, of the workers on the job's critical path: the longest chain of workers in
+    which each worker waits for the previous worker."""

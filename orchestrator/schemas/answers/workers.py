@@ -21,7 +21,7 @@ class WorkerUsage(Answer):
 
     steps: int | None = None
     tokens: int | None = None
-    """Known tokens, counted as for max_tokens."""
+    """Known tokens that count toward max_tokens."""
     cost_usd: Usd | None = None
 
 
@@ -75,11 +75,11 @@ class OneWorkerAnswer(WorkerAnswer):
     prompt_url: str
     log_url: str
     can: list[str]
-    """Calls that the worker's state allows now, such as rollback or choose."""
+    """Calls that are possible in the worker's current state, such as rollback or choose."""
 
 
 class LogLinesAnswer(Answer):
-    """The lines of a log that contain the given text."""
+    """The lines of a log that contain the text `q`."""
 
     lines: list[int]
     """Numbers of the first 1,000 lines that contain the text; line numbers start at 1."""

@@ -31,6 +31,6 @@ class TicketAnswer(Answer):
     """A ticket for one login."""
 
     ticket: str
-    """Ticket for the body of POST /api/v1/session; it is valid once."""
+    """Ticket for the body of POST /api/v1/session; valid for one login."""
     expires_at: datetime
     """Time at which the ticket expires."""

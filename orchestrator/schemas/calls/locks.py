@@ -19,10 +19,10 @@ class LockRequest(Wire):
     """Request to acquire locks for the calling worker (all or none)."""
 
     names: Names
-    """Paths of the project, or other names; a path includes everything below it."""
+    """Paths of the project, or other names. A path includes all paths inside it."""
     wait: Annotated[float, Field(ge=0, le=LONGEST_LOCK_WAIT)] = 0.0
-    """Maximum seconds to wait. One call waits at most 110 seconds, and then answers 202. To wait
-    longer, repeat the call.
+    """Maximum seconds to wait. One call waits at most 110 seconds, and then answers 202. To
+    continue to wait, repeat the call.
     """
 
 
@@ -54,8 +54,8 @@ class LockedAnswer(Answer):
 
 
 class LockWaitAnswer(Answer):
-    """The locks are not granted yet. Repeat the call within 5 seconds to keep the place in the
-    queue.
+    """The locks are not granted yet. Repeat the call within 5 seconds, so that the worker keeps its
+    position in the queue.
     """
 
     waits: bool = True
@@ -83,7 +83,8 @@ class LockAnswer(Answer):
 
     names: list[str]
     kind: LockKind
-    """claim: named by the task, held until the worker is done; lease: acquired by the worker."""
+    """claim: the task lists the lock, and the worker holds it until its end. lease: the worker
+    acquired the lock while it ran."""
     waits: bool
     """True if the worker waits for the lock."""
     job_id: str
@@ -93,8 +94,8 @@ class LockAnswer(Answer):
 
 
 class LocksAnswer(Answer):
-    """Locks that the caller can see: first the active locks, then the waiting workers in queue
-    order.
+    """Locks that the caller may see: first the active locks, then the waiting workers, in the order
+    of the queue.
     """
 
     locks: list[LockAnswer]

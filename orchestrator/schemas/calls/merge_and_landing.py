@@ -26,8 +26,8 @@ class MergeRequest(Wire):
     strategy: Literal["theirs", "auto", "manual"] | None = None
     """Merge strategy (default: the job's strategy)."""
     include: WorkerNames = ()
-    """Workers to include, such as failed workers and candidates that were not chosen. Also child
-    jobs whose changes their parent worker discarded. All of them stay included in later merges."""
+    """Workers to include, such as failed workers and candidates that were not chosen. Also accepts
+    child jobs whose changes the parent worker discarded. Later merges include them, too."""
     take: WorkerNames = ()
     """Alias of include; both lists count."""
     exclude: WorkerNames = ()
@@ -65,7 +65,7 @@ class LandBody(Wire):
     no_ff: bool = False
     """Always create a merge commit."""
     onto: Annotated[Text, Field(min_length=1, max_length=1024)] | None = None
-    """Name of the branch that is checked out; needed if the job started from another branch."""
+    """Name of the branch that is checked out; required if the job started from another branch."""
     partial: bool = False
     """Allow a job that is not completed."""
     author: Literal["worker", "user"] | None = None
@@ -96,7 +96,7 @@ class LandBody(Wire):
 
 
 class LandAnswer(Answer):
-    """The outcome of landing a job's result, or of the check whether it can land."""
+    """The outcome of landing a job's result, or of the check that the result can land."""
 
     job_id: str
     landed: bool
@@ -130,9 +130,9 @@ class UndoAnswer(Answer):
     job_id: str
     branch: str
     commit: str
-    """Commit to which this undo reset the branch: the branch's commit before the landing."""
+    """Commit of the branch after this undo: the branch's commit before the landing."""
     before: str
-    """Commit of the branch before this undo: the landed commit."""
+    """Commit of the branch before this undo: the branch's commit after the landing."""
     text: str
     """Outcome as text."""
     links: Links
@@ -145,9 +145,9 @@ class LostHunkAnswer(Answer):
     """Number of the first line, in the previous merged result; 0: the whole file."""
     last: int = 0
     removed: bool = False
-    """True if the lost change removes these lines; line numbers then refer to the base."""
+    """True if the lost change removed these lines; the line numbers then refer to the base."""
     text: list[str] = Field(default_factory=no_items)
-    """Beginning of each line."""
+    """The beginning of each replaced line."""
     commits: list[str] = Field(default_factory=no_items)
     workers: list[str] = Field(default_factory=no_items)
     """Workers that wrote the lines."""
@@ -184,7 +184,7 @@ class ConflictAnswer(Answer):
     resolved: bool = False
     """True if `merge_strategy: theirs` put the worker's lines or file into the result."""
     lost: list[LostHunkAnswer] = Field(default_factory=no_items)
-    """For a resolved conflict: lines of the other side, which are not in the result."""
+    """For a resolved conflict: lines of the losing version, which are not in the result."""
 
 
 class MergedGateAnswer(Answer):
@@ -210,8 +210,8 @@ class MergedGateAnswer(Answer):
     output: str = ""
     """End of the gate's output, if the gate did not pass."""
     flaky: list[str] = Field(default_factory=no_items)
-    """Findings of only one of the gate's two runs. An empty text means that the gate failed as a
-    whole in only one run."""
+    """Findings of only one of the gate's two runs. An empty text means that the whole gate failed
+    in one run, and passed in the other run."""
 
 
 class HandedAnswer(Answer):
@@ -257,18 +257,18 @@ class ConflictsAnswer(Answer):
     gates: list[MergedGateAnswer] = Field(default_factory=no_items)
     """Results of the gates on the merged state."""
     unapplied: HandedAnswer | None = None
-    """Of a child job: the conflict with the files of its parent worker."""
+    """Only for a child job: the conflict between its result and the files of its parent worker."""
     handed: HandedAnswer | None = None
     """Alias of unapplied."""
     again: bool = False
-    """True if these are the results of a merge that was repeated after the job's end."""
+    """True if the merge was repeated after the job's end."""
     earlier: str = ""
     """Ref of the previous result."""
     merging: bool = False
     """True while the merge is running; repeat the call."""
     conflicts: list[ConflictAnswer] = Field(default_factory=no_items)
     unresolved_reasons: dict[str, Hindrance] = Field(default_factory=dict)
-    """By worker: why no attempt resolves the worker's conflicts."""
+    """By worker: why no further attempt resolves the worker's conflicts."""
     hindrances: dict[str, Hindrance] = Field(default_factory=dict)
     """Alias of unresolved_reasons."""
     files: list[MergedFileAnswer] = Field(default_factory=no_items)

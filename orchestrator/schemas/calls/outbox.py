@@ -24,10 +24,10 @@ class EndpointAnswer(Answer):
     kind: str
     """Kind of the receiver: webhook, notification, or callback (an address that a job names)."""
     address: str
-    """Scheme and host; the rest is a secret."""
+    """Scheme and host of the address; the rest of the address may be secret."""
     events: list[str]
     off: str
-    """Why nothing is sent; empty if the endpoint is on."""
+    """Why no messages are sent to the endpoint; empty if messages are sent."""
     counts: dict[str, int]
     """Number of deliveries by state."""
 
@@ -64,7 +64,7 @@ class DeliveryAnswer(Answer):
     job_id: str
     root_job_id: str
     seq: int
-    """Number of the event in the root job."""
+    """Number (`seq`) of the message's event in the root job."""
     endpoint: str
     """Receiver: webhook:NAME, notify:NAME, or callback."""
     event: Topic

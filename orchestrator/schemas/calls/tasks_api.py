@@ -62,7 +62,7 @@ class CliAssignment(Wire):
 
 
 class TaskBody(CallbackRequest):
-    """A task for one to four tools, which work on it in parallel."""
+    """A task for one to four tools, which do the same work in parallel."""
 
     description: Annotated[RequestText, Field(min_length=10)]
     """Description of the work; at least 10 characters."""
@@ -81,7 +81,7 @@ class TaskBody(CallbackRequest):
 
 
 class TaskMergeBody(Wire):
-    """Options of a merge, in the body. If the query has the same option, the query has priority."""
+    """Options of a merge, in the body. An option in the query has priority over the body."""
 
     task_id: Text | None = None
     """Id of the task; must be the id in the path."""
@@ -155,7 +155,7 @@ class Task(WholeAnswer):
     best_cli: str | None = None
     """The tool whose result is merged."""
     error: str | None = None
-    """Why the task failed, or what its result lacks."""
+    """Why the task failed, or which changes its result lacks."""
 
 
 class Tasks(WholeAnswer):

@@ -54,8 +54,8 @@ LONGEST_LABEL = 1000
 
 
 def checked_text(value: object) -> object:
-    """Return the value. Raise ValueError for text that no file, argument, or database can
-    contain.
+    """Return the value unchanged. Raise ValueError for text that files, arguments, or databases
+    cannot contain.
     """
     if not isinstance(value, str):
         return value
@@ -161,10 +161,10 @@ LabelValue = Annotated[
 
 
 _MachineLabel = Annotated[str, StringConstraints(pattern=machines.LABEL_PATTERN)]
-_GivenLabel = Annotated[_MachineLabel, BeforeValidator(machines.label_text)]
+_MachineLabelValue = Annotated[_MachineLabel, BeforeValidator(machines.label_text)]
 #: Labels of a machine, by name.
 MachineLabels = Annotated[
-    dict[_MachineLabel, _GivenLabel],
+    dict[_MachineLabel, _MachineLabelValue],
     Field(max_length=64),
     # A short schema, because every AI that uses the MCP tools reads the schema.
     WithJsonSchema({"type": "object"}),

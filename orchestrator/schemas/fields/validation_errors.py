@@ -1,4 +1,4 @@
-"""Validation errors of a request, each with a text and the place of the invalid value."""
+"""Validation errors of a request, each with a text and the location of the invalid value."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -9,7 +9,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 
-Place = tuple[int | str, ...]
+Location = tuple[int | str, ...]
 
 _PYDANTIC_PREFIXES = ("Value error, ", "Assertion failed, ")
 
@@ -55,35 +55,36 @@ _PLAIN_LIMITS = {
 #: Types of faults whose only problem is the size of a text or a list.
 TOO_LONG = frozenset({"string_too_long", "too_long", "too_large"})
 
-#: Parts of an error's place that pydantic adds, and that are not in the request. "[key]" follows a
-#: key of a mapping. The other parts name the form of a value, such as a list.
-_NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]", "[name]"})
+#: Parts of an error's location that pydantic adds, and that are not in the request. "[key]" follows
+#: a key of a mapping. The other parts name the form of a value, such as a list.
+_NO_LOCATIONS = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]", "[name]"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    place: Place
+    location: Location
     detail: str
     type: str
 
     @property
     def pointer(self) -> str:
-        """The place of the value as a JSON pointer (RFC 6901); empty for the whole document."""
-        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.place)
+        """The location of the value as a JSON pointer (RFC 6901); empty for the whole document."""
+        return "".join(
+            "/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.location
+        )
 
     def __str__(self) -> str:
-        return f"{self.pointer}: {self.detail}" if self.place else self.detail
+        return f"{self.pointer}: {self.detail}" if self.location else self.detail
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Return all validation errors of input for ``model``.
+    """Return the validation errors of a request for ``model``.
 
-    The errors quote no free text of the input. They may quote names, ids, paths, and line numbers.
+    The errors may quote names, ids, paths, and line numbers of the request, but no other text.
     """
     errors = error.errors(include_url=False, include_input=False)
     all_faults = [_fault(dict(item), model) for item in errors]
-    # Pydantic does not count invalid entries. If a list has invalid entries, omit the error that
-    # the list is too short.
+    # Pydantic does not count invalid entries, so a list with invalid entries may seem too short.
     return [
         each
         for each in all_faults
@@ -91,27 +92,31 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     ]
 
 
-def summary(found: Sequence[Fault]) -> str:
-    """Return one sentence with the first error, and the number of further errors."""
-    more = f" ({len(found) - 1} more under errors)" if len(found) > 1 else ""
-    return f"{found[0]}{more}"
+def summary(errors: Sequence[Fault]) -> str:
+    """Return the first error as text, with the number of further errors."""
+    more = f" ({len(errors) - 1} more under errors)" if len(errors) > 1 else ""
+    return f"{errors[0]}{more}"
 
 
 def _has_invalid(fault: Fault, all_faults: Sequence[Fault]) -> bool:
-    # ``fault`` is an error about a list. A place that begins with the list's place is inside it.
-    size = len(fault.place)
-    return any(len(each.place) > size and each.place[:size] == fault.place for each in all_faults)
+    # ``fault`` is an error about a list. The locations of the list's entries begin with the list's.
+    size = len(fault.location)
+    return any(
+        len(each.location) > size and each.location[:size] == fault.location for each in all_faults
+    )
 
 
 def _fault(error: dict[str, Any], model: type[BaseModel]) -> Fault:
-    inner_place = error.get("ctx", {}).get("at", ())
-    place = tuple(part for part in (*error["loc"], *inner_place) if str(part) not in _NO_PLACES)
-    return Fault(place=place, detail=_detail(error, place, model), type=error["type"])
+    inner_location = error.get("ctx", {}).get("at", ())
+    location = tuple(
+        part for part in (*error["loc"], *inner_location) if str(part) not in _NO_LOCATIONS
+    )
+    return Fault(location=location, detail=_detail(error, location, model), type=error["type"])
 
 
-def _detail(error: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
+def _detail(error: dict[str, Any], location: Location, model: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
-        return unknown_name("field", str(place[-1]), _known_fields(model, place[:-1]))
+        return unknown_name("field", str(location[-1]), _known_fields(model, location[:-1]))
     if error["type"] in _PLAIN_WORDS:
         return _PLAIN_WORDS[error["type"]]
     limits = {name: _plain_number(value) for name, value in error.get("ctx", {}).items()}
@@ -143,8 +148,8 @@ def _plain_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _known_fields(model: type[BaseModel], place: Place) -> list[str]:
-    for part in place:
+def _known_fields(model: type[BaseModel], location: Location) -> list[str]:
+    for part in location:
         if isinstance(part, str) and part in model.model_fields:
             model = _model_in(model.model_fields[part].annotation) or model
     return list(model.model_fields)

@@ -65,7 +65,8 @@ class GateRequest(Wire):
     run: GateCommand | None = None
     """Command for bash -c in the worktree; it writes its report to $ORCHESTRATOR_GATE_REPORT."""
     when: Patterns = ()
-    """Run only if a changed file matches one of these patterns, as in .gitignore; none: always."""
+    """Patterns, as in .gitignore; the gate runs only if a changed file matches (default: always).
+    """
     timeout: Seconds | None = None
     """Timeout in seconds (default: gates.timeout of the server)."""
     report: Report = "exit"
@@ -78,7 +79,7 @@ class GateRequest(Wire):
     """Allow changes that remove or skip tests of the base."""
 
     tests_may_change: bool = False
-    """Allow changes of the base's tests. The base's versions of these tests need not pass."""
+    """Allow changes of tests of the base. The former versions of these tests need not pass."""
 
     @model_validator(mode="after")
     def is_no_reserved_word(self) -> "GateRequest":
@@ -92,8 +93,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool) -> Gate:
         """Return the gate.
 
-        The default of ``baseline`` is ``none`` if ``new_only`` is False and the gate is a command
-        that is judged by its exit code. Otherwise, the default is ``new-only``.
+        With ``new_only=False``, the default of ``baseline`` is ``none`` for a command whose exit
+        code is its report. In all other cases, the default is ``new-only``.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -117,15 +118,15 @@ def _not_off(command: str) -> str:
     return command
 
 
-def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
+def gate_of(entry: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for one entry of a list of gates.
 
     A text is the name of a gate, or a command. The project's files decide later whether the text is
     a name. ``new_only``: see ``GateRequest.to_gate``.
     """
-    if isinstance(asked, str):
-        return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)
-    return asked.to_gate(new_only=new_only)
+    if isinstance(entry, str):
+        return Gate(name="", run=entry.strip(), timeout=0.0, new_only=new_only)
+    return entry.to_gate(new_only=new_only)
 
 
 def _kind_of_gate(value: Any) -> str | None:
@@ -140,9 +141,9 @@ def _kind_of_gates(value: Any) -> str | None:
     return "[list]" if isinstance(value, list | tuple) else None
 
 
-#: One gate: a command or an object. The tag in brackets selects how the value is validated, so that
-#: an invalid object causes no errors about a command. Errors to the caller omit the tag
-#: (``_NO_PLACES``).
+#: One gate: a command or an object. The tag, such as "[command]", selects how the value is
+#: validated, so that an invalid object causes no errors about a command. Errors to the caller omit
+#: the tag (``_NO_LOCATIONS``).
 GateItem = Annotated[
     Annotated[GateCommand, AfterValidator(_not_off), Tag("[command]")]
     | Annotated[GateRequest, Tag("[object]")],

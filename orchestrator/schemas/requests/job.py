@@ -83,8 +83,8 @@ def _error_tag(value: Any) -> str | None:
     return "[object]" if isinstance(value, dict | CandidateRequest) else None
 
 
-#: One candidate: a name or an object. Pydantic adds the tag in brackets to the places of errors,
-#: and errors to the caller omit the tag (``_NO_PLACES``).
+#: One candidate: a name or an object. Pydantic adds the tag, such as "[name]", to the location of
+#: an error. Errors to the caller omit the tag (``_NO_LOCATIONS``).
 Candidate = Annotated[
     Annotated[AgentName, Tag("[name]")] | Annotated[CandidateRequest, Tag("[object]")],
     Discriminator(
@@ -183,7 +183,7 @@ class ConfigBody(_Settings):
 
 
 #: The fields that a task with a question may have.
-_OF_QUESTIONS = frozenset({"id", "title", "approve", "depends_on", "timeout", "on_timeout"})
+_QUESTION_FIELDS = frozenset({"id", "title", "approve", "depends_on", "timeout", "on_timeout"})
 
 
 class TaskRequest(Wire):
@@ -203,8 +203,8 @@ class TaskRequest(Wire):
     """A question for a person, in place of prompt and command. Dependent tasks start when a person
     approves."""
     on_timeout: Literal["approve", "reject"] | None = None
-    """Answer to the question after timeout seconds (default: reject). Without a timeout, a
-    question waits without end."""
+    """Answer to the question at its timeout (default: reject). Without a timeout, the question
+    waits for a person."""
     agent: Agents | None = None
     """Name of an agent, auto, or a list of candidates that run the task in parallel. A candidate is
     a name, or an object with name, model, timeout and context."""
@@ -245,8 +245,8 @@ class TaskRequest(Wire):
     gates: Gates = ()
     """Gates in addition to the job's gates: commands, names, or objects."""
     locks: LockNames | None = None
-    """Locks that the task holds while it runs: paths of the project, or other names. With
-    'workdir: project', the task also holds the lock 'project'; an empty list prevents this."""
+    """Locks that the task holds while it runs: paths of the project, or other names. A task with
+    'workdir: project' also holds the lock 'project', unless this list is empty."""
 
     @field_validator("writes")
     @classmethod
@@ -281,7 +281,7 @@ class TaskRequest(Wire):
             if self.on_timeout is not None:
                 raise ValueError("on_timeout needs a question: add approve, or remove on_timeout")
             return
-        others = sorted(self.model_fields_set - _OF_QUESTIONS)
+        others = sorted(self.model_fields_set - _QUESTION_FIELDS)
         if others:
             raise ValueError(
                 f"a task with approve asks a person, and runs nothing; remove {', '.join(others)}"
@@ -312,7 +312,7 @@ class TaskRequest(Wire):
         """Return the task. ``workdir``: the default for a task that sets no workdir."""
         workdir = self.workdir or (None if self.approve else workdir) or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
-        # Most fields of most tasks have their defaults, which are converted only once.
+        # Faster: most tasks set few fields, and the defaults of the others are converted only once.
         values = {**_defaults_of_task(), **self.model_dump(exclude=_CONVERTED, exclude_unset=True)}
         values |= {"env": dict(self.env), "requires": dict(self.requires)}
         agents = self.agent or ()
@@ -348,11 +348,11 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     known = frozenset(ids)
     for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
         for index, needed in enumerate(task.depends_on):
-            place = (position, "depends_on", index)
+            location = (position, "depends_on", index)
             if needed == task_id:
-                raise fault_at(place, "a task cannot depend on itself; remove this entry")
+                raise fault_at(location, "a task cannot depend on itself; remove this entry")
             if needed not in known:
-                raise fault_at(place, f"unknown task {needed!r}; known: {listed(ids)}")
+                raise fault_at(location, f"unknown task {needed!r}; known: {listed(ids)}")
     return tasks
 
 
@@ -431,7 +431,7 @@ class RetryRequest(Wire):
 
     config: ConfigBody = Field(default_factory=ConfigBody)
     """Settings that override the job's settings. ``default_timeout`` and ``max_retries`` also
-    replace the values of tasks that set their own.
+    override the ``timeout`` and ``retries`` of tasks.
     """
 
 
@@ -470,14 +470,14 @@ def task_ids(tasks: Sequence[TaskRequest]) -> tuple[str, ...]:
 
     Positions are counted from 1.
     """
-    taken = {task.id for task in tasks if task.id}
+    explicit_ids = {task.id for task in tasks if task.id}
     return tuple(
-        task.id or next(name for name in _free_names(position) if name not in taken)
+        task.id or next(name for name in _names_at(position) if name not in explicit_ids)
         for position, task in enumerate(tasks, start=1)
     )
 
 
-def _free_names(position: int) -> Iterator[str]:
+def _names_at(position: int) -> Iterator[str]:
     name = f"task_{position}"
     yield name
     while True:
@@ -493,5 +493,5 @@ def _job_gates(gates: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:
-    """Return a validation error for the place ``at`` inside the validated value."""
+    """Return a validation error for the value at ``at``, a path inside the validated value."""
     return PydanticCustomError("tasks", "{message}", {"message": message, "at": at})

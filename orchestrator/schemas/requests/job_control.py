@@ -15,8 +15,8 @@ class PauseRequest(Wire):
     """Request to pause a job or all jobs."""
 
     running: Literal["finish", "stop"] = "finish"
-    """Running attempts: finish (continue to their end) or stop (run again after the pause; uses no
-    retry)."""
+    """Running attempts: finish (they continue to their end) or stop (they run again after the
+    pause, without using a retry)."""
 
 
 class AnswerRequest(Wire):
@@ -61,7 +61,8 @@ class PlanRequest(Wire):
     """A new plan for a job that waits for approval."""
 
     tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
-    """The tasks; a task without env keeps the env of the present task with its id."""
+    """The new tasks. A task without env keeps the env of the previous plan's task with the same
+    id."""
     version: Count
     """Version of the plan that was edited, from GET plan."""
 

@@ -101,7 +101,7 @@ class AnswerArguments(JobArguments):
 
 class PauseArguments(JobArguments):
     running: Literal["finish", "stop"] = "finish"
-    """Running attempts: finish, or stop and run again after the pause."""
+    """Running attempts: finish, or stop (they run again after the pause)."""
 
 
 class BudgetArguments(RaisedLimits, JobArguments):
@@ -115,7 +115,7 @@ class MessageArguments(JobArguments, MessageBody):
 
 class LandArguments(JobArguments):
     check: bool = False
-    """Show branch and files only; nothing changes."""
+    """Show branch and files; change nothing."""
     squash: bool = False
     """Create one commit."""
     onto: Word | None = None

@@ -28,7 +28,7 @@ class MessageBody(Wire):
     """A message to a worker that has not ended."""
 
     text: Annotated[Text, Field(min_length=1, max_length=MOST_CHARACTERS, pattern=TEXT_PATTERN)]
-    """Text for the worker's agent, as data: at most 10,000 characters."""
+    """Text for the worker's agent; at most 10,000 characters."""
 
 
 class MessagesReadBody(Wire):

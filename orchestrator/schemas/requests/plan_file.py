@@ -3,9 +3,9 @@
 import yaml
 from pydantic import ValidationError
 
-from orchestrator.schemas.fields.validation_errors import Fault, Place, faults
+from orchestrator.schemas.fields.validation_errors import Fault, Location, faults
 from orchestrator.schemas.requests.job import OrchestrateRequest
-from orchestrator.schemas.requests.plan_text import colons, invalid, read
+from orchestrator.schemas.requests.plan_text import invalid_plan, line_and_column, read
 
 MOST_FAULTS_SHOWN = 20
 
@@ -22,14 +22,14 @@ def parse_plan(text: str, source: str, default_request: str = "") -> Orchestrate
     if value is None and default_request:
         value = {}
     if not isinstance(value, dict):
-        raise invalid(f"{source}: {_not_a_plan(value)}")
+        raise invalid_plan(f"{source}: {_not_a_plan(value)}")
     if default_request:
         value.setdefault("request", default_request)
     try:
         return OrchestrateRequest.model_validate(value)
     except ValidationError as error:
         errors = faults(error, OrchestrateRequest)
-        raise invalid(_fault_lines(errors, source, root)) from error
+        raise invalid_plan(_fault_lines(errors, source, root)) from error
 
 
 def _not_a_plan(value: object) -> str:
@@ -40,22 +40,24 @@ def _not_a_plan(value: object) -> str:
 
 
 def _fault_lines(errors: list[Fault], source: str, root: yaml.Node | None) -> str:
-    lines = [f"{source}{_position(root, fault.place)}: {fault}" for fault in errors]
+    lines = [f"{source}{_position(root, fault.location)}: {fault}" for fault in errors]
     omitted = len(lines) - MOST_FAULTS_SHOWN
     if omitted > 0:
         lines[MOST_FAULTS_SHOWN:] = [f"... and {omitted} more"]
     return "\n".join(lines)
 
 
-def _position(root: yaml.Node | None, place: Place) -> str:
-    """Return ``:line:column`` of the nearest node at or above ``place``."""
+def _position(root: yaml.Node | None, location: Location) -> str:
+    """Return ``:line:column`` of the node at ``location``; if it does not exist, of its nearest
+    existing parent; "" without nodes.
+    """
     node = root
-    for part in place:
+    for part in location:
         child = _child(node, part)
         if child is None:
             break
         node = child
-    return colons(node.start_mark) if node is not None else ""
+    return line_and_column(node.start_mark) if node is not None else ""
 
 
 def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:

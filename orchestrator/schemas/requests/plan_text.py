@@ -50,15 +50,15 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
             return json.loads(text), None
         return _read_yaml(text)
     except json.JSONDecodeError as error:
-        place = f"{source}:{error.lineno}:{error.colno}"
-        raise invalid(f"{place}: not valid JSON: {error.msg}") from error
+        position = f"{source}:{error.lineno}:{error.colno}"
+        raise invalid_plan(f"{position}: not valid JSON: {error.msg}") from error
     except yaml.YAMLError as error:
         reason = getattr(error, "problem", None) or error
         mark = getattr(error, "problem_mark", None)
-        position = colons(mark) if mark else ""
-        raise invalid(f"{source}{position}: not valid YAML: {reason}") from error
+        position = line_and_column(mark) if mark else ""
+        raise invalid_plan(f"{source}{position}: not valid YAML: {reason}") from error
     except (RecursionError, ValueError) as error:
-        raise invalid(f"{source}: cannot be read: {error}") from error
+        raise invalid_plan(f"{source}: cannot be read: {error}") from error
 
 
 def loaded_yaml(text: str) -> Any:
@@ -87,9 +87,9 @@ def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
         keys.add(key.value)
 
 
-def colons(mark: Any) -> str:
+def line_and_column(mark: Any) -> str:
     return f":{mark.line + 1}:{mark.column + 1}"
 
 
-def invalid(message: str) -> InvalidRequest:
+def invalid_plan(message: str) -> InvalidRequest:
     return InvalidRequest(message, kind=KIND)

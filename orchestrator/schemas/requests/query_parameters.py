@@ -50,8 +50,8 @@ class Query(DescribedFields, BaseModel):
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @classmethod
-    def repeats(cls, name: str) -> bool:
-        """True if a parameter may be given more than once."""
+    def is_repeatable(cls, name: str) -> bool:
+        """True if a call may have the parameter ``name`` more than once."""
         return get_origin(cls.parameters()[name].annotation) is tuple
 
 
@@ -156,11 +156,11 @@ class EventsQuery(Query):
     last_event_id: int = Field(default=0, ge=0, le=2**53)
     """Id of the last received event; the header Last-Event-ID has priority."""
     fields: EventFields = EventFields.FULL
-    """full, or brief: short events for live tables. A reader of brief events that is more than 500
-    events behind gets the event `reset`, and must read the columns again."""
+    """full, or brief: short events for live tables. If a reader of brief events falls behind by
+    more than 500 events, it gets the event `reset`, and must read the columns again."""
     tail: bool = False
-    """Only new events; the first event is `reset`. Used with fields=brief, and without the id of
-    an event."""
+    """With fields=brief, and without the id of an event: only new events, after a first event
+    `reset`. Otherwise ignored."""
 
 
 #: Maximum number of workers in an answer. A job with more workers has pages.
@@ -229,8 +229,8 @@ class LogQuery(Query):
 
 class UsageQuery(Query):
     by: Annotated[str, StringConstraints(max_length=200)] = "agent"
-    """Key of the rows: agent, model (as the task names it; empty: the agent's default model), day,
-    job, or label:NAME."""
+    """Grouping of the rows: agent, model, day, job, or label:NAME. A model is the name in the task;
+    empty: the agent's default model."""
     since: AwareDatetime | None = None
     """Only workers that ended at this time or later."""
     until: AwareDatetime | None = None

@@ -18,7 +18,7 @@ SYNTAX = "a path such as $.issue.title, $.labels[0].name, $.labels[*].name, or $
 
 @dataclass(frozen=True, slots=True)
 class EventPath:
-    """A path to values in an event. Create with ``EventPath.parse``."""
+    """A path to values in an event. Create a path with ``EventPath.parse``."""
 
     text: str
     #: Names and positions; None: all items of a list.
@@ -42,6 +42,7 @@ class EventPath:
         return cls(text, tuple(steps))
 
     def values(self, document: object) -> list[object]:
+        """Return the values at the path; empty if the document has no such value."""
         results = [document]
         for step in self.steps:
             results = [each for value in results for each in _values_at(value, step)]

@@ -84,10 +84,10 @@ def _line_comment(event: object) -> Remark | str:
         return reason
     end = dig(comment, "line") or dig(comment, "original_line")
     first = dig(comment, "start_line") or end
-    place: dict[str, Any] = {}
+    code: dict[str, Any] = {}
     if isinstance(end, int) and isinstance(first, int) and 0 < first <= end:
         hunk = text(comment, "diff_hunk").splitlines()[-HUNK_LINES:]
-        place = {
+        code = {
             "path": cut(clean(text(comment, "path")), MOST_CHARACTERS),
             "line": first,
             "end_line": end,
@@ -95,7 +95,7 @@ def _line_comment(event: object) -> Remark | str:
             "hunk": cut(clean("\n".join(hunk)), MOST_CHARACTERS),
         }
     branch, commit = _branch_and_commit(event, text(comment, "commit_id"))
-    return Remark(branch=branch, commit=commit, **place, text=f"{_author(comment)}:\n{body}")
+    return Remark(branch=branch, commit=commit, **code, text=f"{_author(comment)}:\n{body}")
 
 
 def _check(run: Mapping[str, Any]) -> Remark | str:

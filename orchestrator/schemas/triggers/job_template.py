@@ -1,7 +1,7 @@
 """Job templates: texts in which ``{{name}}`` is replaced by a value of the event.
 
 The values come from outside, and are treated as data: in texts for agents, a value is quoted or
-fenced. Placeholders in other places, such as a command, are rejected.
+fenced. Placeholders in other locations, such as a command, are rejected.
 """
 
 import json
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import cut, fence
-from orchestrator.schemas.fields.validation_errors import Place, faults, summary
+from orchestrator.schemas.fields.validation_errors import Location, faults, summary
 from orchestrator.schemas.requests.job import OrchestrateRequest
 
 #: Maximum characters of one value.
@@ -51,11 +51,11 @@ class JobTemplate:
         A placeholder is wrong if it is unknown, or outside of the texts for agents.
         """
         unused = dict.fromkeys(params)
-        for place, text in _texts(self.document, ()):
+        for location, text in _texts(self.document, ()):
             names = _PLACEHOLDER.findall(text)
-            if names and not _may_have_values(place):
+            if names and not _may_have_values(location):
                 raise self._invalid(
-                    place,
+                    location,
                     f"has {{{{{names[0]}}}}}; values of an event are allowed only in 'request', "
                     "in 'labels', and in these fields of a task: title, prompt, description, "
                     "context, approve",
@@ -63,7 +63,7 @@ class JobTemplate:
             for name in names:
                 if name not in params:
                     known = ", ".join(params) or "none"
-                    raise self._invalid(place, f"has unknown parameter {name!r}; known: {known}")
+                    raise self._invalid(location, f"has unknown parameter {name!r}; known: {known}")
                 unused.pop(name, None)
         for name in unused:
             raise InvalidRequest(
@@ -77,7 +77,7 @@ class JobTemplate:
         Raise InvalidRequest if the request is invalid.
         """
         document = _replaced(
-            self.document, (), lambda place, text: self._filled_text(place, text, values)
+            self.document, (), lambda location, text: self._filled_text(location, text, values)
         )
         try:
             return OrchestrateRequest.model_validate(document)
@@ -85,19 +85,19 @@ class JobTemplate:
             errors = faults(error, OrchestrateRequest)
             raise InvalidRequest(f"{self._source_prefix()}{summary(errors)}") from None
 
-    def _filled_text(self, place: Place, text: str, values: Values) -> str:
+    def _filled_text(self, location: Location, text: str, values: Values) -> str:
         if not _PLACEHOLDER.search(text):
             return text
-        if "labels" in place:
+        if "labels" in location:
             filled = _PLACEHOLDER.sub(lambda match: _one_line(values[match[1]]), text)
             return cut(filled, LONGEST_LABEL)
-        if place[-1] == "title":
+        if location[-1] == "title":
             return cut(_PLACEHOLDER.sub(lambda match: _one_line(values[match[1]]), text), 200)
         filled = _PLACEHOLDER.sub(lambda match: as_data(values[match[1]]), text)
         return filled + NOTE.format(name=self.trigger)
 
-    def _invalid(self, place: Place, problem: str) -> InvalidRequest:
-        return InvalidRequest(f"{self._source_prefix()}{_dotted(place)} {problem}")
+    def _invalid(self, location: Location, problem: str) -> InvalidRequest:
+        return InvalidRequest(f"{self._source_prefix()}{_dotted(location)} {problem}")
 
     def _source_prefix(self) -> str:
         return f"{self.source}: " if self.source else ""
@@ -128,43 +128,45 @@ def _one_line(value: object) -> str:
     return " ".join(clean(value).split())
 
 
-def _may_have_values(place: Place) -> bool:
-    if place == ("request",):
+def _may_have_values(location: Location) -> bool:
+    if location == ("request",):
         return True
-    if place[:2] == ("config", "labels"):
-        return len(place) == 3
-    return len(place) == 3 and place[0] == "tasks" and place[2] in _TEXTS
+    if location[:2] == ("config", "labels"):
+        return len(location) == 3
+    return len(location) == 3 and location[0] == "tasks" and location[2] in _TEXTS
 
 
-def _texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:
-    """Yield the texts of a document, and the mapping keys with placeholders, each with its place.
+def _texts(value: object, location: Location) -> Iterator[tuple[Location, str]]:
+    """Yield the texts of a document, and the keys that have placeholders, each with its location.
 
-    ``place``: place of ``value`` in the document.
+    ``location``: location of ``value`` in the document.
     """
     if isinstance(value, str):
-        yield place, value
+        yield location, value
     elif isinstance(value, Mapping):
         for name, each in value.items():
             if _PLACEHOLDER.search(str(name)):
-                yield (*place, "(name)", "", ""), str(name)
-            yield from _texts(each, (*place, str(name)))
+                yield (*location, "(name)", "", ""), str(name)
+            yield from _texts(each, (*location, str(name)))
     elif isinstance(value, list | tuple):
         for position, each in enumerate(value):
-            yield from _texts(each, (*place, position))
+            yield from _texts(each, (*location, position))
 
 
-def _replaced(value: Any, place: Place, text_of: Callable[[Place, str], str]) -> Any:
+def _replaced(value: Any, location: Location, text_of: Callable[[Location, str], str]) -> Any:
     if isinstance(value, str):
-        return text_of(place, value)
+        return text_of(location, value)
     if isinstance(value, Mapping):
-        return {name: _replaced(each, (*place, name), text_of) for name, each in value.items()}
+        return {name: _replaced(each, (*location, name), text_of) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_replaced(each, (*place, position), text_of) for position, each in enumerate(value)]
+        return [
+            _replaced(each, (*location, position), text_of) for position, each in enumerate(value)
+        ]
     return value
 
 
-def _dotted(place: Place) -> str:
+def _dotted(location: Location) -> str:
     text = ""
-    for part in place:
+    for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text.rstrip(".")

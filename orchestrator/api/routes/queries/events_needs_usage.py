@@ -98,7 +98,7 @@ def _grouping(text: str) -> tuple[UsageBy, str]:
         return UsageBy(kind), label
     known = [f"{each}:NAME" if each is UsageBy.LABEL else str(each) for each in UsageBy]
     detail = unknown_name("key", text, known)
-    raise invalid([Fault(place=("by",), detail=detail, type="enum")])
+    raise invalid([Fault(location=("by",), detail=detail, type="enum")])
 
 
 def _group_name(by: UsageBy, row: UsageRow) -> str:

@@ -57,5 +57,5 @@ def test_an_error_has_the_place_of_the_candidate(
             {"request": "x", "tasks": [{"title": "t", "agent": agent}]}
         )
     (fault,) = faults(raised.value, OrchestrateRequest)
-    assert fault.place == ("tasks", 0, *place)
+    assert fault.location == ("tasks", 0, *place)
     assert detail in fault.detail
