@@ -376,7 +376,9 @@ def _paused(job: Job) -> dict[str, Any] | None:
     pause = job.pause
     if pause is None:
         return None
-    return {"at": iso(pause.at), "by": pause.by, "running": pause.running, "cause": pause.cause}
+    fields = {"at": iso(pause.at), "by": pause.by, "running": pause.running, "cause": pause.cause}
+    details = {"job_id": pause.job_id, "limit": pause.limit, "until": iso(pause.until)}
+    return {**fields, **{name: value for name, value in details.items() if value}}
 
 
 def _question(question: Question) -> dict[str, Any]:
