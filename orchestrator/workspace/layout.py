@@ -120,7 +120,11 @@ class WorkspaceLayout:
             )
 
     def prepare_job(self, root_id: str) -> None:
-        """Create the directory of a root job. Raise NotPlain or another OSError."""
+        """Create the directory of a root job.
+
+        Raise NotPlain if a link has replaced the directory. Raise another OSError if the directory
+        cannot be created.
+        """
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
@@ -311,9 +315,9 @@ class WorkspaceJobFiles:
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def mark_removed(self, root_id: str) -> None:
-        """Rename the job's directory to mark it as removed. Idempotent. Raise OSError.
+        """Rename the job's directory to mark the job as removed. Idempotent.
 
-        The new name is synced to disk.
+        The new name is synced to disk. Raise OSError if the directory cannot be renamed.
         """
         removed_path, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
@@ -346,7 +350,7 @@ class WorkspaceJobFiles:
         """Delete a directory that ``mark_removed`` renamed, and the job's data in other places.
 
         Return the names of the git refs that save work of the job. Links are deleted, but the
-        targets of links are not. Idempotent. Raise OSError.
+        targets of links are not. Idempotent. Raise OSError if a file cannot be deleted.
         """
         removed_path = self._removal_path(root_id)
         if not removed_path.exists():

@@ -1,8 +1,9 @@
 """Checks Host and Origin of each request first, and adds security headers to every answer.
 
-A page on the internet can make the user's browser call this server, even on localhost. Such a call
-is an attack of one of two kinds: a direct call (cross-site post), or a call to a host name that
-resolves to 127.0.0.1 (DNS rebinding). The headers Host and Origin reveal both kinds.
+A page on the internet can make the user's browser call this server, even on localhost. There are
+two kinds of such attacks. In a cross-site post, the page calls the server directly. In DNS
+rebinding, the page calls a host name that resolves to 127.0.0.1. The headers Host and Origin reveal
+both kinds.
 """
 
 import ipaddress

@@ -4,8 +4,8 @@
     job = client.orchestrate(request="Survey this repository", max_workers=4)
     done = client.wait(job["job_id"])
 
-Every method raises ApiError (see ``errors``) if the server rejects the call. Without an answer, it
-raises ServerUnreachable. All times and durations are in seconds.
+Every method raises ApiError (see ``errors``) if the server rejects the call. Without an answer, the
+method raises ServerUnreachable. All times and durations are in seconds.
 
 The client needs the package ``requests`` only for servers on other machines or with TLS.
 """
@@ -73,9 +73,9 @@ class OrchestratorClient(FollowCalls):
     ) -> Self:
         """Return the client for this program's environment.
 
-        In a worker, the client calls the worker's server with the worker's key. Otherwise, it calls
-        the running server of ``folder``, the directory with ``config.yaml`` and the workspace.
-        Raises NoServer if no server runs.
+        In a worker, the client calls the worker's server with the worker's key. Otherwise, the
+        client calls the running server of ``folder``, the directory with ``config.yaml`` and the
+        workspace. Raises NoServer if no server runs.
 
         The default of ``folder`` is the portable folder that contains this package. If the package
         is installed instead, the default is usually ``.orchestrator/local`` of the current project.
@@ -204,8 +204,8 @@ class OrchestratorClient(FollowCalls):
     def pause(self, job_id: str | None = None, *, running: str = "finish") -> Answer:
         """Pause a job and its descendants; without ``job_id``, all jobs. Idempotent.
 
-        ``running="finish"`` lets running attempts finish. ``"stop"`` stops them; they run again
-        after ``resume``.
+        ``running="finish"`` lets running attempts finish. ``running="stop"`` stops running
+        attempts; stopped attempts run again after ``resume``.
         """
         path = path_of(job_id, "pause") if job_id else "/api/v1/pause"
         return self._post(path, {"running": running})
@@ -326,8 +326,8 @@ class OrchestratorClient(FollowCalls):
         """Repeat the merge of a job, wait until the merge has ended, and return its result.
 
         Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``
-        (resolver of conflicts). With ``resolve``, the job runs again. This call then also waits
-        for the job's end.
+        (resolver of conflicts). With ``resolve``, the job runs again, and ``merge`` also waits for
+        the job's end.
         """
         answer = self._post(path_of(job_id, "merge"), choice)
         if choice.get("resolve"):

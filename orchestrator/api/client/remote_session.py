@@ -1,6 +1,6 @@
 """HTTP with ``requests``, for servers on another machine or with TLS.
 
-It is a separate module, because importing ``requests`` takes longer than most commands.
+This module is separate, because importing ``requests`` takes longer than most commands.
 """
 
 from collections.abc import Iterator

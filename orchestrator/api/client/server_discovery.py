@@ -107,7 +107,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
     """Return the text of one setting from the environment or ``config.yaml``; None if not set.
 
-    Does not need PyYAML or pydantic. They may be missing in a program that only calls the server.
+    Needs neither PyYAML nor pydantic, which may be missing in a program that only calls the server.
     """
     value = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
     if value is not None:

@@ -27,8 +27,8 @@ DEEPEST_JSON = 32
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
     """Return the request's body. With ``optional``, the body may be missing.
 
-    Raise a 400 for malformed JSON, a 413 for a body that is too large, a 415 for another media
-    type, and a 422 for invalid fields.
+    Raise a 400 for malformed JSON, and a 413 for a body that is too large. Raise a 415 for another
+    media type, and a 422 for invalid fields.
     """
     raw = request.get_data()
     if not raw and optional:

@@ -45,7 +45,10 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION
     for name, path in (("certificate", certificate), ("key", key)):
         if reason := _unreadable(path):
-            raise BadCertificate(f"api.tls.{name}: {path} cannot be read: {reason}")
+            raise BadCertificate(
+                f"api.tls.{name}: {path} cannot be read: {reason}; correct the path or the "
+                "permissions of the file"
+            )
     try:
         # Without this password, OpenSSL would ask in the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
@@ -73,7 +76,7 @@ class Relay:
         """``limit``: the number of connections above which the relay starts to end connections.
 
         For each new connection above the limit, the relay ends one connection whose client does not
-        read its answers. It chooses the client that has not read for the longest time.
+        read its answers. The relay chooses the client that has not read for the longest time.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

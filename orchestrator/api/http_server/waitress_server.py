@@ -354,7 +354,10 @@ def _bind_all(
                 raise _bind_error(error, host, wanted_port) from error
             failure = error  # this machine does not have the address family
     if not sockets:
-        raise CannotListen(f"cannot listen on {host!r}: {failure}") from failure
+        raise CannotListen(
+            f"cannot listen on {host!r}: {failure}; set api.host to localhost or to an address of "
+            "this machine"
+        ) from failure
     return sockets
 
 
@@ -376,13 +379,12 @@ def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.so
 def _bind_error(error: OSError, host: str, port: int) -> CannotListen:
     if error.errno == errno.EACCES:
         return CannotListen(
-            f"no permission to listen on port {port}; ports below 1024 need privileges: set "
-            f"api.port to a higher port"
+            f"no permission to listen on port {port}, because ports below 1024 need privileges; "
+            "set api.port to a higher port"
         )
     return PortTaken(
         f"port {port} on {host} is in use by another program; stop that program, or set another "
-        f"port: "
-        "api.port in config.yaml, or ORCHESTRATOR_API__PORT=8123"
+        "port: api.port in config.yaml, or ORCHESTRATOR_API__PORT=8123"
     )
 
 

@@ -197,7 +197,7 @@ class RpcCall:
 
 
 def call_of(request: Request) -> RpcCall:
-    """Return the tool call in a request. Raise RpcError -32602 if it names no tool."""
+    """Return the tool call in a request. Raise RpcError -32602 if the request names no tool."""
     name = request.params.get("name")
     if not isinstance(name, str):
         raise request.error(INVALID_PARAMS, "tools/call needs params.name, the name of a tool")

@@ -1,7 +1,7 @@
 """``orchestrator mcp``: the tools over standard input and output, one JSON message per line.
 
-Standard library only, because it must start as fast as ``orchestrator spawn``. Each tool call runs
-in its own thread, so a wait does not block other calls.
+Standard library only, because the command must start as fast as ``orchestrator spawn``. Each tool
+call runs in a separate thread, so that a wait does not block other calls.
 """
 
 import argparse

@@ -21,8 +21,8 @@ Values = dict[str, Any]
 
 REQUEST_CHARACTERS = 120
 REASON_CHARACTERS = 300
-#: Maximum characters of a job's reason. It is longer than a worker's reason, because it ends with
-#: commands to type.
+#: Maximum characters of a job's reason. The maximum is larger than for a worker's reason, because a
+#: job's reason ends with commands to type.
 JOB_REASON_CHARACTERS = 1500
 #: Maximum characters of the outputs of all workers in one answer.
 OUTPUT_CHARACTERS = 12_000

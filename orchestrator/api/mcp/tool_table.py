@@ -31,7 +31,8 @@ OMITTED = frozenset(
     }
 )
 
-#: Schemas omit a maximum of this number or more: no caller reaches it, and it would cost tokens.
+#: Schemas omit a maximum of this number or more, because no caller reaches such a maximum, and its
+#: text would cost tokens.
 FAR_AWAY = 10_000
 
 
@@ -46,8 +47,7 @@ class McpTool:
     reads_only: bool = True
     #: True for a tool that changes something and can do damage.
     destructive: bool = field(default=False)
-    #: True for a tool of administrators: only keys with the scope admin can list it, and may
-    #: call it.
+    #: True for a tool of administrators: only keys with the scope admin can list and call the tool.
     for_people: bool = field(default=False)
 
     def definition(self) -> Schema:

@@ -186,7 +186,7 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
 def secured_reply(reply: Reply) -> Reply:
     """Return the reply with security headers.
 
-    Replies of the socket loop need this, because they do not pass the middleware.
+    Replies of the socket loop bypass the middleware that adds the headers to other answers.
     """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

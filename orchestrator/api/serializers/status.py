@@ -60,9 +60,9 @@ class StatusParts:
         self.seq = service.job_lists.last_seq(caller, job_id)
         version = service.job_lists.version(service.access.job(caller, job_id))
         self.detail = service.job_details.detail(caller, job_id, with_tasks=False)
-        #: Version of the tree; 0 if two answers for the same version may differ. They may differ
-        #: after the job's end, because the files of a merge may change. They may also differ for a
-        #: worker, which sees only a part of the tree.
+        #: Version of the tree; 0 if two answers for the same version may differ. Answers may differ
+        #: after the job's end, because the files of a merge may change. Answers to a worker may
+        #: differ from other answers, because a worker sees only a part of the tree.
         may_differ = self.detail.job.status.ended or self._caller.attempt is not None
         self.version = 0 if may_differ else version
         self._by_job = workers_by_job(service, caller, self.detail) if not self.version else None

@@ -22,7 +22,7 @@ from orchestrator.schemas.requests.query_parameters import StatusTasks
 #: Maximum number of jobs whose rows are stored, and of stored answers for one version of a job.
 MOST_JOBS, MOST_BODIES = 16, 64
 #: The server's loop itself encodes the answer for a job with at most this number of rows and of
-#: changed rows. This takes about 1 ms, during which the loop answers no other request.
+#: changed rows. The encoding takes about 1 ms, during which the loop answers no other request.
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 #: zlib's ``level`` (the fastest) and ``wbits`` (the gzip format).
 _LEVEL, _GZIP = 1, 31

@@ -153,7 +153,7 @@ def _parents(snapshot: TreeSnapshot, positions: Mapping[str, int]) -> Column:
 
 
 def _dependencies(snapshot: TreeSnapshot) -> list[list[int]]:
-    """Return the dependencies of each worker; a worker is given as its position in a column."""
+    """Return the dependencies of each worker, as positions of workers in a column."""
     workers = snapshot.workers
     positions_by_task: dict[tuple[str, str], list[int]] = {}
     for position, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):

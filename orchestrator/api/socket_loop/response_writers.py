@@ -45,7 +45,7 @@ class WriterOwner(Protocol):
 
 
 class ResponseWriter(Protocol):
-    """The output of a waiting connection. Writing to it does not block.
+    """The output of a waiting connection. Writing to the output does not block.
 
     Used in the socket loop's thread only.
     """

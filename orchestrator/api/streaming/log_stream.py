@@ -1,4 +1,4 @@
-"""A worker's log, sent as it grows until the worker has ended."""
+"""Follows a worker's log: sends new output until the worker has ended."""
 
 import os
 from collections.abc import Callable, Sequence

@@ -105,8 +105,8 @@ class PendingWait(WaitingConnection):
 class PendingLock(PendingWait):
     """A call that waits for leases.
 
-    The wait ends when the leases are rejected. It also ends when the leases are granted and the
-    worker has a slot.
+    The wait ends when the leases are rejected, or when the leases are granted and the worker has a
+    slot.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ def show_session() -> Response:
 
 @blueprint.delete("/api/v1/session")
 def log_out() -> Response:
-    # This needs no token: a logout that another page causes does no harm.
+    # A logout needs no token, because a logout that another page causes does no harm.
     reading.query(NoQuery)
     cookie = session_cookie(request)
     if cookie is None:
@@ -77,7 +77,9 @@ def issue_ticket() -> Response:
     key = api_key_of(request)
     service().access.check_person(caller())
     if key is None:
-        raise Forbidden("a ticket needs an API key, not a browser session")
+        raise Forbidden(
+            "a ticket needs an API key, not a browser session; send the header X-API-Key"
+        )
     ticket, expires_at = browser_sessions().issue_ticket(hash_key(key))
     answer = calls.browser_login.TicketAnswer(
         ticket=ticket, expires_at=datetime.fromtimestamp(expires_at, UTC)

@@ -26,6 +26,6 @@ export function Login() {
         autocomplete="off" required aria-invalid=${wrong ? "true" : undefined} /></div>
       <button class="btn primary" disabled=${busy}>Log in</button>
       <p class="hint">The key is api.api_key of config.yaml. The browser gets a session, and does not store the key.</p></form>
-    <div class="stack small soft"><p>On this machine there is a shorter way:</p><code class="cmd">bin/orchestrator open</code></div>
+    <div class="stack small soft"><p>On this machine, this command opens the page and logs in:</p><code class="cmd">bin/orchestrator open</code></div>
   </section></div></main>`;
 }
