@@ -48,7 +48,7 @@ TAGS = {
     "pages": "Pages for people.",
 }
 
-#: The schema of each path parameter.
+#: Description of each path parameter.
 PATH_PARAMETERS = {
     "job_id": "Id of a job.",
     "delivery_id": "Id of a delivery, such as msg_abc123_7_ci.",
@@ -57,7 +57,7 @@ PATH_PARAMETERS = {
     "worker_id": "Id of a worker, such as worker_1 or worker_2_1.",
     "task": "Id of a task of /api/v1/tasks: its UUID, or the id of its job.",
     "lock": "Name of a lock: a path of the project, or another name.",
-    "name": "Name of a report, such as FINAL_RESULT.md.",
+    "name": "Name of a report, such as FINAL_RESULT.md, or name of a node.",
     "trigger_name": "Name of a trigger in config.yaml.",
 }
 

@@ -146,7 +146,7 @@ class EventStream(WaitingConnection):
             self._read()
 
     def beat(self) -> None:
-        if not self._writer.pending:
+        if not (self._done or self._writer.pending):
             self._writer.write(HEARTBEAT)
 
     def _is_of_this_tree(self, event: Event) -> bool:
