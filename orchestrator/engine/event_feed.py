@@ -1,8 +1,8 @@
 """The feed of events, an observer of stored changes.
 
 The feed has the events of all jobs, numbered in the order in which this server stored them. The
-first number is the time of the server's start, so that a restarted server uses larger numbers than
-its predecessor.
+first number is the time of the server's start, in milliseconds. A restarted server therefore uses
+larger numbers than the server before the restart.
 """
 
 import threading
@@ -25,7 +25,7 @@ KEPT = 2000
 #: Minimum seconds between two items of kind USAGE for the same job tree.
 FIGURES_SECONDS = 1.0
 #: Kinds of job events that the feed contains.
-PASSED_ON = frozenset(
+FEED_EVENTS = frozenset(
     {
         EventKind.JOB_SUBMITTED,
         EventKind.JOB_PLANNED,
@@ -40,7 +40,6 @@ PASSED_ON = frozenset(
         EventKind.JOB_LANDED,
     }
 )
-#: Period for which ``Throughput`` counts ends, in seconds.
 
 
 class FeedKind(StrEnum):
@@ -89,7 +88,8 @@ class Feed:
         self._changed: set[str] = set()
         #: Times of the latest reads of figures, in monotonic seconds, by root job id.
         self._read_at: dict[str, float] = {}
-        self._needy: dict[str, Sequence[Need]] = {}
+        #: The needs that the feed has reported last, by root job id.
+        self._reported_needs: dict[str, Sequence[Need]] = {}
         self._timer: threading.Timer | None = None
         self._is_closed = False
 
@@ -113,7 +113,7 @@ class Feed:
         """Read the present needs of all jobs, so that the feed can report the end of a need."""
         with self._working:
             needs = needs_in(self._store.needy(None, None))
-            self._needy = {
+            self._reported_needs = {
                 root_id: [need for need in needs if need.root_job_id == root_id]
                 for root_id in {need.root_job_id for need in needs}
             }
@@ -136,18 +136,18 @@ class Feed:
 
     def _add_items_of(self, change: StateChange) -> None:
         for event in change.events:
-            if event.kind in PASSED_ON:
+            if event.kind in FEED_EVENTS:
                 self._add_item(event.kind, event.root_id, event.job_id, event.at, data=event.data)
         if not self._listeners:
             if change.workers or change.new_workers or change.jobs:
                 with self._lock:
                     self._complete_after = self._last
-                    self._needy.clear()
+                    self._reported_needs.clear()
             return
-        for root_id in _with_changed_needs(change, self._needy):
+        for root_id in _with_changed_needs(change, self._reported_needs):
             needs = needs_in(self._store.needy([root_id], None))
-            if needs != list(self._needy.get(root_id, ())):
-                self._needy[root_id] = needs
+            if needs != list(self._reported_needs.get(root_id, ())):
+                self._reported_needs[root_id] = needs
                 self._add_item(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
         self._changed |= {each.root_id for each in (*change.new_workers, *change.workers)}
         ended_roots = {each.root_id for each in change.events if each.kind is EventKind.JOB_ENDED}
@@ -229,10 +229,11 @@ class Feed:
             listener()
 
 
-def _with_changed_needs(change: StateChange, needy: Mapping[str, object]) -> set[str]:
+def _with_changed_needs(change: StateChange, reported_needs: Mapping[str, object]) -> set[str]:
+    """Return the ids of root jobs whose needs the change may have changed."""
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
     roots_with_needs = {job.root_id for job in jobs if kinds_of_job(job)}
     roots_with_needs |= {worker.root_id for worker in workers if kind_of_worker(worker)}
     changed_roots = {job.root_id for job in jobs} | {worker.root_id for worker in workers}
-    return roots_with_needs | (changed_roots & needy.keys())
+    return roots_with_needs | (changed_roots & reported_needs.keys())

@@ -23,15 +23,15 @@ T = TypeVar("T")
 BEGIN_SECONDS = 3.0
 #: Minimum and maximum seconds between two checks for old jobs.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
-#: Number of ended jobs, the latest, whose files are checked after a start.
+#: Maximum number of ended jobs whose files are checked after a start; the latest jobs are checked.
 CHECKED_JOBS = 1000
 #: Pause before the check of each job's files, in seconds. Without the pause, an API call during the
 #: checks takes ten times as long, because the checks compete with the call for the interpreter.
 CHECK_PAUSE_SECONDS = 0.005
-#: Maximum number of directories that a message names. These directories belong to no job.
+#: Maximum number of directories in the log message about directories that belong to no job.
 MOST_NAMED = 10
 #: Maximum number of jobs that are removed between two checks.
-AT_ONCE = 100
+MOST_REMOVED = 100
 
 
 class RetentionCalls(Protocol):
@@ -65,9 +65,9 @@ class Housekeeping:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
-    def start(self, removed: Callable[[Job], None]) -> None:
-        """Start the thread. The thread calls ``removed`` for each job that it has removed."""
-        self._removed = removed
+    def start(self, on_removed: Callable[[Job], None]) -> None:
+        """Start the thread. The thread calls ``on_removed`` for each job that it has removed."""
+        self._on_removed = on_removed
         self._thread.start()
 
     def stop(self) -> None:
@@ -124,7 +124,7 @@ class Housekeeping:
     def _remove_old(self) -> None:
         assert self._keep_seconds is not None
         self._finish_removals()
-        for job in self._store.ended(time.time() - self._keep_seconds, AT_ONCE):
+        for job in self._store.ended(time.time() - self._keep_seconds, MOST_REMOVED):
             if self._stopping.is_set():
                 return
             started_at = time.monotonic()
@@ -133,7 +133,7 @@ class Housekeeping:
                 saved_refs = self._removal.delete_files(job.id)
                 payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(saved_refs)}
                 logger.info("job removed", extra=payload)
-                self._removed(job)
+                self._on_removed(job)
             # Spend at most half of the time on removals, so that a thousand old jobs do not delay
             # callers.
             self._stopping.wait(time.monotonic() - started_at)

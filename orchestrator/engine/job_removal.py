@@ -51,7 +51,8 @@ class JobRemoval:
         """Rename the directory, and delete the rows. ``delete_files`` removes the directory later.
 
         Idempotent. Return False without a change if the job has not ended, or a person works in a
-        worktree of the job. Raise OSError or StoreError.
+        worktree of the job. Raise OSError if the directory cannot be renamed, and StoreError if the
+        rows cannot be deleted.
         """
         job = self._store.job(root_id)
         if (job is not None and not job.status.ended) or self._files.in_use(root_id):
@@ -70,7 +71,8 @@ class JobRemoval:
     def delete_files(self, root_id: str) -> Sequence[str]:
         """Delete the directory. Return the names of the git refs that save work of the job.
 
-        Idempotent, even if two threads call this method at the same time. Raise OSError.
+        Idempotent, even if two threads call this method at the same time. Raise OSError if a file
+        cannot be deleted.
         """
         try:
             with self._deletion:
@@ -81,7 +83,7 @@ class JobRemoval:
         return saved_refs
 
     def unknown_directories(self) -> Sequence[str]:
-        """Return the ids in the names of job directories that have no row in the database."""
+        """Return the root job ids of job directories whose job has no row in the database."""
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def interrupted(self) -> tuple[str, ...]:
@@ -96,7 +98,8 @@ class JobRemoval:
 
         If the job is unfinished, because a person restored an older copy of the store, restore the
         job's directory and delete nothing. Only the thread that calls ``begin`` may call this
-        method. Raise OSError or StoreError.
+        method. Raise OSError if the directory cannot be restored, and StoreError if the rows cannot
+        be deleted.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

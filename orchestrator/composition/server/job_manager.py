@@ -96,7 +96,7 @@ class JobManager:
         self._record_location()
         has_unfinished_jobs = bool(parts.store.unfinished())
         root = parts.workspace.root
-        restarted = clock.keep(root / ".clock", going_on=has_unfinished_jobs)
+        restarted = clock.persist(root / ".clock", jobs_continue=has_unfinished_jobs)
         for observer in (parts.job_log, parts.status_files, self._worktree_removal):
             parts.publisher.add(observer)
         parts.publisher.start()
@@ -121,7 +121,7 @@ class JobManager:
             parts.processes,
             parts.workspace,
             attempts,
-            cut_off=REPLACED if recovers else RESTARTED if restarted else "",
+            interruption=REPLACED if recovers else RESTARTED if restarted else "",
             break_lock=break_lock if recovers else lambda exit_path: None,
         )
         parts.lock_calls.restore()

@@ -96,7 +96,7 @@ CONFLICTS = (
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
 #: Function that returns a worker's remaining quota. The last argument is the present Unix time.
-Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
+RemainingQuota = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 
 class SharedContextRuns:
@@ -160,7 +160,7 @@ class SharedContextRuns:
         """Return the job's shared context; "" if ``agent`` is an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
-        # The context does not exist: another process has removed it since its creation.
+        # If the context does not exist, another process has removed it since its creation.
         if not self._shared.exists(job):
             self._shared.make_plain(job, root)
         return self._shared.read(job)
@@ -221,7 +221,7 @@ class AssignmentBuilder:
         workspace: Workspace,
         contexts: SharedContextRuns,
         roles: Roles,
-        left: Left,
+        left: RemainingQuota,
         worktrees: Worktrees,
         without_worktree: ChangesWithoutWorktree,
         review_prompts: ReviewPrompts,
@@ -235,7 +235,10 @@ class AssignmentBuilder:
         self._review_prompts = review_prompts
 
     def assignment_for(self, scheduler: Scheduler, worker: Worker, now: float) -> Assignment:
-        """Return the worker's task, with all information for its agent. Raise OSError."""
+        """Return the worker's task, with all information for its agent.
+
+        Raise OSError if the shared context, a role, or another file cannot be read.
+        """
         task, job = scheduler.view.task_of(worker), scheduler.view.job_of(worker)
         root = scheduler.view.jobs[job.root_id]
         shared = self._contexts.read(job, root, worker.agent)
@@ -261,7 +264,7 @@ class AssignmentBuilder:
     def takes_long(self, assignment: Assignment) -> bool:
         """True if ``completed`` is slow, and must therefore run in a background thread."""
         task, worker = assignment.task, assignment.worker
-        needs_worktree = self._worktrees.rule.wanted(assignment.job, task, worker)
+        needs_worktree = self._worktrees.rule.needs_worktree(assignment.job, task, worker)
         return (
             needs_worktree
             or worker.is_reviewer
@@ -276,7 +279,7 @@ class AssignmentBuilder:
         - A worktree is opened, and the assignment refers to its files.
         - For an attempt that may change the user's checkout, the state of the checkout is recorded.
 
-        Raise RepositoryError or OSError.
+        Raise RepositoryError if git fails, or OSError if a file operation fails.
         """
         if assignment.worker.is_reviewer:
             return self._review_prompts.with_patches(assignment), None
@@ -284,7 +287,7 @@ class AssignmentBuilder:
             self._without_worktree.begin(assignment.worker)
             return assignment, None
         rule = self._worktrees.rule
-        if not rule.wanted(assignment.job, assignment.task, assignment.worker):
+        if not rule.needs_worktree(assignment.job, assignment.task, assignment.worker):
             if self._may_change_project(assignment.worker, assignment.task):
                 self._without_worktree.watch(assignment.worker)
             return assignment, None

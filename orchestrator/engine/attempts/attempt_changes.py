@@ -55,7 +55,7 @@ class AttemptChanges:
     def find(self, running: RunningAttempt, exit: Exit) -> WorkerChanges:
         """Return the changes of an attempt. If the attempt has a worktree, commit its changes.
 
-        Idempotent. Raise RepositoryError or OSError.
+        Idempotent. Raise RepositoryError if git fails, or OSError if a file operation fails.
         """
         if running.worktree is not None:
             return replace(

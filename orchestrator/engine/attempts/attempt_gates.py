@@ -156,9 +156,8 @@ class AttemptGates:
 
         self._gates.begin(check, on_results, on_begun)
         requested_stop = self._requested_stop(worker)
-        if (
-            requested_stop is not None
-        ):  # A caller requested the stop while the gates were being started.
+        # A caller may have requested the stop while the gates were being started.
+        if requested_stop is not None:
             self._gates.stop(
                 worker.root_id, worker.id, requested_stop.ended_by, requested_stop.stopped_by
             )
@@ -193,7 +192,7 @@ class AttemptGates:
         if worktree is not None:
             directory = worktree.directory
             base, commit = self._worktrees.span(worker)
-            judged = frozenset(self._worktrees.of_children(worker, base, commit))
+            judged = frozenset(self._worktrees.files_of_children(worker, base, commit))
             permissions = (permission_of(running.task, judged),)
         return Check(
             root_id=worker.root_id,

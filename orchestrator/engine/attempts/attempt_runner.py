@@ -28,7 +28,7 @@ from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedCon
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.evidence_reader import EvidenceReader, evidence_of_error
 from orchestrator.engine.attempts.launch_preparation import (
-    Issued,
+    IssuedCredentials,
     LaunchPreparation,
     RunningAttempt,
 )
@@ -54,7 +54,7 @@ from orchestrator.engine.worktrees.working_directories import (
 logger = logging.getLogger(__name__)
 
 #: Causes of stops that no caller requested. Values: texts of the error, for the lost attempt.
-_NOT_ASKED = {
+_UNREQUESTED_STOPS = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",
     ExitCause.ORPHAN_TIMEOUT: "no server was running for longer than workers.orphan_timeout",
@@ -129,7 +129,7 @@ class AttemptRunner:
         """The reason why attempts wait for disk space; "" if no attempt waits."""
         return self._background.space.reason
 
-    def start(self, command: Start, issued: Issued) -> None:
+    def start(self, command: Start, issued: IssuedCredentials) -> None:
         """Prepare and launch an attempt. If the attempt cannot start, report the attempt's end.
 
         ``issued``: the attempt's API key and node.
@@ -157,7 +157,7 @@ class AttemptRunner:
         else:
             self._launch(launch, running)
 
-    def _preload(self, command: Start, issued: Issued) -> None:
+    def _preload(self, command: Start, issued: IssuedCredentials) -> None:
         """Preload the launch of a worker that waits for a slot: send the launch to a busy shim.
 
         If the launch cannot be sent, the worker starts later, when the worker has a slot. A
@@ -210,10 +210,10 @@ class AttemptRunner:
             AttemptEnded(worker.key, worker.attempt, _exit_of_failed_start(error), Evidence())
         )
 
-    def _start_in_background(self, assignment: Assignment, issued: Issued) -> None:
+    def _start_in_background(self, assignment: Assignment, issued: IssuedCredentials) -> None:
         worker = assignment.worker
         attempt_id = worker.attempt_id
-        if self._background.stopped(attempt_id):
+        if self._background.early_exit(attempt_id):
             self._report_early_stop(worker)
             return
         try:
@@ -233,7 +233,9 @@ class AttemptRunner:
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
-    def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
+    def _start_failed(
+        self, assignment: Assignment, issued: IssuedCredentials, error: Exception
+    ) -> None:
         """Handle the failed start of an attempt.
 
         If the disk was full, start the same attempt again later. A new attempt would need new rows
@@ -246,7 +248,7 @@ class AttemptRunner:
             self._wait_for_space(
                 worker, partial(self._start_in_background, assignment, issued), error
             )
-            if self._background.stopped(attempt_id):
+            if self._background.early_exit(attempt_id):
                 self._background.space.wake(attempt_id)
             return
         self._background.ready(attempt_id, lambda: None)
@@ -277,19 +279,19 @@ class AttemptRunner:
     def _setup_ended(
         self,
         assignment: Assignment,
-        issued: Issued,
+        issued: IssuedCredentials,
         worktree: WorkerWorktree,
-        ran: FinishedRun | None,
+        setup_run: FinishedRun | None,
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 
-        ``ran``: the result of the setup commands; None if they were stopped.
+        ``setup_run``: the result of the setup commands; None if they were stopped.
         """
         worker = assignment.worker
         attempt_id = worker.attempt_id
         self._setting_up.pop(attempt_id, None)
-        why = "" if ran is None else why_failed(ran)
-        if ran is None or why:
+        why = "" if setup_run is None else why_failed(setup_run)
+        if setup_run is None or why:
             if not self._report_early_stop(worker) and why:
                 self._report_failed_start(worker, RepositoryError(why))
             return
@@ -299,7 +301,7 @@ class AttemptRunner:
             self._start_failed(assignment, issued, error)
 
     def _prepare_and_launch(
-        self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None
+        self, assignment: Assignment, issued: IssuedCredentials, worktree: WorkerWorktree | None
     ) -> None:
         worker = assignment.worker
         attempt_id = worker.attempt_id
@@ -365,7 +367,7 @@ class AttemptRunner:
         )
 
     def _adopted_attempt(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
-        needs_worktree = self._worktrees.rule.wanted(
+        needs_worktree = self._worktrees.rule.needs_worktree(
             self._scheduler.view.job_of(worker), task, worker
         )
         worktree = self._worktrees.existing(worker) if needs_worktree else None
@@ -405,14 +407,14 @@ class AttemptRunner:
         attempt_id = running.worker.attempt_id
         self._preparation.release(attempt_id)
         if running.scratch:
-            self._background.later(partial(self._preparation.release, attempt_id, running.scratch))
+            self._background.submit(partial(self._preparation.release, attempt_id, running.scratch))
         failpoints.reached("attempt: its end is known")
         if not self._is_cancelled(running.worker):
             exit = _corrected_exit(exit, adopted=adopted)
         self._attempt_gates.record_process_end(running.worker)
         empty_changes = self._evidence_reader.changes.if_empty(running)
         if empty_changes is None:
-            self._background.later(partial(self._report, running, exit))
+            self._background.submit(partial(self._report, running, exit))
         else:
             self._report(running, exit, empty_changes)
 
@@ -489,7 +491,7 @@ def _corrected_exit(exit: Exit, *, adopted: bool) -> Exit:
     # A worker may exceed a limit while it is being stopped. The stop came first, so the limit does
     # not decide.
     is_stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
-    error = _NOT_ASKED.get(exit.cause) if is_stopped else None
+    error = _UNREQUESTED_STOPS.get(exit.cause) if is_stopped else None
     return replace(exit, ended_by=EndedBy.LOST, error=error) if error else exit
 
 

@@ -74,7 +74,7 @@ class EvidenceReader:
         try:
             if changes is None:
                 changes = self.changes.find(running, exit)
-            deferred = self._has_open_children(running.worker)
+            deferred = self._has_unfinished_children(running.worker)
             return self._checked(running, exit, self._read(running, exit, changes, deferred))
         except Exception as error:
             if is_full_disk(error):
@@ -86,7 +86,7 @@ class EvidenceReader:
                 self.changes.save_checkpoint(running.worker)
             return evidence_of_error(running, f"cannot read the result of the worker: {error}")
 
-    def _has_open_children(self, worker: Worker) -> bool:
+    def _has_unfinished_children(self, worker: Worker) -> bool:
         """True if unfinished child jobs may still create the files that the worker promised."""
         current_worker = self._view.workers.get(worker.key)
         children = current_worker.child_job_ids if current_worker else ()

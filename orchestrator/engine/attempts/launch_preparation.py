@@ -22,7 +22,7 @@ from orchestrator.engine.runtime.launch_settings import (
     project_programs,
 )
 from orchestrator.engine.runtime.port_ranges import PortRanges
-from orchestrator.engine.worktrees.working_directories import WorkerWorktree, not_copied
+from orchestrator.engine.worktrees.working_directories import WorkerWorktree, uncopied_paths
 from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
@@ -30,7 +30,7 @@ from orchestrator.security.secrets.masking import secrets_in
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedCredentials:
     """The data that the server creates for one attempt: API key, node, and ``Proof``."""
 
     key: str = field(repr=False)
@@ -71,7 +71,10 @@ class LaunchPreparation:
         settings: LaunchSettings,
         push_refusals: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
-        """``push_refusals``: returns git settings, as pairs, that prevent pushes by AI agents."""
+        """``push_refusals``: returns git settings that prevent pushes by AI agents.
+
+        Each setting is a pair of name and value.
+        """
         self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
@@ -86,12 +89,15 @@ class LaunchPreparation:
         self.api_url = ""
 
     def prepare(
-        self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None = None
+        self,
+        assignment: Assignment,
+        issued: IssuedCredentials,
+        worktree: WorkerWorktree | None = None,
     ) -> tuple[Launch, RunningAttempt]:
         """Create the attempt's directory and files. Return the launch with its environment.
 
         ``worktree``: the worker's worktree; None for a plain directory or the user's checkout.
-        Raise OSError.
+        Raise OSError if a file cannot be created.
         """
         worker, task = assignment.worker, assignment.task
         agent = self._agents.get(worker.agent)
@@ -168,7 +174,9 @@ class LaunchPreparation:
             inputs=tuple(dict.fromkeys(dependency_directories)),
             texts=tuple(text_files),
             left_out=tuple(
-                path for each in (directory, *dependency_directories) for path in not_copied(each)
+                path
+                for each in (directory, *dependency_directories)
+                for path in uncopied_paths(each)
             ),
             worktree=_worktree_files(assignment.task, worktree) if worktree else None,
         )

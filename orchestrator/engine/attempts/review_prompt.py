@@ -28,9 +28,10 @@ class ReviewPrompts:
         self._worktrees = worktrees
 
     def with_patches(self, assignment: Assignment) -> Assignment:
-        """Return the assignment with each candidate's changes as a patch. Raise RepositoryError.
+        """Return the assignment with each candidate's changes as a patch.
 
-        This method runs git, so the supervisor's thread must not call this method.
+        This method runs git, so the supervisor's thread must not call this method. Raise
+        RepositoryError if git fails.
         """
         max_bytes = PATCH_BYTES // max(1, len(assignment.entries))
         entries = tuple(

@@ -100,7 +100,7 @@ class BaselineRuns:
         """
         known_run = self.known_result(check, gate)
         if known_run is not None:
-            self._background.later(partial(on_ran, known_run))
+            self._background.submit(partial(on_ran, known_run))
             return
         site_key = check.root_id, check.base
         with self._lock:
@@ -112,7 +112,7 @@ class BaselineRuns:
                 request = _BaselineRequest(gate)
                 site.queue.append(request)
             request.waiting[requester] = on_ran
-        self._background.later(partial(self._begin_next, site))
+        self._background.submit(partial(self._begin_next, site))
 
     def forget(self, requester: object, by: tuple[str, str]) -> None:
         """Cancel the requests of ``requester``. Stop a run if no other caller waits for its result.
@@ -136,7 +136,7 @@ class BaselineRuns:
                 site.is_dropped = True
             is_idle = all(site.running is None for site in sites)
         if is_idle:
-            self._background.later(partial(self._remove_worktrees, root_id))
+            self._background.submit(partial(self._remove_worktrees, root_id))
 
     # -- runs -----------------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ class BaselineRuns:
             callbacks = list(ended_request.waiting.values()) if ended_request else []
             is_over = site.is_dropped and not site.queue
         for on_ran in callbacks:
-            self._background.later(partial(on_ran, ran))
+            self._background.submit(partial(on_ran, ran))
         if is_over:
             self._remove_worktrees(site.root_id)
         self._begin_next(site)

@@ -161,7 +161,7 @@ class GateProcesses:
 
     def _setup_ended(self, run: GateProcess, on_ran: OnRan, ran: FinishedRun | None) -> None:
         if ran is not None and ran.passed:
-            self._setup.note(run.worktree)
+            self._setup.mark_done(run.worktree)
         on_ran(ran)
 
     def _after_setup(
@@ -217,7 +217,7 @@ class GateProcesses:
         earlier_runs = self._earlier_runs(root_id, owner)
         countdown = _Countdown(len(earlier_runs) + 1, then)
         for name, record_path in earlier_runs:
-            self._processes.expect(name, lambda exit: self._background.later(countdown.down))
+            self._processes.expect(name, lambda exit: self._background.submit(countdown.down))
             self._stop_earlier(name, record_path)
         countdown.down()
 
@@ -245,7 +245,7 @@ class GateProcesses:
 
     def _process_ended(self, active_run: _UnderWay, exit: Exit) -> None:
         failpoints.reached("gate: its end is known")
-        self._background.later(partial(self._report_run, active_run, exit))
+        self._background.submit(partial(self._report_run, active_run, exit))
 
     def _report_run(self, active_run: _UnderWay, exit: Exit) -> None:
         scratch.remove(active_run.scratch)

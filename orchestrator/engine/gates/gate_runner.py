@@ -149,7 +149,7 @@ class GateRunner:
         with self._lock:
             self._sequences[check.root_id, check.name] = sequence
         open_check = partial(self._guarded, sequence, self._open_check)
-        self._background.later(partial(self._runs.clear, check.root_id, check.name, open_check))
+        self._background.submit(partial(self._runs.clear, check.root_id, check.name, open_check))
 
     def set_up(
         self,
@@ -192,7 +192,7 @@ class GateRunner:
             was_waiting, sequence.awaits_base = sequence.awaits_base, False
         if was_waiting:
             self.baselines.forget(sequence, (ended_by, stopped_by))
-            self._background.later(partial(self._guarded, sequence, self._run_next_gate))
+            self._background.submit(partial(self._guarded, sequence, self._run_next_gate))
         elif process:
             self._runs.stop(process, ended_by, stopped_by)
         return True

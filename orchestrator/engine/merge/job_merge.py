@@ -51,7 +51,7 @@ from orchestrator.engine.merge.result_branch import ResultBranch
 from orchestrator.engine.merge.result_facts import LostLines, ResultFacts, removed_promises
 from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
-from orchestrator.engine.worktrees.user_checkout_changes import at_work
+from orchestrator.engine.worktrees.user_checkout_changes import worker_ids_at
 
 logger = logging.getLogger(__name__)
 
@@ -312,7 +312,7 @@ class JobMerge:
             changes = [each for each in changes if each.kind in SHARED or each.worker_id]
         merge.record.leaks.extend(map(str, changes))
         of_job = [each for each in changes if each.is_of_job]
-        of_job = of_job if checkout.is_known(merge.job.id) else []
+        of_job = of_job if checkout.has_recorded_state(merge.job.id) else []
         files = () if is_in_project else tuple(self._changed_files(state))
         return replace(outcome, repository_changes=tuple(of_job[:MOST_STORED]), checkout=files)
 
@@ -327,6 +327,6 @@ class JobMerge:
         reported = {path for each in deliveries if each for path in each.outside}
         changed = checkout.changed_files(self._merge.job.id, 0.0, state)
         for path, changed_at in changed.items():
-            workers = at_work(tree.attempts, changed_at)
+            workers = worker_ids_at(tree.attempts, changed_at)
             if workers and not any(each.endswith(f"/{path}") for each in reported):
                 yield CheckoutChange(path=path, workers=tuple(workers))

@@ -93,7 +93,7 @@ class MergeGates:
 
     def _permission(self, part: MergePart) -> AlterationPermission:
         worktrees = self._merge.worktrees
-        judged = worktrees.of_children(part.worker, *worktrees.span(part.worker))
+        judged = worktrees.files_of_children(part.worker, *worktrees.span(part.worker))
         return permission_of(self._merge.tasks[part.worker.task_id], frozenset(judged))
 
     def _doubtful_gates(self, results: Sequence[GateResult]) -> tuple[Gate, ...]:

@@ -169,7 +169,7 @@ class MergeSelection:
         merge, branch = self._merge, worker_branch(worker)
         if merge.repository.commit_of(branch):
             return True
-        if not merge.worktrees.rule.wanted(merge.job, merge.tasks[worker.task_id], worker):
+        if not merge.worktrees.rule.needs_worktree(merge.job, merge.tasks[worker.task_id], worker):
             return True
         checkpoints = merge.worktrees.checkpoints.refs_of(worker)
         commit = checkpoints.get(after(worker.attempt))

@@ -139,7 +139,7 @@ class ResultBranch:
     def _add_to_files(self, parent: Worker, refs: str) -> None:
         """Add the result to the parent worker's files. ``refs``: prefix of the result's refs."""
         record, repository = self._merge.record, self._merge.repository
-        added = self._merge.worktrees.bring_result(
+        added = self._merge.worktrees.add_child_result(
             self._merge.job, parent, record.base, record.commit, f"refs/heads/{record.branch}"
         )
         if added is None:

@@ -219,8 +219,8 @@ class _Part:
 
     title: str
     prompt: str
-    #: The request for this part alone; empty if it equals ``title``.
-    asks: str = ""
+    #: The phrase that requests only this part; empty if it equals ``title``.
+    phrase: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -315,7 +315,7 @@ def _is_work(item: str) -> bool:
 def _tasks(request_parts: _Parts) -> Sequence[TaskSpec]:
     tasks: list[TaskSpec] = []
     for number, part in enumerate(request_parts.parts, start=1):
-        phrase = part.asks or part.title
+        phrase = part.phrase or part.title
         verb_phrase = imperative(phrase)
         needs_earlier = _AFTER.match(phrase) or _ON_RESULT.fullmatch(verb_phrase)
         depends_on = tuple(task.id for task in tasks) if needs_earlier else ()
@@ -352,6 +352,10 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
+    """Return the text before a list, the list's items, and the text after the list.
+
+    Without a list, return the whole text, no items, and "".
+    """
     intro_lines: list[str] = []
     items: list[list[str]] = []
     lines_below: list[str] = []
@@ -381,8 +385,8 @@ def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
     The first line after the list is not indented more than the list's items. In addition, the line
     follows an empty line, or is an instruction for all items.
 
-    ``item``: the lines so far of the list's last item. ``outermost``: indentation of the list's
-    items, in characters.
+    ``item``: the lines of the list's last item, up to ``line``. ``outermost``: indentation of the
+    list's items, in characters.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

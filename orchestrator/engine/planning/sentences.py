@@ -220,16 +220,19 @@ def sentences(text: str) -> Sequence[Sentence]:
     result: list[Sentence] = []
     for piece in _split_sentences(text):
         requests_work = any(each.mood is Mood.WORK for each in result)
-        result.append(Sentence(text=piece, mood=mood_of(piece, asked=requests_work)))
+        result.append(Sentence(text=piece, mood=mood_of(piece, follows_request=requests_work)))
     return result
 
 
-def mood_of(sentence: str, *, asked: bool = False) -> Mood:
-    """Return the mood of a sentence. ``asked``: True if an earlier sentence requests work."""
+def mood_of(sentence: str, *, follows_request: bool = False) -> Mood:
+    """Return the mood of a sentence.
+
+    ``follows_request``: True if an earlier sentence requests work.
+    """
     text = sentence[:_MOST_READ].strip()
     if _COURTESY.fullmatch(text):
         return Mood.COURTESY
-    if _CONDITION.match(text) or (asked and _MEANS.match(text)):
+    if _CONDITION.match(text) or (follows_request and _MEANS.match(text)):
         return Mood.CONDITION
     if _VERBS.match(imperative(text)):
         return Mood.WORK

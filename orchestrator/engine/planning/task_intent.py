@@ -157,25 +157,26 @@ class _Clause:
     then: bool
 
 
-_LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
+#: Kinds of requests that ask for an answer.
+_ANSWERS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 
 
 def intent_of_task(task: TaskSpec) -> Intent:
     """Return the task's intent: a change of files, or an answer.
 
     A task with a command, or with a role that only writes reports, asks for an answer. For any
-    other task, the title and the task's own part of the prompt decide.
+    other task, the title decides, with the prompt after the planner's introduction.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
-    own_part = _own_part(task)
-    prompt_intent = intent_of(own_part)
+    own_prompt = _without_intro(task)
+    prompt_intent = intent_of(own_prompt)
     if not task.title or prompt_intent is Intent.ANSWER:
         return prompt_intent
     title_intent = intent_of(task.title)
     if prompt_intent is Intent.CHANGE:
         return Intent.UNCLEAR if title_intent is Intent.ANSWER else prompt_intent
-    if title_intent is Intent.CHANGE and not _asks_for_something(own_part):
+    if title_intent is Intent.CHANGE and not _asks_for_something(own_prompt):
         return title_intent
     return Intent.ANSWER if title_intent is Intent.ANSWER else prompt_intent
 
@@ -189,8 +190,11 @@ def _asks_for_something(text: str) -> bool:
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
-def _own_part(task: TaskSpec) -> str:
-    """Return the task's prompt from its title on, without the planner's introduction."""
+def _without_intro(task: TaskSpec) -> str:
+    """Return the task's prompt from the task's title on, without the planner's introduction.
+
+    If the prompt does not contain the title, return the whole prompt.
+    """
     title = task.title.removesuffix("...")
     start = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if start < 0 else task.prompt[start:]
@@ -207,7 +211,7 @@ def intent_of(text: str) -> Intent:
         return Intent.UNCLEAR if _Kind.CHECK in kinds else Intent.CHANGE
     if _Kind.MAYBE in kinds:
         return Intent.UNCLEAR
-    return Intent.ANSWER if any(each in _LOOKS for each in kinds) else Intent.UNCLEAR
+    return Intent.ANSWER if any(each in _ANSWERS for each in kinds) else Intent.UNCLEAR
 
 
 def _without_code(text: str) -> str:

@@ -78,8 +78,8 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Ask:
-    """The parts of a request, such as "create", "a shop", and " with React and FastAPI"."""
+class _ParsedSentence:
+    """A sentence, and its parts, such as "create", "a shop", and " with React and FastAPI"."""
 
     verb: str
     thing: str
@@ -93,10 +93,10 @@ def kinds() -> Sequence[WorkKind]:
 
 
 def kind_of(sentence: str) -> WorkKind | None:
-    ask = _parts_of_request(sentence)
-    if _NARROWED.search(ask.sentence):
+    parsed = _parse(sentence)
+    if _NARROWED.search(parsed.sentence):
         return None
-    return next((kind for kind in kinds() if _fits(kind, ask)), None)
+    return next((kind for kind in kinds() if _fits(kind, parsed)), None)
 
 
 def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
@@ -104,8 +104,8 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 
     ``sentence``: the sentence of ``request`` that asks for this kind of work.
     """
-    ask = _parts_of_request(sentence)
-    technologies = _named_technologies(ask)
+    parsed = _parse(sentence)
+    technologies = _named_technologies(parsed)
     kind_tasks = [
         kind_task for kind_task in kind.tasks if _applies(kind, kind_task, technologies, request)
     ]
@@ -137,7 +137,7 @@ def is_product(thing: str) -> bool:
     return bool(_table().product.search(thing))
 
 
-def _parts_of_request(sentence: str) -> _Ask:
+def _parse(sentence: str) -> _ParsedSentence:
     text = one_line(imperative(sentence[:_MOST_READ].strip())).rstrip(".!? ")
     for words, verb in _SPLIT_VERBS.items():
         if text.lower().startswith(words + " "):
@@ -151,7 +151,7 @@ def _parts_of_request(sentence: str) -> _Ask:
     ):
         end_match = _THING_ENDS.search(after_verb + " ", thing_end + 1)
         thing_end = end_match.start() if end_match else len(after_verb)
-    return _Ask(
+    return _ParsedSentence(
         verb=verb.lower(),
         thing=after_verb[:thing_end].strip(),
         rest=after_verb[thing_end:],
@@ -159,21 +159,21 @@ def _parts_of_request(sentence: str) -> _Ask:
     )
 
 
-def _fits(kind: WorkKind, ask: _Ask) -> bool:
-    if ask.verb not in kind.verbs:
+def _fits(kind: WorkKind, parsed: _ParsedSentence) -> bool:
+    if parsed.verb not in kind.verbs:
         return False
-    if kind.sentence is not None and kind.sentence.search(ask.sentence):
+    if kind.sentence is not None and kind.sentence.search(parsed.sentence):
         return True
     if kind.layers:
-        return len(_named_technologies(ask)) >= kind.layers
-    if kind.thing is None or not kind.thing.fullmatch(ask.thing):
+        return len(_named_technologies(parsed)) >= kind.layers
+    if kind.thing is None or not kind.thing.fullmatch(parsed.thing):
         return False
-    return _fits_scope(kind, ask)
+    return _fits_scope(kind, parsed)
 
 
-def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
-    table, scope = _table(), _SCOPE.match(ask.rest)
-    is_broad = bool(table.broad.search(ask.thing))
+def _fits_scope(kind: WorkKind, parsed: _ParsedSentence) -> bool:
+    table, scope = _table(), _SCOPE.match(parsed.rest)
+    is_broad = bool(table.broad.search(parsed.thing))
     whole = scope is not None and bool(table.project.match(scope["named"]))
     if kind.scope == "project" and scope is not None and not whole:
         return False
@@ -182,12 +182,12 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
     return is_broad or whole if kind.broad else True
 
 
-def _named_technologies(ask: _Ask) -> Mapping[str, Sequence[str]]:
+def _named_technologies(parsed: _ParsedSentence) -> Mapping[str, Sequence[str]]:
     table = _table()
-    if not table.product.search(ask.thing):
+    if not table.product.search(parsed.thing):
         return {}
-    made_of = _MADE_OF.search(ask.rest)
-    searched_text = ask.thing + (ask.rest[made_of.start() :] if made_of else "")
+    made_of = _MADE_OF.search(parsed.rest)
+    searched_text = parsed.thing + (parsed.rest[made_of.start() :] if made_of else "")
     matches = {name: pattern.findall(searched_text) for name, pattern in table.technologies.items()}
     return {name: list(dict.fromkeys(words)) for name, words in matches.items() if words}
 

@@ -27,13 +27,13 @@ class BackgroundPool:
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
         #: Work that is delayed by a full disk.
-        self.space = SpaceWaits(self.later)
+        self.space = SpaceWaits(self.submit)
 
     def begin(self, attempt: str, work: Callable[[], None]) -> None:
         """Prepare an attempt in the background. ``work`` must call ``ready`` at its end."""
         with self._lock:
             self._preparing[attempt] = None
-        self.later(work)
+        self.submit(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
         """End the preparation of an attempt. If the attempt was not stopped, call ``launch``.
@@ -46,7 +46,7 @@ class BackgroundPool:
                 launch()
         return early_exit
 
-    def stopped(self, attempt: str) -> Exit | None:
+    def early_exit(self, attempt: str) -> Exit | None:
         with self._lock:
             return self._preparing.get(attempt)
 
@@ -61,7 +61,7 @@ class BackgroundPool:
             self._preparing[attempt] = self._preparing[attempt] or exit
             return True
 
-    def later(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None]) -> None:
         """Run ``work`` in a background thread.
 
         After ``close``, do nothing: the next server finds the same work in the stored state.

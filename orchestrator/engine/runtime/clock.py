@@ -23,17 +23,17 @@ def now() -> float:
     return _start_time()[0] + _elapsed()
 
 
-def keep(path: Path, *, going_on: bool) -> bool:
+def persist(path: Path, *, jobs_continue: bool) -> bool:
     """Store this clock's state in the file ``path``, for the clock of the next server.
 
-    Call this function before the first call of the function ``now``. ``going_on``: True if jobs of
-    the earlier server continue. This clock then continues the earlier server's clock. If the
-    machine was restarted since then, this clock is independent of the earlier clock.
+    Call this function before the first call of the function ``now``. ``jobs_continue``: True if
+    jobs of the earlier server continue. This clock then continues the earlier server's clock. If
+    the machine was restarted in between, this clock is independent of the earlier clock.
 
     Return True if jobs continue and the machine was restarted; otherwise False.
     """
     boot = process_table.boot_id()
-    stored_start = _stored_start(path) if going_on and boot else None
+    stored_start = _stored_start(path) if jobs_continue and boot else None
     if stored_start and stored_start[0] == boot:
         _start_time()[0] = stored_start[1]
     try:
@@ -56,7 +56,7 @@ def _stored_start(path: Path) -> tuple[str, float] | None:
 def _start_time() -> list[float]:
     """Return the Unix time of the machine's start, computed at the first call.
 
-    The result is a cached list of one item, so that ``keep`` can replace the item.
+    The result is a cached list of one item, so that ``persist`` can replace the item.
     """
     return [time.time() - _elapsed()]
 

@@ -27,7 +27,7 @@ class _Wait:
     pause: float
     due: float
     #: True from the start of a retry until the work calls ``done`` or ``hold``.
-    is_tried: bool = False
+    is_running: bool = False
 
 
 class SpaceWaits:
@@ -88,7 +88,7 @@ class SpaceWaits:
     def _run(self) -> None:
         while True:
             with self._changed:
-                waits = [each for each in self._waits.values() if not each.is_tried]
+                waits = [each for each in self._waits.values() if not each.is_running]
                 if self._closed or not waits:
                     # Reset this field while the lock is held, so that ``hold`` starts another
                     # thread for later work.
@@ -100,15 +100,15 @@ class SpaceWaits:
                     continue
                 due = [each for each in waits if each.due <= time.monotonic()]
                 for each in due:
-                    each.is_tried = True
+                    each.is_running = True
             for each in due:
                 self._begin(each.work)
 
 
-def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
+def when_reachable(read: Callable[[], T], stopping: threading.Event) -> T:
     """Call ``read`` until it succeeds, and return its result. Retry after StoreAway.
 
-    If ``given_up`` is set, do not retry: raise StoreAway.
+    If ``stopping`` is set, do not retry: raise StoreAway.
     """
     is_logged = False
     while True:
@@ -118,5 +118,5 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
             if not is_logged:
                 logger.warning("the store is unavailable; retrying: %s", error)
             is_logged = True
-            if given_up.wait(STORE_RETRY_SECONDS):
+            if stopping.wait(STORE_RETRY_SECONDS):
                 raise

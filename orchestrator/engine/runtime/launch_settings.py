@@ -34,8 +34,8 @@ class LaunchSettings:
     orphan_timeout: float
     #: True if workers have no network, so that they cannot reach this server.
     offline: bool
-    #: The umask of workers and gates in the user's checkout; None: only the user can read the files
-    #: that they create.
+    #: The umask of workers and gates in the user's checkout. None: only the user can read the files
+    #: that workers and gates create.
     umask: int | None
     #: The server's own secrets. No log may contain them.
     secrets: tuple[str, ...]

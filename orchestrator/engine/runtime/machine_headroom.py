@@ -195,7 +195,7 @@ class Headroom:
         moved: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine]] | None = None,
     ) -> None:
-        """``directory``: the workspace. ``forecast``: returns the expected memory of an agent.
+        """``directory``: the workspace. ``forecast``: expected memory of an agent, in bytes.
 
         ``git_directories``: functions that return git's directory, or None while the directory is
         unknown. The sequence may grow. ``moved``: returns an error text if a person moved the
@@ -216,10 +216,11 @@ class Headroom:
         #: Number of free file descriptors: the latest reading, minus the descriptors of workers
         #: that have started since. None: unknown.
         self._descriptors: int | None = None
-        #: Memory reserved for recently started workers: pairs (end of the reservation, bytes).
+        #: Memory reserved for recently started workers: pairs of the reservation's end, in
+        #: monotonic seconds, and its size in bytes.
         self._expected: deque[tuple[float, int]] = deque()
-        #: Sum of the reserved bytes. The sum is not computed anew for each worker, because hundreds
-        #: of workers may start in a second.
+        #: Sum of the reserved bytes. The sum is stored, because hundreds of workers may start in a
+        #: second.
         self._expected_bytes = 0
         self.paused = ""
         #: Text to log at the end of the pause, such as "disk space is free".

@@ -1,10 +1,10 @@
-"""Ranges of ports: each worker has its own, so that test servers of two workers do not conflict."""
+"""Port ranges: each worker has its own range, so that test servers of workers do not conflict."""
 
 import os
 import socket
 import threading
 
-#: First and last port of workers. Both are below the ports that Linux uses for outgoing calls.
+#: First and last port of workers. Linux uses only higher ports for outgoing connections.
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 #: Number of ports of one worker.
 PORTS_PER_WORKER = 10

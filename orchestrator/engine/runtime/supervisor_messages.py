@@ -1,6 +1,6 @@
 """Messages to the supervisor's inbox.
 
-Every part that reports to the supervisor gets a ``Post``: the inbox's method ``put``.
+Each component that reports to the supervisor gets a ``Post``, which is the inbox's method ``put``.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class AttemptHeld:
-    """An attempt has begun or stopped waiting.
+    """An attempt has begun to wait, or has stopped waiting.
 
     The attempt waits because the disk is full, or because the workspace or project was moved.
     The wait is before the attempt's start, or after the end of the attempt's process.

@@ -56,7 +56,7 @@ class CheckpointCalls:
             return
         attempts = self._store.attempts(worker.key)
         commits = {START: start, **checkpoints.refs_of(worker)}
-        names, ignored = [START, *in_order(commits)[1:]], checkpoints.not_kept(worker)
+        names, ignored = [START, *in_order(commits)[1:]], checkpoints.missing_ignored(worker)
         tip = repository.commit_of(self._worktrees.place_of(worker).branch)
         rollbacks = worker.result.rollbacks if worker.result else ()
         current = current_of(names, [name for name in names if commits[name] == tip], rollbacks)
@@ -88,7 +88,7 @@ class CheckpointCalls:
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         checkpoints = self._worktrees.checkpoints
-        with checkpoints.held(worker.key):
+        with checkpoints.locked(worker.key):
             # Read the worker again, because an attempt may have begun since the first read. From
             # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
@@ -107,7 +107,7 @@ class CheckpointCalls:
         """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
-        with self._worktrees.checkpoints.held(worker.key):
+        with self._worktrees.checkpoints.locked(worker.key):
             # Read the worker again, because an attempt may have begun since the first read. From
             # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)

@@ -57,7 +57,7 @@ class JobBases:
                     f"'git: off' cannot be combined with {field!r}; remove one of them"
                 )
             return Base()
-        if not field and not self._worktrees.rule.asked_for(tasks, agent, git):
+        if not field and not self._worktrees.rule.any_task_needs_worktree(tasks, agent, git):
             return Base()
         base = self._repository.base(config.values.base, dirty=config.values.include_dirty)
         return _checked_base(base, tasks, git)

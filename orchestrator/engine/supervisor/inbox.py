@@ -35,17 +35,17 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # Do not wake the waiting thread if this thread is the waiting thread, because this thread
-        # checks the queue next.
+        # No wake-up is needed if the waiting thread itself puts the item: this thread checks the
+        # queue next.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for items for at most ``seconds``.
 
-        ``seconds``: None means to wait without a limit. ``gather_seconds``: minimum seconds between
-        two reads of the launcher's events, so that one read gets many events. If another thread
-        puts an item into the queue, do not wait any longer.
+        The result is empty if no item arrives in time. ``seconds``: None means no limit.
+        ``gather_seconds``: minimum seconds between two reads of the launcher's events, so that one
+        read gets many events. The wait ends early if another thread puts an item into the queue.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()
@@ -54,9 +54,9 @@ class Inbox(Generic[T]):
         self._listened_at = time.monotonic()
         self._launcher.listen(seconds if self._queue.empty() else 0.0)
         self._waiting = 0
-        return self.rest()
+        return self.take_queued()
 
-    def rest(self) -> list[T]:
+    def take_queued(self) -> list[T]:
         items: list[T] = []
         try:
             while True:

@@ -48,7 +48,7 @@ class LockCall:
     #: True if the client got an answer, even the answer that the call still waits.
     is_answered: bool = False
     #: Names on which the worker held leases before the call.
-    had: frozenset[str]
+    names_before: frozenset[str]
     #: Future that completes when the decision on a waiting call is stored: granted or failed. For a
     #: call that is granted at once, the future never completes.
     decision_stored: Future[None] = field(default_factory=Future)
@@ -74,7 +74,7 @@ class LockCalls:
         self.retry_at: float | None = None
 
     def restore(self) -> None:
-        """Restore the active leases after a restart. Raise StoreError."""
+        """Restore the active leases after a restart. Raise StoreError if they cannot be read."""
         for lease in self._store.leases():
             self._scheduler.leases.restore_lease(lease)
 
@@ -86,7 +86,8 @@ class LockCalls:
         If the leases are granted at once, the call has them. Otherwise, the call waits.
 
         Raise Deadlock if the wait would close a cycle. Raise Locked if another worker holds a lock
-        and ``wait`` is False. Raise Unauthorized if the attempt has ended. Raise StoreError.
+        and ``wait`` is False. Raise Unauthorized if the attempt has ended. Raise StoreError if the
+        leases cannot be stored.
         """
         self._scheduler.view.check_current(attempt)
         worker, leases = attempt.key, self._scheduler.leases
@@ -94,7 +95,7 @@ class LockCalls:
             entry=leases.request(worker, names, now),
             attempt=attempt,
             job=self._scheduler.view.jobs[attempt.job_id],
-            had=frozenset(self._scheduler.view.leases_of(worker)),
+            names_before=frozenset(self._scheduler.view.leases_of(worker)),
         )
         self._decide(call, now)
         if call.failure is not None:
@@ -138,7 +139,9 @@ class LockCalls:
         if call.is_answered:
             return
         self._withdraw(call)
-        new_names = [lease.name for lease in call.leases or () if lease.name not in call.had]
+        new_names = [
+            lease.name for lease in call.leases or () if lease.name not in call.names_before
+        ]
         if new_names and self._scheduler.view.is_current(call.attempt):
             self._store.end_leases(call.key, new_names)
             self._scheduler.leases.release_leases(call.key, new_names, now)
@@ -150,8 +153,8 @@ class LockCalls:
         """
         self._scheduler.view.check_current(attempt)
         key = attempt.key
-        # Accept a lease even if only the store or only the scheduler still has it, so that both
-        # remove it.
+        # Accept a lease that only the store or only the scheduler still has. Then both remove the
+        # lease.
         held_names = {each.name for each in self._store.leases() if each.key == key}
         held_names.update(self._scheduler.view.leases_of(key))
         missing_names = [name for name in names if name not in held_names]

@@ -27,8 +27,8 @@ class Publisher:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[StateChange | None] = SimpleQueue()
-        #: Pairs: an observer, and a field of ``StateChange``. The observer gets only changes in
-        #: which this field has values; if the field is empty, all changes.
+        #: Pairs: an observer, and the name of a field of ``StateChange``. The observer gets only
+        #: changes in which this field has values. If the name is empty, it gets all changes.
         self._observers: list[tuple[Observer, str]] = []
         self._lock = threading.Lock()
         self._delivered_more = threading.Condition()
@@ -48,8 +48,8 @@ class Publisher:
     def add(self, observer: Observer, part: str = "") -> Callable[[], None]:
         """Add an observer; return a function that removes it.
 
-        ``part``: a field of ``StateChange``, such as "outbox". The observer gets only changes in
-        which this field has values. If ``part`` is empty, the observer gets all changes.
+        ``part``: name of a field of ``StateChange``, such as "outbox". The observer gets only
+        changes in which this field has values. If ``part`` is empty, it gets all changes.
         """
         entry = observer, part
         with self._lock:

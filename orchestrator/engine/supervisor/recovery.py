@@ -51,9 +51,9 @@ def adopt_attempts(
     launcher: Launcher,
     processes: RunningProcesses,
     workspace: Workspace,
-    found: Sequence[Attempt],
+    unended_attempts: Sequence[Attempt],
     *,
-    cut_off: str = "",
+    interruption: str = "",
     break_lock: Callable[[str], None] = lambda exit_path: None,
 ) -> None:
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
@@ -61,16 +61,16 @@ def adopt_attempts(
     Running attempts continue under their shims. The ends of all other attempts are reported at
     once, so gates on their changes may start before this call returns.
 
-    ``found``: the attempts. ``cut_off``: why attempts on the server's machine ended without an exit
-    record (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. After such an end, the
-    worker's next attempt does not count as a retry. ``break_lock``: called for each attempt that
-    did not run on a node, with the path of the attempt's exit record.
+    ``interruption``: why attempts on the server's machine ended without an exit record
+    (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. After such an end, the worker's
+    next attempt does not count as a retry. ``break_lock``: called for each attempt that did not run
+    on a node, with the path of the attempt's exit record.
     """
-    for attempt in found:
+    for attempt in unended_attempts:
         if not attempt.node:
             worker = scheduler.view.workers[attempt.key]
             break_lock(workspace.exit_record(worker, attempt.number))
-        _adopt(scheduler, attempts, launcher, processes, workspace, attempt, cut_off)
+        _adopt(scheduler, attempts, launcher, processes, workspace, attempt, interruption)
     for attempt in scheduler.lost_attempts():
         if attempt.node:
             _expect_late(scheduler, launcher, workspace, attempt)
@@ -98,7 +98,7 @@ def _adopt(
     processes: RunningProcesses,
     workspace: Workspace,
     attempt: Attempt,
-    cut_off: str,
+    interruption: str,
 ) -> None:
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
     # The stored worker does not yet have the number of a preloaded attempt.
@@ -113,18 +113,18 @@ def _adopt(
     else:
         exit = launcher.settle(attempt_id, record_path, attempt.record_hash)
         if scheduler.view.job_of(worker).stop_cause is None:
-            is_cut_off = bool(cut_off) and exit.ended_by is EndedBy.LOST
+            is_interrupted = bool(interruption) and exit.ended_by is EndedBy.LOST
             never_began = exit.cause is ExitCause.NEVER_BEGAN
             if never_began and scheduler.view.is_preloaded(worker.key):
                 is_free = False  # For a preloaded attempt, the scheduler never counts a retry.
             else:
                 # If the cause is in FREE_RETRY, the supervisor does not count the retry.
                 is_free = (never_began and not never_begins(worker)) or (
-                    is_cut_off and exit.cause not in FREE_RETRY
+                    is_interrupted and exit.cause not in FREE_RETRY
                 )
             if is_free:
                 scheduler.free_retry(worker.key)
-            exit = replace(exit, error=cut_off) if is_cut_off else exit
+            exit = replace(exit, error=interruption) if is_interrupted else exit
         processes.ended(attempt_id, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info(

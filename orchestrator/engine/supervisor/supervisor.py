@@ -36,7 +36,7 @@ from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.launch_preparation import Issued
+from orchestrator.engine.attempts.launch_preparation import IssuedCredentials
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime import clock
@@ -197,7 +197,7 @@ class Supervisor:
             if self._stopping.is_set():
                 break
             items = self._wait()
-        self._fail_calls(self._inbox.rest())
+        self._fail_calls(self._inbox.take_queued())
         self._headroom.close()
 
     def _wait(self) -> list[Message]:
@@ -210,7 +210,7 @@ class Supervisor:
         except Exception:
             logger.exception("the wait for messages failed")
             self._stopping.wait(RETRY_SECONDS)
-            return self._inbox.rest()
+            return self._inbox.take_queued()
 
     def _idle_seconds(self) -> float | None:
         times = [self._scheduler.next_time()]
@@ -318,8 +318,8 @@ class Supervisor:
             return lambda: call.answer.set_result(result)
         return lambda: call.answer.set_exception(failure)
 
-    def _issue_keys(self, start: Start) -> Issued:
-        issued = Issued(new_key(), new_proof(), start.node)
+    def _issue_keys(self, start: Start) -> IssuedCredentials:
+        issued = IssuedCredentials(new_key(), new_proof(), start.node)
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
 
@@ -351,14 +351,14 @@ class Supervisor:
                 self.store_trouble = ""
                 return
 
-    def _try_command(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
+    def _try_command(self, command: Command, issued: dict[WorkerKey, IssuedCredentials]) -> None:
         try:
             self._execute(command, issued)
         except Exception:
             # Continue with the turn's other commands, because they concern other workers.
             logger.exception("a command failed", extra={"command": repr(command)})
 
-    def _execute(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
+    def _execute(self, command: Command, issued: dict[WorkerKey, IssuedCredentials]) -> None:
         match command:
             case Start():
                 self._attempts.start(command, issued[command.key])

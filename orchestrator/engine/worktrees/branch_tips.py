@@ -121,8 +121,8 @@ def without_secrets(
 
     ``start``, ``tip``: the worker's start commit and branch head.
     """
-    is_refused = any(SECRETS in failure.gates for failure in worker.failures)
-    if not is_refused or not start or list(repository.first_parent_commits(start, tip)) == [tip]:
+    has_secret = any(SECRETS in failure.gates for failure in worker.failures)
+    if not has_secret or not start or list(repository.first_parent_commits(start, tip)) == [tip]:
         return tip
     commit = repository.replay(start, (), tip, message, signature_of(worker))
     repository.set_ref(branch, commit)
@@ -163,7 +163,7 @@ def without_held_back(
     return commit, tuple(notes)
 
 
-def without_refused(
+def without_rejected(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
     """Squash the commits of rejected attempts into the commit of the worker's present attempt.
@@ -171,28 +171,30 @@ def without_refused(
     Squash only the rejected attempts directly before the present attempt. Return the new branch
     head. Idempotent.
     """
-    first_attempt = _first_refused(worker)
+    first_attempt = _first_rejected(worker)
     ref_prefix = checkpoint_refs(worker.root_id, worker.id)
     checkpoint = before(first_attempt) if first_attempt == 1 else after(first_attempt - 1)
     onto = repository.commit_of(f"{ref_prefix}{checkpoint}")
-    refused_commit = repository.commit_of(f"{ref_prefix}{after(worker.attempt - 1)}")
+    rejected_commit = repository.commit_of(f"{ref_prefix}{after(worker.attempt - 1)}")
     if (
         first_attempt == worker.attempt
-        or not (onto and refused_commit)
-        or refused_commit in (onto, tip)
+        or not (onto and rejected_commit)
+        or rejected_commit in (onto, tip)
     ):
         return tip
-    if not (repository.contains(tip, refused_commit) and repository.contains(refused_commit, onto)):
+    if not (
+        repository.contains(tip, rejected_commit) and repository.contains(rejected_commit, onto)
+    ):
         return tip
-    commit = repository.squash(onto, refused_commit, tip, message)
+    commit = repository.squash(onto, rejected_commit, tip, message)
     if commit != tip:
         repository.set_ref(branch, commit)
     return commit
 
 
-def _first_refused(worker: Worker) -> int:
-    refused_attempts = {failure.attempt for failure in worker.failures if failure.gates}
+def _first_rejected(worker: Worker) -> int:
+    rejected_attempts = {failure.attempt for failure in worker.failures if failure.gates}
     first_attempt = worker.attempt
-    while first_attempt - 1 in refused_attempts:
+    while first_attempt - 1 in rejected_attempts:
         first_attempt -= 1
     return first_attempt

@@ -36,7 +36,9 @@ RECORD_BYTES = 256 * 1024 * 1024
 #: Maximum number of files of a promised directory that are checked.
 MOST_SOUGHT = 10_000
 #: Names of directories that tools fill. These directories are not searched.
-_PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+_TOOL_DIRECTORIES = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"}
+)
 
 #: Path of the file with the project's state before an attempt. The path of the attempt's control
 #: directory is inserted. A later server can read this file. With the recorded state, earlier
@@ -61,20 +63,20 @@ class ChangesWithoutWorktree:
         project: Path,
         home: Path,
         repository: Repository,
-        space: Workspace,
+        workspace: Workspace,
         never_commit: Sequence[str],
     ) -> None:
-        """``never_commit``: patterns of new files that are no changes, such as caches of tools."""
+        """``never_commit``: patterns of new files that do not count as changes, such as caches."""
         self.project = project
         self._never_commit = never_commit
         self._home = home
         self._repository = repository
-        self._workspace = space
+        self._workspace = workspace
 
     def begin(self, worker: Worker) -> None:
         """Record the project's state before an attempt that works in the user's checkout.
 
-        Raise OSError or RepositoryError. Idempotent.
+        Raise RepositoryError if git fails, or OSError if the state cannot be stored. Idempotent.
         """
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
         state = self._present_state()
@@ -141,7 +143,7 @@ class ChangesWithoutWorktree:
     def removed(self, worker: Worker, task: TaskSpec, others: Iterable[Worker]) -> tuple[str, ...]:
         """Return the promised files that the worker wrote, and that were removed later.
 
-        A file counts as removed if it is in none of these places: the project, the worker's
+        A file counts as removed if it is in none of these directories: the project, the worker's
         directory, and the directories of the ``others``. Files that existed before the worker began
         are omitted, because their removal is a visible change of the project. After an error, which
         is logged, return no files.
@@ -345,7 +347,13 @@ def _changed_at(path: str) -> float:
         return 0.0
 
 
-def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+def _walk(
+    directory: str, prefix: str, is_product: Callable[[str], bool]
+) -> Iterator[tuple[str, str]]:
+    """Yield the path and the state of each file below a directory.
+
+    ``is_product``: returns True for the path of a directory with the product's own files.
+    """
     try:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda each: each.name)
@@ -354,9 +362,9 @@ def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterat
     for entry in entries:
         name = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
-            is_cache = entry.name in _PASSED_OVER or entry.name.endswith("_cache")
-            if not is_cache and not is_ours(entry.path):
-                yield from _walk(entry.path, f"{name}/", is_ours)
+            is_cache = entry.name in _TOOL_DIRECTORIES or entry.name.endswith("_cache")
+            if not is_cache and not is_product(entry.path):
+                yield from _walk(entry.path, f"{name}/", is_product)
         else:
             status = entry.stat(follow_symlinks=False)
             yield name, f"{status.st_size} {status.st_mtime_ns}"

@@ -28,7 +28,8 @@ from orchestrator.core.repository.repository import Repository, signature_of
 
 logger = logging.getLogger(__name__)
 
-#: Part of the name of a checkpoint that a person's rollback saved first, such as ``2-left-1``.
+#: Part of the name of a checkpoint that was saved just before a person's rollback, such as
+#: ``2-left-1``.
 LEFT = "-left-"
 #: Part of the name of a checkpoint with the branch head before a rebase that an attempt began, but
 #: did not finish.
@@ -43,13 +44,13 @@ class CheckpointPlace:
     branch: str
     directory: str
     #: True if the worker's worktree exists.
-    lives: bool
+    has_worktree: bool
 
 
 class Checkpoints:
     """The checkpoints of all workers.
 
-    Lock a worker with ``held`` before you open, roll back, or remove its worktree.
+    Lock a worker with ``locked`` before you open, roll back, or remove its worktree.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -58,7 +59,7 @@ class Checkpoints:
         self._holds: dict[WorkerKey, tuple[threading.Lock, int]] = {}
 
     @contextmanager
-    def held(self, key: WorkerKey) -> Iterator[None]:
+    def locked(self, key: WorkerKey) -> Iterator[None]:
         """Hold the lock of a worker's checkpoints and worktree until the block ends.
 
         Only one thread at a time can hold the lock.
@@ -210,7 +211,7 @@ class Checkpoints:
             self.repository.new_ignored_files(latest, ignored.get(before(1), "")) if latest else ()
         )
 
-    def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
+    def missing_ignored(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return the ignored files that each checkpoint lacks.
 
         Keys are the names of checkpoints. Each value maps the path of a missing file to the reason.
@@ -235,7 +236,7 @@ class Checkpoints:
         worker, refs = place.worker, self.refs_of(place.worker)
         commit = self._commit_of(worker, name, refs)
         saved_name = _free_name(f"{worker.attempt}{LEFT}", refs)
-        if place.lives:
+        if place.has_worktree:
             self.repository.repair_worktree(place.directory, place.branch, commit)
             self._save(place, saved_name, "")
             ignored = self._ignored_of(worker).get(name, "")
@@ -254,15 +255,15 @@ class Checkpoints:
         return tip
 
 
-def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
+def pending(worker: Worker, checkpoints: Mapping[str, str]) -> Failure | None:
     """Return the failure whose planned rollback has not run; None if no rollback is pending.
 
-    ``present``: the worker's checkpoints. No rollback is pending if one of the checkpoints is from
-    an attempt after the failure, or from a person's rollback after the failure.
+    ``checkpoints``: the worker's checkpoints, by name. No rollback is pending if one of these
+    checkpoints is from an attempt after the failure, or from a person's rollback after the failure.
     """
     for failure in reversed(worker.failures):
-        later = (_is_of_later_attempt(name, failure.attempt) for name in present)
-        by_person = (LEFT in name and number_of(name) >= failure.attempt for name in present)
+        later = (_is_of_later_attempt(name, failure.attempt) for name in checkpoints)
+        by_person = (LEFT in name and number_of(name) >= failure.attempt for name in checkpoints)
         if any(later) or any(by_person):
             return None
         if failure.checkpoint:

@@ -73,15 +73,15 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     return repository.unresolved_files(tip_before, result, tip)
 
 
-#: Maximum characters in a prompt: for all conflicting places together, and for the text of one side
-#: in one place.
+#: Maximum characters in a prompt: for all conflicts together, and for one side of one conflict.
 MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
     """Return the assignment. If the worker resolves conflicts, add the text of each conflict.
 
-    This function runs git, so the supervisor's thread must not call it. Raise RepositoryError.
+    This function runs git, so the supervisor's thread must not call it. Raise RepositoryError if
+    git fails.
     """
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
@@ -92,24 +92,24 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
     )
     if not tip_before or not result:
         return assignment
-    places = repository.conflict_texts(tip_before, result)
+    conflicts = repository.conflict_texts(tip_before, result)
     failure_text = "\n\n".join(
-        [assignment.previous_failure, *_conflict_texts(repository, worker, result, places)]
+        [assignment.previous_failure, *_prompt_texts(repository, worker, result, conflicts)]
     )
     return replace(assignment, previous_failure=failure_text)
 
 
-def _conflict_texts(
-    repository: Repository, worker: Worker, result: str, places: Sequence[ConflictText]
+def _prompt_texts(
+    repository: Repository, worker: Worker, result: str, conflicts: Sequence[ConflictText]
 ) -> Iterator[str]:
     paths_by_worker, remaining = _paths_by_worker(repository, worker, result), MOST_CHARACTERS
-    for number, place in enumerate(places):
+    for number, conflict in enumerate(conflicts):
         worker_ids = [
-            worker_id for worker_id, paths in paths_by_worker.items() if place.path in paths
+            worker_id for worker_id, paths in paths_by_worker.items() if conflict.path in paths
         ]
-        text = _place_in_words(place, worker_ids)
+        text = _prompt_text(conflict, worker_ids)
         if len(text) > remaining:
-            yield f"{len(places) - number} more places conflict; git diff shows the markers."
+            yield f"{len(conflicts) - number} more places conflict; git diff shows the markers."
             return
         remaining -= len(text)
         yield text
@@ -126,18 +126,19 @@ def _paths_by_worker(repository: Repository, worker: Worker, result: str) -> dic
     return paths_by_worker
 
 
-def _place_in_words(place: ConflictText, others: Sequence[str]) -> str:
+def _prompt_text(conflict: ConflictText, others: Sequence[str]) -> str:
     also_changed = f", also changed by {', '.join(others)}" if others else ""
-    if not place.line:
-        command = f"git log -p --all -- {place.path}"
-        return f"{place.path}{also_changed}: the whole file. To see both sides: {command}"
+    if not conflict.line:
+        command = f"git log -p --all -- {conflict.path}"
+        return f"{conflict.path}{also_changed}: the whole file. To see both sides: {command}"
     texts = (
-        ("Before both changes:", place.base),
-        (f"By {' and '.join(others) or 'other workers'}, in the result so far:", place.theirs),
-        ("By you:", place.ours),
+        ("Before both changes:", conflict.base),
+        (f"By {' and '.join(others) or 'other workers'}, in the result so far:", conflict.theirs),
+        ("By you:", conflict.ours),
     )
     parts = [f"{title}\n{_shortened(text)}" for title, text in texts]
-    return "\n".join([f"{place.path}, at line {place.line} of your version{also_changed}:", *parts])
+    heading = f"{conflict.path}, at line {conflict.line} of your version{also_changed}:"
+    return "\n".join([heading, *parts])
 
 
 def _shortened(text: str) -> str:

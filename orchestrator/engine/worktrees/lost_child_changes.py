@@ -23,11 +23,11 @@ class LostChildChanges:
         self._repository = repository
         self._worktrees = worktrees
 
-    def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
+    def of(self, tree: Tree, worker: Worker, excluded: Collection[str]) -> Iterator[dict[str, Any]]:
         """Yield a record for each child job with changes that the parent worker's branch lacks.
 
-        ``worker``: the parent worker. ``left``: ids of child jobs that a person chose to exclude.
-        Raise RepositoryError.
+        ``worker``: the parent worker. ``excluded``: ids of child jobs that a person chose to
+        exclude. Raise RepositoryError if git fails.
         """
         if not worker.child_job_ids:
             return
@@ -45,16 +45,16 @@ class LostChildChanges:
             lost = self._lost_changes(worker, child.id, results, tip)
             if lost.places:
                 discarded = lost.whole and not self._has_merged(worker, results[child.id].result)
-                is_left = child.id in left
+                is_excluded = child.id in excluded
                 yield self._loss_record(
-                    tree, worker, child, lost, discarded=discarded, is_left=is_left
+                    tree, worker, child, lost, discarded=discarded, is_excluded=is_excluded
                 )
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
         """Yield the ids of child jobs whose results a worker has discarded completely.
 
         A result is discarded if it was added to the worker's files, and a later state of these
-        files (``tip``) has none of the result's changes. Raise RepositoryError.
+        files (``tip``) has none of the result's changes. Raise RepositoryError if git fails.
         """
         results = self._results_by_job(worker)
         for child_id in results.keys() & {*child_ids}:
@@ -81,7 +81,8 @@ class LostChildChanges:
     def merge_again(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
         """Merge a child job's changes into the commit ``tip`` again. Do not move any branch.
 
-        Return None if the worker has no result of this child job. Raise RepositoryError.
+        Return None if the worker has no result of this child job. Raise RepositoryError if git
+        fails.
         """
         child = self._results_by_job(worker).get(child_id)
         if child is None or not tip:
@@ -115,7 +116,7 @@ class LostChildChanges:
         lost: Undone,
         *,
         discarded: bool,
-        is_left: bool,
+        is_excluded: bool,
     ) -> dict[str, Any]:
         places = [
             {"path": each.path, "first": each.first, "last": each.last} for each in lost.places
@@ -125,7 +126,7 @@ class LostChildChanges:
             "child_job_id": child.id,
             "branch": short(result_branch(worker.root_id, child.id)),
             "discarded": discarded,
-            "left": is_left,
+            "left": is_excluded,
             "places": places,
             "by_worker": {} if discarded else self._places_by_worker(tree, child, places),
         }

@@ -35,7 +35,7 @@ _OUTPUT = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPromises:
+class PromiseCheck:
     """The outcome of ``Promises.check``: missing paths, ignored paths, and saved files."""
 
     #: Promised paths that do not exist.
@@ -52,17 +52,17 @@ class Promises:
 
     def check(
         self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
-    ) -> KeptPromises:
+    ) -> PromiseCheck:
         """Find promised paths that a worktree lacks, and save promised files that git ignores.
 
-        First commit all changes of the worktree. A path that the worker removed does not count as
-        missing. A link to a file outside the worktree counts as missing. Idempotent. Raise
-        RepositoryError or OSError.
+        The caller must first commit all changes of the worktree. A path that the worker removed
+        does not count as missing. A link to a file outside the worktree counts as missing.
+        Idempotent. Raise RepositoryError if git fails, or OSError if a file cannot be saved.
 
         ``start``, ``tip``: the worker's start commit and branch head.
         """
         if not task.writes:
-            return KeptPromises()
+            return PromiseCheck()
         project_directory = self._repository.project_path(directory)
         prefix = os.path.relpath(project_directory, directory)
         touched = [
@@ -72,7 +72,7 @@ class Promises:
         ]
         lacking = [each for each in task.writes if not held_by(each, touched)]
         if not lacking:
-            return KeptPromises()
+            return PromiseCheck()
         ignored = self._repository.ignored_files(directory, [normalized(each) for each in lacking])
         missing = [
             each
@@ -84,7 +84,7 @@ class Promises:
             each for each in lacking if held_by(each, ignored) and not held_by(each, committed)
         )
         saved = self._save(worker, project_directory, ignored[:MOST_SAVED])
-        return KeptPromises(tuple(missing), tuple(uncommitted), tuple(saved))
+        return PromiseCheck(tuple(missing), tuple(uncommitted), tuple(saved))
 
     def save_sources(
         self, worker: Worker, directory: str, ignored: Iterable[str]

@@ -37,8 +37,11 @@ class Setup:
         mark = _mark_of(worktree)
         return mark is not None and read_regular(mark, _MOST_BYTES) == self._digest
 
-    def note(self, worktree: str) -> None:
-        """Record that the setup has run in this worktree. Raise OSError."""
+    def mark_done(self, worktree: str) -> None:
+        """Record that the setup has run in this worktree.
+
+        Raise OSError if the record cannot be written.
+        """
         mark = _mark_of(worktree)
         if mark is not None:
             mark.write_bytes(self._digest)

@@ -42,7 +42,7 @@ _WHOLE_CONFIG = f"{GIT_FILE}config"
 TICK_SECONDS = 0.05
 #: Seconds after which a lock file of git counts as left by a killed git process. A running git
 #: process holds a lock only briefly.
-LEFT_SECONDS = 1.0
+STALE_LOCK_SECONDS = 1.0
 
 
 class UsersCheckout:
@@ -53,7 +53,7 @@ class UsersCheckout:
         self._workspace = workspace
         self._looking = threading.Lock()
 
-    def note(self, root_id: str) -> None:
+    def record_state(self, root_id: str) -> None:
         """Record the checkout's state before any worker of the job tree begins.
 
         A later call adds the user's changes since the job's previous run to the recorded state.
@@ -154,7 +154,7 @@ class UsersCheckout:
         ]
         return [*(push_of(each) for each in moves if each.is_push), *with_workers], state
 
-    def is_known(self, root_id: str) -> bool:
+    def has_recorded_state(self, root_id: str) -> bool:
         return bool(self._recorded_state(root_id))
 
     def _differing_entries(
@@ -168,7 +168,7 @@ class UsersCheckout:
         state = self._repository.checkout_state()
         differing = _changed_entries(recorded_state, state)
         if any(map(_is_lock, differing)):
-            time.sleep(LEFT_SECONDS)
+            time.sleep(STALE_LOCK_SECONDS)
             state = self._repository.checkout_state()
             earlier, differing = differing, _changed_entries(recorded_state, state)
             differing = {
@@ -235,7 +235,7 @@ def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> 
     }
 
 
-def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
+def worker_ids_at(attempts: Iterable[Attempt], at: float) -> list[str]:
     """Return the ids of workers whose attempts ran at the Unix time ``at``, without duplicates."""
     worker_ids = (each.worker_id for each in attempts if _ran_at(each, at))
     return list(dict.fromkeys(worker_ids))

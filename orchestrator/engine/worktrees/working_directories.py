@@ -1,7 +1,7 @@
 """Working directories of workers that may change files: worktrees, or plain directories.
 
 Methods that run git or create a worktree take from 20 ms to several seconds. The supervisor's
-thread may therefore call only ``WorktreeRule.wanted``.
+thread may therefore call only the methods of ``WorktreeRule``.
 """
 
 import logging
@@ -52,7 +52,7 @@ from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.branch_tips import (
     BranchTips,
     without_held_back,
-    without_refused,
+    without_rejected,
     without_secrets,
 )
 from orchestrator.engine.worktrees.checkpoint_commits import CheckpointPlace, Checkpoints
@@ -126,10 +126,10 @@ MOST_TRIES = 6
 #: Function that gives access to a running worker's worktree on a node with its own file system. The
 #: returned context yields None if the server itself has the worker's files. The second argument is
 #: True to wait for a disconnected node.
-HoldOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
+OpenOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
-def not_copied(directory: str) -> tuple[str, ...]:
+def uncopied_paths(directory: str) -> tuple[str, ...]:
     """Return the paths to omit when a worker's directory is copied to another machine."""
     return f"{directory}/{NAME}", f"{directory}/{NAME}{PROGRAMS}"
 
@@ -162,7 +162,7 @@ class WorkerChanges:
     has_work: bool = False
     #: Promised paths that do not exist.
     missing: tuple[str, ...] = ()
-    #: See ``KeptPromises``.
+    #: See ``PromiseCheck``.
     ignored: tuple[str, ...] = ()
     #: Promised files that git ignores and that were saved.
     saved: tuple[str, ...] = ()
@@ -174,8 +174,8 @@ class WorkerChanges:
     side_work: tuple[SideWork, ...] = ()
     #: New files that must not be committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Ids of workers of dependencies whose changes the worker's start commit lacks because of a
-    #: conflict.
+    #: Ids of the dependencies' workers whose changes conflict with another dependency's changes.
+    #: The worker's start commit lacks these changes.
     omitted: tuple[str, ...] = ()
     #: The worker's branch head.
     commit: str = ""
@@ -207,7 +207,7 @@ class Worktrees:
         search: str = os.defpath,
         *,
         fold_attempts: bool = True,
-        on_node: HoldOnNode = lambda worker, waits: nullcontext(),
+        on_node: OpenOnNode = lambda worker, waits: nullcontext(),
     ) -> None:
         """``search``: the search path for programs (``PATH``) of workers.
 
@@ -243,7 +243,9 @@ class Worktrees:
         ``agent``: the agent that the request names, or None. Raise Unavailable if the worktree is
         on a node that cannot be reached, or if the worker is ending on a node.
         """
-        if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
+        if not self.rule.any_task_needs_worktree(
+            tasks, agent or parent.config.agent, parent.config.git
+        ):
             return Base()
         with self._on_node(worker, False) as node_worktree:
             if node_worktree is not None and not node_worktree.fetch():
@@ -255,7 +257,7 @@ class Worktrees:
         """Update the branch of a running worker from its node, if the node has its own file system.
 
         For some seconds after a call, further calls do nothing. Never raises: after an error, the
-        branch stays as it was.
+        branch stays unchanged.
         """
         if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
             return
@@ -297,7 +299,7 @@ class Worktrees:
         A further attempt continues from the files of the previous attempt, or from the checkpoint
         of a rollback.
         """
-        with self.checkpoints.held(assignment.worker.key):
+        with self.checkpoints.locked(assignment.worker.key):
             try:
                 return self._open_worktree(assignment)
             except RepositoryError:
@@ -314,7 +316,7 @@ class Worktrees:
         """Return the assignment, with the facts that depend on the worktree.
 
         Dependencies whose changes the worktree lacks are marked as omitted. For a further attempt,
-        add earlier commits and conflicts. Raise RepositoryError.
+        add earlier commits and conflicts. Raise RepositoryError if git fails.
         """
         results = assignment.dependency_results
         worker_ids = [each.worker_id for each in results.values()]
@@ -337,7 +339,7 @@ class Worktrees:
                 f"the worktree of {worker.id} is in use by `{COMMAND} attach {job.id} "
                 f"{worker.id}`; end that session first"
             )
-        self.checkout.note(worker.root_id)
+        self.checkout.record_state(worker.root_id)
         self.checkout.restore_git_files(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
         start = self._repository.commit_of(start_ref(worker))
@@ -410,7 +412,8 @@ class Worktrees:
 
         These changes conflict with changes of other dependencies.
 
-        ``dependencies``: ids of the workers of these dependencies. Raise RepositoryError.
+        ``dependencies``: ids of the workers that ran the dependencies. Raise RepositoryError if git
+        fails.
         """
         if len(dependencies) < 2:
             # The changes of a single dependency cannot conflict.
@@ -429,16 +432,17 @@ class Worktrees:
         """Return an ended worker's branch heads. See ``engine.worktrees.branch_tips``."""
         return self._tips.of(job, worker_id)
 
-    def bring_result(
-        self, job: Job, parent: Worker, began: str, result: str, branch: str
+    def add_child_result(
+        self, job: Job, parent: Worker, base: str, result: str, branch: str
     ) -> MergeIntoParent | None:
         """Add a child job's result to the files of its parent worker, which waits for the job.
 
         Return the merge, or None if the worker has no worktree. If the result conflicts, add
-        nothing. Raise RepositoryError.
+        nothing. Raise RepositoryError if git fails, or if the files are on a node and change
+        continuously.
 
-        ``began``: the child job's base. ``result``: the commit of the result. ``branch``: the full
-        name of the result branch.
+        ``base``: the child job's base commit. ``result``: the commit of the result. ``branch``: the
+        full name of the result branch.
         """
         addition: MergeIntoParent | None = None
         why = ""
@@ -453,7 +457,7 @@ class Worktrees:
                 snapshot = self._snapshot(parent)
                 if not snapshot:
                     return None
-                merge = self._merge_result(job, snapshot, began, result)
+                merge = self._merge_result(job, snapshot, base, result)
                 if node_worktree is not None:
                     new_commit, branches = merge.commit or snapshot, {branch: result}
                     why = node_worktree.bring(
@@ -547,7 +551,7 @@ class Worktrees:
         changed = tip != (worktree.before or start)
         tip = without_secrets(self._repository, worker, worktree.branch, start, tip, message)
         if self._fold_attempts:
-            tip = without_refused(self._repository, worker, worktree.branch, tip, message)
+            tip = without_rejected(self._repository, worker, worktree.branch, tip, message)
         failpoints.reached("worktree: committed")
         return replace(merged_work, commit=tip, held_back=held_back), changed
 
@@ -567,7 +571,7 @@ class Worktrees:
         """
         tip = work.commit
         files = self._repository.changed_paths(start or tip, tip)
-        child_files = self.of_children(worker, start, tip)
+        child_files = self.files_of_children(worker, start, tip)
         own_files = tuple(each for each in files if each not in child_files)[:MOST_FILES]
         touched = self._repository.differing_paths(start or tip, tip)
         removed = {*touched} - {*files} - child_files
@@ -630,7 +634,11 @@ class Worktrees:
         )
 
     def span(self, worker: Worker) -> tuple[str, str]:
-        """Return the worker's start commit and its branch head. Raise RepositoryError."""
+        """Return the worker's start commit and its branch head.
+
+        Without a stored start commit, both values are the branch head; "" without a branch. Raise
+        RepositoryError if git fails.
+        """
         tip = self._repository.commit_of(worker_branch(worker))
         return self._repository.commit_of(start_ref(worker)) or tip, tip
 
@@ -638,7 +646,7 @@ class Worktrees:
         """Return every path that the worker's branch changes or removes; empty without a branch.
 
         ``base``: the commit to compare with if the worker's start commit is not stored. Raise
-        RepositoryError.
+        RepositoryError if git fails.
         """
         start = self._repository.commit_of(start_ref(worker)) or base
         tip = self._repository.commit_of(worker_branch(worker))
@@ -651,11 +659,11 @@ class Worktrees:
         """
         start = self._repository.commit_of(start_ref(worker))
         tip = self._repository.commit_of(worker_branch(worker))
-        child_files = self.of_children(worker, start, tip)
+        child_files = self.files_of_children(worker, start, tip)
         files = self._repository.changed_paths(start or tip, tip)
         return tuple(each for each in files if each not in child_files)[:MOST_FILES]
 
-    def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
+    def files_of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Return the files that only the worker's child jobs changed or removed.
 
         Files that the worker itself also changed are omitted. ``start``, ``tip``: the worker's
@@ -695,10 +703,11 @@ class Worktrees:
     def remove(self, worker: Worker) -> None:
         """Remove an ended worker's worktree. The worker's branch has all content. Idempotent.
 
-        Do nothing if a later attempt has opened the worktree, or if a person is attached to it.
+        Do nothing if a later attempt has opened the worktree, or if a person works in the worktree
+        with the command ``attach``.
         """
         directory = self.directory(worker)
-        with self.checkpoints.held(worker.key):
+        with self.checkpoints.locked(worker.key):
             # At its end, the command ``attach`` removes the worktree itself.
             if not self._opened_worktrees.may_remove(worker) or self._workspace.is_attached(worker):
                 return

@@ -36,24 +36,24 @@ class WorktreeRule:
     def __init__(self, agents: Agents) -> None:
         self._agents = agents
 
-    def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """True if one of the tasks requests a worktree.
+    def any_task_needs_worktree(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
+        """True if at least one of the tasks needs a worktree.
 
-        ``agent``: the agent of tasks that name no agent. ``git``: the job's setting ``git``.
+        ``agent``: the agent for tasks that specify no agent. ``git``: the job's setting ``git``.
         """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
-        return any(self._wants_worktree(name, task, git) for task, name in pairs)
+        return any(self._task_needs_worktree(name, task, git) for task, name in pairs)
 
-    def wanted(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
+    def needs_worktree(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
         if not job.config.base or worker.is_adviser:
             return False
-        return self._wants_worktree(worker.agent, task, job.config.git)
+        return self._task_needs_worktree(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
         """True if the worker's agent can resolve conflicts; False for a command."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
-    def _wants_worktree(self, agent_name: str, task: TaskSpec, git: str) -> bool:
+    def _task_needs_worktree(self, agent_name: str, task: TaskSpec, git: str) -> bool:
         if task.works_in_project or task.approve:
             return False
         git_use = git if git == GitUse.OFF else task.git or git
@@ -91,7 +91,7 @@ class BaselineWorktrees(Protocol):
 class OpenedWorktrees:
     """Records, for each worker, the last attempt that opened the worker's worktree.
 
-    Any thread may call, but must first lock the worker with ``Checkpoints.held``.
+    Any thread may call, but must first lock the worker with ``Checkpoints.locked``.
     """
 
     def __init__(self) -> None:
@@ -111,8 +111,8 @@ class OpenedWorktrees:
 class WorktreeRemoval:
     """Removes a worker's worktree soon after the worker's end, before the job ends.
 
-    This class is an observer of stored changes. If a removal fails, the end of the job repeats the
-    removal. A later attempt of the worker creates the worktree again from the worker's branch.
+    This class is an observer of stored changes. If a removal fails, it is repeated at the job's
+    end. A later attempt of the worker creates the worktree again from the worker's branch.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class WorktreeRemoval:
     def __call__(self, change: StateChange) -> None:
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                # Also check the directory, because an earlier server may have left a worktree.
+                # Also check the directory, because a worktree of an earlier server may still exist.
                 gates = gates_directory(self._workspace, event.root_id)
                 if self._baselines.sites or gates.is_dir():
                     self._baselines.drop(event.root_id)

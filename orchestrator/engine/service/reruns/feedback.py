@@ -81,7 +81,7 @@ class FeedbackCalls:
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
         # Other calls, a rollback, and a new attempt of this worker wait until this block ends.
-        with self._worktrees.checkpoints.held(worker.key):
+        with self._worktrees.checkpoints.locked(worker.key):
             worker = self._access.worker(caller, job_id, worker_id)
             if earlier := self._earlier_feedback(caller, worker, request):
                 return self._feedback_given(caller, worker, earlier, duplicate=True)

@@ -50,10 +50,10 @@ def test_a_lock_is_reported_if_no_process_works_with_it(
     after: Sequence[Mapping[str, str]],
     expected: Sequence[str],
 ) -> None:
-    monkeypatch.setattr(user_checkout_changes, "LEFT_SECONDS", 0.0)
+    monkeypatch.setattr(user_checkout_changes, "STALE_LOCK_SECONDS", 0.0)
     repository = cast(Repository, cast(Any, Looks(before, *after)))
     checkout = UsersCheckout(repository, WorkspaceLayout(tmp_path))
-    checkout.note("0badc0de")
+    checkout.record_state("0badc0de")
 
     changes, state = checkout.changes("0badc0de")
 
@@ -74,10 +74,10 @@ def test_changes_between_two_runs_are_those_of_the_user(tmp_path: Path) -> None:
     def named() -> list[str]:
         return [state_name(each) for each in checkout.changes(job)[0]]
 
-    checkout.note(job)
+    checkout.record_state(job)
     began = (tmp_path / f"job_{job}" / BEFORE).stat().st_mtime
     assert named() == ["refs/heads/w", "setting a"]
-    checkout.note(job)
-    checkout.note(job)
+    checkout.record_state(job)
+    checkout.record_state(job)
     assert (tmp_path / f"job_{job}" / BEFORE).stat().st_mtime == began
     assert named() == ["refs/tags/t", "setting a"]
