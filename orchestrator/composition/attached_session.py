@@ -32,7 +32,7 @@ from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
 #: Prefix of orchestrator's own environment variables. An attached session must not inherit them.
-_OURS = "ORCHESTRATOR_"
+_OWN_PREFIX = "ORCHESTRATOR_"
 #: Seconds between SIGTERM and SIGKILL for leftover processes of a tool.
 STOP_SECONDS = 3.0
 _LOOK_SECONDS = 0.05
@@ -106,9 +106,9 @@ class AttachedSession:
         self._directory = f"{home}/{NAME}"
 
     def run(self, start: Callable[[Terminal], int]) -> SessionChanges:
-        """Run the AI tool by a call of ``start``, then commit all changes on the worker's branch.
+        """Call ``start`` to run the AI tool, then commit all changes on the worker's branch.
 
-        ``start``: a function that runs the given command, and returns the command's exit code.
+        ``start``: a function that runs the command, and returns the command's exit code.
 
         Raise Conflict if the worker has no session to resume or is attached to another terminal,
         or if git has no user to commit as. Raise RepositoryError if git fails.
@@ -179,7 +179,9 @@ class AttachedSession:
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
     def _environment_variables(self) -> Mapping[str, str]:
-        variables = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
+        variables = {
+            n: value for n, value in self._environ.items() if not n.startswith(_OWN_PREFIX)
+        }
         search = variables.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"
         tools = self._repository.tools(self._directory, programs, search, trusted=False)

@@ -43,7 +43,7 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
     """Return the unlanded commits of a root job: each full ref name with its commit.
 
     A commit is unlanded if no branch of the user contains the commit. The result includes the saved
-    commits of a removed job. Raise RepositoryError.
+    commits of a removed job. Raise RepositoryError if git fails.
     """
     settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root
@@ -53,7 +53,7 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
 def discard_removed_job(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
     """Delete all branches and refs of a removed root job, and return their names.
 
-    Raise RepositoryError.
+    Raise RepositoryError if git fails.
     """
     settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root

@@ -44,7 +44,10 @@ def roles(folder: Path) -> Sequence[Role]:
 
 
 def role_text(folder: Path, name: str) -> str:
-    """Return the text of the role ``name``, as an agent gets it. Raise UnknownRole."""
+    """Return the text of the role ``name``, as an agent gets it.
+
+    Raise UnknownRole if the role does not exist.
+    """
     settings = load(folder, environ=os.environ).settings
     prompts = RolePrompts(roles_directory(settings, folder))
     prompts.check(name)

@@ -36,7 +36,7 @@ def open_after_others(
     known_at, free_at, waits = time.monotonic(), 0.0, False
     while not stop.is_set():
         try:
-            lease = observer.look() if observer is not None else None
+            lease = observer.read_lease() if observer is not None else None
             if observer is None or lease is None or observer.has_ended:
                 manager.open(lease, on_lost)
                 return True

@@ -32,12 +32,14 @@ def cluster_launcher(
     worktrees: ServerWorktrees,
     demand: Demand,
 ) -> ClusterLauncher:
-    """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
+    """Return the launcher that runs workers on the machines of the cluster.
 
     ``places``: the paths of ``home``, ``project``, and ``python``, which workers on nodes use.
     ``described``: descriptions of agents, with which a node finds the agents' programs.
     ``demand(machine, most)``: returns how many waiting workers could start if there were more
     machines like ``machine``. The result is at most ``most``.
+
+    Raise ConfigError if ``cluster.listen`` is not an address.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

@@ -98,8 +98,8 @@ class EngineParts:
         self.agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self.launch_settings = launch_settings_of(folder, settings)
-        #: Functions that return git's directory, or None while the directory is unknown. No
-        #: function runs git.
+        #: Functions that return git's directory, or None while the directory is unknown. These
+        #: functions do not run git.
         self._git_directories: list[Callable[[], Path | None]] = []
         self.repository = lazy(partial(self._new_repository, folder))
         has_lease = settings.cluster.server_lease is not None

@@ -84,11 +84,11 @@ class JobManager:
             self.lock.release()
             raise
 
-    def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
+    def start(self, api_url: str, on_removed: Callable[[Job], None] = lambda job: None) -> None:
         """Start all parts: recover the jobs of an earlier server, then run jobs.
 
-        ``api_url``: the address at which workers call the API. ``removed`` is called in any thread,
-        for each job that is removed because of its age.
+        ``api_url``: the address at which workers call the API. ``on_removed``: called in any
+        thread, for each job that is removed because of its age.
         """
         parts = self.parts
         parts.outbox_service.check_settings()
@@ -132,9 +132,9 @@ class JobManager:
             parts.supervisor.call(lambda scheduler, now: None)
             self.lease.record_recovery()
         self.service.landings.recover()
-        self.service.worker_messages.pass_on_again(attempts)
+        self.service.worker_messages.rewrite_messages(attempts)
         parts.outbox_service.dispatcher.start()
-        parts.housekeeping.start(removed)
+        parts.housekeeping.start(on_removed)
 
     def _record_location(self) -> None:
         parts = self.parts

@@ -27,8 +27,8 @@ def create_outbox_service(
 ) -> OutboxService:
     """Create the service that sends the outbox's messages. The caller must start its dispatcher.
 
-    ``switch``: part that turns an endpoint off and on. ``api_url``: returns the server's address.
-    The links in messages use this address if the setting ``api.public_url`` is not set.
+    ``switch``: the object that turns endpoints off and on. ``api_url``: returns the server's
+    address. The links in messages use this address if the setting ``api.public_url`` is not set.
     """
     mask = partial(masked, own_secrets(settings))
     policy = AddressPolicy(settings.webhooks.allow_hosts)

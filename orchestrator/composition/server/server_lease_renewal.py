@@ -46,9 +46,10 @@ def machine() -> str:
 
 
 def lease_path(workspace: Path) -> Path:
-    """Return the path of the file with the lease's end, on a local disk. Create its directory.
+    """Return the path of the file with the lease's end, on a local disk.
 
-    Raise Unavailable if the directory belongs to another user, or is open to other users.
+    Create the file's directory. Raise Unavailable if the directory cannot be created, belongs to
+    another user, or is accessible to other users.
     """
     directory = Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}"
     name = hashlib.sha256(f"{workspace.resolve()} {machine()}".encode()).hexdigest()[:16]
@@ -104,7 +105,8 @@ class ServerLease:
         calls this function with a reason if the lease ends, or if another server claims the
         database. The function must end the process. None: log the reason and exit.
 
-        Raise StoreError. Raise Unavailable if the lease's file cannot be written.
+        Raise StoreError if the database fails, or if another server has claimed the database. Raise
+        Unavailable if the lease's file cannot be written.
         """
         self._on_lost = on_lost or _exit
         self._epoch = epoch
@@ -120,7 +122,8 @@ class ServerLease:
     def record_recovery(self) -> None:
         """Record in the database that this server has recovered the former server's attempts.
 
-        First store the ends of all attempts on the former server's machine. Raise StoreError.
+        The caller must first store the ends of all attempts on the former server's machine. Raise
+        StoreError if the database fails.
         """
         with self._lock:
             self._session.recovered(self._epoch)
@@ -185,50 +188,53 @@ class LeaseObserver:
     def __init__(self, session: LeaseSession) -> None:
         self._session = session
         self._machine = machine()
-        self._found: HeldLease | None = None
+        #: The lease that was read last; None if there was no lease.
+        self._lease: HeldLease | None = None
+        #: Time at which this renewal of the lease was read first, in seconds since the boot.
         self._since = 0.0
-        #: True if a call of ``look`` found a later renewal than an earlier call.
+        #: True if a call of ``read_lease`` found a later renewal than an earlier call.
         self.is_renewed = False
 
     @property
     def has_ended(self) -> bool:
         """True if the lease has ended, and the other machine's workers have had time to stop.
 
-        Also True if the latest ``look`` found no lease.
+        Also True if the latest ``read_lease`` found no lease.
         """
         # Import this module here, because few servers have a lease.
         from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 
-        if self._found is None:
+        if self._lease is None:
             return True
-        return boot_time() - self._since > NodeLeaseTerms(lease=self._found.seconds).fenced_after
+        return boot_time() - self._since > NodeLeaseTerms(lease=self._lease.seconds).fenced_after
 
-    def look(self) -> HeldLease | None:
+    def read_lease(self) -> HeldLease | None:
         """Read and return the lease of a server on another machine; None if there is no such lease.
 
-        Raise StoreError. After a StoreError, the wait for the lease's end starts again at the next
-        successful call. Otherwise, the wait could be too short: before that call, the other server
-        may have renewed its lease, and the database may have lost the renewal.
+        Raise StoreError if the database fails. After this error, the wait for the lease's end
+        starts again at the next successful call. Otherwise, the wait could be too short: the other
+        server may have renewed its lease before that call, and the database may have lost the
+        renewal.
         """
         try:
             lease = self._session.read()
         except StoreError:
-            self._found = None
+            self._lease = None
             raise
         if lease is None or not lease.seconds or lease.machine == self._machine:
-            self._found = None
-        elif lease != self._found:
-            self.is_renewed = self._found is not None
-            self._found, self._since = lease, boot_time()
-        return self._found
+            self._lease = None
+        elif lease != self._lease:
+            self.is_renewed = self._lease is not None
+            self._lease, self._since = lease, boot_time()
+        return self._lease
 
     def wait(self) -> HeldLease | None:
         """Wait until the lease of a server on another machine has ended, and return the lease.
 
         Return None at once if there is no such lease. Raise WorkspaceBusy if the other server
-        renews its lease. Raise StoreError.
+        renews its lease. Raise StoreError if the database fails.
         """
-        while (lease := self.look()) is not None and not self.has_ended:
+        while (lease := self.read_lease()) is not None and not self.has_ended:
             if self.is_renewed:
                 raise busy(lease)
             time.sleep(_RENEWAL_SECONDS / 4)

@@ -95,7 +95,7 @@ class UseCases:
             access=self._access,
             trees=self._stored_trees,
             merge_queue=self._parts.merge_queue,
-            moved=self._parts.location.moved_error,
+            moved_error=self._parts.location.moved_error,
         )
 
     @cached_property
@@ -108,7 +108,7 @@ class UseCases:
             worktrees=self._parts.worktrees,
             merge_queue=self._parts.merge_queue,
             agents=self._parts.agents,
-            moved=self._parts.location.moved_error,
+            moved_error=self._parts.location.moved_error,
         )
 
     @cached_property
@@ -201,7 +201,7 @@ class UseCases:
             gate_plans=gate_plans_of(self._parts.repository, self._parts.settings),
             bases=JobBases(self._parts.repository, self._parts.worktrees),
             new_job_id=partial(secrets.token_hex, 4),
-            moved=self._parts.location.moved_error,
+            moved_error=self._parts.location.moved_error,
             check_url=self._parts.outbox_service.check_url,
         )
 
@@ -262,7 +262,7 @@ class UseCases:
             submission_builder=self._parts.submission_builder,
             throughput=throughput,
             version=__version__,
-            moved=self._parts.location.moved_error,
+            moved_error=self._parts.location.moved_error,
             nodes=lambda: self._parts.cluster.nodes() if self._parts.cluster else (),
             drain=self._parts.cluster.drain if self._parts.cluster else None,
         )

@@ -84,7 +84,7 @@ def registry(
 def descriptions(
     folder: Path, settings: Settings, agents: AgentRegistry, environ: Mapping[str, str] = os.environ
 ) -> Sequence[Description]:
-    """Return a description of each agent. A node uses it to find the agent's program."""
+    """Return a description of each agent. A node uses the description to find the program."""
     return [_description(folder, settings, agents.get(name), environ) for name in agents.names()]
 
 

@@ -1,4 +1,4 @@
-"""Objects for the project's repository.
+"""Creates the objects that access the project's repository.
 
 Each function imports the package ``git`` only when it is called. The package has sixty modules, and
 a server does not need them before its first job.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepository":
-    """Return the ``GitRepository`` of the project. A project without git has one, too."""
+    """Return the ``GitRepository`` of the project, even if the project does not use git."""
     from orchestrator.git import CopyRules, GitRepository, NeverCommit
 
     git = settings.git

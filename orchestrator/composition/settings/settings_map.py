@@ -70,7 +70,7 @@ def quotas(settings: Settings) -> Quotas:
 def live_workers(settings: Settings) -> int | None:
     """Return the maximum number of worker processes, ``workers.max_live_workers``.
 
-    None if the setting has its default value, a multiple of ``max_workers``.
+    Return None if the setting has its default value, which is a multiple of ``max_workers``.
     """
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
@@ -81,7 +81,7 @@ def headroom(
     agents: AgentRegistry,
     workspace: WorkspaceLayout,
     git_directories: Sequence[Callable[[], Path | None]],
-    moved: Callable[[], str],
+    moved_error: Callable[[], str],
     machines: Callable[[], Sequence[Machine]] | None,
 ) -> Headroom:
     workers = settings.workers
@@ -96,7 +96,7 @@ def headroom(
         agents.memory_bytes,
         reserve=DiskReserve(workspace.root),
         git_directories=git_directories,
-        moved=moved,
+        moved_error=moved_error,
         machines=machines,
     )
 

@@ -101,13 +101,13 @@ class AttemptRunner:
         gate_runner: GateRunner,
         attempt_gates: AttemptGates,
         post: Post,
-        moved: Callable[[], str],
+        moved_error: Callable[[], str],
     ) -> None:
-        """``moved``: returns an error text if a person moved the workspace or the project, else "".
+        """``moved_error``: returns an error text if the workspace or project was moved, else "".
 
         After such a move, no attempt starts.
         """
-        self._moved = moved
+        self._moved_error = moved_error
         self._post = post
         self._scheduler = scheduler
         self._assignments = assignments
@@ -255,7 +255,7 @@ class AttemptRunner:
         self._report_failed_start(worker, error)
 
     def _wait_for_space(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
-        reason = self._moved() or f"waiting for disk space: {_last_line(error)}"
+        reason = self._moved_error() or f"waiting for disk space: {_last_line(error)}"
         if self._background.space.hold(worker.attempt_id, work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
@@ -458,13 +458,13 @@ class AttemptRunner:
         """
         # Check first, because reading the evidence commits the attempt's changes. After a move,
         # another directory may be at the old path, and the commit would be created there.
-        if running.worktree is not None and (moved := self._moved()):
-            raise OSError(moved)
+        if running.worktree is not None and (error_text := self._moved_error()):
+            raise OSError(error_text)
         evidence = self._evidence_reader.read(running, exit, changes)
-        if moved := self._moved():
+        if error_text := self._moved_error():
             # A directory was moved while the evidence was read. Files may therefore be missing that
             # the attempt has created.
-            raise OSError(moved)
+            raise OSError(error_text)
         return evidence
 
     def _post_end(self, running: RunningAttempt, exit: Exit, evidence: Evidence) -> None:

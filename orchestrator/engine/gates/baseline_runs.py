@@ -34,6 +34,7 @@ class _BaselineRequest:
     """A gate to run on a base commit, and the callers that wait for the result."""
 
     gate: Gate
+    #: The callbacks of the callers that wait, by caller.
     waiting: dict[object, OnRan] = field(default_factory=dict)
     #: The result of the first run, while the second run is pending; otherwise None.
     first: FinishedRun | None = None
@@ -50,9 +51,10 @@ class _Site:
     running: _BaselineRequest | None = None
     #: Name of the process of the current run, to stop the run; empty without a run.
     process: str = ""
-    is_clear: bool = False
+    #: True if no run of an earlier server is active in the worktree.
+    earlier_runs_stopped: bool = False
     #: Results that only workers of this job tree share, because they are not stored for later jobs.
-    found: list[tuple[Gate, FinishedRun]] = field(default_factory=list)
+    shared: list[tuple[Gate, FinishedRun]] = field(default_factory=list)
     is_dropped: bool = False
 
     @property
@@ -84,19 +86,19 @@ class BaselineRuns:
         self.sites: dict[tuple[str, str], _Site] = {}
 
     def known_result(self, check: Check, gate: Gate) -> FinishedRun | None:
-        """Return the result of an earlier run on the base commit of a check; None: run the gate."""
+        """Return the result of an earlier run on a check's base commit; None if there is none."""
         stored_run = self._results.stored(check.base, gate)
         if stored_run is not None:
             return stored_run
         with self._lock:
             site = self.sites.get((check.root_id, check.base))
-            shared_runs = site.found if site else []
+            shared_runs = site.shared if site else []
             return next((ran for each, ran in shared_runs if _is_same_command(each, gate)), None)
 
     def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request a gate's result on the base commit of a check. ``on_ran`` gets the result.
 
-        ``requester`` identifies the caller, which can cancel the request with ``forget``.
+        ``requester`` identifies the caller, which can cancel the request with ``cancel``.
         """
         known_run = self.known_result(check, gate)
         if known_run is not None:
@@ -114,7 +116,7 @@ class BaselineRuns:
             request.waiting[requester] = on_ran
         self._background.submit(partial(self._begin_next, site))
 
-    def forget(self, requester: object, by: tuple[str, str]) -> None:
+    def cancel(self, requester: object, by: tuple[str, str]) -> None:
         """Cancel the requests of ``requester``. Stop a run if no other caller waits for its result.
 
         ``by``: the pair (``ended_by``, ``stopped_by``) for a stopped run.
@@ -146,13 +148,13 @@ class BaselineRuns:
                 return
             site.running = site.queue.popleft()
             site.process = ""
-        if site.is_clear:
+        if site.earlier_runs_stopped:
             self._begin_run(site)
         else:
-            self._runs.clear(site.root_id, site.owner, partial(self._begin_run, site))
+            self._runs.stop_earlier_runs(site.root_id, site.owner, partial(self._begin_run, site))
 
     def _begin_run(self, site: _Site) -> None:
-        site.is_clear = True
+        site.earlier_runs_stopped = True
         request, directory = site.running, self._worktree_directory(site)
         assert request is not None, "taken from the queue"
         try:
@@ -206,11 +208,11 @@ class BaselineRuns:
         self._report_result(site, ran)
 
     def _keep_result(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
-        self._results.keep(site.commit, gate, ran)
+        self._results.save(site.commit, gate, ran)
         # Do not share the result of a killed run, because the next run may pass.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
-                site.found.append((gate, ran))
+                site.shared.append((gate, ran))
 
     def _report_result(self, site: _Site, ran: FinishedRun | None) -> None:
         with self._lock:

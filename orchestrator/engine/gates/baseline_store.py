@@ -1,6 +1,6 @@
 """Stores results of gates on base commits for later jobs: one small file for each result.
 
-The key of a result is made of the commit, the gate's definition, the programs that the gate's
+The key of a result consists of the commit, the gate's definition, the programs that the gate's
 command names, and the project's installed packages. A result expires after a day, because the
 result may also depend on an external service or on the time.
 """
@@ -24,7 +24,9 @@ from orchestrator.security.files.untrusted_files import replace_file
 
 #: Name of the directory with the results, in the workspace.
 FOLDER = "base_results"
+#: Maximum age of a result, in seconds.
 MOST_AGE = 86_400.0
+#: Maximum number of results.
 MOST_FILES = 500
 #: Maximum size of a record in bytes. A larger record is not read, and the gate runs again.
 MOST_BYTES = 64 * 1024 * 1024
@@ -79,7 +81,7 @@ class BaselineStore:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def keep(self, commit: str, gate: Gate, ran: FinishedRun) -> None:
+    def save(self, commit: str, gate: Gate, ran: FinishedRun) -> None:
         """Store a gate's result on a commit. Do nothing if the gate did not judge the commit."""
         if not is_lasting(ran):
             return

@@ -90,7 +90,7 @@ def prefix(owner: str) -> str:
 
 
 #: Function that returns the search path and variables for the project's own programs. Arguments:
-#: paths of the worktree and of a directory for the programs; and a search path.
+#: the worktree's path, the path of a directory for the programs, and a search path.
 FindTools = Callable[[str, str, str], Tools]
 #: Function to call when a run ends, with the result. The argument is None if a caller stopped the
 #: run, or if the server stopped.
@@ -98,7 +98,7 @@ OnRan = Callable[[FinishedRun | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _UnderWay:
+class _ActiveRun:
     """A gate run whose process has not ended."""
 
     run: GateProcess
@@ -137,24 +137,26 @@ class GateProcesses:
         self._reader = reader
         self._background = background
 
-    def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Start a gate. If the worktree needs setup, run the setup first. Raise OSError.
+    def begin(self, run: GateProcess, on_ran: OnRan, on_named: Callable[[str], None]) -> None:
+        """Start a gate. If the worktree needs setup, run the setup first.
 
-        ``named``: called with the name of the process, which ``stop`` needs. If a setup runs,
-        ``named`` is called twice: for the setup, and later for the gate.
+        ``on_named``: called with the name of the process, which ``stop`` needs. If a setup runs,
+        ``on_named`` is called twice: for the setup, and later for the gate. Raise OSError if the
+        process cannot be prepared.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
-            self._begin_run(run, on_ran, named)
+            self._begin_run(run, on_ran, on_named)
         else:
-            self.set_up(run, partial(self._after_setup, run, on_ran, named), named)
+            self.set_up(run, partial(self._after_setup, run, on_ran, on_named), on_named)
 
-    def set_up(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Run the setup commands (``git.setup``) in the worktree of ``run``. Raise OSError.
+    def set_up(self, run: GateProcess, on_ran: OnRan, on_named: Callable[[str], None]) -> None:
+        """Run the setup commands (``git.setup``) in the worktree of ``run``.
 
-        ``on_ran``: called with the result. ``named``: called with the name of the process.
+        ``on_ran``: called with the result. ``on_named``: called with the name of the process.
+        Raise OSError if the process cannot be prepared.
         """
         setup_run = replace(run, gate=self._setup.gate, judges=False)
-        self._begin_run(setup_run, partial(self._setup_ended, setup_run, on_ran), named)
+        self._begin_run(setup_run, partial(self._setup_ended, setup_run, on_ran), on_named)
 
     def is_set_up(self, worktree: str) -> bool:
         return self._setup.is_done(worktree)
@@ -165,7 +167,11 @@ class GateProcesses:
         on_ran(ran)
 
     def _after_setup(
-        self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None], ran: FinishedRun | None
+        self,
+        run: GateProcess,
+        on_ran: OnRan,
+        on_named: Callable[[str], None],
+        ran: FinishedRun | None,
     ) -> None:
         if ran is None:
             on_ran(None)
@@ -175,11 +181,11 @@ class GateProcesses:
             on_ran(replace(ran, broken=why, cause=GateCause.SETUP_FAILED, reading=Reading()))
             return
         try:
-            self._begin_run(run, on_ran, named)
+            self._begin_run(run, on_ran, on_named)
         except OSError as error:
             on_ran(FinishedRun(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
-    def _begin_run(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
+    def _begin_run(self, run: GateProcess, on_ran: OnRan, on_named: Callable[[str], None]) -> None:
         number = self._next_number(run)
         tree_directory = self._workspace.job_directory(run.root_id)
         report = self._gate_directory(tree_directory, run) / "report"
@@ -187,9 +193,9 @@ class GateProcesses:
         (report.parent / SOURCES).unlink(missing_ok=True)
         log = tree_directory / "logs" / f"{run.name}.{number}.log"
         launch = self._launch(run, number, report, log)
-        active_run = _UnderWay(run, on_ran, report, log, launch.env["TMPDIR"])
+        active_run = _ActiveRun(run, on_ran, report, log, launch.env["TMPDIR"])
         self._processes.expect(launch.attempt_id, partial(self._process_ended, active_run))
-        named(launch.attempt_id)
+        on_named(launch.attempt_id)
         failpoints.reached("gate: prepared")
         self._launcher.start(launch)
 
@@ -197,7 +203,8 @@ class GateProcesses:
         """Return why the gate's program cannot be found, as text; "" if the program is found.
 
         Also return "" if the project has setup commands, because these may install the program.
-        ``cwd``: the directory in which the gate would run. ``worktree``: its top directory, or "".
+        ``cwd``: the directory in which the gate would run. ``worktree``: the worktree's top
+        directory; "" without a worktree.
         """
         # If the setup commands do not install the program, the shell reports the missing program.
         if self._setup.commands:
@@ -207,21 +214,21 @@ class GateProcesses:
             return ""
         message = f"{gate.program} is not installed here"
         lacks_packages = missing_packages.is_missing(gate.program, cwd, worktree or cwd)
-        return f"{message}: {missing_packages.WORDS}" if lacks_packages else message
+        return f"{message}: {missing_packages.MESSAGE}" if lacks_packages else message
 
     def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
         self._launcher.stop(name, ended_by, stopped_by)
 
-    def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
+    def stop_earlier_runs(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
         """Stop the processes that an earlier server started for ``owner``, then call ``then``."""
         earlier_runs = self._earlier_runs(root_id, owner)
         countdown = _Countdown(len(earlier_runs) + 1, then)
         for name, record_path in earlier_runs:
             self._processes.expect(name, lambda exit: self._background.submit(countdown.down))
-            self._stop_earlier(name, record_path)
+            self._stop_earlier_run(name, record_path)
         countdown.down()
 
-    def _stop_earlier(self, name: str, record_path: str) -> None:
+    def _stop_earlier_run(self, name: str, record_path: str) -> None:
         """Stop a gate that an earlier server started.
 
         The handler of the gate's end is called when the gate has stopped. If the gate has already
@@ -243,11 +250,11 @@ class GateProcesses:
             )
         self._processes.ended(name, exit)
 
-    def _process_ended(self, active_run: _UnderWay, exit: Exit) -> None:
+    def _process_ended(self, active_run: _ActiveRun, exit: Exit) -> None:
         failpoints.reached("gate: its end is known")
         self._background.submit(partial(self._report_run, active_run, exit))
 
-    def _report_run(self, active_run: _UnderWay, exit: Exit) -> None:
+    def _report_run(self, active_run: _ActiveRun, exit: Exit) -> None:
         scratch.remove(active_run.scratch)
         if exit.stop_was_asked:
             active_run.on_ran(None)
@@ -260,14 +267,14 @@ class GateProcesses:
             ran = FinishedRun(broken=message, cause=GateCause.REPORT_UNREADABLE)
         active_run.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
 
-    def _read_result(self, active_run: _UnderWay, exit: Exit) -> FinishedRun:
+    def _read_result(self, active_run: _ActiveRun, exit: Exit) -> FinishedRun:
         tree_directory = self._workspace.job_directory(active_run.run.root_id)
         output = read_tail(active_run.log, TAIL_BYTES).decode("utf-8", "replace")
         ran = FinishedRun(output=output, log=str(active_run.log.relative_to(tree_directory)))
         run = active_run.run
         cause, message = _why_broken(run.gate, exit)
         if _lacks_packages(run, exit, output):
-            cause, message = GateCause.PROGRAM_MISSING, missing_packages.WORDS
+            cause, message = GateCause.PROGRAM_MISSING, missing_packages.MESSAGE
         if cause:
             return replace(ran, broken=message, cause=cause)
         sources = active_run.report.parent / SOURCES
@@ -451,7 +458,7 @@ def _lacks_packages(run: GateProcess, exit: Exit, output: str) -> bool:
     top = run.worktree or run.cwd
     if exit.code == _NOT_FOUND and run.gate.program == _NPM:
         return missing_packages.are_missing(run.cwd, top)
-    return missing_packages.were_missed(output, run.cwd, top)
+    return missing_packages.reports_missing(output, run.cwd, top)
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:

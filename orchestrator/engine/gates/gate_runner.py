@@ -69,7 +69,7 @@ from orchestrator.security.files.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 #: Limits of the search for comments that suppress findings: files of the change, files of the base,
-#: bytes of one file, and places in the result.
+#: bytes of one file, and comments in the result.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
 #: Maximum bytes of a Python file that are read to find out whether the file has a line of code.
 _MOST_LOOKED_AT = 1 << 16
@@ -149,36 +149,39 @@ class GateRunner:
         with self._lock:
             self._sequences[check.root_id, check.name] = sequence
         open_check = partial(self._guarded, sequence, self._open_check)
-        self._background.submit(partial(self._runs.clear, check.root_id, check.name, open_check))
+        self._background.submit(
+            partial(self._runs.stop_earlier_runs, check.root_id, check.name, open_check)
+        )
 
     def set_up(
         self,
         run: GateProcess,
         on_ran: Callable[[FinishedRun | None], None],
-        named: Callable[[str], None],
+        on_named: Callable[[str], None],
     ) -> None:
         """Run setup commands in the worktree of ``run``. First stop a setup of an earlier server.
 
         ``on_ran``: called in any thread with the result, or with None if the setup was stopped.
-        ``named``: called with the name of the setup's process, which ``stop_set_up`` needs.
+        ``on_named``: called with the name of the setup's process, which ``stop_set_up`` needs.
         """
 
         def begin() -> None:
             try:
-                self._runs.set_up(run, on_ran, named)
+                self._runs.set_up(run, on_ran, on_named)
             except OSError as error:
                 on_ran(FinishedRun(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
-        self._runs.clear(run.root_id, run.owner, begin)
+        self._runs.stop_earlier_runs(run.root_id, run.owner, begin)
 
     def is_set_up(self, worktree: str) -> bool:
         return self._runs.is_set_up(worktree)
 
     def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
-        """Stop a setup. Idempotent. ``process``: the name with which ``set_up`` called ``named``.
+        """Stop a setup. Idempotent.
 
-        ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the person or event that
-        stopped the setup, for messages.
+        ``process``: the name that ``set_up`` passed to ``on_named``. ``ended_by``: kind of the
+        stop, an ``EndedBy``. ``stopped_by``: the person or event that stopped the setup, for
+        messages.
         """
         self._runs.stop(process, ended_by, stopped_by)
 
@@ -191,7 +194,7 @@ class GateRunner:
             process = sequence.process
             was_waiting, sequence.awaits_base = sequence.awaits_base, False
         if was_waiting:
-            self.baselines.forget(sequence, (ended_by, stopped_by))
+            self.baselines.cancel(sequence, (ended_by, stopped_by))
             self._background.submit(partial(self._guarded, sequence, self._run_next_gate))
         elif process:
             self._runs.stop(process, ended_by, stopped_by)
@@ -296,9 +299,8 @@ class GateRunner:
             return
         with self._lock:
             process, requested_stop = sequence.process, sequence.stopped
-        if (
-            process and requested_stop
-        ):  # A caller requested the stop while the process was being started.
+        # A caller may have requested the stop while the process was being started.
+        if process and requested_stop:
             self._runs.stop(process, *requested_stop)
 
     def _post_gate_run(
@@ -415,7 +417,7 @@ class GateRunner:
             switched_off=self._switched_off(sequence, gate),
         )
         if alteration.swap:
-            self._second.lay_out(check, cwd, alteration)
+            self._second.restore_base_versions(check, cwd, alteration)
             failpoints.reached("gate: the base's versions are in place")
             first_run = _FirstRun(result, ran, base, alteration)
             self._begin_run(

@@ -13,9 +13,10 @@ from orchestrator.security.files.state_file import read_object
 #: Files that show that packages are installed. Yarn writes the ``.pnp`` files instead of the
 #: directory.
 _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
-_NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+#: Fields of ``package.json`` with the names of required packages.
+_REQUIRED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _MOST_BYTES = 1 << 20
-WORDS = "node_modules is missing"
+MESSAGE = "node_modules is missing"
 #: Matches messages about a missing package from Node.js, bundlers, TypeScript, jest, and shells. A
 #: message about a missing file of the project does not match.
 _NOT_FOUND = (
@@ -33,11 +34,13 @@ def are_missing(cwd: str, top: str) -> bool:
 
 
 def is_missing(package: str, cwd: str, top: str) -> bool:
+    """True if a ``package.json`` requires this package, but no packages are installed."""
     return package in _missing_names(cwd, top)
 
 
-def were_missed(printed: str, cwd: str, top: str) -> bool:
-    names = {match[1] for each in _NOT_FOUND for match in each.finditer(printed)}
+def reports_missing(output: str, cwd: str, top: str) -> bool:
+    """True if a program's output reports a required package that is not installed."""
+    names = {match[1] for each in _NOT_FOUND for match in each.finditer(output)}
     return bool(names) and not names.isdisjoint(_missing_names(cwd, top))
 
 
@@ -52,7 +55,7 @@ def _missing_names(cwd: str, top: str) -> set[str]:
 
 def _required_packages(file: Path) -> set[str]:
     package = read_object(file, _MOST_BYTES) or {}
-    sections = [package.get(name) for name in _NAMED]
+    sections = [package.get(name) for name in _REQUIRED]
     return {name for section in sections if isinstance(section, dict) for name in section}
 
 

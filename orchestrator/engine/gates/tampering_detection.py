@@ -61,7 +61,7 @@ def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[
 class SecondRuns:
     """Prepares second runs of gates. Any thread may call.
 
-    Methods raise RepositoryError and OSError.
+    Methods raise RepositoryError if git fails, and OSError if a file operation fails.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -93,7 +93,7 @@ class SecondRuns:
         removed = {path for path in touched if not os.path.lexists(os.path.join(cwd, path))}
         return alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
 
-    def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
+    def restore_base_versions(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
         """Prepare the worktree for the second run: restore the base's versions of judging files.
 
         ``cwd``: the project in the worktree. ``altered``: the result of the method ``of``. The
@@ -125,8 +125,8 @@ class SecondRuns:
 
 def _needs_second_run(check: Check, result: GateResult) -> bool:
     """True if the gate passed, or if it failed on a candidate but is not required."""
-    is_open = result.outcome is GateOutcome.FAILED and not result.required
-    return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
+    failed_optional = result.outcome is GateOutcome.FAILED and not result.required
+    return result.outcome is GateOutcome.PASSED or (check.is_compared and failed_optional)
 
 
 def permissions_from(

@@ -73,7 +73,8 @@ class CulpritSearch:
         self._parts = list(parts)
         self._add = add
         self._judge = judge
-        self._known: dict[str, Results] = {base: ()}
+        #: Results of gates, by commit.
+        self._results: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
         #: Number of final culprits at the beginning of ``_culprits``. Each final culprit is the
@@ -121,9 +122,9 @@ class CulpritSearch:
         return self._results_of(self._state_after(count))
 
     def _results_of(self, commit: str) -> Results:
-        if commit not in self._known:
-            self._known[commit] = self._judge(commit)
-        return self._known[commit]
+        if commit not in self._results:
+            self._results[commit] = self._judge(commit)
+        return self._results[commit]
 
     def _first_failing_step(self, good: int) -> int:
         """Return the number of the first step after which the gates fail, counted from 1.

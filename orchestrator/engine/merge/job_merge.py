@@ -96,8 +96,9 @@ class JobMerge:
     def run_again(self, choice: MergeChoice, earlier: MergeRecord | None) -> MergeOutcome:
         """Merge the branches of an ended job again, with a person's choices.
 
-        ``earlier``: the record of the earlier merge. Raise RepositoryError, or Conflict if the
-        merge is not possible. After a Conflict, nothing is changed.
+        ``earlier``: the record of the earlier merge; None if there is no record. Raise
+        RepositoryError if git fails, or Conflict if the merge is not possible. After a Conflict,
+        nothing is changed.
         """
         merge, record = self._merge, self._merge.record
         workers = self._selection.workers_by_choice(choice, earlier)
@@ -115,7 +116,7 @@ class JobMerge:
         )
         self._guarded(self._protect_other_candidates)
         self._guarded(self._result_branch.pass_to_parent)
-        return self._with_conflicts_above(outcome)
+        return self._with_parent_conflicts(outcome)
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
         """Run a step. If git fails, record the error, and return None."""
@@ -160,7 +161,7 @@ class JobMerge:
             self._record_error(error)
             return MergeOutcome(error=error.message)
         failpoints.reached("merge: stored")
-        return self._with_conflicts_above(outcome)
+        return self._with_parent_conflicts(outcome)
 
     def _merge_workers(
         self, workers: Sequence[Worker], excluded_jobs: Collection[str] = ()
@@ -170,7 +171,8 @@ class JobMerge:
         Store the merged state on the job's result branch; without a merged change, remove this
         branch.
 
-        ``excluded_jobs``: ids of child jobs that a person chose to exclude. Raise RepositoryError.
+        ``excluded_jobs``: ids of child jobs that a person chose to exclude. Raise RepositoryError
+        if git fails.
         """
         merge, record = self._merge, self._merge.record
         parts = self._selection.parts(workers)
@@ -241,7 +243,7 @@ class JobMerge:
             lost_lines.add(worker)
             state = step.commit
         for part, results in search.culprits:
-            self._selection.exclude_refused(part.worker, results)
+            self._selection.exclude_rejected(part.worker, results)
         merged_tasks = {step.part.worker.task_id for step in search.steps}
         for part in search.dropped:
             missing_task = min(part.depends_on.difference(merged_tasks))
@@ -278,17 +280,17 @@ class JobMerge:
             )
         return [*rejections, *self._resolvers.rejections(search)]
 
-    def _with_conflicts_above(self, outcome: MergeOutcome) -> MergeOutcome:
+    def _with_parent_conflicts(self, outcome: MergeOutcome) -> MergeOutcome:
         """Return the outcome, with the conflicts between the result and the parent worker."""
         merge, record = self._merge, self._merge.record
         not_in_parent = tuple(record.handed["paths"]) if record.handed else ()
-        overruled = (*outcome.overruled, *record.overruled_above(merge.job))
+        overruled = (*outcome.overruled, *record.overruled_in_parent(merge.job))
         return replace(outcome, not_in_parent=not_in_parent, overruled=overruled)
 
     def _protect_other_candidates(self) -> None:
         """Set one ref for each candidate that was not chosen, so that git keeps the work.
 
-        Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
+        Remove the chosen candidate's ref. Idempotent. Raise RepositoryError if git fails.
         """
         repository, job = self._merge.repository, self._merge.job
         for worker in self._merge.workers:

@@ -46,7 +46,7 @@ class MergeGates:
     """The gates of a job, for one merge. The tasks of the parts decide which tests may change."""
 
     def __init__(self, merge: RunningMerge, parts: Sequence[MergePart]) -> None:
-        """``parts``: the changes to merge. Raise RepositoryError."""
+        """``parts``: the changes to merge. Raise RepositoryError if git fails."""
         self._merge = merge
         #: Results of the gates that are skipped in this merge.
         self.skipped = () if merge.record.again else _skipped_gates(merge)
@@ -65,7 +65,7 @@ class MergeGates:
     def judge(self, commit: str) -> Sequence[GateResult]:
         """Return the results of the gates on ``commit``, with the results of skipped gates.
 
-        Without results if the merge strategy is ``manual``. Raise Abandoned if the merge is no
+        Return no results if the merge strategy is ``manual``. Raise Abandoned if the merge is no
         longer needed. Raise GateUnfit if a required gate also fails on the base commit.
         """
         if self._merge.halted():

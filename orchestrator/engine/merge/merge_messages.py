@@ -47,7 +47,8 @@ def merge_report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's merge, for the job's reports.
 
     For a root job, the notes omit unmerged changes, because its reports have a list of them.
-    ``above``: as in ``outcome_lines``.
+    ``above``: ids of the jobs above this job, from the parent job to the root job; empty for a root
+    job.
     """
     unmerged = (
         _unmerged_lines(record, above)

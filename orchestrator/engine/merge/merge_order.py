@@ -23,8 +23,9 @@ def built_on_others_last(
 ) -> list[MergePart]:
     """Sort parts so that parts with other workers' changes are at the end.
 
-    Parts that depend on such a part are also moved to the end. Otherwise, the given order is kept.
-    ``is_built_on_others``: returns True if a worker's part contains changes of other workers.
+    Parts that depend on such a part are also moved to the end. Otherwise, the order does not
+    change. ``is_built_on_others``: returns True if a worker's part contains changes of other
+    workers.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []

@@ -25,7 +25,7 @@ MOST_THREADS = 8
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
-class _Work:
+class _JobMerges:
     """The merges of one job, which wait or run. Only one merge of a job runs at a time."""
 
     def __init__(self) -> None:
@@ -52,7 +52,8 @@ class MergeQueue:
         self._merge_runner = merge_runner
         self._threads = PrestartedThreadPool(MOST_THREADS, "merge")
         self._lock = threading.Lock()
-        self._under_way: dict[str, _Work] = {}
+        #: The merges that wait or run, by job id.
+        self._active: dict[str, _JobMerges] = {}
         self._closed = threading.Event()
 
     def enqueue(self, render: Render) -> None:
@@ -79,13 +80,14 @@ class MergeQueue:
         work = self._begin(job_id)
         return self._threads.submit(self._merge_again, root_id, job_id, choice, work, then)
 
-    def is_under_way(self, job_id: str) -> bool:
+    def is_merging(self, job_id: str) -> bool:
+        """True if a merge of the job waits or runs."""
         with self._lock:
-            return job_id in self._under_way
+            return job_id in self._active
 
     def check_idle(self, job_id: str) -> None:
         """Raise Conflict if a merge of the job waits or runs."""
-        if self.is_under_way(job_id):
+        if self.is_merging(job_id):
             raise Conflict(
                 f"job {job_id} is being merged; nothing was changed; repeat this command after the "
                 "merge"
@@ -94,8 +96,8 @@ class MergeQueue:
     def stop(self, job_id: str) -> None:
         """Make the merge of a stopped job end soon, without its long steps. Idempotent."""
         with self._lock:
-            if job_id in self._under_way:
-                self._under_way[job_id].stop.set()
+            if job_id in self._active:
+                self._active[job_id].stop.set()
 
     def close(self) -> None:
         """Make all merges end soon, and wait until they have ended. Idempotent.
@@ -104,23 +106,23 @@ class MergeQueue:
         """
         self._closed.set()
         with self._lock:
-            for work in self._under_way.values():
+            for work in self._active.values():
                 work.stop.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _begin(self, job_id: str) -> _Work:
+    def _begin(self, job_id: str) -> _JobMerges:
         with self._lock:
-            work = self._under_way.setdefault(job_id, _Work())
+            work = self._active.setdefault(job_id, _JobMerges())
             work.merges += 1
             return work
 
-    def _end(self, job_id: str, work: _Work) -> None:
+    def _end(self, job_id: str, work: _JobMerges) -> None:
         with self._lock:
             work.merges -= 1
             if not work.merges:
-                del self._under_way[job_id]
+                del self._active[job_id]
 
-    def _merge(self, render: Render, work: _Work) -> None:
+    def _merge(self, render: Render, work: _JobMerges) -> None:
         outcome = MergeOutcome()
         try:
             whole = render.job_id == render.root_id
@@ -138,7 +140,7 @@ class MergeQueue:
             failpoints.reached("merge: about to report")
             self._post(JobMerged(render, outcome))
 
-    def _retry_on_full_disk(self, tree: Tree, job_id: str, work: _Work) -> MergeOutcome:
+    def _retry_on_full_disk(self, tree: Tree, job_id: str, work: _JobMerges) -> MergeOutcome:
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:
@@ -160,7 +162,7 @@ class MergeQueue:
         root_id: str,
         job_id: str,
         choice: MergeChoice,
-        work: _Work,
+        work: _JobMerges,
         then: Callable[[MergeOutcome], None],
     ) -> None:
         try:

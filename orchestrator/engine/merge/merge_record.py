@@ -215,7 +215,7 @@ class MergeRecord:
                     by_worker=each["worker_id"],
                 )
 
-    def overruled_above(self, job: Job) -> tuple[Overruled, ...]:
+    def overruled_in_parent(self, job: Job) -> tuple[Overruled, ...]:
         """Return the parent worker's hunks that the result of the child job ``job`` replaced."""
         return tuple(
             Overruled(
@@ -253,7 +253,7 @@ class MergeRecords:
         self._workspace = workspace
         self._write = write
 
-    def keep(self, job: Job, record: MergeRecord) -> None:
+    def save(self, job: Job, record: MergeRecord) -> None:
         text = json.dumps(asdict(record), indent=1)
         self._write(self._workspace.job_directory(job.root_id), _relative_path(job), text)
 
@@ -261,7 +261,7 @@ class MergeRecords:
         """Return the job's merge record; None if the file does not exist or is unreadable."""
         return record_of(read_object(self._path(job), _MOST_BYTES) or {})
 
-    def forget(self, job: Job) -> None:
+    def remove(self, job: Job) -> None:
         """Remove the record of a job that is about to be merged again. Idempotent."""
         self._path(job).unlink(missing_ok=True)
 

@@ -53,7 +53,7 @@ class MergeRunner:
         merge = self._begin(tree, _job(tree, job_id), halted)
         if not merge.record.base:
             return MergeOutcome(removed=removed_promises(merge))
-        self._records.forget(merge.job)
+        self._records.remove(merge.job)
         outcome = JobMerge(merge).run()
         self._end(merge)
         return outcome
@@ -66,8 +66,8 @@ class MergeRunner:
         ``choice``: the person's choices for this merge. ``halted``: returns True if the merge is no
         longer needed.
 
-        Raise RepositoryError, or Conflict if the merge is not possible. After a Conflict, nothing
-        is changed.
+        Raise RepositoryError if git fails, or Conflict if the merge is not possible. After a
+        Conflict, nothing is changed.
         """
         merge = self._begin(tree, _with_choice(tree, _job(tree, job_id), choice), halted)
         if not merge.record.base:
@@ -97,7 +97,7 @@ class MergeRunner:
 
     def _end(self, merge: RunningMerge) -> None:
         merge.record.seconds = round(time.monotonic() - merge.began, 3)
-        self._records.keep(merge.job, merge.record)
+        self._records.save(merge.job, merge.record)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
         """Return the merge reports of a root job and all its descendants, or of one child job.

@@ -25,7 +25,7 @@ from orchestrator.engine.merge.merge_order import (
     split,
 )
 from orchestrator.engine.merge.merge_record import MergeRecord
-from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_refused
+from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_rejected
 from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT
 
@@ -37,11 +37,11 @@ class MergeSelection:
         self._merge = merge
         self._resolvers = resolvers
 
-    def workers(self, taken: Collection[str] = ()) -> list[Worker]:
+    def workers(self, included_ids: Collection[str] = ()) -> list[Worker]:
         """Return the workers to merge, task by task, in the order of the tasks' dependencies.
 
-        For each task: the chosen worker, then the other workers that a person selected. ``taken``:
-        ids of the workers that a person selected.
+        For each task: the chosen worker, then the other workers that a person selected.
+        ``included_ids``: ids of the workers that a person selected.
         """
         selected: list[Worker] = []
         workers = [each for each in self._merge.workers if not each.is_adviser]
@@ -49,7 +49,7 @@ class MergeSelection:
             of_task = [each for each in workers if each.task_id == task.id]
             best = chosen(of_task)
             selected += [best] if best else []
-            selected += [each for each in of_task if each.id in taken and each is not best]
+            selected += [each for each in of_task if each.id in included_ids and each is not best]
         return selected
 
     def workers_by_choice(self, choice: MergeChoice, earlier: MergeRecord | None) -> list[Worker]:
@@ -58,8 +58,8 @@ class MergeSelection:
         ``earlier``: the record of the earlier merge. Raise Conflict if a chosen worker or child job
         cannot be merged. Nothing is changed in this case.
         """
-        taken = {*self._merge.job.facts.taken, *choice.take} - {*choice.leave}
-        selected = self.workers(taken)
+        included_ids = {*self._merge.job.facts.taken, *choice.take} - {*choice.leave}
+        selected = self.workers(included_ids)
         self._check_included(choice.take, selected)
         remaining = [each for each in selected if each.id not in choice.leave]
         for worker in remaining:
@@ -128,18 +128,20 @@ class MergeSelection:
 
         Record all other changes, each with the reason why it is excluded.
         """
-        for worker in self._refused_before(workers):
-            self.exclude_refused(worker, worker.gates)
-        present = [each for each in workers if self._is_present(each)]
+        for worker in self._rejected_earlier(workers):
+            self.exclude_rejected(worker, worker.gates)
+        available = [each for each in workers if self._has_branch_if_needed(each)]
         losers = self._other_candidates(workers)
-        present = [each for each in present if not self._excluded_as_built_on_loser(losers, each)]
-        parts = self._complete_parts(present)
+        mergeable = [
+            each for each in available if not self._excluded_as_built_on_loser(losers, each)
+        ]
+        parts = self._complete_parts(mergeable)
         if self._merge.job.config.merge_strategy == Strategy.THEIRS:
             # The later part wins a conflict, so parts with better evidence come later.
             parts = best_last(parts)
         return built_on_others_last(parts, self._is_built_on_others)
 
-    def exclude_refused(self, worker: Worker, results: Sequence[GateResult]) -> None:
+    def exclude_rejected(self, worker: Worker, results: Sequence[GateResult]) -> None:
         """Exclude a worker with whose changes the gates fail."""
         why = failures_in_words(results) or worker.reason
         self._merge.record.exclude(worker, why, LossCause.REFUSED)
@@ -150,18 +152,18 @@ class MergeSelection:
         why = f"depends on task {task_id!r}, which is not in the result"
         self._merge.record.exclude(worker, why, LossCause.BUILDS_ON)
 
-    def _refused_before(self, workers: Sequence[Worker]) -> Iterator[Worker]:
+    def _rejected_earlier(self, workers: Sequence[Worker]) -> Iterator[Worker]:
         """Yield the job's workers whose changes failed the gates in an earlier merge.
 
         Omit a worker if ``workers`` contains a worker of the same task.
         """
         merged_tasks = {each.task_id for each in workers}
         for worker in self._merge.workers:
-            if is_refused(worker) and worker.task_id not in merged_tasks:
+            if is_rejected(worker) and worker.task_id not in merged_tasks:
                 yield worker
 
-    def _is_present(self, worker: Worker) -> bool:
-        """True if the worker's changes are available, or if the worker needs no worktree.
+    def _has_branch_if_needed(self, worker: Worker) -> bool:
+        """True if the worker's branch exists, or if the worker needs no worktree.
 
         If the branch was removed, restore it from a checkpoint. Without a checkpoint, exclude the
         worker, and return False.

@@ -1,6 +1,7 @@
 """Selects workers that get another attempt to resolve their merge conflicts.
 
-For any other worker with conflicts, records why the worker gets no attempt."""
+For any other worker with conflicts, this module records why the worker gets no attempt.
+"""
 
 from collections.abc import Iterator
 
@@ -51,6 +52,7 @@ class ResolverSelection:
             )
 
     def note_hindrances(self, search: SearchResult) -> None:
+        """Record why workers with conflicts get no attempt to resolve the conflicts."""
         record = self._merge.record
         for worker in self._conflicting_workers(search):
             hindrance = self._hindrance(worker)
@@ -65,7 +67,7 @@ class ResolverSelection:
 
         Workers of child jobs get no such attempt, because their parent worker has ended.
         """
-        counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
+        counts = worker.chosen is not False and (worker.status.succeeded or is_rejected(worker))
         if counts and self._merge.job.is_root and self._merge.worktrees.rule.can_resolve(worker):
             self._merge.record.resolvable.append(worker.id)
 
@@ -105,6 +107,6 @@ class ResolverSelection:
                 yield step.part.worker
 
 
-def is_refused(worker: Worker) -> bool:
+def is_rejected(worker: Worker) -> bool:
     """True if the worker failed because its changes failed the gates on the merged state."""
     return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK

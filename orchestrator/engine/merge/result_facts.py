@@ -27,7 +27,7 @@ from orchestrator.engine.merge.running_merge import RunningMerge
 
 
 class LostLines:
-    """Finds the workers whose lines conflict in a merge, or were replaced by it.
+    """Finds the workers whose lines conflict in a merge, or were replaced by the merge.
 
     Call ``add`` for each worker, in the order in which the workers are merged.
     """
@@ -89,7 +89,7 @@ class ResultFacts:
     """Reads the facts of a merged result, after the merge is recorded."""
 
     def __init__(self, merge: RunningMerge, search: SearchResult, merged: Sequence[Worker]) -> None:
-        """``search``: has the merged state and the results of the gates.
+        """``search``: the merged state, with the results of the gates.
 
         ``merged``: the workers whose changes are merged.
         """
@@ -104,7 +104,7 @@ class ResultFacts:
         touched = repository.differing_paths(record.base, commit) if merged else {}
         project = repository.project_path("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
-        unjudged, passed_over = self._unjudged_code(files, has_skipped)
+        all_unjudged, unjudged = self._unjudged_code(files, has_skipped)
         return MergeOutcome(
             refusals=refusals,
             missing=record.missing(),
@@ -115,8 +115,8 @@ class ResultFacts:
             gates=gate_facts(touched, results, merged),
             gates_passed=gates_passed(results, merged),
             flaky=flaky_gates(results),
-            unjudged=unjudged,
-            unjudged_files=tuple(passed_over[:MOST_FILES]),
+            unjudged=all_unjudged,
+            unjudged_files=tuple(unjudged[:MOST_FILES]),
             switched_off=suppressing_comments(results, merged),
             has_result=bool(record.merged),
             files=tuple(files),

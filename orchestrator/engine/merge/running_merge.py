@@ -1,4 +1,4 @@
-"""One merge of a job while it runs: what its steps share."""
+"""The state of a running merge, which the steps of the merge share."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ class RunningMerge:
     """One merge of a job. Its steps read the job and its tree, and write the record."""
 
     tree: Tree
-    #: The job to merge. In a repeated merge, with the person's choices.
+    #: The job to merge. In a repeated merge, its settings include the person's choices.
     job: Job
     #: The outcome so far; without a base commit if the job does not use git.
     record: MergeRecord

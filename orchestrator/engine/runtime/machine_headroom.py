@@ -192,24 +192,24 @@ class Headroom:
         reserve: DiskReserve,
         readings: Readings | None = None,
         git_directories: Sequence[Callable[[], Path | None]] = (),
-        moved: Callable[[], str] = str,
+        moved_error: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine]] | None = None,
     ) -> None:
         """``directory``: the workspace. ``forecast``: expected memory of an agent, in bytes.
 
         ``git_directories``: functions that return git's directory, or None while the directory is
-        unknown. The sequence may grow. ``moved``: returns an error text if a person moved the
+        unknown. The sequence may grow. ``moved_error``: returns an error text if a person moved the
         workspace or the project; otherwise "". ``machines``: returns the machines of the cluster;
         None: there is no cluster.
         """
         self._machines = machines
-        self._moved = moved
+        self._moved_error = moved_error
         self._directory = directory
         self._git_directories = git_directories
         self._bounds = bounds
         self._forecast = forecast
         self._reserve = reserve
-        self._from = readings or Readings()
+        self._readings = readings or Readings()
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
@@ -224,16 +224,16 @@ class Headroom:
         self._expected_bytes = 0
         self.paused = ""
         #: Text to log at the end of the pause, such as "disk space is free".
-        self._again = ""
+        self._fixed_text = ""
         #: True if the reserve was released. When the disk has enough space, the reserve file is
         #: created again.
-        self._gave_up_reserve = False
+        self._is_reserve_released = False
         #: True if the latest turn delayed a worker. The next check must then come soon.
         self.held_back = False
 
     def room(self) -> Capacity:
         self._refresh()
-        self.held_back = bool(self.paused) or self._gave_up_reserve
+        self.held_back = bool(self.paused) or self._is_reserve_released
         paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
         return Capacity(
             paused=paused,
@@ -261,35 +261,37 @@ class Headroom:
     def store_failed(self) -> None:
         """Release the reserve, because the state could not be stored. The disk may be full."""
         self._reserve.release()
-        self._gave_up_reserve = True
+        self._is_reserve_released = True
 
     def close(self) -> None:
         """Remove the reserve, because the server will write nothing more. Idempotent."""
         self._reserve.drop()
 
     def _refresh(self) -> None:
-        now = self._from.clock()
+        now = self._readings.clock()
         if now - self._read_at < FRESH_SECONDS:
             return
         self._read_at = now
-        self._memory, self._pressure = self._from.memory(), self._from.pressure()
-        self._descriptors = self._from.descriptors()
+        self._memory, self._pressure = self._readings.memory(), self._readings.pressure()
+        self._descriptors = self._readings.descriptors()
         while self._expected and self._expected[0][0] <= now:
             self._expected_bytes -= self._expected.popleft()[1]
         self._check_disk()
 
     def _check_disk(self) -> None:
-        moved = self._moved()
-        paused = moved or self._too_little_disk()
+        moved_error = self._moved_error()
+        paused = moved_error or self._too_little_disk()
         if bool(paused) != bool(self.paused):
-            logger.warning(paused or f"{self._again} again: workers start")
+            logger.warning(paused or f"{self._fixed_text} again: workers start")
         if paused:
-            self._again = (
-                "the workspace and the project are in place" if moved else "disk space is free"
+            self._fixed_text = (
+                "the workspace and the project are in place"
+                if moved_error
+                else "disk space is free"
             )
         if not paused:
             self._reserve.hold()
-            self._gave_up_reserve = False
+            self._is_reserve_released = False
         self.paused = paused
 
     def _too_little_disk(self) -> str:
@@ -298,13 +300,13 @@ class Headroom:
         return next(filter(None, map(self._too_little_under, directories)), "")
 
     def _too_little_under(self, directory: Path) -> str:
-        free, least = self._from.disk(directory), self._bounds.least_disk_bytes
+        free, least = self._readings.disk(directory), self._bounds.least_disk_bytes
         if free is not None and free < least:
             return (
                 f"waiting for disk space: {free // MIB} MiB free under {directory}, "
                 f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
             )
-        files = self._from.files(directory)
+        files = self._readings.files(directory)
         if files is not None and files < LEAST_FILES:
             return (
                 f"waiting for disk space: only {files} more files can be created under "
@@ -320,7 +322,7 @@ class Headroom:
         if lack is not None:
             self.held_back = True
         else:
-            self._expected.append((self._from.clock() + SETTLE_SECONDS, needed))
+            self._expected.append((self._readings.clock() + SETTLE_SECONDS, needed))
             self._expected_bytes += needed
             if self._descriptors is not None:
                 self._descriptors -= 1

@@ -17,7 +17,7 @@ from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT, in_order, number_of
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-_LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
+_ACTIVE = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class CheckpointCalls:
@@ -141,7 +141,7 @@ class CheckpointCalls:
 
         ``then``: the text with which the error message ends, such as "then roll the worker back".
         """
-        if worker.status in _LIVES:
+        if worker.status in _ACTIVE:
             raise Conflict(
                 f"{worker.id} has not ended ({worker.status}); wait for its end, or cancel its "
                 f"job, {then}"
@@ -169,7 +169,7 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
             number_of(each) <= rollback.attempt for each in names
         ):
             return rollback.checkpoint
-    # Prefer checkpoints of attempts, because the others contain a state that a rollback replaced.
+    # Prefer checkpoints of attempts, because other checkpoints have a state that was rolled back.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 

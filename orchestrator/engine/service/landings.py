@@ -260,7 +260,7 @@ class LandingCalls:
                     self._journal.end(begun.job_id)
 
     def _complete_landing(self, begun: BegunLanding) -> bool:
-        """Store the outcome of an interrupted landing or undo, if git's part of it is complete.
+        """Store the outcome of an interrupted landing or undo, if git has moved the branch.
 
         Return True if the outcome is now known; False if git may still be moving the branch.
         """

@@ -86,7 +86,7 @@ class MergeCalls:
         if choice.resolve:
             self._begin_resolving(caller, job, choice)
             return False
-        if self._has_all(caller, job, choice):
+        if self._is_already_merged(caller, job, choice):
             return True
         return self._merge_again(job, choice)
 
@@ -142,7 +142,7 @@ class MergeCalls:
             return True
         return self._merge_again(job, MergeChoice())
 
-    def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
+    def _is_already_merged(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
         if not choice.take or choice.leave or choice.strategy:
             return False
         record = self._job_details.merge_record(caller, job.id)
@@ -185,7 +185,7 @@ class MergeCalls:
 
     def is_merging(self, job_id: str) -> bool:
         """True if a merge of the job waits or runs."""
-        return self._merge_queue.is_under_way(job_id)
+        return self._merge_queue.is_merging(job_id)
 
 
 def _check_resolvable(job: Job) -> None:

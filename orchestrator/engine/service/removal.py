@@ -61,8 +61,8 @@ class RemovalCalls:
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job's branches, worktrees, and other refs, except refs of landed work.
 
-        Return the names of the removed refs. Idempotent. Raise RepositoryError, or the same errors
-        as ``remove``.
+        Return the names of the removed refs. Idempotent. Raise RepositoryError if git fails, and
+        the same errors as ``remove``.
         """
         self._access.workable(caller, job_id)
         job = self._check_removable(caller, job_id)

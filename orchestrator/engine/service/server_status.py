@@ -34,7 +34,7 @@ class StoreProbe:
         self._latest: Future[None] | None = None
         self._begun = 0.0
         #: The result of the latest finished check: an error text, or "".
-        self._known = ""
+        self._latest_trouble = ""
 
     def trouble(self) -> str:
         """Return why the store cannot be used, as text; "" if the store works.
@@ -54,7 +54,9 @@ class StoreProbe:
             latest.result(max(0.0, started_at + CHECK_SECONDS - time.monotonic()))
         except TimeoutError:
             waited_seconds = time.monotonic() - started_at
-            return self._known or f"the database has not answered for {waited_seconds:.1f} s"
+            return (
+                self._latest_trouble or f"the database has not answered for {waited_seconds:.1f} s"
+            )
         except StoreError as error:
             return error.message
         return ""
@@ -63,10 +65,10 @@ class StoreProbe:
         try:
             self._check()
         except Exception as error:
-            self._known = str(error)
+            self._latest_trouble = str(error)
             latest.set_exception(error)
         else:
-            self._known = ""
+            self._latest_trouble = ""
             latest.set_result(None)
 
 
@@ -81,11 +83,11 @@ class ServerStatus:
         submission_builder: SubmissionBuilder,
         throughput: Throughput,
         version: str,
-        moved: Callable[[], str],
+        moved_error: Callable[[], str],
         nodes: Callable[[], Sequence[NodeState]],
         drain: Callable[[str, bool], NodeState] | None,
     ) -> None:
-        """``moved``: returns an error text if a person moved the workspace or the project, else "".
+        """``moved_error``: returns an error text if the workspace or project was moved, else "".
 
         ``drain``: a function with two arguments: a node's name; and True to drain the node, or
         False to end the drain. None without a cluster.
@@ -98,7 +100,7 @@ class ServerStatus:
         self._submission_builder = submission_builder
         self._throughput = throughput
         self._version = version
-        self._moved = moved
+        self._moved_error = moved_error
         self._nodes, self._drain = nodes, drain
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
@@ -124,8 +126,7 @@ class ServerStatus:
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         """Return the nodes of the cluster.
 
-        Raise NotFound if the caller is a worker. Raise Forbidden for any other caller that does not
-        see all jobs.
+        Raise Forbidden if the caller is a worker, or does not see all jobs.
         """
         self._access.check_statistics(caller)
         return self._nodes()
@@ -156,7 +157,7 @@ class ServerStatus:
         """Return the server's health: whether it can accept and run jobs now, and why not."""
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
         checks["store"] = self._probe.trouble() or self._supervisor.store_trouble or "ok"
-        checks["place"] = self._moved() or "ok"
+        checks["place"] = self._moved_error() or "ok"
         agents = [
             each
             for each in self._submission_builder.agents()

@@ -45,10 +45,13 @@ class JobBases:
         self._children = LostChildChanges(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
-        """Return the base of a root job. Raise InvalidRequest.
+        """Return the base of a root job.
 
         The base is empty if no task changes files and the request names no base. ``agent``: the
-        agent of tasks that name no agent.
+        agent for tasks that specify no agent.
+
+        Raise InvalidRequest for an unknown base or for settings that conflict. Also raise
+        InvalidRequest if a task needs a worktree, but there is no commit to start from.
         """
         field, git = _requested_field(config), config.values.git
         if git == GitUse.OFF:
@@ -68,7 +71,8 @@ class JobBases:
         """Return the base of a child job: the present state of the parent worker's files.
 
         ``parent``: the job of this worker. Its setting ``git`` also applies to the child job. Raise
-        InvalidRequest or RepositoryError.
+        InvalidRequest if a task needs a worktree, but there is no commit to start from. Raise
+        RepositoryError if git fails.
         """
         git = parent.config.git
         try:
@@ -93,7 +97,7 @@ class JobBases:
             )
             return frozenset()
 
-    def keep(self, job: Job, config: ConfigRequest) -> None:
+    def protect(self, job: Job, config: ConfigRequest) -> None:
         """Set a ref that protects the base commit of a new job.
 
         Without the ref, git could remove the commit after the user deletes the commit's branch.
@@ -153,10 +157,10 @@ class SubmissionCalls:
         gate_plans: GatePlans,
         bases: JobBases,
         new_job_id: Callable[[], str],
-        moved: Callable[[], str],
+        moved_error: Callable[[], str],
         check_url: Callable[[str], None],
     ) -> None:
-        """``moved``: returns an error text if a person moved the workspace or the project, else "".
+        """``moved_error``: returns an error text if the workspace or project was moved, else "".
 
         ``check_url``: raises InvalidRequest for a forbidden callback address.
         """
@@ -170,14 +174,19 @@ class SubmissionCalls:
         self._gate_plans = gate_plans
         self._bases = bases
         self._new_job_id = new_job_id
-        self._moved = moved
+        self._moved_error = moved_error
         self._check_url = check_url
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         """Store a new job, which the supervisor then runs. Idempotent for the same Idempotency-Key.
 
-        Raise Forbidden, InvalidRequest, Refused, Conflict, or Unavailable. After an error, no job
-        is stored.
+        After an error, no job is stored. Raise
+
+        - Forbidden if the caller may not submit jobs, or may not set a callback
+        - InvalidRequest for an invalid request
+        - Refused if a limit is reached
+        - Conflict if the calling worker's job is being cancelled, or waits would form a cycle
+        - Unavailable if the project was moved, or if the job cannot be stored
         """
         self._access.check_change(caller)
         if submission.callback is not None:
@@ -212,7 +221,7 @@ class SubmissionCalls:
         accepted = self._supervisor.call(
             lambda scheduler, now: self._submit_in_turn(scheduler, resolved, now)
         )
-        self._bases.keep(accepted.job, submission.config)
+        self._bases.protect(accepted.job, submission.config)
         return accepted if key else replace(accepted, limits_notice=self._launcher.limits_notice)
 
     def find(self, caller: Caller, idempotency_key: str) -> Job | None:
@@ -306,8 +315,8 @@ class SubmissionCalls:
 
     def _check_not_moved(self) -> None:
         # After a move, the job would be stored in the wrong place.
-        if moved := self._moved():
-            raise Unavailable(moved)
+        if error_text := self._moved_error():
+            raise Unavailable(error_text)
 
     def _free_job_id(self) -> str:
         while True:

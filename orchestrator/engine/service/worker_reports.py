@@ -31,8 +31,8 @@ class WorkerReportCalls:
     def record_usage(self, caller: Caller, usage: Usage) -> UsageReply:
         """Record the usage of the calling worker's attempt, as the total since the attempt's start.
 
-        The answer tells the worker if the attempt must stop. Idempotent. Raise Forbidden if the
-        caller is not a worker.
+        The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
+        is not a worker.
         """
         attempt = caller.attempt
         if attempt is None:

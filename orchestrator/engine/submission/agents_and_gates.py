@@ -27,7 +27,7 @@ from orchestrator.engine.planning.rule_planner import worth_planning
 class AgentChoice:
     """Selects agents for tasks, plans, and reviews.
 
-    The parameter ``refused`` of the methods has the names of agents whose login failed recently.
+    The parameter ``refused_logins`` has the names of agents whose login failed recently.
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class AgentChoice:
         self._roles = roles
         self._check_machine = check_machine
 
-    def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent if ``asked`` names an unknown agent, even if no task uses this agent.
+    def check_names(self, request: ConfigRequest) -> None:
+        """Raise UnknownAgent if ``request`` names an unknown agent, even if no task uses the agent.
 
         Raise InvalidRequest if an agent cannot work, or cannot resolve conflicts.
         """
-        for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
+        for name in (request.values.agent, request.values.planner, request.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
-        if asked.values.resolve not in ("", RESOLVE_WORKER, RESOLVE_OFF):
-            self._check_resolver(asked.values.resolve)
+        if request.values.resolve not in ("", RESOLVE_WORKER, RESOLVE_OFF):
+            self._check_resolver(request.values.resolve)
 
     def _check_resolver(self, name: str) -> None:
         if not self._agents.reads_prompt(name):
@@ -60,29 +60,31 @@ class AgentChoice:
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Resolve"))
 
     def planning_agent(
-        self, config: JobConfig, submission: Submission, refused: Collection[str]
+        self, config: JobConfig, submission: Submission, refused_logins: Collection[str]
     ) -> str | None:
         """Return the agent that plans the job; None if the request has tasks, or the rules plan."""
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
             return None
-        name = self._agents.planner(config.planner, config.agent, refused)
+        name = self._agents.planner(config.planner, config.agent, refused_logins)
         if name == "rules":
             return None
         # The planner must be usable on this machine, even if it runs no task of the job.
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
         # The plan's tasks will be texts, so the job's agent must accept a text as its task.
-        self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
+        self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused_logins)
         return name
 
-    def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
+    def of_task(
+        self, config: JobConfig, task: TaskSpec, refused_logins: Collection[str]
+    ) -> list[str]:
         if task.approve:
             return [PERSON]
         requested_names = task.agents or (self._default_for(task, config.agent),)
         tasks = [task.of_candidate(index) for index in range(len(requested_names))]
         pairs = zip(requested_names, tasks, strict=True)
-        names = [self._agents.resolve(name, candidate, refused) for name, candidate in pairs]
+        names = [self._agents.resolve(name, candidate, refused_logins) for name, candidate in pairs]
         for requested_name, name, candidate in zip(requested_names, names, tasks, strict=True):
             self._agents.get(name).check(candidate)
             self._check_model(requested_name, name, candidate)
@@ -125,15 +127,19 @@ class AgentChoice:
             raise
         return name
 
-    def with_reviewers(self, tasks: Sequence[TaskSpec], refused: Collection[str]) -> list[TaskSpec]:
+    def with_reviewers(
+        self, tasks: Sequence[TaskSpec], refused_logins: Collection[str]
+    ) -> list[TaskSpec]:
         """Return the tasks. Replace ``auto`` in a task's field ``review`` by the name of an agent.
 
-        Raise UnknownAgent or InvalidRequest.
+        Raise UnknownAgent for an unknown agent, or InvalidRequest if the agent cannot review.
         """
-        return [self._with_reviewer(task, refused) if task.review else task for task in tasks]
+        return [
+            self._with_reviewer(task, refused_logins) if task.review else task for task in tasks
+        ]
 
-    def _with_reviewer(self, task: TaskSpec, refused: Collection[str]) -> TaskSpec:
-        name = self._agents.resolve(task.review, TaskSpec(id=REVIEWER), refused)
+    def _with_reviewer(self, task: TaskSpec, refused_logins: Collection[str]) -> TaskSpec:
+        name = self._agents.resolve(task.review, TaskSpec(id=REVIEWER), refused_logins)
         if not self._agents.uses_model(name):
             raise InvalidRequest(
                 f"agent {name!r} cannot review, because it uses no model; "
@@ -159,8 +165,8 @@ class AgentChoice:
 class GatePlan:
     """The gates of a job.
 
-    They are stored with the job, so that later changes of the files that define gates have no
-    effect on the job.
+    The gates are stored with the job. Later changes of the files that define gates therefore have
+    no effect on the job.
     """
 
     gates: tuple[Gate, ...] = ()
@@ -183,7 +189,8 @@ class _NoFiles:
 class GatePlans:
     """Selects the gates of jobs.
 
-    Any thread may call. Methods raise InvalidRequest and RepositoryError.
+    Any thread may call. Methods raise InvalidRequest for an invalid gate, and RepositoryError if
+    git fails.
     """
 
     def __init__(self, repository: Repository, finder: GateFinder, is_on: bool) -> None:
@@ -191,14 +198,14 @@ class GatePlans:
         self._finder = finder
         self._is_on = is_on
         # The files of a commit never change, so cache the gates that they define.
-        self._found = lru_cache(maxsize=32)(self._default_gates_at)
+        self._default_gates = lru_cache(maxsize=32)(self._find_default_gates)
 
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
         """Return the gates of a new job, and the commit that defines further gates.
 
-        Tasks of the job may name these further gates. The files of the commit define them.
+        The job's tasks may name further gates, which the files of this commit define.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.
@@ -225,41 +232,43 @@ class GatePlans:
             return parent
         return replace(parent, gates=self.of_root(None, base).gates)
 
-    def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
+    def of_root(self, requested: Sequence[Gate] | None, base: str) -> GatePlan:
         """Return the gates of a root job.
 
-        ``asked``: the requested gates; None: the default gates; empty: gates are switched off.
+        ``requested``: the requested gates; None: the default gates; empty: gates are switched off.
         ``base``: the commit from which the job starts.
         """
-        if asked is None:
-            return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
-        return GatePlan(self._requested_gates(asked, base), is_off=not asked)
+        if requested is None:
+            return GatePlan(self._default_gates(base)) if self._is_on else GatePlan(is_off=True)
+        return GatePlan(self._found_gates(requested, base), is_off=not requested)
 
-    def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
+    def of_child(
+        self, requested: Sequence[Gate] | None, parent: JobConfig, root_base: str
+    ) -> GatePlan:
         """Return the gates of a child job: the parent job's gates, and the requested gates.
 
-        ``asked``: the requested gates, or None. ``root_base``: start commit of the root job.
+        ``requested``: the requested gates, or None. ``root_base``: start commit of the root job.
         """
         names = {gate.name for gate in parent.gates}
-        new_gates = [
-            each for each in self._requested_gates(asked or (), root_base) if each.name not in names
-        ]
+        requested_gates = self._found_gates(requested or (), root_base)
+        new_gates = [each for each in requested_gates if each.name not in names]
         return GatePlan((*parent.gates, *new_gates), parent.gates_off and not new_gates)
 
     def of_tasks(self, tasks: Sequence[TaskSpec], base: str) -> tuple[TaskSpec, ...]:
         return tuple(
-            replace(task, gates=self._requested_gates(task.gates, base)) if task.gates else task
+            replace(task, gates=self._found_gates(task.gates, base)) if task.gates else task
             for task in tasks
         )
 
     def of_checkout(self) -> tuple[Gate, ...]:
         """Return the default gates of a job that starts from the user's checkout."""
-        return self._found(self._repository.base().commit)
+        return self._default_gates(self._repository.base().commit)
 
-    def _default_gates_at(self, base: str) -> tuple[Gate, ...]:
+    def _find_default_gates(self, base: str) -> tuple[Gate, ...]:
         return tuple(self._finder.default_gates(self._files(base))) if base else ()
 
-    def _requested_gates(self, gates: Sequence[Gate], base: str) -> tuple[Gate, ...]:
+    def _found_gates(self, gates: Sequence[Gate], base: str) -> tuple[Gate, ...]:
+        """Return requested gates, with the fields that the files of the commit ``base`` define."""
         if not gates:
             return ()
         if not base:

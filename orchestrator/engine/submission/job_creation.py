@@ -33,7 +33,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_view import TreeSize
 from orchestrator.engine.submission.agents_and_gates import AgentChoice, GatePlan
 
-_STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
+_UNSUCCESSFUL = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
 def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> Ancestry:
@@ -69,7 +69,7 @@ def same_child(
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
-        if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
+        if job.digest == digest and job.status not in _UNSUCCESSFUL and job.stop_cause is None:
             return job
     return None
 
@@ -81,13 +81,13 @@ class ResolvedSubmission:
     submission: Submission
     caller: Caller
     job_id: str
-    #: The tasks to run, either given by the caller or planned.
+    #: The tasks to run: the caller's tasks, or the tasks that the rules planned.
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
     #: Ids of earlier child jobs with the same request whose results the worker discarded.
     discarded: frozenset[str] = frozenset()
-    #: The commit from which workers start that may change files.
+    #: The base for workers that may change files.
     base: Base = field(default_factory=Base)
     gates: GatePlan = field(default_factory=GatePlan)
 
@@ -127,19 +127,20 @@ class SubmissionBuilder:
         """The agent for a root job's tasks that name no agent."""
         return self._defaults.agent
 
-    def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        """Add a job. Raise InvalidRequest or Refused. After an error, no job is added.
+    def submit(self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float) -> Accepted:
+        """Add a job.
 
-        A rejected child job is recorded in the job of the calling worker.
+        Raise InvalidRequest for an invalid request, or Refused if a limit is reached. After an
+        error, no job is added. A rejected child job is recorded in the job of the calling worker.
         """
-        job_admission.check_supported(asked.submission.config, self._defaults)
-        attempt = asked.caller.attempt
+        job_admission.check_supported(resolved.submission.config, self._defaults)
+        attempt = resolved.caller.attempt
         if attempt is None:
-            return self._submit_root(scheduler, asked, now)
+            return self._submit_root(scheduler, resolved, now)
         try:
-            return self._submit_child(scheduler, asked, attempt, now)
+            return self._submit_child(scheduler, resolved, attempt, now)
         except Refused as error:
-            scheduler.child_job_refused(attempt.key, asked.submission.request, error, now)
+            scheduler.child_job_refused(attempt.key, resolved.submission.request, error, now)
             raise
 
     def agents(self) -> Sequence[Availability]:
@@ -149,19 +150,21 @@ class SubmissionBuilder:
         """True if the agent uses a model; False if config.yaml no longer has the agent."""
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
-    def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
-        """Return the job's settings ``config``, changed as the request for a retry asks.
+    def retry_config(self, config: JobConfig, request: ConfigRequest) -> JobConfig:
+        """Return the job's settings ``config``, with the changes that a retry requests.
 
-        Raise InvalidRequest or Refused.
+        Raise InvalidRequest for a setting that a retry cannot change, or Refused for a value above
+        its ceiling.
         """
-        return retry_config(config, asked, self._ceilings)
+        return retry_config(config, request, self._ceilings)
 
-    def raised_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
-        """Return the job's settings ``config``, with limits raised as the request asks.
+    def raised_config(self, config: JobConfig, request: ConfigRequest) -> JobConfig:
+        """Return the job's settings ``config``, with the limits in ``request``.
 
-        Raise InvalidRequest or Refused.
+        Raise InvalidRequest for a limit that is not larger than the present limit, or Refused for a
+        limit above its ceiling.
         """
-        return raised_config(config, asked, self._ceilings)
+        return raised_config(config, request, self._ceilings)
 
     def _is_to_build(self, resolved: ResolvedSubmission) -> bool:
         if resolved.tasks and all(task.command is not None for task in resolved.tasks):
@@ -272,16 +275,16 @@ class SubmissionBuilder:
         scheduler: Scheduler,
         job: Job,
         tasks: Sequence[TaskSpec],
-        refused: Collection[str] = (),
+        refused_logins: Collection[str] = (),
     ) -> list[Worker]:
         """Return new workers for the planned tasks of a job.
 
-        ``refused``: names of agents whose login failed recently. Raise InvalidRequest or Refused if
-        the job cannot have these tasks.
+        ``refused_logins``: names of agents whose login failed recently. Raise InvalidRequest or
+        Refused if the job cannot have these tasks.
         """
         existing_workers = scheduler.view.size_of(job).workers
         return self._admitted_workers(
-            job, tasks, existing_workers, _next_number(scheduler, job), refused
+            job, tasks, existing_workers, _next_number(scheduler, job), refused_logins
         )
 
     def edited_plan(
@@ -290,7 +293,7 @@ class SubmissionBuilder:
         """Return the tasks and new workers for an edited plan, which replaces the present plan.
 
         Call this method only if no worker of the present plan has started. Raise InvalidRequest or
-        Refused.
+        Refused if the job cannot have these tasks.
         """
         check_timeouts(tasks, self._ceilings)
         refused_logins = scheduler.view.logins_refused(now)

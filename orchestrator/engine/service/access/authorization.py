@@ -47,9 +47,9 @@ def check_project(job: Job, project: Path, former: Collection[str]) -> None:
     )
 
 
-def is_same_project(named: str, project: Path, former: Collection[str]) -> bool:
-    """True if the path ``named`` is empty, or is the present or a former path of the project."""
-    return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
+def is_same_project(path: str, project: Path, former: Collection[str]) -> bool:
+    """True if ``path`` is empty, or is the present or a former path of the project."""
+    return not path or path in former or os.path.realpath(path) == os.path.realpath(project)
 
 
 class Access:
@@ -125,9 +125,10 @@ class Access:
             )
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        """Return a job without its tasks and workers. Raise NotFound.
+        """Return a job without its tasks and workers.
 
-        ``JobDetails.detail`` returns a job with its tasks and workers.
+        ``JobDetails.detail`` returns a job with its tasks and workers. Raise NotFound if the job
+        does not exist, or if the caller may not see it.
         """
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):
@@ -135,7 +136,11 @@ class Access:
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:
-        """Return a job that the caller may change. Raise NotFound or Forbidden."""
+        """Return a job that the caller may change.
+
+        Raise NotFound for a job that the caller may not see, or Forbidden for a job that the caller
+        may see but not change.
+        """
         job = self.job(caller, job_id)
         self.check_change(caller)
         if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):

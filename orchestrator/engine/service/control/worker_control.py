@@ -28,9 +28,9 @@ class WorkerControlCalls:
         access: Access,
         trees: StoredTrees,
         merge_queue: MergeQueue,
-        moved: Callable[[], str],
+        moved_error: Callable[[], str],
     ) -> None:
-        """``moved``: returns an error text if a person moved the workspace or the project, else "".
+        """``moved_error``: returns an error text if the workspace or project was moved, else "".
 
         After such a move, no attempt starts.
         """
@@ -38,7 +38,7 @@ class WorkerControlCalls:
         self._access = access
         self._trees = trees
         self._merge_queue = merge_queue
-        self._moved = moved
+        self._moved_error = moved_error
 
     def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
         """Retry one unsuccessful worker, and the tasks that were skipped because the worker failed.
@@ -47,8 +47,8 @@ class WorkerControlCalls:
         worker. Raise Conflict if the worker succeeded, has not ended, or cannot run again.
         """
         job, worker = self._job_and_worker(caller, job_id, worker_id)
-        if moved := self._moved():
-            raise Unavailable(moved)
+        if error_text := self._moved_error():
+            raise Unavailable(error_text)
         check_can_run_again(job)
         check_worker_ended(worker)
         self._trees.check_not_attached(worker)

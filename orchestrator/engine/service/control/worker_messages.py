@@ -76,7 +76,7 @@ class WorkerMessageCalls:
 
         updated_worker = self._supervisor.call(action)
         failpoints.reached("message: stored")
-        self._pass_on(updated_worker)
+        self._write_messages(updated_worker)
         stored_message = _message_with_id(updated_worker, message_id, text)
         assert stored_message is not None, "the action has stored the message"
         return stored_message
@@ -111,7 +111,7 @@ class WorkerMessageCalls:
         tasks = self._store.tasks(worker.job_id)
         return any(each.id == worker.task_id and each.command is not None for each in tasks)
 
-    def _pass_on(self, worker: Worker) -> None:
+    def _write_messages(self, worker: Worker) -> None:
         """Write a running worker's messages to the directory from which its driver reads them.
 
         Errors are only logged, because the next attempt or the next server writes the messages
@@ -129,7 +129,7 @@ class WorkerMessageCalls:
                     payload = {"job_id": worker.job_id, "worker": worker.id}
                     logger.warning("cannot send a message to a worker: %s", error, extra=payload)
 
-    def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
+    def rewrite_messages(self, attempts: Iterable[Attempt]) -> None:
         """Write the messages for the workers of ``attempts`` again, for example after a crash.
 
         If a message cannot be written, only log the error.
@@ -137,7 +137,7 @@ class WorkerMessageCalls:
         for attempt in attempts:
             worker = self._store.worker(attempt.key)
             if worker is not None:
-                self._pass_on(worker)
+                self._write_messages(worker)
 
 
 def _message_with_id(worker: Worker, message_id: str, text: str) -> WorkerMessage | None:

@@ -206,7 +206,7 @@ class JobDetails:
         if not job.status.ended:
             return ()
         if job.facts.discarded:
-            return ()  # The reason of the job already says that the changes were discarded.
+            return ()  # The reason of the job already states that the changes were discarded.
         record = record_of(self.merge_record(caller, job.id))
         return (
             list(outcome_lines(record, job.status, list(self._jobs_above(job)))) if record else ()
@@ -222,9 +222,9 @@ class JobDetails:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if its run number ``run``, or a later run, has ended; otherwise None.
 
-        None means that the caller must wait. A calling worker releases its slot during the wait. It
-        may continue only with a slot. So after the run's end, the result is still None until the
-        worker has a slot again.
+        None means that the caller must wait. A calling worker releases its slot during the wait,
+        and may continue only with a slot. After the run's end, the result is therefore None until
+        the worker has a slot again.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key

@@ -36,9 +36,9 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    Callers cannot pass a commit. Therefore they can read only commits that are named in the job's
-    own refs or in its merge record. Every method raises NoRepository for a job without git, and
-    TooLarge if the answer would be too large.
+    No call accepts a commit id. Callers can therefore read only commits that the job's refs or its
+    merge record contain. Every method raises NoRepository for a job without git, and TooLarge if
+    the answer would be too large.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class ChangeReads:
         self._job_details = job_details
         self._reader = reader
 
-    def difference(self, caller: Caller, job_id: str, asked: DiffRequest) -> Difference:
+    def difference(self, caller: Caller, job_id: str, request: DiffRequest) -> Difference:
         """Return the requested changes file by file. Raise Conflict if there is no result yet."""
-        base, commit = self._commits_to_compare(caller, job_id, asked)
-        return self._reader.difference(base, commit, asked)
+        base, commit = self._commits_to_compare(caller, job_id, request)
+        return self._reader.difference(base, commit, request)
 
-    def patch(self, caller: Caller, job_id: str, asked: DiffRequest) -> bytes:
+    def patch(self, caller: Caller, job_id: str, request: DiffRequest) -> bytes:
         """Return the requested changes as a patch. Raise Conflict if there is no result yet."""
-        base, commit = self._commits_to_compare(caller, job_id, asked)
-        return self._reader.patch(base, commit, asked)
+        base, commit = self._commits_to_compare(caller, job_id, request)
+        return self._reader.patch(base, commit, request)
 
     def versions(self, caller: Caller, job_id: str, worker_id: str, path: str) -> ConflictVersions:
         job = self._access.job(caller, job_id)

@@ -71,7 +71,7 @@ class JobLists:
     def jobs(
         self,
         caller: Caller,
-        wanted: JobFilter,
+        job_filter: JobFilter,
         kinds: Collection[NeedKind] = (),
         *,
         page: int,
@@ -85,16 +85,20 @@ class JobLists:
         if kinds:
             needs = [need for need in self.needs(caller) if need.kind in kinds]
             job_ids = {each for need in needs for each in (need.job_id, need.root_job_id)}
-            wanted = replace(wanted, ids=job_ids)
+            job_filter = replace(job_filter, ids=job_ids)
         offset = (page - 1) * page_size
         if caller.attempt is None:
             submitted_by = None if caller.sees_all else caller.name
-            return self._store.listed(replace(wanted, submitted_by=submitted_by), offset, page_size)
+            return self._store.listed(
+                replace(job_filter, submitted_by=submitted_by), offset, page_size
+            )
         ids_below = [job.id for job in self._access.jobs_below(caller)]
         selected_ids = (
-            ids_below if wanted.ids is None else [each for each in ids_below if each in wanted.ids]
+            ids_below
+            if job_filter.ids is None
+            else [each for each in ids_below if each in job_filter.ids]
         )
-        return self._store.listed(replace(wanted, ids=selected_ids), offset, page_size)
+        return self._store.listed(replace(job_filter, ids=selected_ids), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
         """Return the jobs with these ids, each with its progress and needs, in any order.
@@ -134,26 +138,26 @@ class JobLists:
         self._access.check_person(caller)
         return lambda item: caller.sees_all or item.submitted_by == caller.name
 
-    def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
+    def usage(self, caller: Caller, usage_filter: UsageFilter) -> Sequence[UsageRow]:
         """Return the usage of workers. Raise Forbidden if the caller is a worker."""
         self._access.check_person(caller)
         submitted_by = None if caller.sees_all else caller.name
-        return self._store.usage(replace(wanted, submitted_by=submitted_by))
+        return self._store.usage(replace(usage_filter, submitted_by=submitted_by))
 
     # Workers
 
     def workers(
-        self, caller: Caller, wanted: WorkerFilter, *, page: int, page_size: int
+        self, caller: Caller, worker_filter: WorkerFilter, *, page: int, page_size: int
     ) -> WorkerPage:
         """Return a page of one job's workers.
 
         Raise UnknownAgent if a filter names an agent that is unknown to the server and that no
         worker of the job uses.
         """
-        job = self._access.job(caller, wanted.job_id)
-        self._check_agents(job, wanted)
+        job = self._access.job(caller, worker_filter.job_id)
+        self._check_agents(job, worker_filter)
         offset = (page - 1) * page_size
-        return self._store.worker_page(job.root_id, wanted, offset, page_size, clock.now())
+        return self._store.worker_page(job.root_id, worker_filter, offset, page_size, clock.now())
 
     def _check_agents(self, job: Job, worker_filter: WorkerFilter) -> None:
         known_names = {*self._agent_names(), PERSON}

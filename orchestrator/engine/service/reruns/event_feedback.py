@@ -143,7 +143,8 @@ class EventFeedback:
     def send_settled(self) -> None:
         """Send the remarks of all ended jobs for which no event has arrived for some seconds.
 
-        Raise OSError or StoreError. After an error, the next call sends the remaining remarks.
+        Raise OSError if a file operation fails, or StoreError if the store fails. After an error,
+        the next call sends the remaining remarks.
         """
         for directory in _subdirectories(self._pending):
             self._gather(directory)

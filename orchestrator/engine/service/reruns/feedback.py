@@ -34,8 +34,8 @@ from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum characters of the quoted lines on which people comment: per comment, and in total.
-MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
+#: Maximum characters of the quoted lines, for each comment.
+MOST_CODE = 2_000
 
 
 class FeedbackCalls:
@@ -49,9 +49,9 @@ class FeedbackCalls:
         worktrees: Worktrees,
         merge_queue: MergeQueue,
         agents: Agents,
-        moved: Callable[[], str],
+        moved_error: Callable[[], str],
     ) -> None:
-        """``moved``: returns an error text if a person moved the workspace or the project, else "".
+        """``moved_error``: returns an error text if the workspace or project was moved, else "".
 
         After such a move, no attempt starts.
         """
@@ -63,7 +63,7 @@ class FeedbackCalls:
         self._repository = worktrees.checkpoints.repository
         self._merge_queue = merge_queue
         self._agents = agents
-        self._moved = moved
+        self._moved_error = moved_error
 
     def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
@@ -76,8 +76,8 @@ class FeedbackCalls:
         """
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
-        if moved := self._moved():
-            raise Unavailable(moved)
+        if error_text := self._moved_error():
+            raise Unavailable(error_text)
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
         # Other calls, a rollback, and a new attempt of this worker wait until this block ends.

@@ -32,14 +32,14 @@ def check_job_ended(job: Job) -> None:
         )
 
 
-def check_not_discarded(job: Job, asked: str) -> None:
+def check_not_discarded(job: Job, action: str) -> None:
     """Raise Conflict for a job whose branches were discarded.
 
-    ``asked``: the caller's action, for the message, such as ``merge job 1a2b3c4d``.
+    ``action``: the caller's action, for the message, such as ``merge job 1a2b3c4d``.
     """
     if job.facts.discarded:
         raise Conflict(
-            f"cannot {asked}: the branches of the job were discarded; submit the request as a new "
+            f"cannot {action}: the branches of the job were discarded; submit the request as a new "
             f"job; to show the request: {COMMAND} report {job.id}"
         )
 

@@ -123,7 +123,7 @@ def test_recovery_of_a_lost_machine_is_remembered_until_it_is_done(url: str) -> 
 
 
 def has_ended(observer: LeaseObserver) -> bool:
-    assert observer.look()
+    assert observer.read_lease()
     return observer.has_ended
 
 
@@ -146,7 +146,7 @@ def test_an_observer_begins_again_after_it_lost_the_database(
     assert not has_ended(observer)
     now += 5.0
     with gateway.closed(), pytest.raises(StoreError):
-        observer.look()
+        observer.read_lease()
     now += 5.0
     assert not has_ended(observer)
     now += 5.0

@@ -35,7 +35,7 @@ def results(tmp_path: Path, program: Path) -> BaselineStore:
 
 
 def test_a_result_is_found_by_commit_and_definition(results: BaselineStore) -> None:
-    results.keep("c1", GATE, FOUND)
+    results.save("c1", GATE, FOUND)
 
     assert results.stored("c1", GATE) == FOUND
     assert results.stored("c2", GATE) is None
@@ -43,11 +43,11 @@ def test_a_result_is_found_by_commit_and_definition(results: BaselineStore) -> N
 
 
 def test_a_run_that_did_not_judge_is_never_stored(results: BaselineStore, tmp_path: Path) -> None:
-    results.keep("c1", GATE, FinishedRun(broken="killed", cause=GateCause.KILLED))
-    results.keep("c1", GATE, FinishedRun(reading=Reading(passed=())))
-    results.keep("c1", GATE, FinishedRun(reading=with_exit(Reading(), 1)))
+    results.save("c1", GATE, FinishedRun(broken="killed", cause=GateCause.KILLED))
+    results.save("c1", GATE, FinishedRun(reading=Reading(passed=())))
+    results.save("c1", GATE, FinishedRun(reading=with_exit(Reading(), 1)))
     cannot_be_loaded = (Flaw("a", "a: ModuleNotFoundError", is_error=True),)
-    results.keep("c1", GATE, FinishedRun(reading=Reading(flaws=cannot_be_loaded, passed=())))
+    results.save("c1", GATE, FinishedRun(reading=Reading(flaws=cannot_be_loaded, passed=())))
 
     assert not (tmp_path / "kept").exists()
 
@@ -55,14 +55,14 @@ def test_a_run_that_did_not_judge_is_never_stored(results: BaselineStore, tmp_pa
 def test_a_baseline_is_invalid_with_another_program_or_other_packages(
     results: BaselineStore, program: Path, tmp_path: Path
 ) -> None:
-    results.keep("c1", GATE, FOUND)
+    results.save("c1", GATE, FOUND)
     packages = tmp_path / "project" / ".venv" / "lib" / "python3" / "site-packages"
     packages.mkdir(parents=True)
     assert results.stored("c1", GATE) == FOUND
 
     (packages / "requests-2.dist-info").mkdir()
     assert results.stored("c1", GATE) is None
-    results.keep("c1", GATE, FOUND)
+    results.save("c1", GATE, FOUND)
     program.write_text("#!/bin/sh\n# another version\n")
     assert results.stored("c1", GATE) is None
 
@@ -71,7 +71,7 @@ def test_a_result_made_under_another_set_up_is_not_reused(tmp_path: Path) -> Non
     def under(*setup: str) -> BaselineStore:
         return BaselineStore(tmp_path / "kept", tmp_path / "project", dict, setup)
 
-    under("npm ci").keep("c1", GATE, FOUND)
+    under("npm ci").save("c1", GATE, FOUND)
 
     assert under("npm ci").stored("c1", GATE) == FOUND
     assert under("npm ci", "make").stored("c1", GATE) is None
@@ -80,7 +80,7 @@ def test_a_result_made_under_another_set_up_is_not_reused(tmp_path: Path) -> Non
 
 def test_results_are_bounded_in_age_and_number(results: BaselineStore, tmp_path: Path) -> None:
     for number in range(5):
-        results.keep(f"c{number}", GATE, FOUND)
+        results.save(f"c{number}", GATE, FOUND)
     files = sorted((tmp_path / "kept").iterdir(), key=lambda each: each.stat().st_mtime_ns)
     for number, path in enumerate(files):
         os.utime(path, (number, number))
@@ -91,7 +91,7 @@ def test_results_are_bounded_in_age_and_number(results: BaselineStore, tmp_path:
 
 
 def test_a_damaged_record_is_run_again(results: BaselineStore, tmp_path: Path) -> None:
-    results.keep("c1", GATE, FOUND)
+    results.save("c1", GATE, FOUND)
     [path] = (tmp_path / "kept").iterdir()
     path.write_text("{")
 
@@ -105,7 +105,7 @@ def test_a_baseline_is_invalid_with_another_lock_file(
     lock = tmp_path / "project" / name
     lock.parent.mkdir()
     lock.write_text("one\n")
-    results.keep("c1", GATE, FOUND)
+    results.save("c1", GATE, FOUND)
     assert results.stored("c1", GATE) == FOUND
 
     lock.write_text("two, and more\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.gates.missing_packages import are_missing, is_missing, were_missed
+from orchestrator.engine.gates.missing_packages import are_missing, is_missing, reports_missing
 
 PACKAGE = json.dumps({"devDependencies": {"jest": "1", "@scope/lib": "1"}})
 
@@ -36,7 +36,7 @@ def project(tmp_path: Path) -> Path:
 def test_only_packages_that_the_project_names_are_missed(
     project: Path, printed: str, missed: bool
 ) -> None:
-    assert were_missed(printed, str(project / "app"), str(project)) is missed
+    assert reports_missing(printed, str(project / "app"), str(project)) is missed
 
 
 @pytest.mark.parametrize("installed", ["node_modules", "app/node_modules", ".pnp.cjs"])

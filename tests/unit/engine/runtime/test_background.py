@@ -56,7 +56,7 @@ def test_after_the_end_nothing_is_launched_or_done(background: BackgroundPool) -
     background.close()
 
     assert background.ready("a", lambda: launched.append("a")) is None
-    background.later(lambda: launched.append("later"))
+    background.submit(lambda: launched.append("later"))
 
     assert launched == []
 
@@ -68,7 +68,7 @@ def test_a_failure_is_no_end_of_the_thread(background: BackgroundPool) -> None:
         raise ValueError("x")
 
     for _ in range(20):
-        background.later(fails)
-    background.later(there.set)
+        background.submit(fails)
+    background.submit(there.set)
 
     assert there.wait(WITHIN)

@@ -41,7 +41,9 @@ class FakeMachine:
             clock=lambda: self.now,
         )
         reserve = DiskReserve(directory, size=8192)
-        return Headroom(directory, BOUNDS, forecast, reserve, readings, moved=lambda: self.moved)
+        return Headroom(
+            directory, BOUNDS, forecast, reserve, readings, moved_error=lambda: self.moved
+        )
 
 
 @pytest.fixture
