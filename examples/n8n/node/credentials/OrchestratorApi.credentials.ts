@@ -31,7 +31,7 @@ export class OrchestratorApi implements ICredentialType {
 			typeOptions: { password: true },
 			default: '',
 			required: true,
-			description: 'Key with the scope submit; to give a callback URL, with the scope admin',
+			description: 'Key with the scope submit. A callback URL needs the scope admin.',
 		},
 		{
 			displayName: 'Webhook Secret',
@@ -40,7 +40,7 @@ export class OrchestratorApi implements ICredentialType {
 			typeOptions: { password: true },
 			default: '',
 			description:
-				'Secret of the webhook endpoint in config.yaml. If it is empty, the trigger checks no signature.',
+				'Secret of the webhook endpoint in config.yaml. If the secret is empty, the trigger checks no signature.',
 		},
 	];
 

@@ -9,7 +9,7 @@ import {
 	type INodeTypeDescription,
 } from 'n8n-workflow';
 
-/** Seconds of one call that waits: a proxy may close calls after 120 s. */
+/** Maximum seconds of one call that waits, because a proxy may close calls after 120 s. */
 const WAIT_SECONDS = 110;
 
 type Operation = 'submit' | 'wait' | 'status' | 'results' | 'approve';
@@ -142,7 +142,7 @@ export class Orchestrator implements INodeType {
 				type: 'number',
 				typeOptions: { minValue: 1 },
 				default: 3600,
-				description: 'Seconds after which the node fails. For long jobs use a callback URL and a Wait node.',
+				description: 'Maximum seconds to wait; then the node fails. For long jobs, use a callback URL and a Wait node.',
 				displayOptions: { show: { operation: ['wait'] } },
 			},
 			{
@@ -175,23 +175,23 @@ export class Orchestrator implements INodeType {
 	};
 
 	async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
-		const found: INodeExecutionData[] = [];
+		const results: INodeExecutionData[] = [];
 		for (let item = 0; item < this.getInputData().length; item++) {
 			try {
-				const json = await carryOut.call(this, item);
-				found.push({ json, pairedItem: { item } });
+				const json = await runOperation.call(this, item);
+				results.push({ json, pairedItem: { item } });
 			} catch (error) {
 				if (!this.continueOnFail()) {
 					throw new NodeOperationError(this.getNode(), error as Error, { itemIndex: item });
 				}
-				found.push({ json: { error: (error as Error).message }, pairedItem: { item } });
+				results.push({ json: { error: (error as Error).message }, pairedItem: { item } });
 			}
 		}
-		return [found];
+		return [results];
 	}
 }
 
-async function carryOut(this: IExecuteFunctions, item: number): Promise<IDataObject> {
+async function runOperation(this: IExecuteFunctions, item: number): Promise<IDataObject> {
 	const operation = this.getNodeParameter('operation', item) as Operation;
 	if (operation === 'submit') return await submit.call(this, item);
 	const jobId = encodeURIComponent(this.getNodeParameter('jobId', item) as string);
@@ -218,16 +218,16 @@ async function submit(this: IExecuteFunctions, item: number): Promise<IDataObjec
 }
 
 async function wait(this: IExecuteFunctions, item: number, job: string): Promise<IDataObject> {
-	let left = this.getNodeParameter('maxWait', item) as number;
+	let remainingSeconds = this.getNodeParameter('maxWait', item) as number;
 	for (;;) {
-		const timeout = Math.min(Math.ceil(left), WAIT_SECONDS);
+		const timeout = Math.min(Math.ceil(remainingSeconds), WAIT_SECONDS);
 		const started = Date.now();
 		const url = `${job}/wait`;
-		const found = await call.call(this, { url, qs: { timeout }, timeout: (timeout + 30) * 1000 });
-		if (!found.timed_out) return found;
-		left -= Math.max((Date.now() - started) / 1000, 0.1);
-		if (left <= 0) {
-			throw new NodeOperationError(this.getNode(), `The job has not ended (${found.status})`, {
+		const answer = await call.call(this, { url, qs: { timeout }, timeout: (timeout + 30) * 1000 });
+		if (!answer.timed_out) return answer;
+		remainingSeconds -= Math.max((Date.now() - started) / 1000, 0.1);
+		if (remainingSeconds <= 0) {
+			throw new NodeOperationError(this.getNode(), `The job has not ended after Maximum Wait (status: ${answer.status})`, {
 				itemIndex: item,
 				description: 'Raise Maximum Wait, or use a callback URL and a Wait node',
 			});
@@ -237,10 +237,10 @@ async function wait(this: IExecuteFunctions, item: number, job: string): Promise
 
 async function decide(this: IExecuteFunctions, item: number, job: string): Promise<IDataObject> {
 	const task = this.getNodeParameter('taskId', item) as string;
-	const place = task ? `${job}/tasks/${encodeURIComponent(task)}` : job;
+	const path = task ? `${job}/tasks/${encodeURIComponent(task)}` : job;
 	const decision = this.getNodeParameter('decision', item) as string;
 	const body = { comment: this.getNodeParameter('comment', item) as string };
-	return await call.call(this, { method: 'POST', url: `${place}/${decision}`, body });
+	return await call.call(this, { method: 'POST', url: `${path}/${decision}`, body });
 }
 
 async function call(this: IExecuteFunctions, request: IHttpRequestOptions): Promise<IDataObject> {

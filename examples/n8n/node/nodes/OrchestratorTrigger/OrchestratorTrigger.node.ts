@@ -31,7 +31,7 @@ export class OrchestratorTrigger implements INodeType {
 		properties: [
 			{
 				displayName:
-					'Add the production URL of this node to webhooks.endpoints in config.yaml of the server, or give it as Callback URL of a job. The secret of the endpoint belongs into the credential.',
+					'Add the production URL of this node to webhooks.endpoints in config.yaml of the server, or pass the URL as Callback URL of a job. Write the secret of the endpoint into the credential.',
 				name: 'notice',
 				type: 'notice',
 				default: '',
@@ -64,7 +64,7 @@ export class OrchestratorTrigger implements INodeType {
 		],
 	};
 
-	// Endpoints are in the config.yaml of the server: nothing is registered when a workflow starts.
+	// n8n registers nothing when a workflow starts, because config.yaml of the server lists the endpoints.
 	webhookMethods = {
 		default: {
 			async checkExists(this: IHookFunctions): Promise<boolean> {
@@ -84,7 +84,7 @@ export class OrchestratorTrigger implements INodeType {
 		const request = this.getRequestObject();
 		const headers = this.getHeaderData() as Record<string, string | undefined>;
 		if (webhookSecret && !isVerified(webhookSecret, headers, request.rawBody ?? Buffer.from(''))) {
-			this.getResponseObject().status(401).json({ message: 'The signature is wrong' });
+			this.getResponseObject().status(401).json({ message: 'Invalid signature: the secret differs from the credential, or the message is too old' });
 			return { noWebhookResponse: true };
 		}
 		const body = this.getBodyData();
@@ -99,7 +99,7 @@ export class OrchestratorTrigger implements INodeType {
 	}
 }
 
-/** True if the message has a signature of Standard Webhooks with this secret, and is not old. */
+/** True if the message is signed with the secret (Standard Webhooks), and at most TOLERANCE_SECONDS old. */
 function isVerified(
 	secret: string,
 	headers: Record<string, string | undefined>,
@@ -113,7 +113,7 @@ function isVerified(
 		.update(body)
 		.digest();
 	return (headers['webhook-signature'] ?? '').split(' ').some((each) => {
-		const given = Buffer.from(each.replace(/^v1,/, ''), 'base64');
-		return given.length === signed.length && timingSafeEqual(given, signed);
+		const signature = Buffer.from(each.replace(/^v1,/, ''), 'base64');
+		return signature.length === signed.length && timingSafeEqual(signature, signed);
 	});
 }
