@@ -18,7 +18,7 @@ from orchestrator.security.files.product_files import PACKAGES
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
-#: A function that returns an agent's availability on this machine or a node. It caches the answer.
+#: Returns an agent's availability on this machine or a node, from a cache.
 Look = Callable[[], Availability]
 
 
@@ -35,13 +35,13 @@ class AgentRegistry:
         looks: Mapping[str, Look] | None = None,
         program_looks: Mapping[str, Look] | None = None,
     ) -> None:
-        """``looks``: {name: check of availability} of the AI agents, the best agent first.
+        """``looks``: {name: availability check} of the AI agents, the best agent first.
 
-        ``program_looks``: the same for the agents that the settings define.
+        ``program_looks``: {name: availability check} of the agents that the settings define.
         """
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
-        #: Checks of the AI agents, the best agent first.
+        #: Availability checks of the AI agents, the best agent first.
         self._looks = dict(looks or {})
         self._program_looks = dict(program_looks or {})
 
@@ -86,7 +86,9 @@ class AgentRegistry:
 
         ``name``: the requested planner. ``auto`` means the job's agent ``agent`` if it can plan,
         otherwise ``rules``. Raise UnknownAgent for an unknown agent, and InvalidRequest for an
-        agent that cannot plan. ``refused``: agents whose login failed.
+        agent that cannot plan.
+
+        ``refused``: agents whose login failed.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
@@ -106,7 +108,7 @@ class AgentRegistry:
     def steps(
         self, name: str, lines: Iterable[str], ended: bool
     ) -> Iterator[TranscriptStep] | None:
-        """Return the steps in ``lines``, the saved output of the agent ``name``.
+        """Return the steps in ``lines``, the saved output of an attempt of the agent ``name``.
 
         The result is None if the agent saves no output. ``ended``: True if the attempt has ended.
         """
@@ -174,11 +176,11 @@ class AgentRegistry:
         return bool(getattr(self._agents.get(name), "login", ""))
 
     def login(self, name: str) -> str:
-        """Return how to log in, as text; "" if no login is needed."""
+        """Return instructions to log in; "" if no login is needed."""
         return str(getattr(self._agents.get(name), "login", ""))
 
     def credential(self, name: str) -> str:
-        """Return a text that changes with the agent's credential; "" if unknown."""
+        """Return a text that changes when the agent's credential changes; "" if unknown."""
         stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
         return stamp() if stamp else ""
 

@@ -48,7 +48,7 @@ class CommandAgent:
     output_from_log: bool = True
     #: True if the agent gets a prompt, which begins with the job's shared context.
     reads_prompt: bool = True
-    #: False, because the program is not told the model that a task names.
+    #: False, because the program does not get the task's model.
     takes_model: bool = False
     #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
@@ -84,8 +84,8 @@ class CommandAgent:
         return Evidence(output=output, output_required=True, error=error, tool=self.name)
 
 
-#: Maximum bytes of an argument: Linux starts no program with a longer argument (MAX_ARG_STRLEN,
-#: including a final NUL).
+#: Maximum bytes of an argument. Linux starts no program with a longer argument: MAX_ARG_STRLEN is
+#: this number plus a final NUL.
 LONGEST_ARGUMENT = 32 * 4096 - 1
 #: File in the attempt's control directory with a command that is too long for an argument. Bash
 #: runs the text with ``eval``, which needs no argument because it starts no program.
@@ -108,10 +108,10 @@ class ShellAgent:
     memory_bytes = 16 * 1024 * 1024
     plans = False
     takes_model = False
-    #: Commands run in a plain directory; a variable has the project's path.
+    #: False: a command runs in a plain directory, and gets the project's path in a variable.
     changes_files = False
-    #: The evidence of a command that printed nothing and left no file. Created once, because many
-    #: short commands end in this way.
+    #: The evidence of a command that printed nothing and created no file. This object is shared,
+    #: because many short commands have this evidence.
     evidence_of_nothing = Evidence()
 
     def check(self, task: TaskSpec) -> None:
@@ -147,7 +147,7 @@ class ShellAgent:
 def output_document(directory: Path) -> str:
     """Return a worker's ``output.md`` for the report, cut if it is too long; "" if missing."""
     path = os.path.join(directory, OUTPUT_NAME)
-    # This check is faster than opening the file, which is missing in most directories.
+    # Most directories have no such file, and this check is faster than an attempt to open the file.
     if not os.path.lexists(path):
         return ""
     # No part of the path job_x/depth_0/worker_1/output.md may be a link.

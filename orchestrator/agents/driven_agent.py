@@ -1,8 +1,8 @@
-"""Agents that the driver runs: they turn tasks into the driver's input, and results into evidence.
+"""Agents that the driver runs. Turns tasks into the driver's input, and its results into evidence.
 
 A tool gets the JSON schema of the answer in a form that all model services accept. OpenAI's strict
-mode requires all properties and knows few keywords. Claude Code rejects ``$schema``. Some services
-fail on references. The server checks the answer with the original schema.
+mode requires all properties, and supports few keywords. Claude Code rejects ``$schema``. Some
+services fail on references. The server checks the answer with the original schema.
 """
 
 import json
@@ -75,7 +75,8 @@ def _strict_subset(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[s
 
 N = TypeVar("N", int, float)
 
-#: -S and -E make the start fast, and ignore Python's variables in the environment.
+#: Runs the driver. The command line has the options ``-S``, which makes the start fast, and ``-E``,
+#: which ignores Python's environment variables.
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; "
     "from orchestrator.agents.driver_process.main import run; run()"
@@ -99,14 +100,14 @@ _STOP_SHARE = 0.6
 class CommonSettings:
     """Settings that all driven agents share. Paths are absolute."""
 
-    #: The product's own folder.
+    #: The directory with ``bin/orchestrator`` (``ORCHESTRATOR_HOME``).
     home: str
-    #: The directory for files that a tool's attempts share.
+    #: The directory for files that all attempts of a tool share.
     shared: str = ""
     policy: str = "full"
     stall_seconds: float = 600.0
     grace_seconds: float = 5.0
-    #: Maximum size of a worker's log, and of the tool's stored raw output.
+    #: Maximum size of a worker's log, and also of the tool's stored raw output.
     log_limit_bytes: int = 50 * 1024 * 1024
     #: True if a worker's later attempts resume the session of the previous attempt.
     resume_sessions: bool = True
@@ -122,13 +123,14 @@ class DrivenAgent:
     tool: str
     common: CommonSettings
     description: str = ""
-    #: The agent's program with its first arguments; empty for a loop over HTTP.
+    #: The agent's program with its first arguments; empty for a built-in model loop.
     argv: tuple[str, ...] = ()
-    #: Returns the model for tasks that name none; called when a worker starts.
+    #: Returns the default model, for tasks without a model; called when a worker starts.
     model: Callable[[], str] = lambda: ""
-    #: Policy of this agent; empty: the policy of all agents.
+    #: Policy of this agent; empty to use ``common.policy``.
     policy: str = ""
-    #: Kinds of the user's own additions that workers inherit: mcp, skills, hooks, memory.
+    #: Parts of the user's configuration of the tool that workers inherit: mcp, skills, hooks,
+    #: memory.
     inherit: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -143,9 +145,9 @@ class DrivenAgent:
     #: True if the agent may change the project's files: its worker gets its own worktree.
     changes_files: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
-    #: How to log in, as text; empty if no login is needed, or if the way to log in is unknown.
+    #: Instructions to log in; empty if no login is needed, or if the instructions are unknown.
     login: str = ""
-    #: Returns a text that changes with the credential. The function reads no secret.
+    #: Returns a text that changes when the credential changes. The function reads no secret.
     credential: Callable[[], str] = lambda: ""
     #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
     hindrance: Callable[[], str] = lambda: ""
@@ -205,7 +207,7 @@ class DrivenAgent:
             limits=_limits(assignment),
             # A read-only agent starts no child job, because the child job could change files.
             recursive=_may_start_child_jobs(assignment) and self._policy(assignment) != "read-only",
-            # Planners and reviewers inherit nothing, because a hook could prevent their answer.
+            # Planners and reviewers inherit nothing, because a user's hook could block the answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
             home=common.home,
             shared=f"{common.shared}/{self.tool}" if common.shared else "",
@@ -221,7 +223,7 @@ class DrivenAgent:
 
     def _further_settings(self, assignment: Assignment) -> Mapping[str, Any]:
         prices = {"prices": self.common.prices} if self.common.prices else {}
-        # Our own HTTP loop needs the length of the shared context, to let the provider cache it.
+        # A model loop needs the length of the shared context, so that the provider caches the text.
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
         return {**self.more, **prices, **shared}
 
@@ -246,13 +248,13 @@ class DrivenAgent:
         return previous.session.id if start is SessionStart.RESUME else ""
 
     def _on_windows(self, assignment: Assignment) -> bool:
-        # Our own HTTP loop calls the model from Linux.
+        # A model loop always runs on Linux.
         return bool(self.argv) and assignment.job.config.execution_mode == "windows"
 
     def _policy(self, assignment: Assignment) -> str:
         # Planners and reviewers change nothing. A reviewer also reads texts of other agents, and
-        # such a text could ask the reviewer to change the user's checkout. A user's own agent may
-        # have no read-only options, so its policy stays.
+        # such a text could ask the reviewer to change the user's checkout. A custom agent may have
+        # no read-only options, so it keeps its own policy.
         if assignment.worker.is_adviser and self.tool != "custom":
             return "read-only"
         return self.policy or self.common.policy
@@ -263,7 +265,7 @@ class DrivenAgent:
         if outcome is None:  # the driver itself was killed
             evidence = Evidence(output=written, output_required=True, error=last_line(log_tail))
         else:
-            # If the last message was empty, ``output.md`` is the answer.
+            # ``output.md`` replaces an empty last message.
             if written and outcome.error_class is ErrorClass.EMPTY:
                 outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
             evidence = _evidence(outcome, written)
@@ -274,7 +276,8 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    # Include messages that earlier attempts have read, because a new session does not contain them.
+    # Include messages that earlier attempts have read: a new session does not contain these
+    # messages.
     result = assignment.worker.result
     return {
         message_file_name(each.id): message_document(each)
@@ -338,7 +341,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _remaining(limit: N | None, used: N, least: N) -> N | None:
-    # For an agent, 0 means no limit. So the result is never less than ``least``.
+    # The result is at least ``least``, because agents treat 0 as no limit.
     return None if limit is None else max(limit - used, least)
 
 

@@ -17,7 +17,8 @@ from orchestrator.core.model.known_agents import known
 from orchestrator.security.files.untrusted_files import read_regular
 
 _LIMIT_BYTES = 1024 * 1024
-#: Variables that tell a tool that no person is present. A resumed session does not get them.
+#: Variables that mean "no person uses this terminal". A session that a person resumes does not get
+#: these variables.
 _UNWATCHED = ("CI", "NO_COLOR")
 
 
@@ -29,7 +30,7 @@ class Resumable:
 
 
 def resumable(attempts: Path, worker_id: str) -> Resumable | None:
-    """Return the worker's latest session that its tool can resume; None without such a session.
+    """Return the latest session of the worker that a person can resume; None if there is none.
 
     ``attempts``: the directory with the control directories of the job's attempts.
     """
@@ -59,11 +60,11 @@ def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
 def in_terminal(
     found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """Yield the command line and the environment that open the session in a terminal.
+    """Yield the command line and the environment that resume the session in a terminal.
 
     ``inherited``: the terminal's environment variables. ``given``: the agent's variables, which
     have priority. After the ``with`` block, a login that the tool has renewed is copied to the
-    user's login file. Raise OSError.
+    user's login file. Raise OSError if the tool's files cannot be written.
     """
     variables = {name: value for name, value in given.items() if name not in _UNWATCHED}
     attempt_spec = replace(

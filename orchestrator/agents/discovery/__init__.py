@@ -1,1 +1,1 @@
-"""Agents that this machine and a cluster's nodes can run, and how to make others available."""
+"""Agents that this machine and a cluster's nodes can run; steps to make an agent available."""

@@ -60,8 +60,7 @@ def look(
     if program:
         path = _program_path(program, environ, windows)
     installed = bool(path) or not known.program
-    # Do not search for a login on the Windows side: only the tool knows where its login is. Assume
-    # that the login exists.
+    # Assume that a login on the Windows side exists, because only the tool can find that login.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if is_on_windows else "")
     correction = f"correct orchestrator.{known.command_setting} in config.yaml"
     fix = [] if installed else [known.install if program == known.program else correction]
@@ -128,11 +127,10 @@ def _credential(tool: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     credentials: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the agent has a credential for the service that a variable selects.
+    """True if the agent has a credential for the service that the variable ``name`` selects.
 
-    ``name``: the variable. ``credentials``: the service's variables and login files; one that is
-    set or exists is enough. None if the variable ``name`` is itself a credential; the result is
-    then True.
+    ``credentials``: the service's variables and login files, of which at least one must exist.
+    ``credentials`` is None if ``name`` is itself a credential; the result is then True.
     """
     if credentials is None:
         return True
@@ -189,7 +187,7 @@ def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def local_models(url: str) -> Sequence[str]:
-    """Return the models of a local service; empty if it does not answer in time."""
+    """Return the names of a local service's models; empty if the service does not answer."""
     try:
         with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
             document = json.loads(answer.read(1 << 20))
@@ -231,7 +229,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
             kind=COMMAND_WITHOUT_SHELL,
         )
     if hindrance:
-        # A planner's task was not named by the caller, so its id would mean nothing to the caller.
+        # Omit the id of a planner's task, because the caller has never seen this id.
         prefix = "" if task.id == PLANNER else f"task {task.id!r}: "
         raise InvalidRequest(
             f"{prefix}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
@@ -243,10 +241,10 @@ def look_for_program(
 ) -> Availability:
     """Return the availability of an agent that the settings define.
 
-    ``bin``: the product's directory of programs.
+    ``bin``: the directory with orchestrator's own commands.
     """
-    # A relative path starts in the worker's directory, which this check cannot search. Assume that
-    # the program exists.
+    # Assume that a program with a relative path exists, because this check cannot search the
+    # worker's directory.
     relative = "/" in program and not os.path.isabs(program)
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
     installed = relative or shutil.which(program, path=path) is not None

@@ -67,8 +67,7 @@ def description(
     """Return the description of a known agent for the nodes.
 
     The description includes the server's environment variables that show if the agent has a
-    credential. The node must consider them, because its workers get these variables from the
-    server.
+    credential, because the node's workers get these variables from the server.
     """
     return {
         "name": agent.name,
@@ -82,7 +81,8 @@ def description(
 def program_description(name: str, program: str, bin: str, path: str | None) -> Description:
     """Return the description of an agent from the settings, for the nodes.
 
-    ``bin``: the product's directory of programs. ``path``: the agent's own search path.
+    ``bin``: the directory with orchestrator's own commands. ``path``: the agent's own PATH; None to
+    use the node's PATH.
     """
     return {"name": name, "program": program, "bin": bin, "path": path}
 
@@ -112,7 +112,7 @@ def found_on_node(
 
     - ``name``: the agent's name.
     - ``reason``: why the agent cannot work on the node; "" if it can.
-    - ``fix``: the steps that make it work.
+    - ``fix``: the steps that make the agent work.
     - ``login``: a text that changes when a login file changes.
     """
     reports = []

@@ -23,10 +23,10 @@ _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 def cost(
     model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
 ) -> float | None:
-    """Return the cost in USD; None if it cannot be computed.
+    """Return the cost in USD; None if the cost is unknown.
 
-    The cost cannot be computed if the model has no price, if a needed price is missing, or if no
-    token count is known.
+    The cost is unknown if the model has no price, if a needed price is missing, or if ``usage`` has
+    no token count.
 
     ``overrides``: the user's prices, which have priority. A ``local`` model has only these prices,
     because the table may have another model of the same name.
