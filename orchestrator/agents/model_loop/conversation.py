@@ -82,9 +82,9 @@ class Conversation:
         return self._outcome()
 
     def _step(self, caller: ModelCaller) -> bool:
-        """Call the model once, and run the tools that it requests.
+        """Call the model once, and run the tools that the model requests.
 
-        Return True if this was the last call.
+        Return True if the answer is final.
         """
         if limit_reached := self._account.limit_reached:
             raise ModelFailure(ErrorClass.LIMIT, limit_reached)
@@ -97,6 +97,11 @@ class Conversation:
         return self._handle_turn(turn)
 
     def _handle_turn(self, turn: Turn) -> bool:
+        """Add the reply to an answer: tool results, a request, or messages from people.
+
+        Return True if the answer is final and needs no reply. Raise ModelFailure if the
+        conversation cannot continue.
+        """
         if turn.stop is StopReason.REFUSED:
             words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
             raise ModelFailure(ErrorClass.API, words)
@@ -148,7 +153,8 @@ class Conversation:
             self._toolbox.summary(use.name, use.arguments),
             writes=self._toolbox.writes(use.name, use.arguments),
         )
-        # Log slow and rejected tools before they run, so that the log shows the present step.
+        # Log a slow tool before it runs, so that the log shows the current step. Log other tools
+        # afterwards, so that the log also shows a denial.
         is_logged_first = bool(use.problem) or self._toolbox.is_slow(use.name)
         if is_logged_first:
             self._emit(tool_event)
@@ -195,7 +201,7 @@ def converse(
     """Run a loop, and return its outcome.
 
     ``make`` creates the settings and an empty conversation. If ``make`` raises ModelFailure, the
-    outcome is this failure. ``mail``: messages from people; None: there are none.
+    outcome is this failure. ``mail``: messages from people; None for no messages.
     """
     try:
         settings, dialect = make()
@@ -207,7 +213,7 @@ def converse(
 def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit) -> Turn:
     """Call the model, and return its answer. Add the usage of the call to ``account``.
 
-    Raise ModelFailure.
+    Raise ModelFailure if the call fails.
     """
     request = dialect.request(account.next_answer)
     while True:

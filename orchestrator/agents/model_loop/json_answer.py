@@ -79,7 +79,7 @@ def json_in(text: str) -> object | None:
 
 
 def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return ``schema`` as a schema of an object, and whether this schema was wrapped.
+    """Return a schema of an object, and True if it wraps ``schema``.
 
     APIs accept only schemas of objects. Any other schema is wrapped: the model then returns an
     object whose property ``answer`` has the value.

@@ -22,7 +22,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 class ModelCaller:
     """Calls one model server.
 
-    The constructor raises ModelFailure (config, auth) if the settings let no call succeed.
+    The constructor raises ModelFailure (config, auth) if no call can succeed with these settings.
     """
 
     def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
@@ -31,7 +31,7 @@ class ModelCaller:
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
-        #: True if an answer broke off. The usage of this answer is then unknown.
+        #: True if a failed call may have used tokens that no answer reports.
         self.lost_answers = False
         self._check_key()
         self._check_headers()

@@ -1,4 +1,4 @@
-"""The usage of a run, and its limits."""
+"""Counts the usage of one loop, and compares the usage with the limits."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ class UsageAccount:
         self._settings = settings
         self._limits = settings.limits
         self.usage = Usage()
-        #: Number of tokens for the cap. Unreported tokens are estimated.
+        #: Tokens that count toward the cap. Unreported tokens are estimated.
         self._tokens = 0
 
     def add(self, reported: Usage, characters: int) -> Usage:

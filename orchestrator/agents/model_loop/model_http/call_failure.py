@@ -21,11 +21,11 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
-#: Matches texts that, with status 429, show an account without credit. Other words about billing do
-#: not count: they also occur in rate limits, after which waiting helps.
+#: Matches errors with status 429 that mean an account without credit. Other words about billing are
+#: excluded, because they also occur in messages about temporary rate limits.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
-#: Matches errors of a server that could not read the model's tool call. A repeated request may get
-#: a valid tool call.
+#: Matches errors of a server that could not parse the model's tool call. After a retry, the model
+#: may write a valid tool call.
 _MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
 _OVERFLOWS = "the conversation exceeds the model's context window"
 
@@ -83,8 +83,8 @@ def failure_of_status(
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):
         pause = rate_limit_headers.retry_after(headers, time.time())
         return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
-    # A retry of the same request would be rejected, too. Another attempt may succeed, because it
-    # sends other requests, for example without these tools.
+    # A retry of the same request would also be rejected. Another attempt of the worker may succeed,
+    # because it sends other requests.
     return ModelFailure(classify(detail, status), words, status=status)
 
 
@@ -110,8 +110,8 @@ def _limit_failure(
 def unexpected_answer(wanted: str, answer: object) -> ModelFailure:
     """Return the failure for an answer with status 200 whose content is unexpected.
 
-    ``wanted``: the expected content, as text for the message. Some gateways always send status 200,
-    and put the error into the body.
+    ``wanted``: the expected content, as text for the message. If the body contains an error with a
+    status, return the failure for this status: some gateways send every error with status 200.
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _error_text(answer)[:_LONGEST]
     if 400 <= status < 600:
@@ -128,7 +128,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """Return the error message in the body of an answer, for any format of the body."""
+    """Return the error message in the body of an answer, which may be JSON or any other text."""
     try:
         value = json_values.decoded(body)
     except ValueError:

@@ -90,9 +90,10 @@ def post(
     connect: float,
     call: float,
 ) -> HttpReply:
-    """Send a POST request, and return the whole answer. Raise ModelFailure.
+    """Send a POST request, and return the whole answer. Redirects are not followed.
 
-    ``connect`` and ``call`` are timeouts in seconds. Redirects are not followed.
+    ``connect`` and ``call`` are timeouts in seconds. Raise ModelFailure if the connection fails, or
+    if no complete answer arrives in time.
     """
     connection = _connection(to, connect)
     try:
@@ -118,7 +119,7 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the proxy for calls of ``to``, from the variable ``https_proxy``; None for none."""
+    """Return the proxy for calls to ``to``, from the variable ``https_proxy``; None if unset."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

@@ -33,8 +33,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | None:
     """Return the reset time in seconds since the epoch; None if it is unknown.
 
-    A time in ``message``, the error's text, has priority over the headers. If the headers have
-    several limits, return the latest reset, because a call must be within all limits.
+    A time in ``message``, the error's text, has priority over the headers. If the headers name
+    several resets, return the latest reset, because a call must be within all limits.
     """
     moment = in_words(message, now)
     if moment is not None:

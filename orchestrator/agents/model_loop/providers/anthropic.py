@@ -25,8 +25,8 @@ _STOPS = {
 #: Name of the tool with which the model returns JSON.
 _ANSWER = "answer"
 _CACHED = {"cache_control": {"type": "ephemeral"}}
-#: Types of blocks with the model's thinking. The API rejects the next request if the request lacks
-#: these blocks.
+#: Types of blocks with the model's thinking. The next request must contain these blocks; otherwise
+#: the API rejects the request.
 _KEPT = ("thinking", "redacted_thinking")
 
 
@@ -64,7 +64,7 @@ class AnthropicMessages:
         self._messages = [{"role": "user", "content": list(self._prompt(prompt))}]
 
     def _prompt(self, prompt: str) -> Iterator[dict[str, Any]]:
-        # All workers of a job share the first part, so it is cached.
+        # All workers of a job share the first part of the prompt, so the API caches this part.
         length = min(max(0, int(self._settings.shared_length)), len(prompt))
         if prompt[:length].strip():
             yield {"type": "text", "text": prompt[:length], **_CACHED}
@@ -136,7 +136,7 @@ class AnthropicMessages:
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
 
     def change_format(self, status: int | None, detail: str) -> bool:
-        return False  # Anthropic's API has one form only
+        return False  # Anthropic's API has one format only
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Shared parts of chat servers: messages with roles, functions as tools, a bearer token."""
+"""Shared code for chat servers: messages with roles, functions as tools, a bearer token."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """Return a tool call of the model as JSON. The next request must contain the call."""
+    """Return a tool call of the model as JSON, for the messages of the next request."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}
 

@@ -1,4 +1,4 @@
-"""The interface of a conversation (Dialect), and a model's answer (Turn), for every API."""
+"""Interfaces for every API: a conversation (Dialect), and a model's answer (Turn)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field

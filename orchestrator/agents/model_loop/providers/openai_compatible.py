@@ -34,7 +34,8 @@ class ChatCompletions(Chat):
 
     def __init__(self, settings: LoopSettings) -> None:
         super().__init__(settings)
-        # OpenAI's newer models reject ``max_tokens``; other servers do not know the new name.
+        # OpenAI's newer models reject ``max_tokens``; other servers may not know
+        # ``max_completion_tokens``.
         self._most = "max_completion_tokens" if self._is_openai else "max_tokens"
         self._renamed = False
 

@@ -21,7 +21,7 @@ POLICIES = ("full", "edit", "read-only")
 class Timeouts:
     """Timeouts in seconds.
 
-    Each timeout is shorter than the silence after which the driver stops the loop.
+    Each timeout is shorter than ``stall_seconds``, after which the driver stops a silent loop.
     """
 
     #: Timeout of connecting to the server.
@@ -32,11 +32,11 @@ class Timeouts:
     command: float = 120.0
     #: Maximum timeout that a command may request.
     longest_command: float = 540.0
-    #: Pause before the first retry, if the server names no pause; doubled before each further
-    #: retry.
+    #: Pause before the first retry, if the server requests no pause. The pause doubles before each
+    #: further retry.
     pause: float = 1.0
-    #: Maximum pause before a retry. If the server names a longer pause, the attempt ends, so that
-    #: the worker holds no slot while it waits.
+    #: Maximum pause before a retry. If the server requests a longer pause, the attempt ends, so
+    #: that the worker holds no slot during the pause.
     longest_pause: float = 60.0
 
 
@@ -72,13 +72,13 @@ class LoopSettings:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Additional text between the loop's own instructions and the prompt.
     system: str = ""
-    #: Length of the beginning of the prompt that many workers share, in characters.
+    #: Number of characters at the beginning of the prompt that many workers share.
     shared_length: int = 0
     #: Size of the context window in tokens, for servers that need this number.
     context_tokens: int = 32768
     #: True if a key may be sent over plain HTTP to another machine.
     allow_plain_http: bool = False
-    #: True if a call without a key fails. Without a key, the loop then makes no call.
+    #: True if the server requires a key: without a key, the loop makes no call.
     key_needed: bool = False
     #: Command of the MCP server with the tools for child jobs; empty if no child job is allowed.
     child_jobs: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class ModelService:
     base_url: str
     base_url_env: str = ""
     model_env: str = ""
-    #: Environment variables for the API key; the first variable that is set counts.
+    #: Environment variables for the API key; the first variable that is set is used.
     key_envs: tuple[str, ...] = ()
     #: True if the service runs on the user's own machine.
     local: bool = False
@@ -135,7 +135,7 @@ def _environment_settings(values: Mapping[str, Any], service: ModelService) -> d
 
 
 def _default_model(service: ModelService, base_url: str) -> str:
-    # A local service may exist only on the worker's machine. So this process, not the
+    # A local service may run only on the worker's machine. So the loop, not the orchestrator
     # server, asks the service for its models.
     model = os.environ.get(service.model_env, "")
     if model or not service.local:

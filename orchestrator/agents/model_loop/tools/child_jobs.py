@@ -1,4 +1,4 @@
-"""The tools for child jobs. Other agents have the same tools.
+"""The tools for child jobs, which AI tools also get through MCP.
 
 The loop runs ``orchestrator mcp``, and passes the model's tool calls to this command. The command
 retries calls while the server restarts, and answers each call within a limited time.

@@ -10,7 +10,7 @@ from orchestrator.agents.model_loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, number_argument, text_argument
 from orchestrator.core.text.formatting import plural
 
-#: Maximum size of a file; larger files are no source code.
+#: Maximum size of a file; larger files are not source code.
 _MAX_BYTES = 10 * 1024 * 1024
 _LINES = 2000
 _TEXT = {"type": "string"}

@@ -70,8 +70,8 @@ def searching(where: AllowedPaths) -> Tool:
 
 
 def _in_another_process(request: Mapping[str, str]) -> str:
-    # Search in a separate process: the search for some regular expressions never ends, and only
-    # a process can be killed.
+    # Some regular expressions take forever to match. A separate process can then be killed; a
+    # thread cannot.
     try:
         completed = subprocess.run(
             (sys.executable, "-I", search_process.__file__),

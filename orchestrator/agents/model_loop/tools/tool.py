@@ -59,7 +59,7 @@ def text_argument(arguments: Mapping[str, Any], name: str, default: str | None =
 
 
 def number_argument(arguments: Mapping[str, Any], name: str, default: float) -> float:
-    """Return the number argument ``name``, or ``default`` if it is missing or no valid number."""
+    """Return the number argument ``name``; ``default`` if it is missing or not a number."""
     number = json_values.number(arguments.get(name))
     return default if number is None else number
 
