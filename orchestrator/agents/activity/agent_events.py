@@ -91,8 +91,8 @@ class Ending:
     signal: int | None = None
     #: The end of the program's standard error.
     stderr: str = ""
-    #: Why the driver stopped the program; NONE if it was not stopped, or only after its final
-    #: answer. Otherwise, the exit code and final text of the program do not count.
+    #: Why the driver stopped the program before its final answer; NONE for any other end. If the
+    #: value is not NONE, readers ignore the exit code and the final text of the program.
     stopped_for: ErrorClass = ErrorClass.NONE
     stopped_because: str = ""
 
@@ -127,7 +127,7 @@ class AgentOutcome:
 
 @runtime_checkable
 class SessionReader(Protocol):
-    """A reader that also reads the program's session files, because its output lacks some facts."""
+    """A reader that also reads session files, because the program's output lacks some facts."""
 
     def session_line(self, text: str, source: str) -> Iterable[AgentEvent]:
         """Read one line of a session file, and return its events.
@@ -155,7 +155,7 @@ class Reader(Protocol):
 
     @property
     def session(self) -> str:
-        """Id with which the program can resume this conversation; empty while it is unknown."""
+        """Id with which the program can resume this conversation; empty if unknown."""
 
     def line(self, text: str) -> Iterable[AgentEvent]:
         """Read one line of standard output, without its line end, and return its events."""

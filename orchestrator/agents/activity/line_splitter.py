@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-#: Maximum bytes of a line; longer lines are cut, because no event of any tool is that long, and
-#: memory is limited.
+#: Maximum bytes of a line. Longer lines are cut to limit the memory; no event of a tool is so long.
 MOST_BYTES = 8 * 1024 * 1024
 
 
@@ -22,6 +21,7 @@ class LineSplitter:
         self._append(remainder)
 
     def rest(self) -> str:
+        """Return the text after the last line end, and remove this text from the splitter."""
         return self._text()
 
     def _append(self, part: bytes) -> None:

@@ -33,13 +33,14 @@ class Follower:
         self._next = 0.0
 
     def due(self, now: float) -> bool:
+        """True if LOOK_SECONDS have passed since the latest call that returned True."""
         if now < self._next:
             return False
         self._next = now + LOOK_SECONDS
         return True
 
     def earlier(self) -> Iterator[tuple[str, str]]:
-        """Yield all lines that exist before the program starts, each with its file's name."""
+        """Yield (file name, line) for all lines that exist before the program starts."""
         has_lines = True
         while has_lines:
             has_lines = False
@@ -48,7 +49,7 @@ class Follower:
                 yield line
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines completed since the previous call, each with its file's name."""
+        """Yield (file name, line) for the lines completed since the previous call."""
         remaining = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), remaining)

@@ -61,7 +61,7 @@ class AgentProcess:
         if self._input >= 0:
             os.set_blocking(self._input, False)
         #: Descriptor that becomes readable when the program ends; -1 on systems without pidfds. The
-        #: end of the pipes does not show this, because leftover processes may keep them open.
+        #: pipes do not show the end, because leftover processes may keep the pipes open.
         self.end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else -1
 
     @property

@@ -25,7 +25,7 @@ class LinkedLogin:
     #: Modification time (ns) of the user's file, as last seen by the tool. If the file has another
     #: time, another process has changed it.
     source_ns: int
-    #: (modification time in ns, inode) of the file that was last found in the place of the link.
+    #: (modification time in ns, inode) of the file that last replaced the link.
     seen: tuple[int, int] = (0, 0)
 
 
@@ -37,7 +37,7 @@ def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
     linked = []
     for login in logins:
         with contextlib.suppress(OSError):
-            # A killed attempt may have left a renewed login here, in the place of the link.
+            # The tool of a killed attempt may have replaced the link by a renewed login.
             _recover_one(login.target, login.source)
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _copy_renewed_one(linked: LinkedLogin) -> None:
     login = linked.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):
-        # The link is intact, so the tool uses the user's present file.
+        # The link is intact, so the tool uses the user's current file.
         linked.source_ns = login.source.stat().st_mtime_ns
         return
     if linked.seen == (status.st_mtime_ns, status.st_ino):

@@ -60,7 +60,7 @@ class Mailbox:
         self._say = say
         self._resumed = resumed
         self._seen: set[str] = set()
-        #: Ids of the messages that ``take`` has returned, but that are not marked as read.
+        #: Ids of the messages that ``take`` has returned and that are not marked as read.
         self._open: list[str] = []
 
     def take(self) -> Sequence[WorkerMessage]:
@@ -101,7 +101,7 @@ class Mailbox:
 
 
 def _message(path: Path) -> WorkerMessage | None:
-    # A worker may have put a link or a FIFO in the place of the file.
+    # A worker may have replaced the file by a link or a FIFO.
     with suppress(TypeError):
         return WorkerMessage(**(read_object(path, _MOST_BYTES) or {}))
     return None

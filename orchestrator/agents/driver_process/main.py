@@ -47,8 +47,8 @@ from orchestrator.security.secrets.masking import Masker, secrets_in
 _STOPPED_EXIT = 143
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = ("ollama",)
-#: Errors of a program that cannot resume a session: it ends before any answer of the model. A
-#: failing model service causes the same errors, so the driver also tries a new session.
+#: Errors of a program that cannot resume a session, if the model gave no answer. The driver then
+#: tries a new session. A failing model service may be the cause instead.
 _IN_DOUBT = frozenset(
     {
         ErrorClass.API,
@@ -115,7 +115,7 @@ class Driver:
         self.termed = True
         patience = 0.0
         if self._watch.may_be_done and not self._watch.finished:
-            # The present step may give the final answer, so wait for this answer for a short time.
+            # The current step may give the final answer, so wait for this answer for a short time.
             # The wait must end before the driver itself is killed.
             patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
             self._watch.stop_at_next_step(_STOPPED)
@@ -131,7 +131,7 @@ class Driver:
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
         outcome = replace(outcome, usage=priced(usage, self._price))
         if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
-            # Denied tools are no failure here, because the server itself checks the plan or review.
+            # Denied tools are not a failure here, because the server checks the plan or review.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
         self._warn_of_price(outcome.usage)
         return outcome
@@ -180,15 +180,15 @@ class Driver:
             self._journal.say("! starting a new session")
             new_outcome = self._run_call(replace(self._spec, resume=""), stream)
             if not self._watch.answered and new_outcome.error_class is outcome.error_class:
-                # The new session failed in the same way, so the session was not the cause. Keep the
-                # earlier session for the next attempt.
+                # The new session failed with the same error, so the earlier session was not the
+                # cause. The next attempt can resume the earlier session.
                 self._record_session(self._spec.resume, resumed=True)
             return new_outcome
         finally:
             stream.close()
 
     def _record_session(self, session: str, *, resumed: bool, usable: bool = True) -> None:
-        # Save the session now, because this process may be killed before its end.
+        # Save the session now, because the driver may be killed before the attempt ends.
         if not is_session_id(session):
             return
         record = Session(
@@ -291,7 +291,7 @@ def call_inputs(
         environ=dict(environ),
         root=os.geteuid() == 0,
         windows=attempt_spec.windows,
-        # The call of a Windows program would lose the schema's quotation marks.
+        # The command line of a Windows program would lose the schema's quotation marks.
         schema={} if attempt_spec.windows else attempt_spec.schema,
         more=attempt_spec.more,
     )
@@ -327,7 +327,10 @@ def _usable(directory: Path) -> bool:
 
 
 def prepare_files(call: AgentCall) -> list[logins.LinkedLogin]:
-    """Write the files and links that the call needs. Return the linked logins. Raise OSError."""
+    """Write the files and links that the call needs. Return the linked logins.
+
+    Raise OSError if a file or link cannot be written.
+    """
     for link, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -378,7 +381,7 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
     """Return the reader of the program's output. Raise InvalidRequest for an unknown name."""
     readers = import_module("orchestrator.agents.ai_tools.readers")
     prices = attempt_spec.more.get("prices") or {}
-    # Policy full adds no options to a user's own program, so its permissions are unknown.
+    # A custom program gets no options from policy ``full``, so its permissions are unknown.
     policy = (
         ""
         if (attempt_spec.tool, attempt_spec.policy) == ("custom", "full")

@@ -51,8 +51,8 @@ class ModelLoop:
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
-            # The loop may finish its present step. A further step is stopped by its first usage
-            # event.
+            # The loop may finish its current step. The first usage event of the next step stops the
+            # loop.
             signal.setitimer(signal.ITIMER_REAL, why.patience)
             return
         kill, thread = self._main
@@ -127,10 +127,11 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return settings of the model service of a tool, from the user's variables.
+    """Return the settings of a tool's model service, from the user's variables.
 
-    ``base_url``: the address, if it is set. ``api_key_env``: the name of the variable with the key.
-    The result is empty if ``tool`` is neither ``anthropic`` nor ``openai-compatible``.
+    The settings are ``api_key_env``, the name of the variable with the key, and ``base_url``, the
+    address. ``base_url`` is missing if no variable sets the address. The result is empty if
+    ``tool`` is neither ``anthropic`` nor ``openai-compatible``.
     """
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")

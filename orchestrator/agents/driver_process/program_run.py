@@ -31,16 +31,16 @@ from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
-#: Seconds between checks of the timeouts. The program's end interrupts the wait.
+#: Maximum seconds between checks of the timeouts.
 _LOOK_SECONDS = 0.5
-#: Seconds from SIGTERM to the kill of a program that has used up a limit. Few, because each further
-#: step costs money, and opencode ignores SIGTERM.
+#: Seconds from SIGTERM to the kill of a program that has used up a limit. The time is short because
+#: each further step costs money, and because opencode ignores SIGTERM.
 _OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
-#: Seconds after which a finished program no longer counts as reading a message: its standard input
-#: is then closed, so that the program exits.
+#: Seconds that a program has to read a message after its final answer. Then its standard input is
+#: closed, so that the program exits.
 UNREAD_SECONDS = 10.0
-#: Errors at the start of a program while an update is replacing the program.
+#: Errors of a program start that an update of the program may cause. A later start may succeed.
 PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
@@ -73,9 +73,9 @@ class Program:
         on_session: Callable[[str], None],
         mailbox: Mailbox,
     ) -> None:
-        """``on_session`` is called with the session's id as soon as the program names it.
+        """``on_session`` is called with the session's id as soon as the program reports the id.
 
-        ``mailbox``: messages to the program, if it reads them.
+        ``mailbox``: messages to the program, if the program reads messages.
         """
         self._reader = reader
         self._edits = OutsideEdits()
@@ -302,16 +302,16 @@ class Program:
         is_at_limit = request.reason is ErrorClass.LIMIT and request.patience > 0
         if not is_at_limit and request.reason is not ErrorClass.KILLED:
             return request
-        # The final answer is complete. After a limit, let the program exit by itself. If the driver
-        # is being stopped, stop the program now, but not as a failure: the driver must still have
-        # time to report the answer.
+        # The final answer is complete. After a limit, let the program exit normally. If the driver
+        # is being stopped, stop the program now, because the driver still needs time to report the
+        # answer. This stop is not a failure.
         return replace(request, reason=ErrorClass.NONE) if self._killed else None
 
     def _stop_for_timeout(self, now: float) -> EarlyStop | None:
         patience = self._patience
         if self._finished_at is not None:
             late = now - self._finished_at > patience.finish > 0
-            # The work is done, so a program that does not exit is no failure.
+            # The work is done, so a program that does not exit is not a failure.
             return (
                 EarlyStop(ErrorClass.NONE, "the agent did not exit after its final result")
                 if late

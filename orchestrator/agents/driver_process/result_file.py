@@ -65,5 +65,5 @@ def _usage(document: dict[str, Any]) -> Usage:
 
 
 def write(control: Path, outcome: AgentOutcome) -> None:
-    """Write the file atomically. Raise OSError."""
+    """Write the file atomically. Raise OSError if the file cannot be written."""
     replace_file(control / NAME, to_json(outcome).encode("utf-8", "replace"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 
-#: Seconds between two reports, also if the server did not answer.
+#: Seconds between two reports, even if the server did not answer.
 PAUSE_SECONDS = 1.0
 CALL_SECONDS = 5.0
 LAST_CALL_SECONDS = 2.0
@@ -39,9 +39,8 @@ class ServerReporter(ABC):
     def _send(self, is_last: bool) -> bool:
         """Send the reports. Return True if the thread may call this method again without a pause.
 
-        If the result is False, the background thread pauses before it calls this method again.
-        Exception: if ``is_last`` is True, the thread ends. ``is_last``: True if the reporter is
-        closing.
+        If the result is False, the thread pauses before the next call. If the reporter is closing
+        (``is_last``), the thread ends instead.
         """
 
     @property
@@ -108,7 +107,7 @@ class UsageReporter(ServerReporter):
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
         """Wait at most ``seconds`` for a running report. Then send the final totals.
 
-        Sending the final totals has its own timeout: ``seconds``, but at most LAST_CALL_SECONDS.
+        The timeout for the final totals is ``seconds``, but at most LAST_CALL_SECONDS.
         """
         self._stop(seconds)
         if self._is_reachable and usage != Usage():
@@ -140,7 +139,7 @@ class UsageReporter(ServerReporter):
         return answer.get("capped") is True
 
     def _totals_sent(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
-        """Send totals. Return the server's answer; empty if it did not answer."""
+        """Send totals. Return the server's answer; empty if the server did not accept them."""
         return self._call(USAGE_PATH, asdict(usage), seconds) or {}
 
 

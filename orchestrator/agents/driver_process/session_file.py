@@ -11,7 +11,7 @@ NAME = "session.json"
 
 
 def write(control: Path, session: Session) -> None:
-    """Replace the file, and sync it to disk. Raise OSError."""
+    """Replace the file, and sync it to disk. Raise OSError if the file cannot be written."""
     replace_file(control / NAME, json.dumps(asdict(session)).encode(), durable=True)
 
 

@@ -57,7 +57,7 @@ def _content(path: Path) -> str:
 def _locked(path: Path, must_stop: Callable[[], bool]) -> Iterator[bool]:
     """Hold the lock of a file during a ``with`` block. Yield True if the lock was acquired.
 
-    Yield False if ``must_stop`` returned True before the lock was free.
+    Yield False if ``must_stop`` returned True first.
     """
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not must_stop():
@@ -74,10 +74,10 @@ def _lock(descriptor: int) -> bool:
 
 
 def _run_setup(home: AgentHome, environ: Mapping[str, str], must_stop: Callable[[], bool]) -> bool:
-    """Run the setup. Return True if it has exited, and False if it was killed.
+    """Run the setup. Return True if the setup has exited, and False if it was killed.
 
-    The setup is killed once ``must_stop`` returns True. A failed setup also returns True. It is not
-    repeated, because it would fail again.
+    The setup is killed once ``must_stop`` returns True. The result is also True for a failed setup,
+    because a repeated setup would fail again.
     """
     devnull = subprocess.DEVNULL
     with subprocess.Popen(

@@ -29,16 +29,17 @@ class Spec:
     agent: str
     #: Name of a module in ``ai_tools.commands`` or ``model_loop.providers``.
     tool: str
-    #: The agent's program with its first arguments; empty for a loop over HTTP.
+    #: The agent's program with its first arguments; empty for a built-in model loop.
     command: tuple[str, ...] = ()
     policy: str = "full"
     model: str = ""
     limits: CallLimits = field(default_factory=CallLimits)
     #: True if the attempt can start child jobs.
     recursive: bool = False
-    #: Kinds of the user's own additions that the tool inherits: mcp, skills, hooks, memory.
+    #: Parts of the user's configuration of the tool that the attempt inherits: mcp, skills, hooks,
+    #: memory.
     inherit: tuple[str, ...] = ()
-    #: The product's own folder.
+    #: The directory with ``bin/orchestrator`` (``ORCHESTRATOR_HOME``).
     home: str = ""
     #: A directory that attempts of the same tool share.
     shared: str = ""
@@ -52,7 +53,7 @@ class Spec:
     #: Maximum seconds that the tool itself may wait for the end of a rate limit. During this wait,
     #: the worker still holds its slot.
     pause_seconds: float = 60.0
-    #: Seconds from the tool's final answer to its exit; after them, the tool is stopped.
+    #: Maximum seconds from the tool's final answer to its exit; then the driver stops the tool.
     finish_seconds: float = 30.0
     #: Seconds of silence after the tool's start until its standard input is closed. Otherwise, a
     #: wrapper script that first reads its whole input would wait forever.
@@ -67,7 +68,7 @@ class Spec:
     windows: bool = False
     #: The JSON schema of the answer; empty: the answer is text.
     schema: Mapping[str, Any] = field(default_factory=dict)
-    #: Further settings that only some tools have: users' own agents, and loops over HTTP.
+    #: Further settings of custom agents and model loops.
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,7 +79,11 @@ def to_json(spec: Spec) -> str:
 
 
 def read(control: Path) -> Spec:
-    """Return the driver's input. Raise OSError, ValueError, KeyError, or TypeError."""
+    """Return the driver's input.
+
+    Raise OSError if the file cannot be read. Raise ValueError, KeyError, or TypeError if its
+    content is invalid.
+    """
     try:
         document = json.loads((control / NAME).read_text(encoding="utf-8"))
     except RecursionError:

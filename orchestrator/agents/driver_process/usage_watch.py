@@ -103,7 +103,7 @@ class UsageWatch:
             self._used_up = self._why or breach(self._limits, spent_by(self.usage))
         if isinstance(event, StuckEvent):
             return EarlyStop(ErrorClass.API, event.text)
-        # The step used a tool before its usage was reported. So another step would follow.
+        # A step that used a tool before its usage was reported is not the last step.
         beyond = beyond or (self._used_up and self._uses_tool and isinstance(event, UsageEvent))
         because = self._why or f"used up {self._used_up}"
         return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
