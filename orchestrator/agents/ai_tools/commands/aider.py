@@ -15,14 +15,14 @@ _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
     *("--no-check-update", "--no-analytics", "--no-show-release-notes", "--no-gitignore"),
     *("--no-detect-urls", "--disable-playwright"),
-    # The orchestrator commits for aider. aider itself would call the model for each commit message,
-    # and not report the usage of this call.
+    # The orchestrator commits for aider. aider itself would call the model for each commit message
+    # without a report of the usage.
     *("--no-auto-commits", "--no-dirty-commits"),
 )
 #: Width of aider's terminal, in columns (default without a terminal: 80). aider wraps all lines at
 #: this width, and the reader does not recognize wrapped lines, such as errors.
 _WIDTH = "10000"
-#: Pattern of aider's index of the project's names. aider has no option for another directory.
+#: Pattern of aider's index of the project's symbols. aider has no option for another directory.
 _TAGS = ".aider.tags.cache.v*"
 
 

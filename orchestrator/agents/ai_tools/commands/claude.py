@@ -32,8 +32,8 @@ _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "mo
 #: Files and directories of the user's configuration.
 _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
-#: Prefix of the names of our MCP server's tools. In ``--allowedTools``, the prefix alone stands for
-#: all of these tools.
+#: Prefix of the tool names of orchestrator's MCP server. In ``--allowedTools``, the prefix alone
+#: stands for all of these tools.
 _OWN_TOOLS = "mcp__orchestrator"
 _STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -142,7 +142,7 @@ def _login_variable(inputs: CallInputs, user_config: Path) -> dict[str, str]:
 
 def _shell_variables(inputs: CallInputs) -> dict[str, str]:
     # Claude's shell gets PATH from a saved login shell, and then runs CLAUDE_ENV_FILE. This file
-    # adds the product's programs to PATH.
+    # adds orchestrator's commands to PATH.
     environment = shell_environment(inputs)
     return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
 

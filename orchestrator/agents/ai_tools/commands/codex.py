@@ -1,7 +1,7 @@
 """Creates the call of OpenAI Codex: its arguments, files, and environment.
 
 Codex gets its settings in ``config.toml`` of a private CODEX_HOME, not as arguments. The settings
-contain the worker's key for the product's MCP server, and every user of the machine can read
+contain the worker's key for orchestrator's MCP server, and every user of the machine can read
 arguments.
 """
 
@@ -117,7 +117,8 @@ def _settings(
         "analytics": {"enabled": False},
         "history": {"persistence": "none"},
     }
-    # Codex' sandbox blocks the network by default. The worker could then not call this server.
+    # Codex' sandbox blocks the network by default. The worker could then not call the orchestrator
+    # server.
     if inputs.policy == "edit":
         settings["sandbox_workspace_write"] = {"network_access": True}
     provider = _provider(inputs, logged_in)

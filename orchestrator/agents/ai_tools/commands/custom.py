@@ -1,4 +1,4 @@
-"""Creates the call of a user's own agent that prints one of the known output formats."""
+"""Creates the call of a custom agent: a user's own program that prints a supported format."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ from orchestrator.agents.ai_tools.invocation.call import (
 def call(inputs: CallInputs) -> AgentCall:
     """Return the call of the user's agent.
 
-    Optional keys of ``inputs.more``: ``reader``, ``policies`` (more arguments for each policy), and
-    ``model_option``.
+    Optional keys of ``inputs.more``: ``reader``, ``policies`` (additional arguments by policy), and
+    ``model_option`` (the option before the model's name).
     """
     policies: Mapping[str, list[str]] = inputs.more.get("policies") or {}
     argv = [*inputs.command, *policies.get(inputs.policy, ())]

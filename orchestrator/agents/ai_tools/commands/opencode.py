@@ -28,7 +28,7 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
 )
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
-#: Parts of the user's configuration that an attempt gets only if it inherits these parts.
+#: Keys of the user's configuration that an attempt gets only if it inherits these additions.
 _ADDITIONS = ("mcp", "skills", "instructions", "plugin")
 _HOMES = {
     "XDG_CONFIG_HOME": "config",

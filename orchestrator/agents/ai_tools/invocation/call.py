@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Name of the product's own MCP server in tools' configurations.
+#: Name of orchestrator's own MCP server in a tool's configuration.
 OWN_SERVER = "orchestrator"
 
 #: Identity of an agent's git commits; without a name, git refuses to commit.
@@ -54,11 +54,12 @@ class CallInputs:
     #: True if a person resumes the session in a terminal, and the tool asks the person before each
     #: action.
     in_terminal: bool = False
-    #: The product's own folder.
+    #: The directory with ``bin/orchestrator`` (``ORCHESTRATOR_HOME``).
     home: Path
     #: True if the attempt can start child jobs.
     recursive: bool = False
-    #: Kinds of the user's own additions that the tool inherits: mcp, skills, hooks, memory.
+    #: Parts of the user's configuration of the tool that the attempt inherits: mcp, skills, hooks,
+    #: memory.
     inherit: tuple[str, ...] = ()
     #: The environment that the tool inherits.
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class CallInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentLogin:
-    """A file with a login of the user, and the path at which the tool reads it."""
+    """A user's login file (``source``), and the path where the tool reads it (``target``)."""
 
     source: Path
     target: Path
@@ -114,20 +115,21 @@ class AgentCall:
     inherited: Mapping[Path, Path] = field(default_factory=dict)
     #: The tool's home directory, which must be set up once, before the first attempt uses it.
     home: AgentHome | None = None
-    #: Session files that report usage while the tool runs, if its output reports usage only at the
-    #: end.
+    #: Session files that the reader needs in addition to the output, for example because the output
+    #: reports usage only at the end; None: the output is enough.
     session: SessionFile | None = None
-    #: True if ``argv`` resumes a session, whose files have its earlier usage.
+    #: True if ``argv`` resumes a session. Its files then contain the usage of earlier runs.
     resumes: bool = False
     #: The file with the prompt; None: the driver reads the prompt from its own standard input.
     prompt: Path | None = None
-    #: Patterns of directories that the tool leaves in its working directory, and that the driver
-    #: removes.
+    #: Patterns of directories that the tool creates in its working directory. The driver removes
+    #: these directories after the run.
     litter: tuple[str, ...] = ()
     #: True if the prompt is on standard input; otherwise standard input is empty.
     prompt_on_stdin: bool = True
     #: Converts a text (the prompt or a message) and an id to one line for standard input, which
-    #: stays open. The program prints the id after it has read the line. None: it reads no messages.
+    #: stays open. The program prints the id after it has read the line. None: the program reads no
+    #: messages.
     input_line: Callable[[str, str], str] | None = None
 
 
@@ -144,8 +146,8 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
     """Return {name: settings} of the user's MCP servers, for a tool that inherits these servers.
 
     The result is empty for any other tool. It is also empty if the policy is read-only, because an
-    MCP server may change files. The product's own server is omitted, because it is configured with
-    the user's key. With this key, a worker could exceed its limits.
+    MCP server may change files. The user's entry for orchestrator's own server is omitted, because
+    it contains the user's key. With this key, a worker could exceed its limits.
     """
     if (
         "mcp" not in inputs.inherit
@@ -164,10 +166,10 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
 
 
 def mcp_environment(inputs: CallInputs) -> dict[str, str]:
-    """Return the environment of the product's MCP server. It contains the worker's API key."""
+    """Return the environment of orchestrator's MCP server, which contains the worker's API key."""
     prefixes = ("ORCHESTRATOR_",) if inputs.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     variables = {name: value for name, value in inputs.environ.items() if name.startswith(prefixes)}
-    # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.
+    # A tool on Windows calls Linux programs with wsl.exe. WSLENV names the variables to pass.
     return {**variables, "WSLENV": ":".join(variables)} if inputs.windows else variables
 
 

@@ -1,4 +1,4 @@
-"""Reads the user's own configuration of a tool; a missing or incomplete file counts as empty."""
+"""Reads the user's own configuration of a tool. A missing or invalid file counts as empty."""
 
 import json
 from collections.abc import Collection, Mapping

@@ -36,7 +36,7 @@ _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Byp
 
 
 def missing_programs(path: str | None = None) -> list[str]:
-    """Return the required WSL programs that are not on the search path."""
+    """Return the names of required WSL programs that are not on ``path`` (default: PATH)."""
     return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
 
 

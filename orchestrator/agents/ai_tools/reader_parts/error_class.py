@@ -8,8 +8,8 @@ from orchestrator.core.text.formatting import cut_middle
 #: Number of characters that are checked at the beginning and at the end of a long text.
 CLIP = 4000
 
-#: Words for an account without credit. Waiting does not help, so this is no rate limit, whatever
-#: the HTTP status is.
+#: Matches errors of an account without credit. Such an error is never a rate limit, whatever its
+#: HTTP status is, because waiting does not help.
 _UNPAID = (
     r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan"
     r"|payment required|billing hard limit"

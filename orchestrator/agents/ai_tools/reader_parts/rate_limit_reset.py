@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
 
-#: Maximum seconds to a reset. No rate limit lasts longer, so a later time was misread.
+#: Maximum seconds to a reset. No rate limit lasts longer, so a later time is a parsing error.
 MAX_AHEAD_SECONDS = 400 * 86400
 
 _AGAIN = r"(?:reset(?:s|ting)?|try(?:ing)? again|available again|retry(?:ing)?|wait)"
@@ -39,7 +39,7 @@ def resets_at(text: str, now: float) -> float | None:
     """Return the reset time (Unix time) in a message.
 
     The result is None if the message has no time, or has an unknown time zone. A time without a
-    zone is in this machine's zone, because the program runs here.
+    zone is in this machine's zone, because the program runs on this machine.
     """
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):

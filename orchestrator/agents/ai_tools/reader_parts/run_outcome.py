@@ -14,8 +14,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
-#: Maximum characters of error output of a program that only rejects its arguments. A program with
-#: more output has an internal error.
+#: Maximum characters of the error output of a program that rejects its arguments. Longer error
+#: output means an internal error.
 REFUSAL_CHARS = 2000
 
 Fault = tuple[ErrorClass, str]
@@ -52,7 +52,7 @@ class RunReport:
 def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     """Return the outcome of a program's run.
 
-    ``now``: the present Unix time, for texts such as "try again in 20s".
+    ``now``: the current Unix time, for texts such as "try again in 20s".
     """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
     usage = _without_zero_counts(report.usage)
@@ -89,7 +89,7 @@ def _reset_time(report: RunReport, ending: Ending, now: float) -> float | None:
 
 
 def _stopped_by_us(_: RunReport, ending: Ending) -> Fault | None:
-    # After our SIGTERM, some programs end with code 0 and report success.
+    # After the driver's SIGTERM, some programs end with code 0 and report success.
     because = ending.stopped_because or "stopped"
     return (ending.stopped_for, because) if ending.stopped_for else None
 

@@ -15,7 +15,7 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """If ``words`` contains an API error as JSON, return its message, otherwise ``words``."""
+    """Return the message of an API error that ``words`` contains as JSON, otherwise ``words``."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words
@@ -40,7 +40,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def written_paths(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the path that a tool call writes, as in the arguments; () if it writes no file."""
+    """Return the path that a tool call writes, as in the arguments; () if there is none."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

@@ -93,7 +93,7 @@ class AiderReader:
         """Read a line of aider's history, to collect the model's answer. Return no events.
 
         Messages of aider itself are not part of the answer. The first line of a message begins with
-        "> ", and its last line ends with two blanks. A line that begins with "#### " is the prompt
+        "> ", and its last line ends with two spaces. A line that begins with "#### " is the prompt
         or the output of a command.
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")

@@ -40,8 +40,8 @@ from orchestrator.core.text.json_values import Object
 SYNTHETIC = "<synthetic>"
 #: The kind of line in a session's file that has the totals of the session so far.
 _COST = "cost-state"
-#: Tools that ask a person. They are denied, because no person is present; the work does not need
-#: them.
+#: Tools that ask a person. Claude denies these calls, because no person is present. The reader
+#: ignores these denials.
 ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
 REFUSALS = frozenset({"reject", "deny", "denied"})
 #: Claude's message for a tool that the policy excludes. Claude has another message for a tool that
@@ -58,7 +58,7 @@ class ClaudeReader:
         self._model = self._known.model
         self._meter = Meter()
         self._messages: set[str] = set()
-        #: The id of each agent's present message, and its counted output tokens. The key is the id
+        #: Current message of each agent, as (message id, counted output tokens). The key is the id
         #: of the tool use that started the subagent; "" for the main agent.
         self._written: dict[str, tuple[str, int]] = {}
         self._tools: dict[str, ToolEvent] = {}
@@ -179,7 +179,7 @@ class ClaudeReader:
         return [ToolEvent(call.tool, call.summary, denied=True) for call in refused_calls]
 
     def _forget_old_tools(self, keep: str) -> None:
-        """To limit memory, forget the oldest tool calls, but never the call ``keep``."""
+        """Forget the oldest tool calls, to limit the memory, but never the call ``keep``."""
         for name in list(self._tools)[: max(0, len(self._tools) - _MOST_TOOLS)]:
             if name != keep:
                 del self._tools[name]
@@ -210,7 +210,7 @@ class ClaudeReader:
         if self._is_resumed and any(json_values.entries(self._result, "modelUsage")):
             # Subtract the usage of a resumed session's earlier runs.
             total = minus(total, self._before)
-        # Without a stream, only Claude's own count of turns shows the number of calls.
+        # Without streamed messages, only Claude's own count of turns shows the number of calls.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
@@ -278,7 +278,7 @@ def _tokens(value: object, names: tuple[str, str, str, str]) -> Usage:
 
 
 def _totals(result: Object) -> Usage:
-    # ``usage`` lacks some calls, so it counts only without ``modelUsage``.
+    # ``usage`` lacks some calls, so it is used only if ``modelUsage`` is missing.
     total = Usage()
     for _, each in json_values.entries(result, "modelUsage"):
         total = plus(total, _tokens(each, _CAMEL))
@@ -291,7 +291,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if ``result`` shows an interrupted model call: it has tokens, but no cost."""
+    """True if a model call was interrupted: ``result`` has tokens, but no cost."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0

@@ -46,10 +46,10 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Matches Codex' message that it retries automatically. The message is no failure.
+#: Matches Codex' message about an automatic retry, which is not a failure.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
-#: Types of items with text of the model, not with the use of a tool.
+#: Types of items with text of the model; most other items are tool calls.
 _WORDS = ("agent_message", "reasoning")
 #: Kinds of items that do not come from the model: Codex' to-do list, and warnings.
 _IGNORED = ("todo_list", "error", "")
@@ -173,8 +173,7 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._count if self._began else None)
         if self._total is None:
-            # The present turn has no totals yet: count what earlier turns and the session's files
-            # reported.
+            # The current turn has no totals yet, so use the sum of the usage events so far.
             return replace(self._meter.total, steps=steps.steps)
         return plus(steps, self._priced(self._total))
 

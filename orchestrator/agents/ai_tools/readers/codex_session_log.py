@@ -70,14 +70,14 @@ class CodexSession:
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
         #: Usage by answer of the model. Codex writes an answer's usage at once, but the totals only
-        #: after the answer's tools have ended. A subagent's file may repeat answers from before its
-        #: start.
+        #: after the answer's tools have ended. A subagent's file may repeat earlier answers of its
+        #: parent.
         self._answers: dict[tuple[str, str, int | None], Usage] = {}
         #: Files whose latest, unfinished answer requests a tool.
         self._asking: set[str] = set()
         #: True if the latest answer that was read requests a tool.
         self.asks = False
-        #: The model that the session names; empty if it names none.
+        #: The model of the session; empty if unknown.
         self.model = ""
 
     def line(self, text: str, source: str) -> bool:
@@ -107,11 +107,11 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """Usage of the session. Each number in it is the larger number of two sums.
+        """Usage of the session. Each number is the larger one of two sums.
 
-        One sum is of the answered model calls, the other is of the totals in the session's files.
-        Either sum may be too small: the totals come late, and some releases of Codex do not report
-        each model call.
+        The first sum adds the answered model calls. The second sum adds the totals in the session's
+        files. Either sum may be too small: some releases of Codex do not report each model call,
+        and the totals come late.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
@@ -133,8 +133,7 @@ def _answer_key(payload: object) -> tuple[str, str, int | None]:
 def usage_in_report(usage: Object | None) -> Usage:
     """Return the usage in a report of Codex.
 
-    Codex counts cache reads and writes as input. This function subtracts the cache reads and writes
-    from the input.
+    Codex counts cache reads and writes as input. This function subtracts them from the input.
     """
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")

@@ -236,7 +236,7 @@ class GeminiReader:
 
     def _used(self) -> Usage:
         stats = json_values.dig(self._result, "stats")
-        # Without the final event, the usage in the session's files counts.
+        # Without the final event, use the usage in the session's files.
         if stats is None:
             return replace(self._meter.total, steps=None)
         return usage_of_models(stats, self._known.prices)
@@ -298,7 +298,7 @@ class GeminiReader:
     def resumed(self) -> None:
         """Forget the usage of earlier runs, but remember the ids of their answers.
 
-        Gemini copies earlier answers into the new session file. There, they must not count again.
+        Gemini copies earlier answers into the new session file, where they must not count again.
         """
         self._meter = Meter()
 

@@ -39,7 +39,8 @@ _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
 #: Otherwise opencode would call the model forever.
 _MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
-#: Matches a retry of the agent's work. A retry of the call that names the session does not match.
+#: Matches a retry of the main model's call. A retry of the call for the session's title does not
+#: match.
 _RETRIED = re.compile(
     r'message="stream error".* small=false .*error\.error="(?:\w+: )?(?P<words>.*?)"?$'
 )
@@ -173,7 +174,7 @@ class OpencodeReader:
 
 
 def _tokens(part: object) -> Usage:
-    # Thinking tokens count as output. Some models include them in ``output``, as ``total`` shows.
+    # Thinking tokens count as output. ``total`` shows if ``output`` already includes them.
     read = json_values.count(part, "tokens", "input")
     cached = json_values.count(part, "tokens", "cache", "read")
     caching = json_values.count(part, "tokens", "cache", "write")
