@@ -1,6 +1,6 @@
 """Creates a job's shared context: ``python -m orchestrator.agents.prompts job_<id>.md``.
 
-Reads a ``Recipe`` as JSON from standard input. Writes the text to the named file in the current
+Reads a ``Recipe`` as JSON from standard input. Writes the text to ``job_<id>.md`` in the current
 directory, unless the file exists.
 """
 

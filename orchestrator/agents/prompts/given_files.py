@@ -11,7 +11,7 @@ MOST_BYTES_IN_ALL = 128 * 1024
 
 
 def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return (name, text) for each file. If a file cannot be read, its text is the reason.
+    """Return (name, text) for each file. The text of an unreadable file is the reason.
 
     Relative names start in the first directory of ``places``. Absolute names must be below one of
     these directories.

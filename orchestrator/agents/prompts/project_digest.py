@@ -119,9 +119,11 @@ _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
 )
 
 
-#: Directory of the stored digests, in the workspace. Later jobs use these digests, too.
+#: Directory of the stored digests, in the workspace. Later jobs reuse these digests.
 CACHE = "cache/survey"
+#: Maximum number of stored digests; the oldest digests are deleted.
 MOST_KEPT = 20
+#: File in ``context/`` with the digest that all jobs of a tree use.
 PINNED = "project.md"
 #: Maximum number of files that are read. In a larger project, files in upper directories have
 #: priority.

@@ -33,7 +33,7 @@ def template(name: str) -> Template:
     return environment.from_string(source)
 
 
-#: Maximum bytes of the request, and of the given context.
+#: Maximum bytes of the request, and also of the job's ``context``.
 MOST_TEXT_BYTES = 64 * 1024
 _CUT = "\n(cut here)"
 
@@ -78,7 +78,7 @@ def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, st
 
 
 def write_once(path: Path, text: str) -> None:
-    """Write a text atomically, unless the file exists. Raise OSError."""
+    """Write a text atomically, unless the file exists. Raise OSError if the write fails."""
     if not os.path.lexists(path):
         replace_file(path, text.encode("utf-8", "backslashreplace"))
 
@@ -108,7 +108,7 @@ class JobContexts:
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
         """Return the working directory and the call of the process that creates the context.
 
-        Raise OSError.
+        Raise OSError if the working directory cannot be created.
         """
         directory = self._path(job).parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,9 +121,9 @@ class JobContexts:
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create the job's context if it is missing.
+        """Create the job's context without the project digest and without the text of files.
 
-        This context lacks the project digest and the text of files. Raise OSError.
+        An existing context is not changed. Raise OSError if the file cannot be written.
         """
         self._path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(self._path(job), shared_text(Recipe.of(job, root)))
