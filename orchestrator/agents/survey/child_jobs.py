@@ -1,6 +1,6 @@
 """Starts child jobs that survey directories, and reads their results.
 
-Each directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may use.
+For each directory, the survey runs ``orchestrator spawn ... --wait``, as any worker may do.
 """
 
 import json
@@ -27,7 +27,7 @@ _ENDED = frozenset({0, 1, 6})
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, and the parts that they surveyed, with their workers' statuses.
+    """Results of the child jobs, and the surveyed parts with the statuses of their workers.
 
     ``refused``: the directories for which no child job was started, each with the reason.
     """

@@ -129,7 +129,7 @@ def _parts(directory: _Directory) -> Iterator[SurveyPart]:
     for name in sorted(directory.children):
         child = directory.children[name]
         if not _is_speakable(name):
-            continue  # A task cannot name this path, so the worker surveys it itself.
+            continue  # A task cannot contain this path, so this worker surveys the directory.
         part = SurveyPart(
             name=child.path, files=(child.path,), file_count=child.file_count, size=child.size
         )
@@ -176,6 +176,7 @@ def _bundle(parts: list[SurveyPart]) -> SurveyPart:
 
 
 def _is_speakable(name: str) -> bool:
+    """True if the field ``files`` of a task can name the directory."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

@@ -8,7 +8,7 @@ from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import DIRECT_FILES, shown
 
 #: Maximum age of a counted change, in days before the newest commit. Older changes say little about
-#: present work.
+#: current work.
 HISTORY_DAYS = 730
 _SECONDS_PER_DAY = 86_400
 _AUTHOR_MARK = b"\x01"

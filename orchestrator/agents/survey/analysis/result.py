@@ -1,7 +1,7 @@
 """The result of a survey: as values, and as the file ``result.json``.
 
 To get the result of the whole project, merge the results of all parts. Counts are added, so no file
-may be in two of these results.
+may be in two of the merged results.
 
 The file holds one object. ``schema`` is 1. This number changes if a field is removed or gets
 another meaning, but not if a field is added. Paths are relative to the project root.
@@ -336,5 +336,5 @@ def _counts(row: Mapping[str, Any]) -> Counts:
 
 
 def _known_fields(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    # A later version of the product may have written the file, with other fields.
+    # Ignore unknown fields, because a later version of the product may have written the file.
     return {entry.name: item[entry.name] for entry in fields(kind) if entry.name in item}

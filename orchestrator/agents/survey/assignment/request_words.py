@@ -1,4 +1,4 @@
-"""Finds the keywords and the paths in a request, and whether the request asks to build.
+"""Finds keywords and paths in a request. Decides if the request may ask to build something.
 
 The lists of known words are in ``vocabulary.toml``.
 """

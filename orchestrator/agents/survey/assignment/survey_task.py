@@ -31,7 +31,7 @@ class SurveyTask:
 class SurveyEnvironment:
     root: Path
     directory: Path
-    #: The product's own directories below ``root``, which are never surveyed.
+    #: Orchestrator's own directories below ``root``, which are never surveyed.
     excluded: tuple[Path, ...] = ()
     depth: int = 0
     max_depth: int = 0
@@ -78,9 +78,9 @@ def _path_inside_project(entry: str) -> str:
 
 
 def read_environment(environ: Mapping[str, str], directory: Path) -> SurveyEnvironment:
-    """Read the worker's environment. Raise SurveyError if the project root is no directory.
+    """Read the worker's environment. Without ``ORCHESTRATOR_PROJECT_ROOT``, use ``directory``.
 
-    Without ``ORCHESTRATOR_PROJECT_ROOT``, the root is ``directory``.
+    Raise SurveyError if the project root is not a directory, or if a depth is not a number.
     """
     root = Path(environ.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
     if not root.is_dir():

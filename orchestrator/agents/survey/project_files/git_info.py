@@ -1,4 +1,4 @@
-"""Queries to git about the surveyed project. Without git or a repository, the answers are empty."""
+"""Queries to git about the surveyed project. Without git or a repository, each answer is None."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ _ENVIRONMENT = {
 def ask_git(root: Path, arguments: Sequence[str], paths: Sequence[str] = ()) -> bytes | None:
     """Run git in ``root``, and return its output; None if git fails or times out.
 
-    ``paths``: paths for the command, without patterns.
+    ``paths``: literal paths for the command, not patterns.
     """
     specs = [f":(literal){path}" if path != "." else "." for path in paths]
     argv = ["git", *_OPTIONS, *arguments, "--", *specs]

@@ -27,6 +27,7 @@ SKIPPED_DIRECTORIES = frozenset(
 )
 #: Files that mark a directory as created by a tool.
 _MARKS_OF_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG", "modules.txt", "autoload.php")
+#: Directories in which each of these files counts. In other directories, only the first one counts.
 _MARKED_NAMES = frozenset({"vendor", "target", "env", "third_party"})
 
 

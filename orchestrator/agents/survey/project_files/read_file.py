@@ -1,4 +1,4 @@
-"""Reads one file: its language, line counts, TODO and FIXME notes, and the parts of its source."""
+"""Reads one file: its language, line counts, TODO and FIXME notes, symbols, and imports."""
 
 import os
 import re
@@ -33,7 +33,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 #: Maximum size of a file that is read. A larger file is counted, but its lines are not.
 LARGEST_READ_BYTES = 2 * 1024 * 1024
 #: Number of first bytes that are searched for a zero byte, the sign of a binary file. Text in
-#: UTF-16 has zero bytes, too, but begins with a byte order mark.
+#: UTF-16 also has zero bytes, but begins with a byte order mark.
 _SNIFFED_BYTES = 8192
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _TAG = re.compile(r"\b(TODO|FIXME)\b(?P<marked>(?:\([^()]*\))?\s*:)?[:\s]*(?P<text>.*)")
@@ -111,7 +111,7 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 
 def _decoded(content: bytes) -> str | None:
-    # A file with a zero byte is binary, if it begins with no byte order mark.
+    # A file with a zero byte and without a byte order mark is binary.
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
         return None
@@ -148,7 +148,7 @@ def _todo(number: int, line: str, mask: str) -> Todo | None:
     match = _TAG.search(line)
     if match is None or mask[match.start() : match.start() + 1] != COMMENT_MARK:
         return None
-    # A note begins with the word TODO or FIXME: "See the TODO list" is no note.
+    # A note begins with the word TODO or FIXME: "See the TODO list" is not a note.
     prefix = line[_comment_start(mask, match.start()) : match.start()]
     if not match["marked"] and _WORD.search(prefix):
         return None

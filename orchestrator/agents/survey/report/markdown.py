@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.text.formatting import cut, ticks
 
-#: Maximum length of a piece of text in a report; longer pieces are cut in the middle.
+#: Maximum length of a piece of text in a report, in characters; longer pieces are cut at the end.
 LONGEST_PIECE = 160
 
 

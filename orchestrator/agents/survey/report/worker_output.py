@@ -120,8 +120,8 @@ def _structure(result: SurveyResult) -> list[str]:
 def _totals_by_directory(result: SurveyResult) -> dict[str, Counts]:
     """Return {directory: totals} for the upper directories of the survey.
 
-    The first directory is the one that contains all surveyed files. The result also has the next
-    _STRUCTURE_LEVELS levels of directories below it.
+    The result has the common directory of all surveyed files, and _STRUCTURE_LEVELS levels of its
+    subdirectories.
     """
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0

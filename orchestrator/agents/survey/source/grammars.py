@@ -40,8 +40,8 @@ _GRAMMARS = {
     "PHP": ("tree_sitter_php", "language_php", "php"),
     "Bash": ("tree_sitter_bash", "language", "bash"),
 }
-#: Maximum average line length. A file with longer lines counts as generated: its symbols are not
-#: read.
+#: Maximum average line length, in characters. A file with a longer average counts as generated: its
+#: symbols are not read.
 MACHINE_MADE_LINE_LENGTH = 400
 #: Maximum length of a name; longer names are generated.
 LONGEST_NAME = 120

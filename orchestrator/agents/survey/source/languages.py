@@ -173,7 +173,7 @@ _INTERPRETER = re.compile(r"#!\s*(?:\S*/env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(\S+)")
 
 
 def language_of(path: str) -> str | None:
-    """Return the language by the file's name; None if the name indicates none."""
+    """Return the language by the file's name; None if the name does not indicate a language."""
     name = PurePosixPath(path).name.lower()
     if name in _NAMES:
         return _NAMES[name]
@@ -186,7 +186,7 @@ def language_of(path: str) -> str | None:
 
 
 def interpreter_language(first_line: str) -> str | None:
-    """Return the language of a script by its ``#!`` line; None if it is unknown."""
+    """Return the language of a script by its ``#!`` line; None if the language is unknown."""
     match = _INTERPRETER.match(first_line)
     if match is None:
         return None
@@ -195,5 +195,5 @@ def interpreter_language(first_line: str) -> str | None:
 
 
 def syntax_of(language: str) -> Syntax:
-    """Return the comment syntax of ``language``; empty if it has no comments."""
+    """Return the comment syntax of ``language``; empty if the language has no comments."""
     return _SYNTAX.get(language, _NONE)

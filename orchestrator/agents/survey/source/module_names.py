@@ -21,7 +21,7 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many directories of a path are above the outermost package.
+    """Return the number of directories of a path that come before the outermost package.
 
     ``levels``: the names of the path's directories, the outermost first. If no directory is a
     package, return the number of all directories.
