@@ -61,7 +61,7 @@ class Layer:
 def merged(layers: Iterable[Layer]) -> Layer:
     """Return one layer with the settings of all layers. A later layer overrides an earlier layer.
 
-    The problems of all layers are kept.
+    The result also has the problems of all layers.
     """
     result = Layer()
     for layer in layers:

@@ -51,10 +51,10 @@ def load(
     flags: Mapping[str, str] | None = None,
     require_key: bool = False,
 ) -> Loaded:
-    """Return the settings of the product in ``folder``, with absolute paths.
+    """Return the settings for the home ``folder``, with absolute paths.
 
     Raise ConfigError with one line for each problem: source, setting, expected value. A missing API
-    key is a problem only with ``require_key``.
+    key is a problem only if ``require_key`` is True.
     """
     file = read_file(folder / FILE_NAME)
     layers = [file, read_environment(environ), read_flags(flags or {})]

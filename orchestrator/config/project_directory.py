@@ -16,7 +16,7 @@ from orchestrator.security.files.orchestrator_home import is_local, is_repositor
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings
 
-#: Directories that all users of the machine use.
+#: Temporary directories that all users of the machine share.
 SHARED_TEMPORARY = ("/tmp", "/var/tmp")
 #: Directory of the project's own roles, which are part of the repository.
 ROLES = Path(".orchestrator/roles")
@@ -40,7 +40,7 @@ class Project:
 
 
 def project_root(settings: "Settings", folder: Path) -> Path:
-    """Return the project's directory. Raise ProjectUnknown.
+    """Return the project's directory. Raise ProjectUnknown if no rule finds it.
 
     ``folder``: the home, which has config.yaml.
     """
@@ -63,7 +63,7 @@ def roles_directory(settings: "Settings", folder: Path) -> Path | None:
 def project_of(
     settings: "Settings", folder: Path, environ: Mapping[str, str] = os.environ
 ) -> Project:
-    """Return the project, and the rule by which it was found. Raise ProjectUnknown.
+    """Return the project, with the rule that found it. Raise ProjectUnknown if no rule finds it.
 
     ``folder``: the home, which has config.yaml.
     """
@@ -74,9 +74,10 @@ def project_of(
 
 
 def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project, found by the location of the home ``folder``. Raise ProjectUnknown.
+    """Return the project that the location of the home ``folder`` indicates.
 
-    Call this function only if no setting names the project.
+    Call this function only if no setting names the project. Raise ProjectUnknown if the location
+    indicates no project.
     """
     folder = folder.resolve()
     if is_local(folder):
@@ -135,8 +136,7 @@ def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
     """Return the project that contains ``home``, the directory ``.orchestrator/local``.
 
     With the installed package, each project has its own ``.orchestrator/local``. Raise
-    ProjectUnknown if the project would be a shared directory, such as /tmp or a user's home
-    directory.
+    ProjectUnknown for /, a home directory of a user, or a temporary directory.
     """
     project = home.parents[1]
     if reason := _reason_against_place(project, environ):

@@ -83,7 +83,7 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
     return float(getattr(getattr(settings, section), key))
 
 
-#: Settings, one of which must be set if other machines can reach ``api.host``.
+#: Settings that allow an ``api.host`` that other machines can reach. One of them must be set.
 WAYS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
     "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "

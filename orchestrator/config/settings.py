@@ -442,7 +442,7 @@ class ClusterSection(Section):
     """Range for the number of Dask's workers: {minimum: 0, maximum: 10}; null: no scaling."""
 
 
-#: Sections whose names the user chooses.
+#: Sections whose entries have names that the user chooses.
 NAMED = ("agents", "triggers")
 
 
@@ -469,11 +469,10 @@ class Settings(Section):
 
     @classmethod
     def of_sections(cls, given: Mapping[str, Any]) -> Self:
-        """Return the settings with the ``given`` sections, and defaults for all others.
+        """Return the settings with the ``given`` sections, and defaults for all other sections.
 
-        Raise ValidationError if a given section is invalid. Only the given sections are
-        checked, because building the validators of all sections would take 2 % of the time in
-        which a server starts.
+        Raise ValidationError if a given section is invalid. The defaults are not checked, because
+        building the validators of all sections would take 2 % of a server's start time.
         """
         kinds = {name: field.annotation for name, field in cls.model_fields.items()}
         if given.keys() <= kinds.keys() - set(NAMED):

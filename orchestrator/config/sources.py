@@ -85,7 +85,7 @@ def _take_secret_file(
 
 
 def under_present_names(layer: Layer) -> Layer:
-    """Replace former names of settings by the present names, and return the layer.
+    """Replace former names of settings by the current names, and return the layer.
 
     A setting with both names is a problem of the layer.
     """

@@ -51,7 +51,7 @@ EXAMPLE_TRIGGER = TriggerSettings(
     request="Fix the issue {{title}}.",
     params={"title": "$.issue.title"},
 )
-#: Sections whose names the user chooses, with the type of their values and an example.
+#: Sections whose entries have names that the user chooses: (example name, type, example).
 NAMED: Mapping[str, tuple[str, type[Section], Section]] = {
     "agents": ("my-agent", UserAgent, EXAMPLE_AGENT),
     "triggers": ("issues", TriggerSettings, EXAMPLE_TRIGGER),

@@ -88,12 +88,12 @@ def bytes_of(value: object) -> object:
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-#: Text that a setting may have in place of a number. It means the number of processors.
+#: Text that a setting may have instead of a number. The text means the number of processors.
 AUTO = "auto"
 
 
 class Processors(int):
-    """The number of processors that this process may use. It replaces the value ``auto``.
+    """The number of processors that this process may use. This number replaces the value ``auto``.
 
     Unlike an ``int``, this type shows that the user did not set the number.
     """
@@ -185,7 +185,7 @@ ClassPath = Annotated[
 
 
 def checked_path(value: object) -> str:
-    """Return the text of a path with ``~`` expanded. Raise ValueError if it is not a path."""
+    """Return a path as text, with ``~`` expanded. Raise ValueError if ``value`` is not a path."""
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("must be a path")
     text = without_nul(str(value))

@@ -14,7 +14,7 @@ PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\
 def with_key(text: str, key: str) -> str:
     """Return ``text``, the content of ``config.yaml``, with the API key added.
 
-    All other values are unchanged. Raise ValueError if this is impossible.
+    All other values are unchanged. Raise ValueError if no insertion leaves them unchanged.
     """
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
