@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
 #: Returns an agent's availability on this machine or a node, from a cache.
-Look = Callable[[], Availability]
+AvailabilityCheck = Callable[[], Availability]
 
 
 class AgentRegistry:
@@ -32,18 +32,18 @@ class AgentRegistry:
         self,
         agents: Iterable[Agent],
         preferred: str = AUTO,
-        looks: Mapping[str, Look] | None = None,
-        program_looks: Mapping[str, Look] | None = None,
+        checks: Mapping[str, AvailabilityCheck] | None = None,
+        program_checks: Mapping[str, AvailabilityCheck] | None = None,
     ) -> None:
-        """``looks``: {name: availability check} of the AI agents, the best agent first.
+        """``checks``: {name: availability check} of the AI agents, the best agent first.
 
-        ``program_looks``: {name: availability check} of the agents that the settings define.
+        ``program_checks``: {name: availability check} of the agents that the settings define.
         """
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
         #: Availability checks of the AI agents, the best agent first.
-        self._looks = dict(looks or {})
-        self._program_looks = dict(program_looks or {})
+        self._checks = dict(checks or {})
+        self._program_checks = dict(program_checks or {})
 
     def get(self, name: str) -> Agent:
         """Return the agent ``name``. Raise UnknownAgent if no such agent exists."""
@@ -78,8 +78,8 @@ class AgentRegistry:
         """
         if self._preferred != AUTO:
             return ""
-        names = (name for name, look in self._looks.items() if name not in refused)
-        return next((name for name in names if self._looks[name]().usable), "")
+        names = (name for name, check in self._checks.items() if name not in refused)
+        return next((name for name in names if self._checks[name]().usable), "")
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
@@ -144,15 +144,15 @@ class AgentRegistry:
 
     def available(self) -> Sequence[Availability]:
         """Return the availability of all agents: AI agents from best to worst, then all others."""
-        others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
+        others = [each for name, each in sorted(self._agents.items()) if name not in self._checks]
         return [
-            *(look() for look in self._looks.values()),
+            *(check() for check in self._checks.values()),
             *map(self._availability, others),
         ]
 
     def _availability(self, agent: Agent) -> Availability:
-        look = self._program_looks.get(agent.name)
-        return look() if look else _availability(agent)
+        check = self._program_checks.get(agent.name)
+        return check() if check else _availability(agent)
 
     def memory_bytes(self, name: str) -> int:
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))

@@ -44,10 +44,10 @@ from orchestrator.core.ports import Assignment, Invocation
 from orchestrator.security.files.product_files import PACKAGES
 from orchestrator.security.files.untrusted_files import read_regular
 
-_KEPT = ("type", "description", "enum", "const")
+_STRICT_KEYWORDS = ("type", "description", "enum", "const")
 
 
-def strict(text: str) -> dict[str, Any]:
+def strict_schema(text: str) -> dict[str, Any]:
     """Return the JSON Schema in ``text``, reduced to the keywords that all tools accept.
 
     References are resolved, and every property is required.
@@ -59,7 +59,7 @@ def strict(text: str) -> dict[str, Any]:
 def _strict_subset(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         return _strict_subset(defs[schema["$ref"].rpartition("/")[2]], defs)
-    subset: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
+    subset: dict[str, Any] = {name: schema[name] for name in _STRICT_KEYWORDS if name in schema}
     if "anyOf" in schema:
         subset["anyOf"] = [_strict_subset(each, defs) for each in schema["anyOf"]]
     if "items" in schema:
@@ -217,7 +217,7 @@ class DrivenAgent:
             stop_seconds=common.grace_seconds * _STOP_SHARE,
             stream_bytes=common.log_limit_bytes,
             windows=self._on_windows(assignment),
-            schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
+            schema=strict_schema(assignment.answer_schema) if assignment.answer_schema else {},
             more=self._further_settings(assignment),
         )
 

@@ -43,8 +43,8 @@ def program_argv(command: str) -> tuple[str, ...]:
     return tuple(shlex.split(command))
 
 
-def look(
-    known: KnownTool,
+def tool_availability(
+    tool: KnownTool,
     command: str,
     environ: Mapping[str, str],
     *,
@@ -55,26 +55,26 @@ def look(
 
     ``windows``: search for the program on the Windows side of WSL.
     """
-    path, is_on_windows = "", windows and bool(known.program)
-    program = program_argv(command)[0] if known.program else ""
+    path, is_on_windows = "", windows and bool(tool.program)
+    program = program_argv(command)[0] if tool.program else ""
     if program:
         path = _program_path(program, environ, windows)
-    installed = bool(path) or not known.program
+    installed = bool(path) or not tool.program
     # Assume that a login on the Windows side exists, because only the tool can find that login.
-    credential = _credential(known, environ) or (WINDOWS_LOGIN if is_on_windows else "")
-    correction = f"correct orchestrator.{known.command_setting} in config.yaml"
-    fix = [] if installed else [known.install if program == known.program else correction]
-    fix += [] if credential else [known.login]
+    credential = _credential(tool, environ) or (WINDOWS_LOGIN if is_on_windows else "")
+    correction = f"correct orchestrator.{tool.command_setting} in config.yaml"
+    fix = [] if installed else [tool.install if program == tool.program else correction]
+    fix += [] if credential else [tool.login]
     return Availability(
-        name=known.name,
-        description=known.description,
+        name=tool.name,
+        description=tool.description,
         command=program,
         path=path,
         version=installed_version(path) if path else "",
         installed=installed,
         credential=credential,
         authenticated=bool(credential),
-        login=_login_state(known, credential),
+        login=_login_state(tool, credential),
         fix=tuple(filter(None, fix)),
         inherit=inherit,
     )
@@ -87,8 +87,8 @@ def _login_state(tool: KnownTool, credential: str) -> Login:
     return "unknown" if needs_login(tool) else "yes"
 
 
-def needs_login(known: KnownTool) -> bool:
-    return bool(known.credentials or known.logins)
+def needs_login(tool: KnownTool) -> bool:
+    return bool(tool.credentials or tool.logins)
 
 
 def installed_version(path: str) -> str:
@@ -140,9 +140,9 @@ def _reaches_its_service(
     return any(environ.get(each) for each in credentials) or any(map(_has_content, files))
 
 
-def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
+def credential_stamp(tool: KnownTool, environ: Mapping[str, str]) -> str:
     """Return a text that changes when one of the agent's login files changes."""
-    return " ".join(_file_stamp(login_path(pattern, environ)) for pattern in known.logins)
+    return " ".join(_file_stamp(login_path(pattern, environ)) for pattern in tool.logins)
 
 
 def _file_stamp(path: Path) -> str:
@@ -174,14 +174,14 @@ def _has_content(path: Path) -> bool:
         return False
 
 
-def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
+def local_url(tool: KnownTool, environ: Mapping[str, str]) -> str:
     """Return the address of a service on this machine.
 
     A variable such as OLLAMA_HOST may set the address, as ``host:port`` or a URL.
     """
-    host = environ.get(f"{known.name.upper()}_HOST", "")
+    host = environ.get(f"{tool.name.upper()}_HOST", "")
     if not host:
-        return known.local_url
+        return tool.local_url
     url = host if "://" in host else f"http://{host}"
     return url.replace("//0.0.0.0", "//127.0.0.1").rstrip("/")
 
@@ -200,21 +200,21 @@ class AvailabilityCache:
     """Caches the availability of an agent for up to a minute. Any thread may call."""
 
     def __init__(
-        self, look: Callable[[], Availability], clock: Callable[[], float] = time.monotonic
+        self, check: Callable[[], Availability], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._look = look
+        self._check = check
         self._clock = clock
         self._lock = threading.Lock()
-        self._found: Availability | None = None
+        self._cached: Availability | None = None
         self._until = 0.0
 
     def __call__(self) -> Availability:
         with self._lock:
-            if self._found is None or self._clock() >= self._until:
-                self._found = self._look()
-                seconds = FRESH_SECONDS if self._found.works_here else MISSING_SECONDS
+            if self._cached is None or self._clock() >= self._until:
+                self._cached = self._check()
+                seconds = FRESH_SECONDS if self._cached.works_here else MISSING_SECONDS
                 self._until = self._clock() + seconds
-            return self._found
+            return self._cached
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
@@ -236,7 +236,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
         )
 
 
-def look_for_program(
+def program_availability(
     name: str, description: str, program: str, bin: str, environ: Mapping[str, str]
 ) -> Availability:
     """Return the availability of an agent that the settings define.

@@ -12,8 +12,8 @@ from orchestrator.agents.discovery.availability import (
     OFF,
     VARIABLE_OF_PATTERN,
     credential_stamp,
-    look,
-    look_for_program,
+    program_availability,
+    tool_availability,
 )
 from orchestrator.core.model.known_agents import KnownTool, known
 from orchestrator.core.model.machines import Machine, hindrance
@@ -103,9 +103,7 @@ def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
     return {**credentials, **{name: environ[name] for name in plain_names if environ.get(name)}}
 
 
-def found_on_node(
-    agents: Sequence[Description], environ: Mapping[str, str]
-) -> list[dict[str, Any]]:
+def node_report(agents: Sequence[Description], environ: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the node's report about the described agents, as JSON.
 
     The fields of each agent:
@@ -131,10 +129,10 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
         tool = known(name)
         assert tool is not None, name
         environment = _environment(agent, environ)
-        return look(tool, agent["command"], environment, windows=agent["windows"])
+        return tool_availability(tool, agent["command"], environment, windows=agent["windows"])
     if agent.get("program"):
         path = agent["path"] or environ.get("PATH", "")
-        return look_for_program(name, "", agent["program"], agent["bin"], {"PATH": path})
+        return program_availability(name, "", agent["program"], agent["bin"], {"PATH": path})
     return Availability(name=name, description="")
 
 

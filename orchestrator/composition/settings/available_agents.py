@@ -9,16 +9,16 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from orchestrator.agents.agent_registry import AgentRegistry, Look, built_in
+from orchestrator.agents.agent_registry import AgentRegistry, AvailabilityCheck, built_in
 from orchestrator.agents.command_agents import LOGIN_SHELL, CommandAgent
 from orchestrator.agents.discovery.availability import (
     AvailabilityCache,
     credential_stamp,
     local_models,
     local_url,
-    look,
-    look_for_program,
     needs_login,
+    program_availability,
+    tool_availability,
 )
 from orchestrator.agents.discovery.availability import program_argv as argv_of
 from orchestrator.agents.discovery.node_availability import (
@@ -52,13 +52,13 @@ def registry(
     without a cluster.
     """
     common = _common_settings(folder, settings)
-    looks: dict[str, Look] = {}
-    program_looks: dict[str, Look] = {}
+    checks: dict[str, AvailabilityCheck] = {}
+    program_checks: dict[str, AvailabilityCheck] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in()}
     for tool in KNOWN:
         cache = AvailabilityCache(
             partial(
-                look,
+                tool_availability,
                 tool,
                 settings.orchestrator.command_of(tool),
                 environ,
@@ -66,19 +66,19 @@ def registry(
                 inherit=_inherited_parts(settings, tool),
             )
         )
-        looks[tool.name] = on_nodes = AgentOnNodes(cache, machines)
+        checks[tool.name] = on_nodes = AgentOnNodes(cache, machines)
         agents[tool.name] = _known_agent(tool, settings, common, on_nodes, environ)
     agents.update(_installed_agents())
     for name, user in settings.agents.items():
         if not (_adjusts_known_tool(name, user) and isinstance(agents[name], DrivenAgent)):
-            looks.pop(name, None)
+            checks.pop(name, None)
             if user.class_ is not None:
                 agents[name] = _agent_of_class(name, user.class_)
                 continue
-            on_nodes = AgentOnNodes(_program_look(name, user, common, environ), machines)
-            program_looks[name] = on_nodes
+            on_nodes = AgentOnNodes(_program_check(name, user, common, environ), machines)
+            program_checks[name] = on_nodes
             agents[name] = _agent_of_user(name, user, common, on_nodes)
-    return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
+    return AgentRegistry(agents.values(), settings.workers.agent, checks, program_checks)
 
 
 def descriptions(
@@ -184,14 +184,19 @@ def _model(tool: KnownTool, environ: Mapping[str, str]) -> str:
     return next(iter(local_models(local_url(tool, environ))), "")
 
 
-def _program_look(
+def _program_check(
     name: str, user: UserAgent, common: CommonSettings, environ: Mapping[str, str]
-) -> Look:
+) -> AvailabilityCheck:
     if not user.command:
         raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
     environment = {**environ, **_passed_and_set_variables(user)[1]}
     return partial(
-        look_for_program, name, user.description, user.command[0], f"{common.home}/bin", environment
+        program_availability,
+        name,
+        user.description,
+        user.command[0],
+        f"{common.home}/bin",
+        environment,
     )
 
 

@@ -45,7 +45,7 @@ def join_command(
 
     Runs until SIGTERM or Ctrl-C. Then the workers stop, and start again on other machines.
     """
-    from orchestrator.agents.discovery.node_availability import found_on_node
+    from orchestrator.agents.discovery.node_availability import node_report
     from orchestrator.engine.runtime.machine_headroom import memory_and_disk
     from orchestrator.git.worktrees.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.node.join_file import JoinFile
@@ -56,7 +56,7 @@ def join_command(
     node_directory = Path(os.path.abspath(directory))
     # Lock first, because a running node reads the certificates when it reconnects.
     with locked(node_directory, join_file.name):
-        look = partial(found_on_node, environ=context.environ)
+        look = partial(node_report, environ=context.environ)
         settings = join_file.unpack(node_directory, slots, own_files=own_files, home=context.folder)
         repository = NodeRepository(node_directory / "repository.git")
         return run(settings, click.echo, look, memory_and_disk, repository)

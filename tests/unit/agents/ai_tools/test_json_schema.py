@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.agents.driven_agent import strict
+from orchestrator.agents.driven_agent import strict_schema
 from orchestrator.schemas.agent_output.plan import Plan, plan_schema
 
 
@@ -20,7 +20,7 @@ def objects(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_object_has_all_its_properties_and_no_others() -> None:
-    found = list(objects(strict(plan_schema())))
+    found = list(objects(strict_schema(plan_schema())))
 
     assert len(found) == 2
     for each in found:
@@ -29,7 +29,7 @@ def test_every_object_has_all_its_properties_and_no_others() -> None:
 
 
 def test_keywords_that_services_do_not_know_are_omitted() -> None:
-    text = json.dumps(strict(plan_schema()))
+    text = json.dumps(strict_schema(plan_schema()))
 
     for word in ("$schema", "$defs", "$ref", "default", "maxLength", "maxItems", "minItems"):
         assert f'"{word}"' not in text

@@ -18,7 +18,7 @@ from orchestrator.agents.discovery.availability import (
     credential_stamp,
     installed_version,
     local_url,
-    look,
+    tool_availability,
 )
 from orchestrator.config.settings import Orchestrator
 from orchestrator.core.model.job import TaskSpec
@@ -49,7 +49,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def seen(agent: Agent, environ: dict[str, str]) -> Availability:
-    return look(agent, agent.program, environ)
+    return tool_availability(agent, agent.program, environ)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -
 
 
 def test_a_missing_program_is_named_with_the_command_that_installs_it() -> None:
-    availability = look(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
+    availability = tool_availability(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
 
     assert not availability.installed and availability.authenticated
     assert (
@@ -98,7 +98,7 @@ def test_a_missing_program_is_named_with_the_command_that_installs_it() -> None:
 
 
 def test_a_wrong_command_in_the_settings_is_named() -> None:
-    found = look(CLAUDE, "/nowhere/claude", {"ANTHROPIC_API_KEY": "k"})
+    found = tool_availability(CLAUDE, "/nowhere/claude", {"ANTHROPIC_API_KEY": "k"})
 
     assert found.hindrance == (
         "command '/nowhere/claude' not found; "

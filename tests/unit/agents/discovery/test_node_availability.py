@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.discovery.availability import look
+from orchestrator.agents.discovery.availability import tool_availability
 from orchestrator.agents.discovery.node_availability import (
     AgentOnNodes,
     description,
-    found_on_node,
+    node_report,
 )
 from orchestrator.composition.settings.available_agents import descriptions, registry
 from orchestrator.config import Settings
@@ -43,7 +43,7 @@ def node(tmp_path: Path) -> dict[str, str]:
 
 def found(agent: KnownTool, server: Mapping[str, str], node: Mapping[str, str]) -> dict[str, Any]:
     described = description(agent, agent.program, server, windows=False)
-    return found_on_node([json.loads(json.dumps(described))], node)[0]
+    return node_report([json.loads(json.dumps(described))], node)[0]
 
 
 @pytest.mark.parametrize("agent", KNOWN, ids=lambda each: each.name)
@@ -52,7 +52,7 @@ def test_a_node_and_the_server_find_the_same_in_the_same_environment(
 ) -> None:
     variables = [dict[str, str](), *({name: "x" * 9} for name in agent.credentials)]
     for environ in ({**node, **each} for each in variables):
-        unusable = look(agent, agent.program, environ).unusable_here
+        unusable = tool_availability(agent, agent.program, environ).unusable_here
         expected = (unusable.reason, list(unusable.fix)) if unusable else ("", [])
         on_node = found(agent, environ, environ)
         assert (on_node["reason"], on_node["fix"]) == expected
@@ -103,7 +103,7 @@ def test_a_node_searches_for_the_programs_of_the_settings(tmp_path: Path) -> Non
 
     def on_node(settings: Settings, path: str) -> list[str]:
         agents = registry(tmp_path, settings, {})
-        rows = found_on_node(descriptions(tmp_path, settings, agents, {}), {"PATH": path})
+        rows = node_report(descriptions(tmp_path, settings, agents, {}), {"PATH": path})
         return [each["reason"] for each in rows if each["name"] == "mine"]
 
     assert on_node(mine(), there) == [""]
@@ -146,7 +146,7 @@ def test_an_agent_that_no_machine_has_is_rejected_with_what_to_do_on_each(tmp_pa
 
 
 def test_without_a_cluster_only_this_machine_counts() -> None:
-    missing = look(CODEX, "codex", {"PATH": "/nowhere"})
+    missing = tool_availability(CODEX, "codex", {"PATH": "/nowhere"})
     found = AgentOnNodes(lambda: missing, tuple)()
     assert found == missing
     assert found.hindrance == found.hindrance_here
