@@ -19,7 +19,7 @@ from orchestrator.security.files.untrusted_files import read_regular
 _LIMIT_BYTES = 1024 * 1024
 #: Variables that mean "no person uses this terminal". A session that a person resumes does not get
 #: these variables.
-_UNWATCHED = ("CI", "NO_COLOR")
+_HEADLESS_VARIABLES = ("CI", "NO_COLOR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +58,29 @@ def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
 
 @contextmanager
 def in_terminal(
-    found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
+    target: Resumable,
+    terminal_environ: Mapping[str, str],
+    agent_environ: Mapping[str, str],
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
     """Yield the command line and the environment that resume the session in a terminal.
 
-    ``inherited``: the terminal's environment variables. ``given``: the agent's variables, which
-    have priority. After the ``with`` block, a login that the tool has renewed is copied to the
-    user's login file. Raise OSError if the tool's files cannot be written.
+    ``terminal_environ``: the terminal's environment variables. ``agent_environ``: the agent's
+    variables, which have priority. After the ``with`` block, a login that the tool has renewed is
+    copied to the user's login file. Raise OSError if the tool's files cannot be written.
     """
-    variables = {name: value for name, value in given.items() if name not in _UNWATCHED}
+    variables = {
+        name: value for name, value in agent_environ.items() if name not in _HEADLESS_VARIABLES
+    }
     attempt_spec = replace(
-        found.attempt_spec, resume=found.session.id, limits=CallLimits(), recursive=False, schema={}
+        target.attempt_spec,
+        resume=target.session.id,
+        limits=CallLimits(),
+        recursive=False,
+        schema={},
     )
     inputs = replace(
-        call_inputs(attempt_spec, found.control, {**inherited, **variables}), in_terminal=True
+        call_inputs(attempt_spec, target.control, {**terminal_environ, **variables}),
+        in_terminal=True,
     )
     call = call_for(attempt_spec.tool)(inputs)
     linked = prepare_files(call)

@@ -366,10 +366,10 @@ def test_a_resumed_session_knows_what_it_has_read(tmp_path: Path) -> None:
     put(tmp_path, "read before", attempt=1)
     put(tmp_path, "new", at=2.0)
 
-    assert [each.text for each in mailbox(tmp_path, [], resumed=True).take()] == ["new"]
+    assert [each.text for each in mailbox(tmp_path, [], resumed=True).fetch_new()] == ["new"]
     box = mailbox(tmp_path, [])
-    assert [each.text for each in box.take()] == ["read before", "new"]
-    assert not box.take() and box.has_open
+    assert [each.text for each in box.fetch_new()] == ["read before", "new"]
+    assert not box.fetch_new() and box.has_unread
     (tmp_path / "message-broken.json").write_text("{")
     (tmp_path / "message-pipe.json").symlink_to("/dev/zero")
-    assert not box.take()
+    assert not box.fetch_new()

@@ -191,7 +191,9 @@ READERS = {
     ),
     "messages": Reader(
         message_file_name("m"),
-        lambda at: mailbox.Mailbox(at, lambda ids: None, lambda line: None, resumed=False).take(),
+        lambda at: mailbox.Mailbox(
+            at, lambda ids: None, lambda line: None, resumed=False
+        ).fetch_new(),
         json.loads(message_document(MESSAGE)),
     ),
     "remarks": Reader(

@@ -46,7 +46,7 @@ class RawStream:
     """
 
     def __init__(self, control: Path, limit_bytes: int, masker: Masker) -> None:
-        self._left = limit_bytes
+        self._remaining_bytes = limit_bytes
         self._masker = masker
         self._file: BinaryIO | None = None
         try:
@@ -57,7 +57,7 @@ class RawStream:
         except OSError as error:
             sys.stderr.write(f"! cannot save the agent's raw output: {error}\n")
 
-    def keep(self, data: bytes) -> None:
+    def save(self, data: bytes) -> None:
         if self._file is not None:
             self._write(self._masker.feed(data))
 
@@ -65,9 +65,9 @@ class RawStream:
         if self._file is None:
             return
         try:
-            self._file.write(data[: self._left])
-            self._left -= len(data)
-            if self._left <= 0:
+            self._file.write(data[: self._remaining_bytes])
+            self._remaining_bytes -= len(data)
+            if self._remaining_bytes <= 0:
                 self._file.write(b"\n" + _CUT)
                 self._close()
         except OSError:

@@ -31,7 +31,7 @@ class AgentProcess:
     ) -> None:
         """Start the program. The arguments decide its standard input.
 
-        - If ``open_input`` is True: a pipe that ``say`` writes to.
+        - If ``open_input`` is True: a pipe that ``queue_line`` writes to.
         - Otherwise, if ``prompt_on_stdin`` is True: the file ``prompt``; None means this process's
           own standard input.
         - Otherwise: empty.
@@ -68,7 +68,7 @@ class AgentProcess:
     def returncode(self) -> int | None:
         return self._process.poll()
 
-    def say(self, line: str, selector: selectors.BaseSelector) -> None:
+    def queue_line(self, line: str, selector: selectors.BaseSelector) -> None:
         """Queue a line for standard input, and write it as soon as the program accepts input."""
         if self._input >= 0:
             if not self._unsent:
@@ -78,7 +78,7 @@ class AgentProcess:
     def is_input(self, descriptor: int) -> bool:
         return descriptor == self._input
 
-    def send(self, selector: selectors.BaseSelector) -> None:
+    def flush_input(self, selector: selectors.BaseSelector) -> None:
         """Write as much unsent text as standard input accepts without waiting."""
         try:
             self._unsent = self._unsent[os.write(self._input, self._unsent) :]
@@ -96,10 +96,10 @@ class AgentProcess:
             self._input = -1
 
     @property
-    def listens(self) -> bool:
+    def is_input_open(self) -> bool:
         return self._input >= 0
 
-    def ask_to_stop(self) -> None:
+    def terminate(self) -> None:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -116,7 +116,7 @@ class AgentProcess:
             if descriptor >= 0:
                 selector.register(descriptor, selectors.EVENT_READ)
 
-    def rest(self, descriptor: int) -> Iterator[bytes]:
+    def remaining_output(self, descriptor: int) -> Iterator[bytes]:
         """Yield the remaining output of an ended program, without waiting."""
         remaining = _LAST_BYTES
         while remaining > 0 and (data := read(descriptor)):

@@ -30,7 +30,7 @@ state the whole result.
 """
 
 
-def words_of(message: WorkerMessage) -> str:
+def message_prompt(message: WorkerMessage) -> str:
     return _WORDS.format(by=json.dumps(message.by)) + fence(message.text)
 
 
@@ -52,18 +52,18 @@ class Mailbox:
     ) -> None:
         """``report``: is called with the ids of read messages. ``say``: writes a line to the log.
 
-        ``resumed``: True if the agent resumes a session. ``take`` then omits messages that earlier
-        attempts read, because the session contains these messages.
+        ``resumed``: True if the agent resumes a session. ``fetch_new`` then omits messages that
+        earlier attempts read, because the session contains these messages.
         """
         self._control = control
         self._report = report
         self._say = say
         self._resumed = resumed
         self._seen: set[str] = set()
-        #: Ids of the messages that ``take`` has returned and that are not marked as read.
-        self._open: list[str] = []
+        #: Ids of the messages that ``fetch_new`` has returned and that are not marked as read.
+        self._unread: list[str] = []
 
-    def take(self) -> Sequence[WorkerMessage]:
+    def fetch_new(self) -> Sequence[WorkerMessage]:
         """Return the messages that no earlier call returned, oldest first; log each message."""
         messages = []
         for path in self._control.glob(f"{FILE_PREFIX}*{NEW_SUFFIX}"):
@@ -75,29 +75,29 @@ class Mailbox:
                 messages.append(message)
         for each in sorted(messages, key=lambda one: (one.at, one.id)):
             self._say(f"> message from {each.by}: {each.text}")
-            self._open.append(each.id)
+            self._unread.append(each.id)
         return sorted(messages, key=lambda one: (one.at, one.id))
 
-    def take_words(self) -> str:
-        return "\n\n".join(words_of(each) for each in self.take())
+    def fetch_text(self) -> str:
+        return "\n\n".join(message_prompt(each) for each in self.fetch_new())
 
-    def read(self, message_id: str) -> None:
-        if message_id in self._open:
-            self._open.remove(message_id)
+    def mark_read(self, message_id: str) -> None:
+        if message_id in self._unread:
+            self._unread.remove(message_id)
             path = self._control / message_file_name(message_id)
             with suppress(OSError):
                 path.rename(path.with_suffix(READ_SUFFIX))
             self._report([message_id])
 
     def mark_all_read(self) -> None:
-        """Mark as read every message that ``take`` has returned."""
-        for each in list(self._open):
-            self.read(each)
+        """Mark as read every message that ``fetch_new`` has returned."""
+        for each in list(self._unread):
+            self.mark_read(each)
 
     @property
-    def has_open(self) -> bool:
-        """True if ``take`` has returned a message that is not marked as read."""
-        return bool(self._open)
+    def has_unread(self) -> bool:
+        """True if ``fetch_new`` has returned a message that is not marked as read."""
+        return bool(self._unread)
 
 
 def _message(path: Path) -> WorkerMessage | None:

@@ -23,7 +23,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
 )
 from orchestrator.agents.driver_process import logins, result_file, session_file, spec_file
 from orchestrator.agents.driver_process.mailbox import Mailbox
-from orchestrator.agents.driver_process.program_run import Patience, Program
+from orchestrator.agents.driver_process.program_run import Program, RunTimeouts
 from orchestrator.agents.driver_process.server_reports import (
     CALL_SECONDS,
     ReceiptReporter,
@@ -34,8 +34,8 @@ from orchestrator.agents.driver_process.usage_watch import (
     EarlyStop,
     Price,
     UsageWatch,
-    in_words,
     priced,
+    usage_text,
 )
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.usage_budgets import tokens
@@ -49,7 +49,7 @@ _STOPPED_EXIT = 143
 _LOCAL = ("ollama",)
 #: Errors of a program that cannot resume a session, if the model gave no answer. The driver then
 #: tries a new session. A failing model service may be the cause instead.
-_IN_DOUBT = frozenset(
+_RESUME_ERRORS = frozenset(
     {
         ErrorClass.API,
         ErrorClass.CONFIG,
@@ -62,7 +62,7 @@ _IN_DOUBT = frozenset(
 )
 #: Errors after which the next attempt begins a new session, if the run resumed a session and the
 #: model gave no answer.
-_USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
+_UNUSABLE_SESSION_ERRORS = _RESUME_ERRORS | {ErrorClass.TIMEOUT}
 _STOPPED = "stopped by the orchestrator"
 #: Maximum seconds of each wait for the server after a SIGTERM, because the driver may be killed
 #: soon.
@@ -86,10 +86,10 @@ def main() -> int:
     result_file.write(control, result_file.masked(outcome, Masker(secrets_in(os.environ))))
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
-    journal.say(f"usage: {in_words(outcome.usage)}")
+    journal.say(f"usage: {usage_text(outcome.usage)}")
     # Send the report only after the outcome is saved, because the server may not answer in time.
     driver.report_total(outcome.usage)
-    if driver.termed and not outcome.succeeded:
+    if driver.got_sigterm and not outcome.succeeded:
         return _STOPPED_EXIT
     return 0 if outcome.succeeded else 1
 
@@ -109,10 +109,10 @@ class Driver:
             control, self._receipts.report, journal.say, resumed=bool(attempt_spec.resume)
         )
         self._stop: Callable[[EarlyStop], None] = lambda why: None
-        self.termed = False
+        self.got_sigterm = False
 
     def on_term(self, _number: int, _frame: FrameType | None) -> None:
-        self.termed = True
+        self.got_sigterm = True
         patience = 0.0
         if self._watch.may_be_done and not self._watch.finished:
             # The current step may give the final answer, so wait for this answer for a short time.
@@ -142,7 +142,7 @@ class Driver:
         This method waits for the report of delivered messages, for a running usage report, and for
         the report of the total usage. After a SIGTERM, each wait lasts at most _REPORT_SECONDS.
         """
-        seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
+        seconds = _REPORT_SECONDS if self.got_sigterm else CALL_SECONDS
         self._receipts.close(seconds)
         self._reporter.close(usage, seconds)
 
@@ -174,7 +174,11 @@ class Driver:
             if not self._spec.resume:
                 return self._run_call(self._spec, stream)
             outcome = self._run_call(self._spec, stream)
-            if self.termed or self._watch.answered or outcome.error_class not in _IN_DOUBT:
+            if (
+                self.got_sigterm
+                or self._watch.answered
+                or outcome.error_class not in _RESUME_ERRORS
+            ):
                 return outcome
             self._journal.say(f"! cannot resume the session: {outcome.error}")
             self._journal.say("! starting a new session")
@@ -207,7 +211,7 @@ class Driver:
 
     def _run_call(self, attempt_spec: Spec, stream: RawStream) -> AgentOutcome:
         call = call_of(attempt_spec, self._control)
-        patience = Patience(
+        timeouts = RunTimeouts(
             stall=self._spec.stall_seconds,
             pause=self._spec.pause_seconds,
             finish=self._spec.finish_seconds,
@@ -217,29 +221,29 @@ class Driver:
         program = Program(
             load_reader(call.reader, attempt_spec),
             self._watch,
-            patience,
+            timeouts,
             self._journal,
             stream,
             on_session=partial(self._note_session, resumed=call.resumes),
             mailbox=self._mailbox,
         )
         self._stop = program.stop
-        if self.termed:
+        if self.got_sigterm:
             program.stop(EarlyStop(ErrorClass.KILLED, _STOPPED))
         self._watch.begin()
         logins.recover(call.logins, self._control, earlier_attempts(self._control))
         linked = prepare_files(call)
-        earlier_litter = litter_of(call)
+        earlier_directories = created_directories(call)
         environ = environment(call)
         try:
             if call.home is not None:
                 # few agents need this module: most agents share no home
                 from orchestrator.agents.driver_process import shared_tool_homes
 
-                shared_tool_homes.set_up(call.home, environ, lambda: self.termed)
-            outcome = program.run(call, environ, on_look=partial(logins.copy_renewed, linked))
+                shared_tool_homes.set_up(call.home, environ, lambda: self.got_sigterm)
+            outcome = program.run(call, environ, on_check=partial(logins.copy_renewed, linked))
         finally:
-            for path in litter_of(call) - earlier_litter:
+            for path in created_directories(call) - earlier_directories:
                 shutil.rmtree(path, ignore_errors=True)
             logins.finish(linked)
         self._judge_session(program.session or attempt_spec.resume, outcome, resumed=call.resumes)
@@ -247,7 +251,7 @@ class Driver:
 
     def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
         # A session without an answer contains no work, so a later attempt need not resume it.
-        useless = not resumed or outcome.error_class in _USELESS
+        useless = not resumed or outcome.error_class in _UNUSABLE_SESSION_ERRORS
         if session and useless and not self._watch.answered:
             self._record_session(session, resumed=resumed, usable=False)
 
@@ -361,7 +365,7 @@ def write_files(files: Mapping[Path, str]) -> None:
             file.write(text)
 
 
-def litter_of(call: AgentCall) -> set[Path]:
+def created_directories(call: AgentCall) -> set[Path]:
     paths = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in paths if path.is_dir() and not path.is_symlink()}
 

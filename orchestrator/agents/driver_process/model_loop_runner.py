@@ -40,7 +40,7 @@ class ModelLoop:
         self._spec = spec
         self._watch = watch
         self._edits = OutsideEdits()
-        self._asked: EarlyStop | None = None
+        self._stop_request: EarlyStop | None = None
         self._running = False
         self._main = signal.pthread_kill, _main_thread()
 
@@ -49,7 +49,7 @@ class ModelLoop:
 
         After several calls, the reason of the first call and the patience of the latest call apply.
         """
-        self._asked = self._asked or why
+        self._stop_request = self._stop_request or why
         if why.patience and self._watch.may_be_done:
             # The loop may finish its current step. The first usage event of the next step stops the
             # loop.
@@ -81,7 +81,7 @@ class ModelLoop:
         why = self._watch.observe(event)
         if why is not None and not isinstance(event, FinalAnswerEvent):
             raise Stopped(why)
-        if self._asked is None:
+        if self._stop_request is None:
             self._restart_timer()
 
     def _restart_timer(self) -> None:
@@ -93,14 +93,14 @@ class ModelLoop:
         if self._watch.finished:
             # The result is complete, and the loop is about to return it.
             return
-        if self._asked is None and self._watch.waits():
+        if self._stop_request is None and self._watch.waits():
             self._restart_timer()
             return
         self._running = False  # a further signal must not raise a second exception
         silent = (
             f"the agent printed nothing for {self._spec.stall_seconds:g} s (workers.stall_seconds)"
         )
-        raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
+        raise Stopped(self._stop_request or EarlyStop(ErrorClass.TIMEOUT, silent))
 
 
 def _main_thread() -> int:

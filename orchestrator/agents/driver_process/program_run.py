@@ -26,7 +26,7 @@ from orchestrator.agents.activity.outside_edits import OutsideEdits
 from orchestrator.agents.activity.session_follower import Follower
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
-from orchestrator.agents.driver_process.mailbox import Mailbox, words_of
+from orchestrator.agents.driver_process.mailbox import Mailbox, message_prompt
 from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
@@ -45,7 +45,7 @@ PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class RunTimeouts:
     """Timeouts of a program's run, in seconds; 0 means no timeout."""
 
     stall: float
@@ -66,7 +66,7 @@ class Program:
         self,
         reader: Reader,
         watch: UsageWatch,
-        patience: Patience,
+        timeouts: RunTimeouts,
         journal: PeopleLog,
         stream: RawStream,
         *,
@@ -80,7 +80,7 @@ class Program:
         self._reader = reader
         self._edits = OutsideEdits()
         self._watch = watch
-        self._patience = patience
+        self._timeouts = timeouts
         self._journal = journal
         self._stream = stream
         self._follower: Follower | None = None
@@ -91,7 +91,7 @@ class Program:
         self._look_at = 0.0
         self._out, self._err = LineSplitter(), LineSplitter(_STDERR_BYTES)
         self._stderr = ""
-        self._asked: EarlyStop | None = None
+        self._stop_request: EarlyStop | None = None
         self._stop_at = 0.0
         #: True if the driver itself is being stopped.
         self._killed = False
@@ -112,18 +112,18 @@ class Program:
         After several calls, the reason of the first call and the shortest ``why.patience`` apply.
         """
         stop_at = time.monotonic() + why.patience
-        self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
-        self._asked = self._asked or why
+        self._stop_at = stop_at if self._stop_request is None else min(self._stop_at, stop_at)
+        self._stop_request = self._stop_request or why
         self._killed |= why.reason is ErrorClass.KILLED
         with contextlib.suppress(BlockingIOError):  # the pipe is full, so a wake-up is pending
             os.write(self._wake_write, b"x")
 
     def run(
-        self, call: AgentCall, environ: Mapping[str, str], on_look: Callable[[], None]
+        self, call: AgentCall, environ: Mapping[str, str], on_check: Callable[[], None]
     ) -> AgentOutcome:
         """Run the program to its end, and return the result. Never raises OSError.
 
-        ``on_look`` is called at intervals while the program runs.
+        ``on_check`` is called at intervals while the program runs.
         """
         if call.session is not None:
             self._follower = Follower(call.session)
@@ -146,7 +146,7 @@ class Program:
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
             return AgentOutcome(error_class=kind, error=text)
         try:
-            self._watch_until_exit(child, call, on_look)
+            self._watch_until_exit(child, call, on_check)
             self._handle_rest(child)
         finally:
             child.kill()
@@ -154,41 +154,41 @@ class Program:
         return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
 
     def _watch_until_exit(
-        self, child: AgentProcess, call: AgentCall, on_look: Callable[[], None]
+        self, child: AgentProcess, call: AgentCall, on_check: Callable[[], None]
     ) -> None:
         with selectors.DefaultSelector() as selector:
             child.watch(selector)
             selector.register(self._wake_read, selectors.EVENT_READ)
             if call.input_line is not None:
-                child.say(call.input_line(prompt_of(call), str(uuid4())), selector)
+                child.queue_line(call.input_line(prompt_of(call), str(uuid4())), selector)
             while child.returncode is None:
-                if call.input_line is not None and child.listens:
+                if call.input_line is not None and child.is_input_open:
                     self._pass_messages(child, call.input_line, selector)
-                self._turn(child, selector, on_look)
+                self._turn(child, selector, on_check)
 
     def _pass_messages(
         self, child: AgentProcess, line: Callable[[str, str], str], selector: selectors.BaseSelector
     ) -> None:
-        for each in () if self._stopping else self._mailbox.take():
-            child.say(line(words_of(each), each.id), selector)
+        for each in () if self._stopping else self._mailbox.fetch_new():
+            child.queue_line(line(message_prompt(each), each.id), selector)
             self._unread_since = time.monotonic()
         if not self._watch.finished:
-            if not self._has_spoken and time.monotonic() - self._began > self._patience.unheard:
+            if not self._has_spoken and time.monotonic() - self._began > self._timeouts.unheard:
                 child.close_input()
             return
         is_unread = time.monotonic() - self._unread_since > UNREAD_SECONDS
-        if not self._mailbox.has_open or is_unread:
+        if not self._mailbox.has_unread or is_unread:
             child.close_input()
 
     def _turn(
         self,
         child: AgentProcess,
         selector: selectors.BaseSelector,
-        on_look: Callable[[], None],
+        on_check: Callable[[], None],
     ) -> None:
         for key, _ in selector.select(_LOOK_SECONDS):
             if child.is_input(key.fd):
-                child.send(selector)
+                child.flush_input(selector)
             elif key.fd != child.end:
                 self._read_output(child, key.fd, selector)
         if self._follower is not None and self._follower.due(time.monotonic()):
@@ -196,7 +196,7 @@ class Program:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
-            on_look()
+            on_check()
         self._enforce_timeouts(child, now)
 
     def _read_output(
@@ -223,12 +223,12 @@ class Program:
                 self._handle_events(events)
         finally:
             # Save the data even if handling a line raises: the raw output must contain this line.
-            self._stream.keep(data)
+            self._stream.save(data)
 
     def _handle_events(self, events: Iterable[AgentEvent]) -> None:
         for event in events:
             if isinstance(event, InputReadEvent):
-                self._mailbox.read(event.id)
+                self._mailbox.mark_read(event.id)
             self._edits.record(event)
             why = self._watch.observe(event)
             if why is not None:
@@ -262,9 +262,9 @@ class Program:
             self._journal.say(line)
 
     def _handle_rest(self, child: AgentProcess) -> None:
-        for data in child.rest(child.stdout):
+        for data in child.remaining_output(child.stdout):
             self._handle_output(data)
-        for data in child.rest(child.stderr):
+        for data in child.remaining_output(child.stderr):
             self._handle_error_output(data)
         if self._follower is not None:
             self._follow(self._follower)
@@ -288,13 +288,13 @@ class Program:
             self._stopping = why
             is_at_limit = why.reason is ErrorClass.LIMIT
             self._kill_at = now + min(
-                self._patience.stop, _OVER_SECONDS if is_at_limit else math.inf
+                self._timeouts.stop, _OVER_SECONDS if is_at_limit else math.inf
             )
             self._journal.say(f"! stopped: {why.because}")
-            child.ask_to_stop()
+            child.terminate()
 
     def _requested_stop(self, now: float) -> EarlyStop | None:
-        request = self._asked
+        request = self._stop_request
         if request is None or now < self._stop_at:
             return None
         if not self._watch.finished:
@@ -308,9 +308,9 @@ class Program:
         return replace(request, reason=ErrorClass.NONE) if self._killed else None
 
     def _stop_for_timeout(self, now: float) -> EarlyStop | None:
-        patience = self._patience
+        timeouts = self._timeouts
         if self._finished_at is not None:
-            late = now - self._finished_at > patience.finish > 0
+            late = now - self._finished_at > timeouts.finish > 0
             # The work is done, so a program that does not exit is not a failure.
             return (
                 EarlyStop(ErrorClass.NONE, "the agent did not exit after its final result")
@@ -318,14 +318,14 @@ class Program:
                 else None
             )
         silent = now - self._heard
-        if self._watch.limited and silent > patience.pause > 0:
-            return EarlyStop(ErrorClass.RATE_LIMIT, self._watch.limited)
-        if silent <= patience.stall or not patience.stall:
+        if self._watch.rate_limit and silent > timeouts.pause > 0:
+            return EarlyStop(ErrorClass.RATE_LIMIT, self._watch.rate_limit)
+        if silent <= timeouts.stall or not timeouts.stall:
             return None
         if self._watch.waits():
             self._heard = now
             return None
-        why = f"the agent printed nothing for {patience.stall:g} s (workers.stall_seconds)"
+        why = f"the agent printed nothing for {timeouts.stall:g} s (workers.stall_seconds)"
         return EarlyStop(ErrorClass.TIMEOUT, why)
 
     def _ending(self, child: AgentProcess) -> Ending:

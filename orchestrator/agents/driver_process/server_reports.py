@@ -111,14 +111,14 @@ class UsageReporter(ServerReporter):
         """
         self._stop(seconds)
         if self._is_reachable and usage != Usage():
-            self._totals_sent(usage, min(seconds, LAST_CALL_SECONDS))
+            self._send_totals(usage, min(seconds, LAST_CALL_SECONDS))
 
     def waits(self, usage: Usage) -> bool:
         """Send the totals. Return True if the server answers that the worker is waiting.
 
         A waiting worker waits for child jobs or a lock, so its silence is normal.
         """
-        return self._is_reachable and self._totals_sent(usage, CALL_SECONDS).get("waiting") is True
+        return self._is_reachable and self._send_totals(usage, CALL_SECONDS).get("waiting") is True
 
     def _has_report(self) -> bool:
         return self._latest is not None
@@ -128,7 +128,7 @@ class UsageReporter(ServerReporter):
             usage, self._latest = self._latest, None
         if usage is None or is_last:  # ``close`` sends the final totals
             return False
-        answer = self._totals_sent(usage, CALL_SECONDS)
+        answer = self._send_totals(usage, CALL_SECONDS)
         if not answer:
             # Send the totals again later: the server did not receive them, and may be restarting.
             with self._changed:
@@ -138,7 +138,7 @@ class UsageReporter(ServerReporter):
             self._stop_agent(why)
         return answer.get("capped") is True
 
-    def _totals_sent(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
+    def _send_totals(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
         """Send totals. Return the server's answer; empty if the server did not accept them."""
         return self._call(USAGE_PATH, asdict(usage), seconds) or {}
 

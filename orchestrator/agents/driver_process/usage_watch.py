@@ -22,7 +22,7 @@ from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, tot
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
-def in_words(usage: Usage) -> str:
+def usage_text(usage: Usage) -> str:
     amounts = [
         ("step" if usage.steps == 1 else "steps", usage.steps),
         ("input tokens", usage.input_tokens),
@@ -68,7 +68,7 @@ class UsageWatch:
         #: answer.
         self.finished = False
         #: The account's rate limit, if the latest event reports one; otherwise empty.
-        self.limited = ""
+        self.rate_limit = ""
         #: True if the model has answered, with text or a tool call.
         self.answered = False
         #: The limit that the agent has used up; empty before the agent has used up a limit.
@@ -79,7 +79,7 @@ class UsageWatch:
 
     def begin(self) -> None:
         """Reset the facts about the latest event, because another program starts."""
-        self.finished, self.limited = False, ""
+        self.finished, self.rate_limit = False, ""
         self.may_be_done = self._uses_tool = False
 
     def observe(self, event: AgentEvent) -> EarlyStop | None:
@@ -91,10 +91,10 @@ class UsageWatch:
         self.finished = isinstance(event, FinalAnswerEvent) or (
             self.finished and isinstance(event, UsageEvent)
         )
-        self.limited = ""
+        self.rate_limit = ""
         self.answered |= _is_answer(event)
         if isinstance(event, RetryEvent) and event.error_class is ErrorClass.RATE_LIMIT:
-            self.limited = event.text
+            self.rate_limit = event.text
         beyond = self._used_up and _continues(event)
         self._update_step_state(event)
         if isinstance(event, UsageEvent):

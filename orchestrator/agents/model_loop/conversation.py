@@ -16,7 +16,12 @@ from orchestrator.agents.activity.agent_events import (
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
 from orchestrator.agents.model_loop.providers import instructions
-from orchestrator.agents.model_loop.providers.dialect import Dialect, StopReason, Turn, Use
+from orchestrator.agents.model_loop.providers.dialect import (
+    Dialect,
+    ModelToolCall,
+    StopReason,
+    Turn,
+)
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.agents.model_loop.tools.toolbox import Toolbox
@@ -26,20 +31,20 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass
 #: Maximum number of cut or empty answers in a row before the conversation ends.
 _MOST_USELESS_ANSWERS = 2
 #: Maximum number of tool calls that are run for one answer.
-_MOST_USES = 64
+_MOST_TOOL_CALLS = 64
 
 
 class Mail(Protocol):
-    def take_words(self) -> str:
+    def fetch_text(self) -> str:
         """Return the new messages as one text; "" if there are none."""
         ...
 
     def mark_all_read(self) -> None:
-        """Mark as read every message that ``take_words`` has returned."""
+        """Mark as read every message that ``fetch_text`` has returned."""
 
 
 class NoMail:
-    def take_words(self) -> str:
+    def fetch_text(self) -> str:
         return ""
 
     def mark_all_read(self) -> None:
@@ -67,7 +72,7 @@ class Conversation:
         """Run the conversation, and return its outcome. Raises only what ``emit`` raises."""
         try:
             tools = tuple(self._toolbox.tools.values())
-            full_prompt = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
+            full_prompt = "\n\n".join(filter(None, (prompt, self._mail.fetch_text())))
             self._dialect.begin(instructions.system(self._settings), full_prompt, tools)
             caller = ModelCaller(self._settings, self._dialect.headers, self._emit)
             while not self._step(caller):
@@ -109,29 +114,29 @@ class Conversation:
             raise overflow("the model stopped because its context window is full")
         if turn.stop is StopReason.CUT:
             self._answer_cut_turn(turn)
-        elif turn.uses:
+        elif turn.tool_calls:
             self._useless_answers = 0
-            self._run_tools(turn.uses)
+            self._run_tools(turn.tool_calls)
         elif not turn.text.strip():
             self._count_useless_answer(ErrorClass.EMPTY, "the model's last answer is empty")
             self._dialect.add_results([], instructions.EMPTY)
         else:
             # Messages from people that arrived during the last call need another answer.
-            words = self._mail.take_words()
+            words = self._mail.fetch_text()
             if words:
                 self._dialect.add_results([], words)
             return not words
         return False
 
-    def _run_tools(self, uses: Sequence[Use]) -> None:
+    def _run_tools(self, tool_calls: Sequence[ModelToolCall]) -> None:
         # An API rejects a conversation in which a tool call has no result.
-        results = [(use, self._run_tool(use)) for use in uses[:_MOST_USES]]
+        results = [(call, self._run_tool(call)) for call in tool_calls[:_MOST_TOOL_CALLS]]
         too_many = Result(
-            f"this tool call was not run: the answer has more than {_MOST_USES} tool calls",
+            f"this tool call was not run: the answer has more than {_MOST_TOOL_CALLS} tool calls",
             failed=True,
         )
-        unrun = [(use, too_many) for use in uses[_MOST_USES:]]
-        self._dialect.add_results([*results, *unrun], self._mail.take_words())
+        unrun = [(call, too_many) for call in tool_calls[_MOST_TOOL_CALLS:]]
+        self._dialect.add_results([*results, *unrun], self._mail.fetch_text())
 
     def _answer_cut_turn(self, turn: Turn) -> None:
         most = self._settings.max_tokens
@@ -140,38 +145,38 @@ class Conversation:
         )
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
-        self._dialect.add_results([(use, not_run) for use in turn.uses], words)
+        self._dialect.add_results([(call, not_run) for call in turn.tool_calls], words)
 
     def _count_useless_answer(self, kind: ErrorClass, words: str) -> None:
         self._useless_answers += 1
         if self._useless_answers > _MOST_USELESS_ANSWERS:
             raise ModelFailure(kind, words)
 
-    def _run_tool(self, use: Use) -> Result:
+    def _run_tool(self, call: ModelToolCall) -> Result:
         tool_event = ToolEvent(
-            use.name[:100],
-            self._toolbox.summary(use.name, use.arguments),
-            writes=self._toolbox.writes(use.name, use.arguments),
+            call.name[:100],
+            self._toolbox.summary(call.name, call.arguments),
+            writes=self._toolbox.writes(call.name, call.arguments),
         )
         # Log a slow tool before it runs, so that the log shows the current step. Log other tools
         # afterwards, so that the log also shows a denial.
-        is_logged_first = bool(use.problem) or self._toolbox.is_slow(use.name)
+        is_logged_first = bool(call.problem) or self._toolbox.is_slow(call.name)
         if is_logged_first:
             self._emit(tool_event)
-        result = self._tool_result(use)
+        result = self._tool_result(call)
         if not is_logged_first:
             self._emit(replace(tool_event, denied=result.denied))
         return result
 
-    def _tool_result(self, use: Use) -> Result:
-        if use.problem:
-            return Result(f"{use.name}: {use.problem}", failed=True)
-        result = self._toolbox.use(use.name, use.arguments)
+    def _tool_result(self, call: ModelToolCall) -> Result:
+        if call.problem:
+            return Result(f"{call.name}: {call.problem}", failed=True)
+        result = self._toolbox.use(call.name, call.arguments)
         # A later success of the tool cancels its earlier denial.
         if result.denied:
-            self._denied[use.name] = None
+            self._denied[call.name] = None
         elif not result.failed:
-            self._denied.pop(use.name, None)
+            self._denied.pop(call.name, None)
         return result
 
     def _warn_of_price(self) -> None:
@@ -215,7 +220,7 @@ def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit
 
     Raise ModelFailure if the call fails.
     """
-    request = dialect.request(account.next_answer)
+    request = dialect.request(account.next_answer_tokens)
     while True:
         try:
             answer = caller.call(dialect.path, request)
@@ -224,9 +229,9 @@ def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit
             if not dialect.change_format(failure.status, failure.message):
                 raise
         finally:
-            if caller.lost_answers:
+            if caller.has_unreported_usage:
                 account.mark_incomplete()
-        request = dialect.request(account.next_answer)
+        request = dialect.request(account.next_answer_tokens)
     turn = dialect.add_answer(answer)
     emit(UsageEvent(account.add(turn.usage, len(json.dumps(request)))))
     return turn

@@ -53,8 +53,8 @@ def _json_of_turn(turn: Turn) -> object | None:
         )
     if turn.stop is StopReason.FULL:
         raise overflow("the model stopped because its context window is full")
-    if turn.uses:
-        return dict(turn.uses[0].arguments)
+    if turn.tool_calls:
+        return dict(turn.tool_calls[0].arguments)
     return json_in(turn.text)
 
 

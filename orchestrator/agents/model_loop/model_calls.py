@@ -32,7 +32,7 @@ class ModelCaller:
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
         #: True if a failed call may have used tokens that no answer reports.
-        self.lost_answers = False
+        self.has_unreported_usage = False
         self._check_key()
         self._check_headers()
 
@@ -62,7 +62,7 @@ class ModelCaller:
             try:
                 return self._call_once(path, body)
             except ModelFailure as failure:
-                self.lost_answers |= failure.answering
+                self.has_unreported_usage |= failure.may_have_used_tokens
                 pause = self._seconds_to_retry(failure, retries_made)
                 if pause is None:
                     raise
@@ -84,7 +84,9 @@ class ModelCaller:
             return json_values.decoded(reply.body)
         except ValueError as error:
             words = f"{self._to}{full_path} returned an answer that is not JSON"
-            raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
+            raise ModelFailure(
+                ErrorClass.API, words, retryable=True, may_have_used_tokens=True
+            ) from error
 
     def _seconds_to_retry(self, failure: ModelFailure, retries_made: int) -> float | None:
         """Return the seconds until the next retry; None for no retry.
@@ -92,7 +94,7 @@ class ModelCaller:
         ``retries_made``: the number of retries so far.
         """
         times = self._settings.timeouts
-        if not failure.again or retries_made >= self._settings.retries:
+        if not failure.retryable or retries_made >= self._settings.retries:
             return None
         pause = times.pause * 2.0**retries_made if failure.pause is None else failure.pause
         return pause if pause <= times.longest_pause else None

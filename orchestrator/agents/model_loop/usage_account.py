@@ -48,7 +48,7 @@ class UsageAccount:
         return f"used up {used_up} before the task was done" if used_up else ""
 
     @property
-    def next_answer(self) -> int:
+    def next_answer_tokens(self) -> int:
         """Maximum number of tokens of the next answer."""
         most = self._settings.max_tokens
         if self._limits.max_tokens is None:

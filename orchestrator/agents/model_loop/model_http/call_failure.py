@@ -38,24 +38,24 @@ class ModelFailure(Exception):
         kind: ErrorClass,
         message: str,
         *,
-        again: bool = False,
+        retryable: bool = False,
         status: int | None = None,
         pause: float | None = None,
         resets_at: float | None = None,
-        answering: bool = False,
+        may_have_used_tokens: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         #: True if a retry of the call may succeed.
-        self.again = again
+        self.retryable = retryable
         self.status = status
         #: Seconds to wait before the retry, according to the server; None: unknown.
         self.pause = pause
         #: When the account may be used again: seconds since the epoch.
         self.resets_at = resets_at
         #: True if the model may already have used tokens that no answer reports.
-        self.answering = answering
+        self.may_have_used_tokens = may_have_used_tokens
 
 
 def failure_of_status(
@@ -82,7 +82,7 @@ def failure_of_status(
         return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):
         pause = rate_limit_headers.retry_after(headers, time.time())
-        return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
+        return ModelFailure(ErrorClass.API, words, retryable=True, status=status, pause=pause)
     # A retry of the same request would also be rejected. Another attempt of the worker may succeed,
     # because it sends other requests.
     return ModelFailure(classify(detail, status), words, status=status)
@@ -100,18 +100,18 @@ def _limit_failure(
     return ModelFailure(
         ErrorClass.RATE_LIMIT,
         words,
-        again=True,
+        retryable=True,
         status=status,
         pause=pause,
         resets_at=reset if reset is not None else (now + pause if pause else None),
     )
 
 
-def unexpected_answer(wanted: str, answer: object) -> ModelFailure:
+def unexpected_answer(expected: str, answer: object) -> ModelFailure:
     """Return the failure for an answer with status 200 whose content is unexpected.
 
-    ``wanted``: the expected content, as text for the message. If the body contains an error with a
-    status, return the failure for this status: some gateways send every error with status 200.
+    ``expected``: the expected content, as text for the message. If the body contains an error with
+    a status, return the failure for this status: some gateways send every error with status 200.
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _error_text(answer)[:_LONGEST]
     if 400 <= status < 600:
@@ -119,7 +119,7 @@ def unexpected_answer(wanted: str, answer: object) -> ModelFailure:
             status, {}, json.dumps(answer).encode(), "the service (HTTP status 200)"
         )
     return ModelFailure(
-        ErrorClass.API, f"the answer of the service is not {wanted}: {detail}".rstrip(": ")
+        ErrorClass.API, f"the answer of the service is not {expected}: {detail}".rstrip(": ")
     )
 
 

@@ -137,7 +137,7 @@ def _connect(connection: http.client.HTTPConnection, to: ModelEndpoint) -> None:
         raise ModelFailure(ErrorClass.CONFIG, words) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ModelFailure(
-            ErrorClass.API, f"cannot reach {to}: {_reason(error)}", again=True
+            ErrorClass.API, f"cannot reach {to}: {_reason(error)}", retryable=True
         ) from error
 
 
@@ -180,6 +180,6 @@ def _failure_of(
 ) -> ModelFailure:
     if deadline.over.is_set() or isinstance(error, TimeoutError):
         words = f"{to} did not answer within {seconds:g} s"
-        return ModelFailure(ErrorClass.TIMEOUT, words, again=True, answering=True)
+        return ModelFailure(ErrorClass.TIMEOUT, words, retryable=True, may_have_used_tokens=True)
     words = f"the connection to {to} was lost during an answer: {_reason(error)}"
-    return ModelFailure(ErrorClass.API, words, again=True, answering=True)
+    return ModelFailure(ErrorClass.API, words, retryable=True, may_have_used_tokens=True)

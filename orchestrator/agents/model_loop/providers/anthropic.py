@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.agents.model_loop.model_http.call_failure import unexpected_answer
-from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
+from orchestrator.agents.model_loop.providers.dialect import ModelToolCall, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.model_loop.tools.tool import Result, Tool
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -102,8 +102,8 @@ class AnthropicMessages:
             self._messages.append({"role": "assistant", "content": answer_blocks})
         return Turn(
             text="\n".join(block["text"] for block in answer_blocks if block["type"] == "text"),
-            uses=tuple(
-                Use(id=block["id"], name=block["name"], arguments=block["input"])
+            tool_calls=tuple(
+                ModelToolCall(id=block["id"], name=block["name"], arguments=block["input"])
                 for block in answer_blocks
                 if block["type"] == "tool_use"
             ),
@@ -111,15 +111,15 @@ class AnthropicMessages:
             stop=_STOPS.get(json_values.text(value, "stop_reason"), StopReason.DONE),
         )
 
-    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
         blocks: list[dict[str, Any]] = [
             {
                 "type": "tool_result",
-                "tool_use_id": use.id,
+                "tool_use_id": call.id,
                 "content": result.text or "[nothing]",
                 "is_error": result.failed,
             }
-            for use, result in results
+            for call, result in results
         ]
         if words:
             blocks.append({"type": "text", "text": words})

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.model_loop.providers.dialect import Use
+from orchestrator.agents.model_loop.providers.dialect import ModelToolCall
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.tools.tool import Tool
 from orchestrator.core.text import json_values
@@ -24,14 +24,14 @@ def declared(tools: Sequence[Tool]) -> list[dict[str, Any]]:
     ]
 
 
-def use_of(call: object, fallback_id: str) -> Use:
+def tool_call_of(call: object, fallback_id: str) -> ModelToolCall:
     """Return the tool call in ``call``, an item of the server's answer.
 
     The arguments may be JSON text or an object. ``fallback_id``: the id of a call without an id.
     """
     function = json_values.mapping(call, "function")
     arguments, problem = _arguments(function.get("arguments"))
-    return Use(
+    return ModelToolCall(
         id=json_values.text(call, "id") or fallback_id,
         name=json_values.text(function, "name"),
         arguments=arguments,
@@ -55,10 +55,10 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
     return value, ""
 
 
-def shown(use: Use) -> dict[str, Any]:
+def call_as_json(call: ModelToolCall) -> dict[str, Any]:
     """Return a tool call of the model as JSON, for the messages of the next request."""
-    function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
-    return {"id": use.id, "type": "function", "function": function}
+    function = {"name": call.name, "arguments": json.dumps(dict(call.arguments))}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 class Chat:
@@ -85,6 +85,6 @@ class Chat:
     def _with_tools(self, value: dict[str, Any]) -> Mapping[str, Any]:
         return {**value, "tools": self._tools} if self._tools else value
 
-    def _use(self, call: object) -> Use:
+    def _use(self, call: object) -> ModelToolCall:
         self._serial += 1
-        return use_of(call, f"call_{self._serial}")
+        return tool_call_of(call, f"call_{self._serial}")

@@ -22,7 +22,7 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Use:
+class ModelToolCall:
     id: str
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Use:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
     text: str = ""
-    uses: tuple[Use, ...] = ()
+    tool_calls: tuple[ModelToolCall, ...] = ()
     usage: Usage = field(default_factory=Usage)
     stop: StopReason = StopReason.DONE
 
@@ -62,7 +62,7 @@ class Dialect(Protocol):
         Raise ModelFailure for an invalid answer.
         """
 
-    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
         """Add the results of the last answer's tool calls, and then the text ``words``."""
 
     def require_json(self, schema: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.agents.model_loop.model_http.call_failure import overflow, unexpected_answer
 from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.chat import Chat
-from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
+from orchestrator.agents.model_loop.providers.dialect import ModelToolCall, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import ModelService
 from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -52,21 +52,24 @@ class OllamaChat(Chat):
         if not isinstance(message, dict):
             raise unexpected_answer("an answer of Ollama's API", answer)
         text = json_values.text(message, "content")
-        uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
-        self._remember(text, uses)
+        tool_calls = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
+        self._remember(text, tool_calls)
         usage = Usage(
             input_tokens=json_values.count(value, "prompt_eval_count"),
             output_tokens=json_values.count(value, "eval_count"),
         )
-        return Turn(text=text, uses=uses, usage=usage, stop=self._stop_reason(value, usage))
+        return Turn(
+            text=text, tool_calls=tool_calls, usage=usage, stop=self._stop_reason(value, usage)
+        )
 
-    def _remember(self, text: str, uses: Sequence[Use]) -> None:
+    def _remember(self, text: str, tool_calls: Sequence[ModelToolCall]) -> None:
         message: dict[str, Any] = {"role": "assistant", "content": text}
-        if uses:
+        if tool_calls:
             message["tool_calls"] = [
-                {"function": {"name": use.name, "arguments": dict(use.arguments)}} for use in uses
+                {"function": {"name": call.name, "arguments": dict(call.arguments)}}
+                for call in tool_calls
             ]
-        if uses or text:
+        if tool_calls or text:
             self._messages.append(message)
 
     def _stop_reason(self, value: Mapping[str, Any], usage: Usage) -> StopReason:
@@ -75,9 +78,9 @@ class OllamaChat(Chat):
         used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
         return StopReason.FULL if used >= self._settings.context_tokens else StopReason.CUT
 
-    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
-        for use, result in results:
-            message = {"role": "tool", "tool_name": use.name, "content": result.text}
+    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
+        for call, result in results:
+            message = {"role": "tool", "tool_name": call.name, "content": result.text}
             self._messages.append(message)
         if words:
             self._messages.append({"role": "user", "content": words})

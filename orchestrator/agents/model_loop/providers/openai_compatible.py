@@ -5,8 +5,8 @@ from typing import Any
 
 from orchestrator.agents.model_loop.model_http.call_failure import unexpected_answer
 from orchestrator.agents.model_loop.providers import instructions
-from orchestrator.agents.model_loop.providers.chat import Chat, shown
-from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
+from orchestrator.agents.model_loop.providers.chat import Chat, call_as_json
+from orchestrator.agents.model_loop.providers.dialect import ModelToolCall, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -69,28 +69,28 @@ class ChatCompletions(Chat):
             )
         message = json_values.mapping(choice, "message")
         text = _text_of_content(message.get("content"))
-        uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
-        self._remember(text, uses)
+        tool_calls = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
+        self._remember(text, tool_calls)
         stop = _STOPS.get(finish_reason, StopReason.DONE)
         refusal = json_values.text(message, "refusal")
         return Turn(
             text=text or refusal,
-            uses=uses,
+            tool_calls=tool_calls,
             usage=_usage(json_values.mapping(answer, "usage")),
             stop=StopReason.REFUSED if refusal and not text else stop,
         )
 
-    def _remember(self, text: str, uses: Sequence[Use]) -> None:
+    def _remember(self, text: str, tool_calls: Sequence[ModelToolCall]) -> None:
         # Repeat only fields that every server accepts, not all fields of the server's answer.
         message: dict[str, Any] = {"role": "assistant", "content": text or None}
-        if uses:
-            message["tool_calls"] = [shown(use) for use in uses]
-        if uses or text:
+        if tool_calls:
+            message["tool_calls"] = [call_as_json(call) for call in tool_calls]
+        if tool_calls or text:
             self._messages.append(message)
 
-    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
-        for use, result in results:
-            message = {"role": "tool", "tool_call_id": use.id, "content": result.text}
+    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
+        for call, result in results:
+            message = {"role": "tool", "tool_call_id": call.id, "content": result.text}
             self._messages.append(message)
         if words:
             self._messages.append({"role": "user", "content": words})

@@ -17,9 +17,9 @@ _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 1}
 
 
-def reading(where: AllowedPaths) -> Tool:
+def reading(paths: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        text = _text(where.find(text_argument(arguments, "path")))
+        text = _text(paths.find(text_argument(arguments, "path")))
         first = max(1, int(number_argument(arguments, "first_line", 1)))
         count = int(number_argument(arguments, "lines", _LINES))
         lines = text.splitlines(keepends=True)
@@ -37,12 +37,12 @@ def reading(where: AllowedPaths) -> Tool:
     )
 
 
-def writing(where: AllowedPaths) -> Tool:
+def writing(paths: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.to_change(text_argument(arguments, "path"))
+        path = paths.to_change(text_argument(arguments, "path"))
         content = text_argument(arguments, "content").encode()
-        allowed_paths.replace_content(place, content)
-        return f"wrote {len(content)} bytes to {where.shown(place)}"
+        allowed_paths.replace_content(path, content)
+        return f"wrote {len(content)} bytes to {paths.shown(path)}"
 
     return Tool(
         name="write",
@@ -53,15 +53,15 @@ def writing(where: AllowedPaths) -> Tool:
     )
 
 
-def editing(where: AllowedPaths) -> Tool:
+def editing(paths: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.to_change(text_argument(arguments, "path"))
+        path = paths.to_change(text_argument(arguments, "path"))
         old, new = text_argument(arguments, "old_text"), text_argument(arguments, "new_text")
-        text = _text(place)
+        text = _text(path)
         count = _occurrences(text, old, every=arguments.get("replace_all") is True)
-        allowed_paths.replace_content(place, text.replace(old, new).encode())
+        allowed_paths.replace_content(path, text.replace(old, new).encode())
         times = plural(count, "time")
-        return f"replaced the text {times} in {where.shown(place)}"
+        return f"replaced the text {times} in {paths.shown(path)}"
 
     return Tool(
         name="edit",
@@ -86,12 +86,12 @@ def _occurrences(text: str, old: str, *, every: bool) -> int:
     return count
 
 
-def _text(place: Path) -> str:
-    with os.fdopen(allowed_paths.open_to_read(place), "rb") as file:
+def _text(path: Path) -> str:
+    with os.fdopen(allowed_paths.open_to_read(path), "rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
-        raise Unusable(f"{place.name} is larger than {_MAX_BYTES} bytes")
+        raise Unusable(f"{path.name} is larger than {_MAX_BYTES} bytes")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
-        raise Unusable(f"{place.name} is not UTF-8 text ({len(content)} bytes)") from None
+        raise Unusable(f"{path.name} is not UTF-8 text ({len(content)} bytes)") from None

@@ -16,10 +16,10 @@ _SEARCH_SECONDS = 30.0
 _TEXT = {"type": "string"}
 
 
-def listing(where: AllowedPaths) -> Tool:
+def listing(paths: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.find(text_argument(arguments, "path", "."))
-        entries = sorted(f"{each.name}{_type_mark(each)}" for each in place.iterdir())
+        path = paths.find(text_argument(arguments, "path", "."))
+        entries = sorted(f"{each.name}{_type_mark(each)}" for each in path.iterdir())
         omitted = len(entries) - _MAX_ENTRIES
         shown = [*entries[:_MAX_ENTRIES], *([f"[{omitted} more]"] if omitted > 0 else [])]
         return "\n".join(shown) or "[empty]"
@@ -33,22 +33,22 @@ def listing(where: AllowedPaths) -> Tool:
     )
 
 
-def _type_mark(place: Path) -> str:
-    if place.is_symlink():
+def _type_mark(path: Path) -> str:
+    if path.is_symlink():
         return "@"
-    return "/" if place.is_dir() else ""
+    return "/" if path.is_dir() else ""
 
 
-def searching(where: AllowedPaths) -> Tool:
+def searching(paths: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.find(text_argument(arguments, "path", "."))
-        if not place.exists():
-            raise Unusable(f"{place.name} does not exist")
+        path = paths.find(text_argument(arguments, "path", "."))
+        if not path.exists():
+            raise Unusable(f"{path.name} does not exist")
         request = {
             "pattern": text_argument(arguments, "pattern"),
             "files": text_argument(arguments, "files", "*"),
-            "place": str(place),
-            "root": str(where.root),
+            "path": str(path),
+            "root": str(paths.root),
         }
         return _in_another_process(request)
 

@@ -27,7 +27,7 @@ def main() -> int:
     except re.error as error:
         sys.stderr.write(f"not a regular expression: {error}")
         return 2
-    files = _files(Path(request["place"]), request["files"])
+    files = _files(Path(request["path"]), request["files"])
     lines = (line for file in files for line in _lines(file, pattern, Path(request["root"])))
     matches = list(islice(lines, MAX_LINES + 1))
     note = (
@@ -40,11 +40,11 @@ def main() -> int:
     return 0
 
 
-def _files(place: Path, names: str) -> Iterator[Path]:
+def _files(start: Path, names: str) -> Iterator[Path]:
     # Links are skipped, because they may lead outside of the allowed directory.
-    if place.is_file():
-        yield place
-    for folder, folders, files in os.walk(place):
+    if start.is_file():
+        yield start
+    for folder, folders, files in os.walk(start):
         folders[:] = sorted(set(folders) - _SKIPPED)
         for name in sorted(files):
             path = Path(folder, name)

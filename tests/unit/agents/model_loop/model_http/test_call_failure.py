@@ -48,7 +48,7 @@ NOW = 1_800_000_000.0
 def test_a_status_has_a_class(status: int, detail: str, kind: ErrorClass, again: bool) -> None:
     body = json.dumps({"error": {"message": detail}}).encode()
     failure = failure_of_status(status, {}, body, "http://x")
-    assert (failure.kind, failure.again) == (kind, again)
+    assert (failure.kind, failure.retryable) == (kind, again)
     assert detail in failure.message and str(status) in failure.message
 
 
