@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from orchestrator.agents.prompts.given_files import given_files
+from orchestrator.agents.prompts.given_files import context_file_texts
 from orchestrator.agents.prompts.project_digest import project_digest
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
 from orchestrator.agents.survey.assignment.survey_task import read_environment
@@ -18,7 +18,7 @@ def main() -> int:
     recipe = Recipe.from_json(sys.stdin.read())
     directory = Path.cwd()
     environment = read_environment(os.environ, directory)
-    files = given_files(recipe.context_files, [environment.root, directory.parent])
+    files = context_file_texts(recipe.context_files, [environment.root, directory.parent])
     text = shared_text(recipe, project_digest(environment), files)
     write_once(directory / sys.argv[1], text)
     print(f"{len(text.encode('utf-8', 'replace'))} bytes for every worker of the job")

@@ -10,27 +10,27 @@ MOST_FILE_BYTES = 32 * 1024
 MOST_BYTES_IN_ALL = 128 * 1024
 
 
-def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
+def context_file_texts(names: Iterable[str], directories: Sequence[Path]) -> list[tuple[str, str]]:
     """Return (name, text) for each file. The text of an unreadable file is the reason.
 
-    Relative names start in the first directory of ``places``. Absolute names must be below one of
-    these directories.
+    Relative names start in the first directory. Absolute names must be below one of the
+    ``directories``.
     """
     remaining, texts = MOST_BYTES_IN_ALL, []
     for name in names:
-        text = _text(name, places, min(remaining, MOST_FILE_BYTES))
+        text = _text(name, directories, min(remaining, MOST_FILE_BYTES))
         remaining -= len(text.encode("utf-8", "replace"))
         texts.append((name, text))
     return texts
 
 
-def _text(name: str, places: Sequence[Path], limit: int) -> str:
+def _text(name: str, directories: Sequence[Path], limit: int) -> str:
     if limit <= 0:
         return "(omitted: the files together exceed the size limit; read the file yourself)"
-    path = places[0] / name
-    for place in places:
-        # This call rejects a path that leads out of ``place``.
-        content = read_regular(path, limit + 1, within=place)
+    path = directories[0] / name
+    for directory in directories:
+        # This call rejects a path that leads out of ``directory``.
+        content = read_regular(path, limit + 1, within=directory)
         if content is not None:
             return _shown_text(content, limit)
     return "(unreadable: not a regular file of the project or of this job)"

@@ -116,7 +116,7 @@ def _divided_directories(directory: _Directory) -> Iterator[_Directory]:
         yield directory
         return
     for child in directory.children.values():
-        if _is_speakable(child.path):
+        if _is_nameable(child.path):
             yield from _divided_directories(child)
 
 
@@ -128,7 +128,7 @@ def _parts(directory: _Directory) -> Iterator[SurveyPart]:
     small: list[SurveyPart] = []
     for name in sorted(directory.children):
         child = directory.children[name]
-        if not _is_speakable(name):
+        if not _is_nameable(name):
             continue  # A task cannot contain this path, so this worker surveys the directory.
         part = SurveyPart(
             name=child.path, files=(child.path,), file_count=child.file_count, size=child.size
@@ -175,7 +175,7 @@ def _bundle(parts: list[SurveyPart]) -> SurveyPart:
     )
 
 
-def _is_speakable(name: str) -> bool:
+def _is_nameable(name: str) -> bool:
     """True if the field ``files`` of a task can name the directory."""
     try:
         name.encode("utf-8")

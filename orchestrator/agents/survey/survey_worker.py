@@ -14,7 +14,7 @@ from orchestrator.agents.survey.analysis.result import (
 from orchestrator.agents.survey.assignment.request_words import (
     NOTHING_BUILT,
     may_ask_to_build,
-    named_places,
+    requested_paths,
 )
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment, SurveyTask
 from orchestrator.agents.survey.child_jobs import run_child_jobs
@@ -68,7 +68,9 @@ def _task_text(task: SurveyTask) -> str:
 
 def _limited_to_paths(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     # A task whose text consists only of paths is limited to these paths.
-    places = () if task.files else named_places(_task_text(task), (f.path for f in listing.files))
+    places = (
+        () if task.files else requested_paths(_task_text(task), (f.path for f in listing.files))
+    )
     if not places:
         return task, listing
     return replace(task, files=places), listing.select(within(places))

@@ -21,9 +21,9 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_files,
 )
 from orchestrator.agents.ai_tools.invocation.user_config import (
+    as_mapping,
     json_object,
-    kept,
-    table,
+    select_keys,
 )
 
 #: Fields of the user's configuration that belong to the login, in addition to the credentials.
@@ -150,10 +150,10 @@ def _shell_variables(inputs: CallInputs) -> dict[str, str]:
 def _files(
     inputs: CallInputs, config: Path, user_config: Path, servers: Mapping[str, Mapping[str, Any]]
 ) -> dict[Path, str]:
-    state = {"hasCompletedOnboarding": True, **kept(_account(inputs, user_config), _ACCOUNT)}
+    state = {"hasCompletedOnboarding": True, **select_keys(_account(inputs, user_config), _ACCOUNT)}
     files = {config / ".claude.json": json.dumps(state)}
     names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in inputs.inherit else _SETTINGS
-    settings = kept(json_object(user_config / "settings.json"), names)
+    settings = select_keys(json_object(user_config / "settings.json"), names)
     if settings:
         files[config / "settings.json"] = json.dumps(settings)
     if servers:
@@ -170,8 +170,8 @@ def _account(inputs: CallInputs, user_config: Path) -> Mapping[str, Any]:
 
 def _servers(inputs: CallInputs, user_config: Path) -> dict[str, Mapping[str, Any]]:
     account = _account(inputs, user_config) if "mcp" in inputs.inherit else {}
-    project = table(table(account.get("projects")).get(inputs.project))
-    servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}
+    project = as_mapping(as_mapping(account.get("projects")).get(inputs.project))
+    servers = {**as_mapping(account.get("mcpServers")), **as_mapping(project.get("mcpServers"))}
     inherited = inherited_servers(inputs, servers)
     return {**inherited, OWN_SERVER: _mcp(inputs)} if inputs.recursive else inherited
 

@@ -25,9 +25,9 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_files,
 )
 from orchestrator.agents.ai_tools.invocation.user_config import (
+    as_mapping,
     json_object,
-    kept,
-    table,
+    select_keys,
     toml_table,
 )
 
@@ -111,7 +111,7 @@ def _settings(
     inputs: CallInputs, user_settings: Mapping[str, Any], logged_in: bool
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        **kept(user_settings, _ACCOUNT),
+        **select_keys(user_settings, _ACCOUNT),
         "approval_policy": "never",
         "check_for_update_on_startup": False,
         "analytics": {"enabled": False},
@@ -144,7 +144,7 @@ def _user_additions(
         servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcp_servers"] = servers
-    hooks = table(user_settings.get("hooks")) if "hooks" in inputs.inherit else {}
+    hooks = as_mapping(user_settings.get("hooks")) if "hooks" in inputs.inherit else {}
     if hooks:
         settings["hooks"] = {**hooks, "state": _hook_state(hooks, config, user_config)}
     if "skills" not in inputs.inherit and (foreign := _home_skills(inputs)):
@@ -163,7 +163,7 @@ def _hook_state(hooks: Mapping[str, Any], config: Path, user_config: Path) -> di
     places = {f"{place}/" for place in (user_config, user_config.resolve())}
     return {
         f"{target}/{key.removeprefix(place)}": state
-        for key, state in table(hooks.get("state")).items()
+        for key, state in as_mapping(hooks.get("state")).items()
         for place in places
         if key.startswith(place)
         for target in {config, config.resolve()}

@@ -19,9 +19,9 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_files,
 )
 from orchestrator.agents.ai_tools.invocation.user_config import (
+    as_mapping,
     json_object,
-    kept,
-    table,
+    select_keys,
 )
 from orchestrator.core.model.known_agents import COMMAND_SECONDS
 
@@ -104,14 +104,14 @@ def _settings(inputs: CallInputs, user_config: Path) -> dict[str, Any]:
     if servers:
         settings["mcpServers"] = servers
     if "hooks" in inputs.inherit:
-        settings |= kept(user_settings, ("hooks", "hooksConfig"))
+        settings |= select_keys(user_settings, ("hooks", "hooksConfig"))
     if "memory" in inputs.inherit and (names := _memory_names(user_settings)):
         settings["context"] = {"fileName": names}
     return settings
 
 
 def _memory_names(user_settings: Mapping[str, Any]) -> list[str]:
-    names = table(user_settings.get("context")).get("fileName") or []
+    names = as_mapping(user_settings.get("context")).get("fileName") or []
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
 

@@ -22,9 +22,9 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_files,
 )
 from orchestrator.agents.ai_tools.invocation.user_config import (
+    as_mapping,
     json_object,
-    kept,
-    table,
+    select_keys,
 )
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
@@ -98,7 +98,7 @@ def _settings(inputs: CallInputs) -> dict[str, Any]:
     environ_settings = _environ_settings(inputs.environ)
     user_settings = {**json_object(user_config / "opencode.json"), **environ_settings}
     settings = {
-        **kept(user_settings, _ACCOUNT),
+        **select_keys(user_settings, _ACCOUNT),
         **{name: value for name, value in environ_settings.items() if name not in _ADDITIONS},
         "permission": _permissions(inputs),
         "autoupdate": False,
@@ -133,7 +133,7 @@ def _skills(inputs: CallInputs, user_config: Path, user_settings: Mapping[str, A
     home = inputs.user_home
     places = (user_config / "skills", user_config / "skill", home / ".opencode" / "skills")
     other_places = (home / ".claude" / "skills", home / ".agents" / "skills")
-    paths = table(user_settings.get("skills")).get("paths")
+    paths = as_mapping(user_settings.get("skills")).get("paths")
     return [
         *(str(path) for path in (*places, *other_places) if path.is_dir()),
         *_with_home(inputs, paths),

@@ -16,8 +16,8 @@ def json_object(path: Path) -> Mapping[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def table(found: object) -> Mapping[str, Any]:
-    return found if isinstance(found, Mapping) else {}
+def as_mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def toml_table(path: Path) -> Mapping[str, Any]:
@@ -35,5 +35,5 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def kept(found: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: found[name] for name in names if name in found}
+def select_keys(mapping: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: mapping[name] for name in names if name in mapping}

@@ -11,7 +11,7 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import RunFacts
 from orchestrator.core.errors import InvalidRequest
 
 
-def reader(name: str, known: RunFacts | None = None) -> Reader:
+def reader(name: str, facts: RunFacts | None = None) -> Reader:
     """Return a new reader for one run. Raise InvalidRequest for an unknown name."""
     module = f"{__name__}.{name}"
     reader_module = import_module(module) if name.isidentifier() and find_spec(module) else None
@@ -21,7 +21,7 @@ def reader(name: str, known: RunFacts | None = None) -> Reader:
         from orchestrator.core.model.known_agents import READERS
 
         raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")
-    new_reader: Reader = reader_class(known or RunFacts())
+    new_reader: Reader = reader_class(facts or RunFacts())
     return new_reader
 
 

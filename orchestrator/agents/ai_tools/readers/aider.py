@@ -66,8 +66,8 @@ class AiderReader:
     #: aider has no sessions to resume.
     session = ""
 
-    def __init__(self, known: RunFacts | None = None) -> None:
-        self._known = known or RunFacts()
+    def __init__(self, facts: RunFacts | None = None) -> None:
+        self._facts = facts or RunFacts()
         self._meter = Meter()
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
         #: The answer without aider's own words, from aider's history.
@@ -128,7 +128,7 @@ class AiderReader:
         # An answer shows that aider has recovered from an earlier error.
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
-        usage = priced(_usage(tokens), self._known.model, self._known.prices)
+        usage = priced(_usage(tokens), self._facts.model, self._facts.prices)
         return [*self._meter.add(usage)]
 
     def _retry_event(self, retry: re.Match[str]) -> RetryEvent:

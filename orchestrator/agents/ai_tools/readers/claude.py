@@ -53,9 +53,9 @@ _MOST_TOOLS = 100
 
 
 class ClaudeReader:
-    def __init__(self, known: RunFacts | None = None) -> None:
-        self._known = known or RunFacts()
-        self._model = self._known.model
+    def __init__(self, facts: RunFacts | None = None) -> None:
+        self._facts = facts or RunFacts()
+        self._model = self._facts.model
         self._meter = Meter()
         self._messages: set[str] = set()
         #: Current message of each agent, as (message id, counted output tokens). The key is the id
@@ -139,7 +139,7 @@ class ClaudeReader:
             return []
         self._written[parent] = name, total
         increase = Usage(output_tokens=total - counted)
-        return [*self._meter.add(priced(increase, self._model, self._known.prices))]
+        return [*self._meter.add(priced(increase, self._model, self._facts.prices))]
 
     def _count_usage(self, message: object, model: str, parent: str) -> list[AgentEvent]:
         # Each block of a message repeats the message's usage.
@@ -151,7 +151,7 @@ class ClaudeReader:
         report = _tokens(json_values.dig(message, "usage"), _SNAKE)
         self._written[parent] = name, report.output_tokens or 0
         used = plus(Usage(steps=1), report)
-        return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
+        return [*self._meter.add(priced(used, model or self._model, self._facts.prices))]
 
     def _block(self, block: Object, parent: str) -> list[AgentEvent]:
         words = json_values.text(block, "text")
@@ -213,7 +213,7 @@ class ClaudeReader:
         # Without streamed messages, only Claude's own count of turns shows the number of calls.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns
-        return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
+        return priced(plus(Usage(steps=steps), total), self._model, self._facts.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of a resumed session's file, to find earlier usage. Return no events."""

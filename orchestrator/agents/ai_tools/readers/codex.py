@@ -38,7 +38,7 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
 )
 from orchestrator.agents.ai_tools.readers.codex_session_log import (
     CodexSession,
-    kept_from_writing,
+    reports_denied_write,
     usage_in_report,
     was_refused_by_sandbox,
 )
@@ -56,8 +56,8 @@ _IGNORED = ("todo_list", "error", "")
 
 
 class CodexReader:
-    def __init__(self, known: RunFacts | None = None) -> None:
-        self._known = known or RunFacts()
+    def __init__(self, facts: RunFacts | None = None) -> None:
+        self._facts = facts or RunFacts()
         self._meter = Meter()
         self._steps = Steps()
         self._open: set[str] = set()
@@ -135,7 +135,7 @@ class CodexReader:
     def _tool_completed(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "item", "id")
         tool_event = _tool_event(event)
-        if self._known.policy == "read-only" and _may_not_write(event):
+        if self._facts.policy == "read-only" and _has_denied_write(event):
             tool_event = replace(tool_event, denied=True)
         was_started = name in self._open
         self._open.discard(name)
@@ -178,11 +178,11 @@ class CodexReader:
         return plus(steps, self._priced(self._total))
 
     def _priced(self, usage: Usage) -> Usage:
-        model = self._known.model or self._session_log.model
-        return priced(usage, model, self._known.prices)
+        model = self._facts.model or self._session_log.model
+        return priced(usage, model, self._facts.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        if self._known.policy == "read-only" and was_refused_by_sandbox(text):
+        if self._facts.policy == "read-only" and was_refused_by_sandbox(text):
             # The output stream omits a command that ends at once, so this line is the only sign.
             self._denied["command_execution"] = None
         if not self._session_log.line(text, source):
@@ -208,10 +208,10 @@ class CodexReader:
     }
 
 
-def _may_not_write(event: Object) -> bool:
+def _has_denied_write(event: Object) -> bool:
     item = json_values.dig(event, "item")
     text = json_values.text(item, "aggregated_output")
-    return json_values.text(item, "status") == "failed" and kept_from_writing(clipped(text))
+    return json_values.text(item, "status") == "failed" and reports_denied_write(clipped(text))
 
 
 def _tool_event(event: Object) -> ToolEvent:

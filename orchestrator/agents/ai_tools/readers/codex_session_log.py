@@ -30,11 +30,11 @@ _WORDS = (
     # Only Seatbelt denies the opening of a file with these words.
     rf"^PermissionError: \[Errno 1\] Operation not permitted: {_HERE}$",
 )
-_KEPT_FROM_WRITING = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
+_DENIED_WRITE = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
 
 
-def kept_from_writing(text: str) -> bool:
-    return bool(_KEPT_FROM_WRITING.search(text))
+def reports_denied_write(text: str) -> bool:
+    return bool(_DENIED_WRITE.search(text))
 
 
 #: Types of items with which the model requests a tool.
@@ -48,7 +48,7 @@ def was_refused_by_sandbox(text: str) -> bool:
     match json_values.text(payload, "type"):
         case "function_call_output":
             text = clipped(json_values.text(payload, "output"))
-            return bool(_FAILED.search(text)) and kept_from_writing(text)
+            return bool(_FAILED.search(text)) and reports_denied_write(text)
         case "custom_tool_call_output":
             return any(map(_refused_in_code_mode, json_values.objects(payload, "output")))
         case _:
@@ -60,8 +60,8 @@ def _refused_in_code_mode(part: Object) -> bool:
     # what it prints.
     sentence = clipped(json_values.text(part, "text")).strip()
     if not _FAILED.search(sentence):
-        return "\n" not in sentence and kept_from_writing(sentence)
-    return kept_from_writing(sentence.replace("\\n", "\n"))
+        return "\n" not in sentence and reports_denied_write(sentence)
+    return reports_denied_write(sentence.replace("\\n", "\n"))
 
 
 class CodexSession:

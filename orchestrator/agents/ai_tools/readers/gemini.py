@@ -131,8 +131,8 @@ _BY_CODE = {
 
 
 class GeminiReader:
-    def __init__(self, known: RunFacts | None = None) -> None:
-        self._known = known or RunFacts()
+    def __init__(self, facts: RunFacts | None = None) -> None:
+        self._facts = facts or RunFacts()
         self._meter = Meter()
         self._steps = Steps()
         self._tools: dict[str, ToolEvent] = {}
@@ -169,7 +169,7 @@ class GeminiReader:
             self._read_document(ending)
         fault = self._fault(ending)
         # With the policy ``full``, gemini offers all tools.
-        not_offered = {} if self._known.policy == "full" else self._missing
+        not_offered = {} if self._facts.policy == "full" else self._missing
         report = RunReport(
             text=self._text,
             fault=fault,
@@ -239,7 +239,7 @@ class GeminiReader:
         # Without the final event, use the usage in the session's files.
         if stats is None:
             return replace(self._meter.total, steps=None)
-        return usage_of_models(stats, self._known.prices)
+        return usage_of_models(stats, self._facts.prices)
 
     def _message(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "content")
@@ -292,7 +292,7 @@ class GeminiReader:
         self._answers.add(name)
         usage = of_answer(report)
         return [
-            *self._meter.add(priced(usage, json_values.text(event, "model"), self._known.prices))
+            *self._meter.add(priced(usage, json_values.text(event, "model"), self._facts.prices))
         ]
 
     def resumed(self) -> None:

@@ -53,8 +53,8 @@ _BY_NAME = {
 
 
 class OpencodeReader:
-    def __init__(self, known: RunFacts | None = None) -> None:
-        self._known = known or RunFacts()
+    def __init__(self, facts: RunFacts | None = None) -> None:
+        self._facts = facts or RunFacts()
         self._meter = Meter()
         self._denied: dict[str, None] = {}
         self.session = ""
@@ -103,7 +103,7 @@ class OpencodeReader:
         # opencode reports a cost of 0 if it does not know the model's price.
         used = self._meter.total if self._began else Usage()
         if not used.cost_usd:
-            used = priced(replace(used, cost_usd=None), self._known.model, self._known.prices)
+            used = priced(replace(used, cost_usd=None), self._facts.model, self._facts.prices)
         return used
 
     def _fault(self) -> Fault:

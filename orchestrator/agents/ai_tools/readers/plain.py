@@ -18,7 +18,7 @@ class PlainReader:
     #: A plain program has no sessions to resume.
     session = ""
 
-    def __init__(self, known: RunFacts | None = None) -> None:
+    def __init__(self, facts: RunFacts | None = None) -> None:
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
         self._began = False
 

@@ -157,7 +157,7 @@ _AROUND = frozenset(
 )
 
 
-def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
+def requested_paths(words: str, files: Iterable[str]) -> tuple[str, ...]:
     """Return the paths in a request that consists only of paths; () for any other request.
 
     ``words``: the request. ``files``: the paths of all files of the project. A word such as "docs"

@@ -254,7 +254,7 @@ def _foreign_imports(result: SurveyResult) -> list[str]:
             row.path in python
             and top
             and top not in own_packages
-            and not index.neighbour(row.path, top)
+            and not index.sibling_module(row.path, top)
         ):
             packages[top].add(row.path)
     best = sorted(packages.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_NAMES]

@@ -70,7 +70,7 @@ class ModuleIndex:
             return self._paths_ending_with(module.replace(".", "/") + ".java")
         return self._go_targets(module) if language == "Go" else set()
 
-    def neighbour(self, importer: str, module: str) -> str:
+    def sibling_module(self, importer: str, module: str) -> str:
         """Return the path of ``module`` if its file is next to the Python file ``importer``.
 
         Return "" if there is no such file, or if ``importer`` is in a package. In a package, Python
@@ -82,7 +82,7 @@ class ModuleIndex:
         return path if path in self._paths and path != importer and not in_package else ""
 
     def _python_targets(self, importer: str, module: str, names: Iterable[str]) -> set[str]:
-        if sibling := self.neighbour(importer, module):
+        if sibling := self.sibling_module(importer, module):
             return {sibling}
         imported_names = list(names)
         submodules = {self._by_name.get(f"{module}.{name}", "") for name in imported_names} - {""}

@@ -17,7 +17,7 @@ from orchestrator.agents.prompts import project_digest as digests
 from orchestrator.agents.prompts.given_files import (
     MOST_BYTES_IN_ALL,
     MOST_FILE_BYTES,
-    given_files,
+    context_file_texts,
 )
 from orchestrator.agents.prompts.project_digest import PINNED, fingerprint, project_digest
 from orchestrator.agents.prompts.prompt import prompt_document
@@ -258,7 +258,7 @@ def test_context_files_come_only_from_the_project_and_the_job(tmp_path: Path) ->
     (job / "b.md").write_text("of the job")
     names = ["a.md", str(job / "b.md"), "link", str(tmp_path / "secret"), "../secret", "binary"]
 
-    found = dict(given_files(names, [project, job]))
+    found = dict(context_file_texts(names, [project, job]))
 
     assert found["a.md"] == "of the project"
     assert found[str(job / "b.md")] == "of the job"
@@ -271,7 +271,7 @@ def test_context_files_are_limited_each_and_together(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).write_text("x" * 2 * MOST_FILE_BYTES)
 
-    found = given_files(names, [tmp_path])
+    found = context_file_texts(names, [tmp_path])
 
     assert all(len(text) < MOST_FILE_BYTES + 100 for _, text in found)
     assert sum(len(text) for _, text in found) < MOST_BYTES_IN_ALL + 1000

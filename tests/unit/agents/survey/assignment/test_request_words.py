@@ -12,8 +12,8 @@ from orchestrator.agents.survey.assignment.request_words import (
     NOTHING_BUILT,
     keywords,
     may_ask_to_build,
-    named_places,
     related,
+    requested_paths,
     stem,
 )
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment, SurveyTask
@@ -179,7 +179,7 @@ FILES = ("README.md", "docs/a.md", "src/flask/app.py", "src/flask/views.py", "re
 def test_a_named_place_exists_and_is_all_that_the_request_is_about(
     words: str, places: tuple[str, ...]
 ) -> None:
-    assert named_places(words, FILES) == places
+    assert requested_paths(words, FILES) == places
 
 
 def test_only_the_place_that_is_named_is_surveyed(tmp_path: Path) -> None:
