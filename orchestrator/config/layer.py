@@ -44,7 +44,7 @@ class Layer:
         self.origins.setdefault((section,), origin)
         self.origins[section, key] = origin
 
-    def refuse(self, origin: Origin, text: str) -> None:
+    def add_problem(self, origin: Origin, text: str) -> None:
         self.problems.append(ConfigProblem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:

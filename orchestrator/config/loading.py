@@ -21,7 +21,7 @@ from orchestrator.config.sources import (
     read_environment,
     read_file,
     read_flags,
-    under_present_names,
+    with_current_names,
     with_variables,
 )
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
@@ -58,7 +58,7 @@ def load(
     """
     file = read_file(folder / FILE_NAME)
     layers = [file, read_environment(environ), read_flags(flags or {})]
-    layer = merged(map(under_present_names, layers))
+    layer = merged(map(with_current_names, layers))
     layer = with_variables(layer, environ, must_be_set=require_key)
     if file.problems and not file.values:
         # The file cannot be read or parsed. Report only this cause, not all settings that are
@@ -71,7 +71,7 @@ def load(
 
 def _validated(layer: Layer) -> Settings:
     try:
-        settings = Settings.of_sections(layer.values)
+        settings = Settings.from_sections(layer.values)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
         # For a list with invalid entries, Pydantic also reports that the list is too short, because

@@ -22,7 +22,7 @@ from orchestrator.security.secrets.trigger_signatures import Verification
 
 SHORTEST_KEY = 16
 #: Name of the key in api.api_key. No other key may have this name.
-TAKEN_NAME = "default"
+RESERVED_KEY_NAME = "default"
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
@@ -84,7 +84,7 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
 
 
 #: Settings that allow an ``api.host`` that other machines can reach. One of them must be set.
-WAYS = (
+HOST_OPTIONS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
     "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "
     "or api.insecure: true (in a trusted network)"
@@ -95,7 +95,7 @@ def _host(settings: Settings) -> Iterator[Conflict]:
     api = settings.api
     if not (is_loopback(api.host) or api.has_local_address or api.insecure):
         reason = f"other machines can reach {api.host!r}, and plain HTTP shows API keys to others"
-        yield ("api", "host"), f"{reason}; use localhost, or set one of: {WAYS}"
+        yield ("api", "host"), f"{reason}; use localhost, or set one of: {HOST_OPTIONS}"
 
 
 def _proxies(settings: Settings) -> Iterator[Conflict]:
@@ -246,8 +246,8 @@ def _directories(settings: Settings) -> Iterator[Conflict]:
 
 def _keys(keys: Sequence[ApiKey]) -> Iterator[Conflict]:
     for name, times in Counter(each.name for each in keys).items():
-        if times > 1 or name == TAKEN_NAME:
-            owner = "api.api_key" if name == TAKEN_NAME else "another key"
+        if times > 1 or name == RESERVED_KEY_NAME:
+            owner = "api.api_key" if name == RESERVED_KEY_NAME else "another key"
             yield ("api", "keys"), f"the name {name!r} is used by {owner}; rename this key"
     for each in keys:
         if (each.key is None) == (each.key_hash is None):

@@ -211,13 +211,13 @@ class Workers(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def live_workers_follow_running_ones(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
-            return given
-        running = given.get("max_workers")
+    def derive_max_live_workers(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("max_live_workers") is not None:
+            return values
+        running = values.get("max_workers")
         running = Processors.available() if running == AUTO else running
         running = running if isinstance(running, int) else cls.model_fields["max_workers"].default
-        return {**given, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
+        return {**values, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
 
 
 class GateSettings(Section):
@@ -347,11 +347,11 @@ class Api(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def without_old_keys(cls, given: Any) -> Any:
+    def remove_old_keys(cls, values: Any) -> Any:
         """Remove the key ``allow_remote``, which older versions wrote and no code reads."""
-        if not isinstance(given, Mapping):
-            return given
-        return {key: value for key, value in given.items() if key != "allow_remote"}
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value for key, value in values.items() if key != "allow_remote"}
 
 
 class StoreSettings(Section):
@@ -468,16 +468,16 @@ class Settings(Section):
     """Triggers by name: events from outside that start a job (see docs/triggers.md)."""
 
     @classmethod
-    def of_sections(cls, given: Mapping[str, Any]) -> Self:
-        """Return the settings with the ``given`` sections, and defaults for all other sections.
+    def from_sections(cls, sections: Mapping[str, Any]) -> Self:
+        """Return the settings with ``sections``, and with defaults for all other sections.
 
-        Raise ValidationError if a given section is invalid. The defaults are not checked, because
-        building the validators of all sections would take 2 % of a server's start time.
+        Raise ValidationError if one of ``sections`` is invalid. The defaults are not checked,
+        because building the validators of all sections would take 2 % of a server's start time.
         """
         kinds = {name: field.annotation for name, field in cls.model_fields.items()}
-        if given.keys() <= kinds.keys() - set(NAMED):
+        if sections.keys() <= kinds.keys() - set(NAMED):
             with suppress(ValidationError):
-                checked = {name: kinds[name].model_validate(given[name]) for name in given}  # type: ignore[union-attr]
+                checked = {name: kinds[name].model_validate(sections[name]) for name in sections}  # type: ignore[union-attr]
                 return cls.model_construct(**checked)
         # Check again, because the errors of this check name the section.
-        return cls.model_validate(given)
+        return cls.model_validate(sections)

@@ -37,12 +37,14 @@ def read_file(path: Path) -> Layer:
     except FileNotFoundError:
         return layer
     except UnicodeDecodeError as error:
-        layer.refuse(_origin_of_invalid_byte(path, error), "not UTF-8 text; save the file as UTF-8")
+        layer.add_problem(
+            _origin_of_invalid_byte(path, error), "not UTF-8 text; save the file as UTF-8"
+        )
         return layer
     except OSError as error:
-        layer.refuse(Origin(source=path.name), f"cannot be read: {error.strerror}")
+        layer.add_problem(Origin(source=path.name), f"cannot be read: {error.strerror}")
         return layer
-    _take_document(layer, path.name, read_yaml(text))
+    _add_document(layer, path.name, read_yaml(text))
     return layer
 
 
@@ -59,32 +61,32 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
             continue
         path = (section.lower(), key.removesuffix(IN_FILE).lower())
         if key.endswith(IN_FILE) and path in SECRETS:
-            _take_secret_file(layer, path, name, environ)
+            _add_secret_file(layer, path, name, environ)
         else:
-            _take_text(layer, section.lower(), key.lower(), environ[name], name)
+            _add_text(layer, section.lower(), key.lower(), environ[name], name)
     return layer
 
 
-def _take_secret_file(
+def _add_secret_file(
     layer: Layer, path: tuple[str, str], name: str, environ: Mapping[str, str]
 ) -> None:
     origin, plain_name = Origin(source=name), name.removesuffix(IN_FILE)
     if plain_name in environ:
-        layer.refuse(origin, f"{plain_name} is also set; set only one of them")
+        layer.add_problem(origin, f"{plain_name} is also set; set only one of them")
         return
     try:
         text = Path(environ[name]).read_text("utf-8").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        layer.refuse(origin, f"{environ[name]} cannot be read: {reason}")
+        layer.add_problem(origin, f"{environ[name]} cannot be read: {reason}")
         return
     if text:
-        _take_text(layer, *path, text, name)
+        _add_text(layer, *path, text, name)
     else:
-        layer.refuse(origin, f"{environ[name]} is empty; write the secret into it")
+        layer.add_problem(origin, f"{environ[name]} is empty; write the secret into it")
 
 
-def under_present_names(layer: Layer) -> Layer:
+def with_current_names(layer: Layer) -> Layer:
     """Replace former names of settings by the current names, and return the layer.
 
     A setting with both names is a problem of the layer.
@@ -99,7 +101,7 @@ def under_present_names(layer: Layer) -> Layer:
                 f"{section}.{former} is the former name of {section}.{present}, which is also set; "
                 "remove one of them"
             )
-            layer.refuse(origin, reason)
+            layer.add_problem(origin, reason)
         values = {present if key == former else key: value for key, value in keys.items()}
         layer.values[section] = values
         layer.origins.pop((section, former))
@@ -125,7 +127,7 @@ def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: boo
         if must_be_set and not environ.get(name):
             origin = layer.origin_of(path) or Origin(source=FILE_NAME)
             reason = f"the environment variable {name} is not set; set {name} for the server"
-            layer.refuse(origin, f"{dotted(path)}: {reason}")
+            layer.add_problem(origin, f"{dotted(path)}: {reason}")
         return environ.get(name, "")
 
     for section in WITH_VARIABLES:
@@ -140,7 +142,7 @@ def read_flags(flags: Mapping[str, str]) -> Layer:
     layer = Layer()
     for name, text in flags.items():
         section, _, key = name.partition(".")
-        _take_text(layer, section, key, text, f"flag --{key.replace('_', '-')}")
+        _add_text(layer, section, key, text, f"flag --{key.replace('_', '-')}")
     return layer
 
 
@@ -150,33 +152,33 @@ def _origin_of_invalid_byte(path: Path, error: UnicodeDecodeError) -> Origin:
     return Origin(source=path.name, line=valid_bytes.count(b"\n") + 1, column=column)
 
 
-def _take_document(layer: Layer, source: str, document: YamlText) -> None:
+def _add_document(layer: Layer, source: str, document: YamlText) -> None:
     def origin(position: Position) -> Origin:
         return Origin(source=source, line=position.line, column=position.column)
 
     for position, reason in document.faults:
-        layer.refuse(origin(position), reason)
+        layer.add_problem(origin(position), reason)
     layer.origins = {path: origin(place) for path, place in document.positions.items()}
     if isinstance(document.value, dict):
         for section, keys in document.value.items():
-            _take_section(layer, section, keys)
+            _add_section(layer, section, keys)
     elif document.value is not None:
-        layer.refuse(
+        layer.add_problem(
             origin(Position(1, 1)), "must be sections such as 'api:', each with keys below it"
         )
 
 
-def _take_section(layer: Layer, section: str, keys: object) -> None:
+def _add_section(layer: Layer, section: str, keys: object) -> None:
     if isinstance(keys, dict):
         layer.values[section] = keys
     elif keys is None or not schema_at((section,)):
         layer.values[section] = {}
     else:
         reason = f"{section}: must be a section, with indented keys on the next lines"
-        layer.refuse(layer.origins[section,], reason)
+        layer.add_problem(layer.origins[section,], reason)
 
 
-def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> None:
+def _add_text(layer: Layer, section: str, key: str, text: str, source: str) -> None:
     origin = Origin(source=source)
     path: KeyPath = (section, key)
     if is_text(path):
@@ -187,6 +189,6 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
         return
     document = read_yaml(text)
     for _, reason in document.faults:
-        layer.refuse(origin, f"{section}.{key}: {reason}")
+        layer.add_problem(origin, f"{section}.{key}: {reason}")
     if not document.faults:
         layer.put(section, key, document.value, origin)

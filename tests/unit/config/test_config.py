@@ -883,7 +883,7 @@ def test_the_defaults_of_a_section_are_valid_and_have_the_types_of_given_values(
 def test_only_sections_of_the_file_are_checked() -> None:
     code = (
         "from orchestrator.config.settings import Settings\n"
-        "Settings.of_sections({'api': {'port': 1}})\n"
+        "Settings.from_sections({'api': {'port': 1}})\n"
         "kinds = {name: field.annotation for name, field in Settings.model_fields.items()}\n"
         "print(*(name for name in kinds if getattr(kinds[name], '__pydantic_complete__', False)))"
     )
