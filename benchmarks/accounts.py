@@ -1,6 +1,6 @@
 """CPU time of a program with all its processes.
 
-Processes that have exited or left the program's process tree count, too.
+Processes that have exited count, too, and so do processes that left the program's process tree.
 """
 
 import atexit
@@ -22,16 +22,16 @@ class Account(Protocol):
 
     @property
     def prefix(self) -> Sequence[str]:
-        """Arguments to put before a program's arguments, so that all its processes are counted."""
+        """Return the arguments to put before a program's, so that all its processes count."""
 
     def hold(self, pid: int) -> None:
         """Count a process that was started with the prefix, and its descendants."""
 
     def seconds(self) -> float:
-        """User and system time of all processes so far. Only differences have a meaning."""
+        """Return the CPU seconds of all processes so far. Only differences have a meaning."""
 
     def pids(self) -> Sequence[int]:
-        """The running processes."""
+        """Return the ids of the running processes."""
 
 
 class GroupAccount:
@@ -47,7 +47,7 @@ class GroupAccount:
         return self._prefix
 
     def hold(self, pid: int) -> None:
-        """The prefix has put the process into the group."""
+        """Do nothing: the prefix has already put the process into the group."""
 
     def seconds(self) -> float:
         text = self._usage.read_text()
@@ -102,7 +102,7 @@ def method() -> str:
 
 @contextmanager
 def account() -> Iterator[Account]:
-    """Use a control group if this user may create one, otherwise a tree of processes."""
+    """Yield a GroupAccount if this user may create a control group, otherwise a TreeAccount."""
     group = _group()
     try:
         yield group or TreeAccount()

@@ -16,7 +16,7 @@ from benchmarks.server import KEY, Client, Server, running_server, until
 SLOTS = 8
 HEAD = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 RETRY_AFTER = re.compile(rb"\r\nRetry-After: \d+\r\n", re.IGNORECASE)
-#: Share of the submissions within the limit of the second burst.
+#: Rate limit of the second burst, as a share of its submissions.
 SHARE = 0.6
 
 
@@ -46,7 +46,7 @@ def measure(options: Options) -> Findings:
 
 
 def _burst(count: int, per_minute: int) -> tuple[Sequence[Answer], int]:
-    """Return the answers, and the number of accepted jobs that did not complete."""
+    """Submit all jobs. Return the answers, and the number of jobs that did not complete."""
     settings = {"API__THREADS": "8", "LIMITS__SUBMISSIONS_PER_MINUTE": str(per_minute)}
     with running_server(SLOTS, settings=settings) as server:
         answers = asyncio.run(_submit_all(server, count))

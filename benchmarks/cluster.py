@@ -60,7 +60,7 @@ class Cluster:
         return ClusterLauncher(LocalLauncher(), settings, [{"name": "shell"}], dict, lambda: api)
 
     def add(self, name: str) -> Path:
-        """Add a node; return its join file."""
+        """Add a node to the server's list. Return the path of the node's join file."""
         credentials = self._authority.issue(name, 1)
         self._registry.put(NodeEntry(name=name, serial=credentials.serial))
         path = self.directory / f"{name}.join"
@@ -74,7 +74,7 @@ class Cluster:
         return path
 
     def join(self, name: str, slots: int) -> None:
-        """Start the processes of a node, as ``node join`` does."""
+        """Start the processes of a node, as the command ``node join`` does."""
         argv = [sys.executable, "-P", "-m", "orchestrator", "node", "join", str(self.add(name))]
         argv += ["--slots", str(slots), "--state", str(self.directory / name)]
         environment = {each: v for each, v in os.environ.items() if "ORCHESTRATOR_" not in each}
@@ -103,7 +103,7 @@ class Cluster:
 
 
 class Site:
-    """An open launcher with some nodes; it reports to itself."""
+    """A cluster's launcher with some nodes. The object itself gets the launcher's events."""
 
     def __init__(self, launcher: LocalLauncher | ClusterLauncher) -> None:
         self.launcher = launcher
@@ -123,7 +123,7 @@ class Site:
         return {each.name: each for each in self.launcher.nodes()}
 
     def wait_for(self, *names: str) -> None:
-        """Wait until workers may start on these nodes. Raise RuntimeError."""
+        """Wait until workers may start on these nodes. Raise RuntimeError at the timeout."""
 
         def are_up() -> bool:
             nodes = self.nodes()
@@ -134,7 +134,7 @@ class Site:
         until(are_up, f"nodes are up: {names}")
 
     def exit(self, attempt_id: str, seconds: float = 60.0) -> Exit:
-        """Wait for the end of an attempt. Raise RuntimeError."""
+        """Wait for an attempt's end, and return its exit. Raise RuntimeError at the timeout."""
         with self._changed:
             if not self._changed.wait_for(lambda: attempt_id in self.exits, seconds):
                 raise RuntimeError(f"{attempt_id} has not ended")

@@ -56,7 +56,7 @@ class Traced:
     prefix: Sequence[str]
 
     def hold(self, pid: int) -> None:
-        """Nothing to note."""
+        """Do nothing: strace follows all processes."""
 
     def seconds(self) -> float:
         return 0.0
@@ -70,7 +70,7 @@ def measure(options: Options) -> Findings:
 
 
 def counted(folder: Path, workers: int) -> Findings:
-    """Figures of the version in ``folder``."""
+    """Return the figures of the version in ``folder``."""
     servers.FOLDER = folder
     figures = [*_transactions_and_wake_ups(workers)]
     notes = []
@@ -92,7 +92,7 @@ def _transactions_and_wake_ups(workers: int) -> Sequence[Figure]:
     (directory / "sitecustomize.py").write_text(_COUNTER)
     count_file = directory / "transactions"
     count_file.write_bytes(bytes(8))
-    # The server finds the module beside its own package.
+    # Put the module into a directory in which the server searches for modules.
     os.environ["BENCHMARK_TRANSACTIONS"] = str(count_file)
     former_path, servers.EXTRA_PATH = servers.EXTRA_PATH, str(directory)
     try:
@@ -117,7 +117,7 @@ def _number(path: Path) -> int:
 
 
 def _wake_ups(server: Server) -> int:
-    """Voluntary context switches of all threads of the server and of its descendants."""
+    """Return the voluntary context switches of all threads of the server and of its descendants."""
     by_parent, unread, total = children(), [server.pid], 0
     while unread:
         pid = unread.pop()
@@ -133,7 +133,7 @@ def _wake_ups(server: Server) -> int:
 
 
 def _calls(workers: int) -> Counter[str]:
-    """System calls of a server from its start to its end, by name."""
+    """Return the number of a server's system calls from its start to its end, by name."""
     output = place() / "calls"
     command = ["strace", "-D", "-f", "-qq", "-c", "-U", "name,calls", "-o", str(output)]
     with (

@@ -25,11 +25,11 @@ from orchestrator.launchers.process.worker_process import start_worker
 SIZES = (100, 5_000)
 WORKERS = (1, 8)
 STARTS = 60
-#: Most that a worker may cost: processes of git, and its CPU time as a multiple of plain git's.
+#: Maximum cost of a worker: its processes of git, and its CPU time as a multiple of plain git's.
 MOST_PROCESSES, MOST_CPU = 25, {100: 2.0, 5_000: 1.3}
 SERVE = "serve, until it answers"
 RUN_COLD = "run, with the server that it starts and stops"
-#: Most CPU seconds of commands.
+#: Maximum CPU seconds of commands.
 MOST_SECONDS = {SERVE: 0.4, "status": 0.1, "submit": 0.15, RUN_COLD: 1.0}
 _WHO = ("-c", "user.name=U", "-c", "user.email=u@example.org", "-c", "gc.auto=0")
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -99,7 +99,7 @@ def _git_job(client: Client, workers: int) -> None:
 
 
 def _plain_git(project: Path, workers: int, number: int) -> None:
-    """Do the same with git alone: create branches with one change each, and merge them."""
+    """Create branches with one change each, and merge them, with git alone."""
     tip = _git_output(project, "rev-parse", "HEAD")
     for worker in range(workers):
         worktree, branch = place() / "worktree", f"plain-{number}-{worker}"
@@ -189,7 +189,7 @@ def _command(server: Server, words: Sequence[str]) -> None:
 
 
 def _own_cpu(act: Callable[[], object]) -> float:
-    """CPU seconds that this process and its ended children use during ``act``."""
+    """Return the CPU seconds that this process and its ended children use during ``act``."""
     before = _used_cpu()
     act()
     return _used_cpu() - before
@@ -208,7 +208,7 @@ def _cpu_of(pid: int, act: Callable[[], object]) -> float:
 
 
 def _cpu(pid: int) -> float:
-    """CPU seconds of a process, its ended children, and its living descendants."""
+    """Return the CPU seconds of a process, its ended children, and its running descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / _TICK + sum(_cpu(int(each)) for each in children)

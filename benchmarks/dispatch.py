@@ -1,4 +1,4 @@
-"""Many short workers, durable and logged, against other programs that run many commands."""
+"""Compares many short workers with other programs that run the same commands."""
 
 import random
 import statistics
@@ -29,14 +29,14 @@ OURS, WORK = "orchestrator", "orchestrator, until the last worker ended"
 #: Columns of the table.
 WALL, RATE, CPU_TIME = "wall, ms a task", "tasks a second", "CPU, ms a task"
 THEIR_WALL, OUR_CPU = f"its wall / {OURS}", f"CPU of {OURS} / its"
-#: Smallest ratio of a peer's wall time to ours; a peer without an entry has the target 1, and None
-#: is no target.
+#: Minimum ratio of a peer's wall time to ours. A peer without an entry has the target 1. None:
+#: no target.
 FASTER: Mapping[str, Mapping[str, float | None]] = {
     DISK: {XARGS: 1.05, NOT_DURABLE: None},
-    # In memory nothing survives a power loss, so waiting for the disk costs nothing.
+    # In memory, waiting for the disk costs nothing.
     MEMORY: {XARGS: 0.95, NOT_DURABLE: None, HUEY: None},
 }
-#: Largest ratio of our CPU time to a peer's.
+#: Maximum ratio of our CPU time to a peer's.
 CPU: Mapping[str, Mapping[str, float]] = {DISK: {XARGS: 1.0}}
 
 #: The rounds of each program.
@@ -104,7 +104,7 @@ def _rounds(
 
 
 def _ours(client: Client, group: Account, count: int) -> tuple[Run, Run]:
-    """Return two runs: until all reports are written, and until the last worker's end."""
+    """Return the run until all reports are written, and the run until the last worker's end."""
     run_job(client, ["/bin/true"], WARM_UP_TASKS, SLOTS)
     time.sleep(SETTLE_SECONDS)
     own_cpu, group_cpu = time.process_time(), group.seconds()
@@ -120,9 +120,7 @@ def _ours(client: Client, group: Account, count: int) -> tuple[Run, Run]:
 
 
 def _run_logged(peer: Peer, logs: Path, count: int) -> Run:
-    """Run a peer once. Raise RuntimeError if a log is missing: then the peer's time does not
-    count.
-    """
+    """Run a peer once. Raise RuntimeError if the peer did not write all logs."""
     logs.mkdir()
     run = peer.run(logs, count)
     if (log_count := len(list(logs.iterdir()))) != count:
@@ -145,7 +143,7 @@ def _rows(place_name: str, runs: Runs, count: int) -> Iterator[Row]:
 
 
 def _median(runs: Runs, name: str, value_of: Callable[[Run], float], *, ours_first: bool) -> float:
-    """The median over the rounds of the ratio to our run in the same round."""
+    """Return the median over the rounds of the ratio to our run in the same round."""
     ratios = (
         value_of(ours) / value_of(its) for ours, its in zip(runs[OURS], runs[name], strict=True)
     )

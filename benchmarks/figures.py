@@ -1,4 +1,4 @@
-"""Measured values with their targets, and how they are printed and kept."""
+"""Measured values with their targets, and their tables."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ Row = Mapping[str, str | float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One measured value. A target is a bound from below or from above, or none."""
+    """A measured value. Its target is a minimum, a maximum, or absent."""
 
     what: str
     value: float
@@ -46,9 +46,9 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
-    """What one benchmark found."""
+    """The results of one benchmark."""
 
-    #: The table of what was measured; ``figures`` then compares it with targets.
+    #: Rows of the table of measured values. ``figures`` are the values that have a target.
     rows: Sequence[Row] = ()
     figures: Sequence[Figure] = ()
     #: Facts that the reader must know, such as an omitted peer.
@@ -73,7 +73,7 @@ class Findings:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures as a table in Markdown."""
+    """Return the figures as a table in Markdown."""
     rows = [
         f"| {figure.what} | {number(figure.value)} {figure.unit}".rstrip()
         + f" | {figure.target} | {figure.verdict} |"
@@ -94,13 +94,14 @@ def table_of_rows(rows: Sequence[Row]) -> str:
 
 
 def number(value: float) -> str:
-    """Format with three digits, or as a whole number from 100 on."""
+    """Format a number with three digits; a number of at least 100 as a whole number."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is not below a ``share`` of the values. Raise ValueError without
-    values.
+    """Return the smallest value that is not below a ``share`` of the values.
+
+    Raise ValueError without values.
     """
     if not values:
         raise ValueError("nothing was measured")

@@ -28,7 +28,7 @@ MOST_JOBS = 5
 FLAT = 1.2
 #: Settings that raise the ceilings for the largest job.
 SETTINGS = {"LIMITS__MAX_TASKS_PER_JOB": "100000", "LIMITS__MAX_REQUEST_BYTES": "100000000"}
-#: Maximum CPU time for all reports and ``status.json`` of the largest job.
+#: Maximum CPU seconds for all reports and ``status.json`` of the largest job.
 MOST_RENDER_SECONDS = 5.0
 #: Maximum ratio of the server's memory after ten times as many jobs.
 SAME_MEMORY = 1.1
@@ -74,7 +74,7 @@ def measure(options: Options) -> Findings:
 
 
 def _rendering(options: Options) -> Iterator[Figure]:
-    """CPU time of this process to read an ended job from the store and to write its files."""
+    """Return the CPU seconds to read an ended job from the store and to write its files."""
     size = options.pick(30_000, 1_100)
     with running_server(SLOTS) as server:
         server.stop()
@@ -141,7 +141,7 @@ def _memories(options: Options) -> Iterator[Figure]:
 
 
 def _cost_at(size: int, client: Client, server: Server, group: Account) -> Cost:
-    """The mean cost of several jobs of this size.
+    """Return the mean cost of several jobs of this size.
 
     Smaller jobs are repeated more often, so that each size has about the same number of workers.
     """
@@ -188,7 +188,7 @@ def _rows(costs: Costs) -> Iterator[Row]:
 
 
 def _ratio(costs: Costs, size: int, value_of: Callable[[Cost], float]) -> float:
-    """The median over the rounds of the ratio to the smallest job of the same round."""
+    """Return the median over the rounds of the ratio to the smallest job of the same round."""
     smallest = next(iter(costs.values()))
     pairs = zip(costs[size], smallest, strict=True)
     return statistics.median(value_of(large) / value_of(small) for large, small in pairs)

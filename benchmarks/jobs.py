@@ -32,7 +32,7 @@ class JobRun:
 
 
 def body_of(command: Sequence[str], count: int, slots: int) -> bytes:
-    """A request with ``count`` equal tasks on ``slots`` slots."""
+    """Return a request with ``count`` equal tasks on ``slots`` slots."""
     task = {"agent": "shell", "command": list(command)}
     config = {"max_workers": slots}
     request = {

@@ -31,7 +31,7 @@ class Caller:
     def run(self, until: float) -> None:
         try:
             self._run(until)
-        except Exception as error:  # raised again in the main thread
+        except Exception as error:  # The main thread raises the error.
             self.error = error
 
     def _run(self, until: float) -> None:
@@ -81,7 +81,7 @@ def _callers(server: Server, job_id: str, pollers: int) -> tuple[list[Caller], C
 
 
 def call_all(callers: Sequence[Caller], seconds: float) -> None:
-    """Let all callers call for some time. Raise the first error that one of them got."""
+    """Let all callers make calls for the given seconds. Raise the first error of a caller."""
     until = time.perf_counter() + seconds
     threads = [threading.Thread(target=caller.run, args=(until,)) for caller in callers]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Workers per second through the local launcher, against ``xargs -P`` in the same minutes.
+"""Compares the workers per second of the local launcher with ``xargs -P``, in alternating rounds.
 
     python benchmarks/launcher.py [--count 500] [--slots 4] [--rounds 5]
 
@@ -24,7 +24,7 @@ from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 
 
 class Loop:
-    """Keeps ``slots`` workers going until ``count`` have ended."""
+    """Keeps ``slots`` workers running until ``count`` workers have ended."""
 
     def __init__(self, launcher: LocalLauncher, directory: Path, count: int, slots: int) -> None:
         self._launcher = launcher
@@ -74,7 +74,7 @@ class Loop:
 
 
 def run_launcher(directory: Path, count: int, slots: int) -> tuple[float, float]:
-    """Return the wall seconds, and the CPU seconds of this process (the server's side)."""
+    """Run the workers. Return the wall seconds, and the CPU seconds of this process."""
     launcher = LocalLauncher()
     loop = Loop(launcher, directory, count, slots)
     launcher.open(loop)
@@ -111,8 +111,8 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    # Removed only at the end, because ext4 creates files far more slowly for some seconds after
-    # removals.
+    # Remove the files only at the end, because ext4 creates files more slowly for some seconds
+    # after removals.
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as place:
         compare(Path(place), options)
 

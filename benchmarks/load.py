@@ -1,4 +1,4 @@
-"""Hundreds of watchers and waiting workers on a few threads, and 1,000 submissions at once."""
+"""Measures a server with few threads: hundreds of watchers, and 1,000 submissions at once."""
 
 import json
 import multiprocessing
@@ -64,7 +64,7 @@ def _waiting_workers(options: Options) -> Findings:
 
 
 def _warm_up(server: Server, client: Client) -> None:
-    """Use everything once that is measured later, so that first loads do not count as growth."""
+    """Make each measured call once, so that the loading of modules does not count as growth."""
     run_job(client, ["/bin/true"], 4, 4)
     job_id = _start_waiting(client, 1)
     streams.delays_at(server, 2, 1)

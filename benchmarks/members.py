@@ -1,10 +1,10 @@
-"""Many simulated nodes: connections that send beats, and run nothing.
+"""Simulates many nodes: connections that send heartbeats, and run nothing.
 
     python -m benchmarks.members DIRECTORY COUNT SECONDS
 
 Connects one node for each join file ``m<number>.join`` of the directory. Prints "up" when the
-server has accepted all nodes. Then sends beats for SECONDS as nodes without workers do, and for
-SECONDS as nodes with workers do. Prints the number of answered beats after each phase.
+server has accepted all nodes. Then sends heartbeats for SECONDS as nodes without workers do, and
+for SECONDS as nodes with workers do. Prints the number of answered heartbeats after each phase.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Member:
         count = 0
         while True:
             count += 1
-            # Memory differs with each beat, as on a real machine.
+            # The free memory differs with each heartbeat, as on a real machine.
             memory = 8 * 1024**3 + count * 7919 % 4096 * 4096
             self._link.post(Heartbeat(count, memory, None))
             is_idle = self.is_idle and self._may_idle
@@ -87,16 +87,16 @@ async def run(directory: Path, count: int, seconds: float) -> None:
     tasks = []
     for member in members:
         await member.connect(hello)
-        # At once: a connection without beats is closed.
+        # Send heartbeats at once, because the server closes a connection without heartbeats.
         tasks += [asyncio.ensure_future(each) for each in (member.beat(), member.listen())]
-    # The work of connecting is over after a while.
+    # Wait until the work of connecting has ended.
     await asyncio.sleep(1.0)
     print("up", flush=True)
     for is_idle in (True, False):
         for member in members:
             member.is_idle = is_idle
         if not is_idle:
-            # Until all pauses of nodes without workers are over.
+            # Wait until the pauses between heartbeats of nodes without workers have ended.
             await asyncio.sleep(NodeLeaseTerms().idle_beat)
             print("beating", flush=True)
         answers_before = sum(each.answers for each in members)

@@ -24,12 +24,12 @@ def measure(options: Options) -> Findings:
 
 
 def _count_running(client: Client) -> int:
-    """How many workers hold a slot."""
+    """Return the number of workers that hold a slot."""
     return int(client.get("/stats")["slots"]["running"])
 
 
 def _generations(server: Server) -> tuple[list[int], list[int], list[int]]:
-    """The process ids of keeper and spawner, of the shims and of the workers."""
+    """Return the process ids of keeper and spawner, of the shims, and of the workers."""
     by_parent = children()
     keepers = list(by_parent.get(server.pid, ()))
     spawners = [child for keeper in keepers for child in by_parent.get(keeper, ())]

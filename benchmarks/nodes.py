@@ -36,9 +36,9 @@ MIB = 1024 * 1024
 #: Workers of a node at the same time.
 SLOTS = 4
 NODES = ("n1", "n2", "n3")
-#: Smallest dispatch through one node, as a share of the local launcher's.
+#: Minimum throughput of one node, as a share of the local launcher's.
 DISPATCH_SHARE = 0.6
-#: Prints its time of day fifty times a second.
+#: A command that prints the time of day fifty times a second.
 PRINTER = """
 import sys, time
 for n in range(int(sys.argv[1])):
@@ -241,7 +241,7 @@ def _cancel(site: Site, node: str, name: str) -> tuple[float, int]:
 
 
 def _with_argument(argument: str) -> list[int]:
-    """Living processes of ``sleep`` with this argument."""
+    """Return the running processes of ``sleep`` with this argument."""
     pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -287,7 +287,7 @@ def _partitions(options: Options) -> Iterator[Figure]:
 
 
 def _lost_silently(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
-    """Stop all processes of a node, so that no byte comes, but no connection ends."""
+    """Suspend all processes of a node: the node sends nothing, but its connection stays open."""
     argument, attempt_id = _start_sleeper(nodes, "silent")
     parent = cluster.processes["n1"].pid
     pids = [parent, *children().get(parent, ())]
@@ -374,7 +374,7 @@ def _members(options: Options) -> Iterator[Figure]:
 def _beats(
     members: "subprocess.Popen[str]", what: str, count: int, rate: float, most: float | None = None
 ) -> Iterator[Figure]:
-    """CPU time of this process, which answers ``rate`` beats a second."""
+    """Return the CPU time of this process, which answers ``rate`` heartbeats per second."""
     assert members.stdout is not None
     if members.stdout.readline() not in ("up\n", "beating\n"):
         raise RuntimeError("the simulated nodes did not connect")
@@ -437,7 +437,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    # Lost nodes are intended here.
+    # The benchmark loses nodes on purpose.
     logging.disable(logging.WARNING)
     load = os.getloadavg()
     print(f"load average at the start: {load[0]:.1f}; {os.cpu_count()} processors", flush=True)

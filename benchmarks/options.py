@@ -1,4 +1,4 @@
-"""Options: which sizes are measured, and in which directories."""
+"""Sizes and directories of benchmarks."""
 
 import atexit
 import shutil
@@ -21,8 +21,8 @@ class Options:
     many_rounds: int = 1
 
     def pick(self, full: T, quick: T) -> T:
-        """Return the size to measure with; in a quick run, the small size that only shows a working
-        code.
+        """Return the normal size. In a quick run, return the small size, which only checks that
+        the benchmark works.
         """
         return quick if self.quick else full
 
@@ -30,7 +30,7 @@ class Options:
 def place(parent: Path | None = None) -> Path:
     """Create an empty directory that is removed when this process ends.
 
-    It is not removed earlier, because ext4 creates files far slower for some seconds after
+    It is not removed earlier, because ext4 creates files more slowly for some seconds after
     removals.
     """
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-bench-", dir=parent))

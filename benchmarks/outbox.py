@@ -1,4 +1,4 @@
-"""Costs of webhooks: CPU time of the supervisor's thread in a turn that ends a job.
+"""Measures the cost of webhooks: CPU time of the supervisor's thread in a turn that ends a job.
 
 Turns with no, one, and three endpoints alternate, so that the same load affects all of them.
 """
@@ -27,7 +27,7 @@ MOST_MICROSECONDS = 30.0
 #: Microseconds that a turn without endpoints may take for the outbox.
 MOST_IDLE_MICROSECONDS = 2.0
 ENDPOINTS = (0, 1, 3)
-#: A look without endpoints takes less than the clock's own call.
+#: Checks per measurement, because one check takes less time than a call of the clock.
 IN_A_ROW = 20
 
 CONFIG = JobConfig(

@@ -21,7 +21,7 @@ WARM_UP_TASKS = 20
 READY_SECONDS = 60.0
 RUN_SECONDS = 180.0
 STOP_SECONDS = 30.0
-#: Seconds after the end of a run, in which a queue system finishes what it does in the background.
+#: Seconds after a run in which a queue system finishes its work in the background.
 SETTLE_SECONDS = 0.1
 XARGS = f"xargs -P{SLOTS}"
 PARALLEL = f"GNU parallel -j{SLOTS}"
@@ -41,7 +41,7 @@ class Run:
 
 class Peer(Protocol):
     def run(self, directory: Path, count: int) -> Run:
-        """Run /bin/true ``count`` times, with a log file each in ``directory``.
+        """Run /bin/true ``count`` times, each with a log file in ``directory``.
 
         Raise RuntimeError if the peer fails.
         """
@@ -127,7 +127,7 @@ class QueueSystem:
         return Run(wall, cpu)
 
     def close(self) -> None:
-        """Close its input, so that it exits; kill it if it does not exit."""
+        """Close the system's input, so that it exits. Kill the system if it does not exit."""
         self._signal(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired, BrokenPipeError):
             self._process.communicate(timeout=STOP_SECONDS)
@@ -163,7 +163,7 @@ class _System:
 
 
 _SYSTEMS: Mapping[str, _System] = {
-    # As it comes it waits for the disk, as we do; without that for comparison only.
+    # By default, Huey waits for the disk, as orchestrator does. The other mode is for comparison.
     HUEY: _System("huey_peer", "huey", ("synced",)),
     NOT_DURABLE: _System("huey_peer", "huey", ("unsynced",)),
     DASK: _System("dask_peer", "distributed"),
@@ -187,7 +187,7 @@ def _commands(directory: Path) -> Mapping[str, tuple[str, Mapping[str, str]]]:
 
 
 def _have_gnu_parallel() -> bool:
-    """moreutils has another program of this name."""
+    """True if GNU parallel is installed. The package moreutils has another ``parallel``."""
     if shutil.which("parallel") is None:
         return False
     version = subprocess.run(["parallel", "--version"], capture_output=True, text=True)

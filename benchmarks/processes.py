@@ -21,13 +21,13 @@ class Memory:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of one process, without its children."""
+    """Return the user and system time of one process, without its children."""
     fields = _fields(Path(f"/proc/{pid}/stat").read_text())
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """User and system time of one process and its ended children; 0 if the process has ended."""
+    """Return the CPU time of one process and its ended children; 0 if the process has ended."""
     try:
         fields = _fields(Path(f"/proc/{pid}/stat").read_text())
     except (FileNotFoundError, ProcessLookupError):
@@ -36,7 +36,7 @@ def tree_cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> Memory:
-    """The memory of one process; zero if the process has ended."""
+    """Return the memory of one process; zeros if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except (FileNotFoundError, ProcessLookupError):
@@ -53,7 +53,7 @@ def memory_of(pids: Sequence[int]) -> Memory:
 
 
 def children() -> Mapping[int, Sequence[int]]:
-    """The children of every process."""
+    """Map each process id to the ids of its children."""
     by_parent = defaultdict(list)
     for directory in Path("/proc").glob("[0-9]*"):
         try:
@@ -65,7 +65,7 @@ def children() -> Mapping[int, Sequence[int]]:
 
 
 def _fields(stat: str) -> list[str]:
-    """The fields after the program's name, which may contain spaces and brackets."""
+    """Return the fields that follow the program's name, which may contain spaces and brackets."""
     return stat.rpartition(")")[2].split()
 
 

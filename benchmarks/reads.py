@@ -1,4 +1,4 @@
-"""Lists, columns, differences, and polls of large jobs.
+"""Measures lists, columns, diffs, and polls of large jobs.
 
 The jobs are written directly to the store, so that the rows are the same in every run.
 """
@@ -33,7 +33,7 @@ CONFIG = JobConfig(
 )
 COLUMNS_BYTES, COLUMNS_MS, PAGE_MS, LIST_MS, DIFF_MS = 450_000, 150.0, 25.0, 10.0, 300.0
 POLL_CORES, POLL_MICROSECONDS = 0.1, 2.0
-#: Between two reads of a running job: some of its workers have changed.
+#: Seconds between two reads of a running job, in which some of its workers change.
 CHANGE_SECONDS = 0.1
 ORDERS = ("index", "seconds", "cost", "attention")
 
@@ -47,7 +47,7 @@ def measure(options: Options) -> Findings:
         server.wait_until_ready()
         client = server.client()
         figures = [*_reads(client, reads), *_polls(server, options)]
-        # The last one, because the server is busy with the end of such a job for seconds.
+        # This benchmark is the last, because the server works for seconds at the end of such a job.
         figures += _changing(server, workers, reads)
     return Findings(
         figures=[*figures, *_differences(options)],
@@ -70,7 +70,7 @@ def _store(server: Server, workers: int, jobs: int) -> None:
 
 
 def job_of(name: str, workers: int, *, rich: bool) -> StateChange:
-    """Return an ended job. ``rich``: its tasks have dependencies, and its agents report usage."""
+    """Return an ended job. ``rich``: the tasks have dependencies, and the agents report usage."""
     job = Job(
         id=name,
         root_id=name,
@@ -140,7 +140,7 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
 
 
 def _changing(server: Server, workers: int, reads: int) -> Iterator[Figure]:
-    """Pages of a job whose workers start and end between the reads."""
+    """Measure pages of a job whose workers start and end between the reads."""
     client = server.client()
     job_id = client.submit(body_of(["/bin/sleep", "0.2"], workers, 8))
     path = f"/jobs/{job_id}/workers"
@@ -175,8 +175,8 @@ def _p95(client: Client, path: str, what: str, reads: int) -> Figure:
 
 
 def _polls(server: Server, options: Options) -> Iterator[Figure]:
-    """CPU time of polls: the server with a changing job and clients, less the same without
-    clients.
+    """Return the CPU time of polls: the server's CPU time with a changing job and clients, less
+    its CPU time without clients.
     """
     seconds, pollers, workers = options.pick((20.0, 50, 500), (1.5, 5, 20))
     base_cores = _cores(server, workers, 0, seconds, "")
@@ -203,7 +203,7 @@ def _cores(server: Server, workers: int, pollers: int, seconds: float, query: st
         )
         for number in range(pollers)
     ]
-    time.sleep(1)  # its submission is over
+    time.sleep(1)  # The submission has ended.
     before, began = cpu_seconds(server.pid), time.monotonic()
     call_all(polls, seconds)
     time.sleep(max(0.0, began + seconds - time.monotonic()))

@@ -34,10 +34,10 @@ PICTURES = {
     "light": Path("docs/pictures/performance-light.svg"),
     "dark": Path("docs/pictures/performance-dark.svg"),
 }
-#: A load per processor from which other work on the machine counts.
+#: Minimum load per processor at which the page states that the machine had other work.
 BUSY = 0.25
 _PLACES = {DISK: "On disk", MEMORY: "In memory (tmpfs)"}
-#: A path of the machine. ``/dev/shm`` is shown, because it means the memory.
+#: A path of the machine, which the page must not show. It shows ``/dev/shm``, which is memory.
 _PATH = re.compile(r"(?<![\w.])(?!/dev/shm\b)(?:/[\w.+@-]+){2,}")
 
 Result = Mapping[str, Any]
@@ -120,7 +120,7 @@ _RATIOS = (
 
 
 def _main_result(dispatch: Result) -> str:
-    """Return one sentence about the wall times on disk, such as
+    """Return a sentence about the wall times on disk, such as
     ``orchestrator takes 0.71 ms for a short command; xargs -P4 takes 1.02 times as long.``
     """
     rows = {row["program"]: row for row in dispatch["rows"] if row["on"] == DISK}
@@ -260,7 +260,7 @@ def _machine_text(machine: Mapping[str, Any]) -> str:
 
 
 def _stamp(result: Result, usual: Mapping[str, Any]) -> Sequence[str]:
-    """When, under which load, and where if the machine is not the usual one."""
+    """Return when and under which load a benchmark ran, and where, if elsewhere."""
     machine, (load, *_) = result["machine"], result["load_average"]
     start = datetime.fromisoformat(result["started_at"])
     measured = (
@@ -302,7 +302,7 @@ _FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', sans-serif\""
 
 
 def chart(result: Result, theme: str) -> str:
-    """Bars of tasks per second, longest first, for each place."""
+    """Draw bars of tasks per second, longest first, for disk and memory."""
     colours = _COLOURS[theme]
     rows = [row for row in result["rows"] if row["program"] != WORK]
     most = max(float(row[RATE]) for row in rows)

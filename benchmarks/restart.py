@@ -1,4 +1,4 @@
-"""Time until a killed server is ready again, with many finished and many running workers."""
+"""Measures the time until a killed server is ready again, with finished and running workers."""
 
 import json
 import time
@@ -8,7 +8,7 @@ from benchmarks.options import Options
 from benchmarks.processes import cpu_seconds
 from benchmarks.server import Client, Server, running_server, until
 
-#: Maximum seconds from the start of the process until it answers and has adopted running workers.
+#: Maximum seconds from the process's start until the server answers and has adopted the workers.
 MOST_SECONDS = 2.0
 #: Seconds after which every worker with a stored start has begun.
 BEGUN_SECONDS = 2.0
@@ -21,8 +21,8 @@ def measure(options: Options) -> Findings:
         job_id = client.submit(_body(finished, running))
         until(lambda: _count_finished(client) == finished, "the short ones have ended", 300)
         until(lambda: _count_running(client) == running, "the long ones run", 60)
-        # A start is stored before it happens: a worker that has not begun at the kill does not
-        # count as running.
+        # A start is stored before the worker starts. A worker that has not started at the kill does
+        # not count as running.
         time.sleep(BEGUN_SECONDS)
         client.close()
         restarts = [_restart(server) for _ in range(options.pick(5, 1))]
@@ -57,7 +57,7 @@ def _count_running(client: Client) -> int:
 
 
 def _restart(server: Server) -> tuple[float, float]:
-    """Wall and CPU seconds from a kill -9 of the server until a new server is ready."""
+    """Return the wall and CPU seconds from a kill -9 of the server until a new server is ready."""
     server.kill()
     began = time.perf_counter()
     server.restart()

@@ -1,4 +1,4 @@
-"""The product's server process with its own workspace, and a client that uses little CPU time."""
+"""Starts the product's server with its own workspace. A client that uses little CPU time."""
 
 import http.client
 import json
@@ -33,7 +33,7 @@ class Client:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
 
     def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The answer's body. Raise RuntimeError for an error's."""
+        """Return the answer's body. Raise RuntimeError if the answer is an error."""
         headers = {"X-API-Key": KEY}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -48,7 +48,7 @@ class Client:
         return json.loads(self.call("GET", f"/api/v1{path}"))
 
     def submit(self, body: bytes) -> str:
-        """The id of the accepted job."""
+        """Submit a job, and return its id."""
         return str(json.loads(self.call("POST", "/api/v1/orchestrate", body))["job_id"])
 
     def cancel(self, job_id: str) -> None:
@@ -59,7 +59,7 @@ class Client:
 
 
 class Server:
-    """A running server. ``directory``: all files that it writes."""
+    """A running server. ``directory``: for all files of the server."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Server:
         self.restart()
 
     def restart(self) -> None:
-        """Start the process; ``wait_until_ready`` follows."""
+        """Start the process. Call ``wait_until_ready`` afterwards."""
         directory = self._directory
         prefix = self._group.prefix if self._group else ()
         with (directory / "server.out").open("ab") as output:
@@ -122,7 +122,7 @@ class Server:
         except (OSError, ValueError):
             return False
         self.url = record["url"]
-        # A killed server leaves its record.
+        # A killed server does not remove its record.
         return bool(record["pid"] == self.pid)
 
     def kill(self) -> None:
@@ -147,7 +147,7 @@ def running_server(
     settings: Mapping[str, str] | None = None,
     group: Account | None = None,
 ) -> Iterator[Server]:
-    """A server with ``slots`` slots in an empty directory under ``parent``.
+    """Yield a server with ``slots`` slots in an empty directory in ``parent``.
 
     ``settings`` replace settings of all benchmarks; names have the form API__THREADS. ``group``
     counts the CPU time of the server and its processes.
@@ -164,7 +164,7 @@ def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Map
     """Return the server's environment with all settings, so that the folder's config.yaml has no
     effect.
     """
-    # Without its cache, each process would compile all modules, and the start would be measured so.
+    # Without the bytecode cache, each process would compile all modules.
     excluded = {name for name in os.environ if "ORCHESTRATOR_" in name} | {_NO_CACHE}
     inherited = {name: value for name, value in os.environ.items() if name not in excluded}
     settings = {

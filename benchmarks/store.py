@@ -1,4 +1,4 @@
-"""Costs of the store, compared with sqlite3, which writes the same text in the same run.
+"""Compares the store's cost with that of sqlite3, which writes the same text in the same run.
 
     python benchmarks/store.py
 
@@ -53,7 +53,7 @@ def submission(root: str, count: int) -> StateChange:
 
 
 def turn(number: int) -> StateChange:
-    """A turn in which one worker ends and the next worker starts."""
+    """Return a turn in which one worker ends and the next worker starts."""
     ended_worker, started_worker = worker("a", number), worker("a", number + 1)
     result = WorkerResult(output="done", exit_code=0, work_seconds=0.1)
     return StateChange(
@@ -90,7 +90,7 @@ def event(seq: int, of: Worker) -> Event:
 
 
 def clocked(acts: Iterable[Callable[[], object]]) -> tuple[float, float]:
-    """Median CPU and wall time of one call, in microseconds."""
+    """Return the median CPU and wall time of one call, in microseconds."""
     cpu, wall = [], []
     for act in acts:
         cpu_start, wall_start = time.thread_time_ns(), time.perf_counter_ns()
@@ -147,7 +147,7 @@ def copy_of_rows(path: Path, table: str, order: str) -> list[tuple[object, ...]]
 
 
 def raw_turns(source: Path, raw: Raw) -> list[Callable[[], None]]:
-    """The rows that the store wrote in each turn, read from its file."""
+    """Return the rows that the store wrote in each turn, read from the store's file."""
     workers = copy_of_rows(source, "workers", '"index"')
     attempts = {row[1]: row for row in copy_of_rows(source, "attempts", "number")}
     events = copy_of_rows(source, "events", "seq")
@@ -180,7 +180,7 @@ def measure_turns(directory: Path) -> None:
 
 
 def empty_copy(source: Path, target: Path) -> Path:
-    """A copy of the state before the turns, with which both sides start."""
+    """Return a copy of the database before the turns, with which both programs start."""
     with sqlite3.connect(source) as source_connection, sqlite3.connect(target) as target_connection:
         source_connection.backup(target_connection)
     return target

@@ -1,4 +1,4 @@
-"""Delay from an event to the clients that watch the event stream of its job."""
+"""Measures the delay from an event to the clients that watch the event stream of its job."""
 
 import re
 import selectors
@@ -30,8 +30,8 @@ class Watcher:
     """A client of one event stream. It uses HTTP/1.0, so that the stream has only frames."""
 
     connection: socket.socket
-    #: Received data and its time, by the clock of the events' ``at``. Parsed only after the
-    #: measurement, because with hundreds of watchers parsing takes longer than the measured time.
+    #: Received data, each with its time by the server's clock. It is parsed after the measurement,
+    #: because parsing for hundreds of watchers takes longer than the measured delays.
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
 
     def read(self) -> bool:
@@ -45,7 +45,7 @@ class Watcher:
         return any(b"\nid: " in piece for _, piece in self.pieces)
 
     def delays_after(self, began: float) -> dict[int, float]:
-        """Milliseconds from each event since ``began`` to its arrival."""
+        """Return the milliseconds from each event since ``began`` to its arrival."""
         delays: dict[int, float] = {}
         unread = b""
         for arrival, piece in self.pieces:
@@ -89,7 +89,7 @@ def delays_at(server: Server, count: int, seconds: float) -> list[dict[int, floa
 
 
 def watch(server: Server, job_id: str) -> Watcher:
-    """Open a stream and read up to its first event."""
+    """Open a stream, and read its first event."""
     address = urlsplit(server.url)
     connection = socket.create_connection((address.hostname, address.port), STALL_SECONDS)
     request = (

@@ -1,4 +1,4 @@
-"""Counts the product's files that one request passes in the server, from POST to the reports.
+"""Counts the product's files whose functions run in the server for one request.
 
 ``python -m benchmarks.walk tasks`` (or ``merge``) lists the files in the order in which the request
 enters them.
@@ -36,7 +36,7 @@ _PARENT = (
     f"cat > ../child.json <<'END'\n{_CHILD}\nEND\n"
     "orchestrator spawn child --tasks ../child.json --wait\necho p > parent.txt; echo done"
 )
-#: Requests by name: what each asks for, and its tasks.
+#: The description and the tasks of each request, by the request's name.
 STORIES: Mapping[str, tuple[str, list[dict[str, str]]]] = {
     "tasks": (
         "two shell tasks",
@@ -59,7 +59,7 @@ class Walk:
     """
 
     functions: dict[str, str] = field(default_factory=dict)
-    #: Number of times that a thread went on in another file.
+    #: Number of times that a thread changed from one file to another.
     changes: int = 0
     #: Number of files until the request was accepted.
     accepted: int = 0
@@ -94,7 +94,7 @@ def walk(directory: Path, name: str) -> Walk:
         record.accepted = len(record.functions)
         job_directory = directory / "workspace" / f"job_{job_id}"
         until((job_directory / "FINAL_RESULT.md").exists, "the reports are there", HANG_SECONDS)
-        # What follows the last report, such as the removal of worktrees.
+        # Wait for the work after the last report, such as the removal of worktrees.
         time.sleep(2)
         recording.clear()
         status = client.get(f"/jobs/{job_id}/status")["status"]
@@ -125,7 +125,7 @@ def _profile() -> Iterator[tuple[Walk, threading.Event]]:
 
 @contextmanager
 def _server(folder: Path) -> Iterator[Client]:
-    # Only after the profile function is set: threads of the server begin with it.
+    # Import these modules after the profile function is set, so that all threads have it.
     from orchestrator.api.http_server.app import close_app, create_app
     from orchestrator.api.http_server.waitress_server import serve
     from orchestrator.cli.server.server_process import api_options
@@ -142,7 +142,7 @@ def _server(folder: Path) -> Iterator[Client]:
     server.start()
     client = Client(server.url)
     try:
-        # What the server does once after its start is no part of a request.
+        # The server's work after its start does not belong to a request.
         time.sleep(BEGIN_SECONDS + 1)
         yield client
     finally:

@@ -1,4 +1,4 @@
-"""Workflow graphs of science projects, replayed as scaled sleeps, against ``make -j``.
+"""Compares workflow graphs of science projects, run as scaled sleeps, with ``make -j``.
 
 A schedule takes at least the time of the critical path, and at least the work divided by the slots.
 A schedule without planning may take longer than both (Graham, "Bounds on multiprocessing timing
@@ -21,16 +21,16 @@ from benchmarks.server import Client, running_server
 
 DATA = Path(__file__).with_suffix(".json")
 SLOTS = 8
-#: The better of the two bounds is scaled to these seconds.
+#: Seconds to which the larger of the two bounds is scaled.
 BOUND_SECONDS = 10.0
-#: Share of make's makespan: the graph limits every schedule.
+#: Minimum ratio of make's time to ours.
 TARGET = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     seconds: float
-    #: Positions of the tasks on which the task depends.
+    #: Indexes of the tasks on which the task depends.
     needs: tuple[int, ...]
 
 
@@ -41,7 +41,7 @@ class Workflow:
 
     @property
     def bound(self) -> float:
-        """Seconds below which no schedule on the slots is possible."""
+        """Return the minimum seconds of any schedule on the slots."""
         ends: list[float] = []
         for task in self.tasks:
             ends.append(task.seconds + max((ends[each] for each in task.needs), default=0.0))

@@ -1,4 +1,4 @@
-"""Worktrees and merges of several sizes, one and eight in parallel, compared with git alone."""
+"""Compares worktrees and merges of several sizes, one and eight in parallel, with git alone."""
 
 import random
 import shutil
@@ -41,7 +41,7 @@ def measure(options: Options) -> Findings:
 
 
 class _Round:
-    """One round of all measurements: worktrees of one repository, in an empty directory."""
+    """One round of all measurements of one repository, in an empty directory."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
@@ -75,7 +75,7 @@ class _Round:
         return seconds
 
     def _by_git(self) -> Iterator[tuple[str, float]]:
-        """Measure git's ways in random order."""
+        """Measure git's methods in random order."""
         ways: dict[str, Callable[[Path], object]] = {
             "git worktree add": lambda target: self._git(
                 "worktree", "add", "-q", "--detach", target
@@ -132,7 +132,7 @@ def _timed(act: Callable[[], object]) -> float:
 
 
 def make_repository(project: Path, size: int) -> Path:
-    """Create a packed repository, as a clone is. Its files have 100 bytes to 3 KB."""
+    """Create a packed repository, as after a clone. Its files have 100 bytes to 3 KB."""
     rng = random.Random(size)
     width = max(10, size // 50)
     for number in range(size):
@@ -143,7 +143,6 @@ def make_repository(project: Path, size: int) -> Path:
     for command in ("init -q -b main", "add -A", "commit -q -m first", "gc -q"):
         who = ["-c", "user.name=U", "-c", "user.email=u@example.org", "-c", "gc.auto=0"]
         subprocess.run(["git", *who, *command.split()], cwd=project, check=True)
-    # Hooks are copies that git writes for itself; the remaining checkout is part of the
-    # measurement.
+    # Remove the sample hooks, so that copies of the repository do not include them.
     shutil.rmtree(project / ".git" / "hooks", ignore_errors=True)
     return project

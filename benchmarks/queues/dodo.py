@@ -1,4 +1,4 @@
-"""doit as a peer: one task for each command. The environment has the number of commands.
+"""doit as a peer: one task for each command. The variable TASKS has the number of commands.
 
 TASKS=500 benchmarks/.venv/bin/doit run -f benchmarks/queues/dodo.py -n 4 -P thread
 """

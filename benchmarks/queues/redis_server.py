@@ -12,8 +12,8 @@ READY_SECONDS = 30.0
 
 @contextmanager
 def redis_server(directory: str) -> Iterator[str]:
-    """The path of its socket. ``directory`` holds its data."""
-    # A socket's path has at most 107 bytes, so it is given relative to the directory.
+    """Run a server, and yield the path of its socket. ``directory``: for the server's data."""
+    # A socket's path has at most 107 bytes, so the path is relative to the directory.
     os.chdir(directory)
     socket = Path("redis.sock")
     command = ["redis-server", "--port", "0", "--unixsocket", str(socket), "--dir", directory]

@@ -9,7 +9,7 @@ SLOTS = 4
 
 
 def run_true(path: str) -> dict[str, float]:
-    """Run /bin/true with its output in ``path``. Return its exit code, start, and end."""
+    """Run /bin/true with its output in ``path``. Return the exit code, the start, and the end."""
     began = time.time()
     with open(path, "wb") as output:
         completed = subprocess.run(["/bin/true"], stdout=output, stderr=output, check=True)
