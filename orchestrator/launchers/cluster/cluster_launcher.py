@@ -74,7 +74,7 @@ class ClusterSettings:
     #: The server's paths that a node with its own file system replaces, by these names:
     #: ``project``, ``home`` (the product's folder), and ``python``.
     places: Mapping[str, Path] = field(default_factory=dict)
-    #: Memory that stays free on each node, in bytes.
+    #: Memory of each node that must stay unused, in bytes.
     least_memory_bytes: int
     #: Address of a Dask scheduler, on whose Dask workers nodes are started; empty: no Dask.
     scheduler: str = ""
@@ -128,7 +128,7 @@ class ClusterLauncher:
         self._local, self._settings = local, settings
         self._registry = NodeRegistry(settings.directory)
         self._agents, self._api, self._demand = agents, api, demand
-        self._look_here, self._lacks_here = unavailable_here, dict[str, str]()
+        self._find_unavailable, self._lacks_here = unavailable_here, dict[str, str]()
         self._events: LauncherEvents | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nodes", daemon=True)
@@ -136,14 +136,14 @@ class ClusterLauncher:
         self._remote: set[str] = set()
         self._longest_grace = 0.0
         #: Events that the listening thread has not reported yet.
-        self._found_out: deque[Callable[[], None]] = deque()
+        self._unreported_events: deque[Callable[[], None]] = deque()
         self._listening: socket.socket | None = None
         self._serves = False
         self._is_open = False
         self._links: NodeLinks | None = None
         self._welcome: Welcome | None = None
         self._dask: DaskNodes | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._agent_search: asyncio.Task[None] | None = None
 
     @property
     def containment(self) -> str:
@@ -173,8 +173,8 @@ class ClusterLauncher:
     def worktree(self, worker: str, *, waits: bool) -> Iterator[NodeWorktree | None]:
         """Yield access to a running worker's worktree on a node with its own file system.
 
-        The worker's attempt cannot end before the ``with`` block ends. Yield None if the server's
-        machine has the worker's files. ``worker``: ``<root job>/<worker>``.
+        The worker's attempt cannot end before the ``with`` block ends. Yield None if the worker's
+        files are on the server's machine. ``worker``: ``<root job>/<worker>``.
 
         If the attempt is ending, wait for its end. If the node is disconnected, wait until the node
         is connected or lost. If ``waits`` is False, raise Unavailable instead of waiting. Any
@@ -201,7 +201,7 @@ class ClusterLauncher:
         gets the file again each time it reconnects. Therefore only pass files that may be copied
         several times. Does not block. Raise OSError if the file cannot be read.
         """
-        self._ask("copy_to_node", worker, path, Path(path).read_bytes())
+        self._call_soon("copy_to_node", worker, path, Path(path).read_bytes())
 
     def _in_loop(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
         """Run a coroutine in the loop's thread, and return its result.
@@ -210,18 +210,18 @@ class ClusterLauncher:
         """
         stopping = "the server is stopping; retry later"
         try:
-            found = asyncio.run_coroutine_threadsafe(work, self._loop)
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         except RuntimeError as error:
             work.close()
             raise Unavailable(stopping) from error
         while True:
             try:
-                return found.result(_LOOK_SECONDS)
+                return future.result(_LOOK_SECONDS)
             except CancelledError as error:
                 raise Unavailable(stopping) from error
             except TimeoutError:
-                if not found.done() and not self._is_open:
-                    found.cancel()
+                if not future.done() and not self._is_open:
+                    future.cancel()
                     raise Unavailable(stopping) from None
 
     def nodes(self) -> Sequence[NodeState]:
@@ -249,7 +249,12 @@ class ClusterLauncher:
         return asyncio.run_coroutine_threadsafe(state(), self._loop).result(_LOOP_SECONDS)
 
     def open(self, events: LauncherEvents) -> None:
-        """Open the launcher. Raise ConfigError, ContainmentUnavailable, or OSError."""
+        """Start the loop's thread and the local launcher.
+
+        Raise ConfigError if the certificates or the listening address are unusable. Raise
+        ContainmentUnavailable if the requested containment does not work. Raise OSError if the
+        workspace is not writable.
+        """
         settings = self._settings
         if settings.scheduler:
             from orchestrator.launchers.cluster.dask.dask_nodes import DaskNodes
@@ -272,7 +277,7 @@ class ClusterLauncher:
             exchange=self._exchange,
         )
         self._welcome = self._make_welcome()
-        self._lacks_here = dict(self._look_here())
+        self._lacks_here = dict(self._find_unavailable())
         self._events = events
         self._local.open(events)
         # Read the list of nodes now. A job may be submitted before nodes are accepted, and may need
@@ -315,7 +320,7 @@ class ClusterLauncher:
             mark = path.read_text(encoding="ascii")
         path.write_text(mark, encoding="ascii")
         plan = self._local.plan
-        asked = RequestedContainment(
+        requested = RequestedContainment(
             mode=plan.mode,
             strict=plan.strict,
             limits=plan.limits,
@@ -326,7 +331,7 @@ class ClusterLauncher:
             files={},
             late={},
             addresses=(),
-            plan=asked,
+            plan=requested,
             agents=tuple(self._agents),
             environment=allowed_environment(os.environ),
             workspace=str(workspace),
@@ -348,12 +353,12 @@ class ClusterLauncher:
     def start(self, launch: Launch) -> None:
         if launch.node == HERE:
             if self._links is not None and self._links.expects_late_ends:
-                self._ask("replace", launch.log)
+                self._call_soon("replace", launch.log)
             self._local.start(launch)
             return
         self._longest_grace = max(self._longest_grace, launch.grace)
         self._remote.add(launch.attempt_id)
-        self._ask("start", launch)
+        self._call_soon("start", launch)
 
     def preload(self, launch: Launch) -> bool:
         # The server selects the machine for each start.
@@ -371,13 +376,13 @@ class ClusterLauncher:
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
         if attempt_id in self._remote:
-            self._ask("stop", attempt_id, ended_by, stopped_by, cause)
+            self._call_soon("stop", attempt_id, ended_by, stopped_by, cause)
         else:
             self._local.stop(attempt_id, ended_by, stopped_by, cause)
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
         if attempt_id in self._remote:
-            self._ask("waiting", attempt_id, waiting)
+            self._call_soon("waiting", attempt_id, waiting)
         else:
             self._local.waiting(attempt_id, waiting)
 
@@ -389,7 +394,7 @@ class ClusterLauncher:
         if exit_record.read_exit(exit_path, digest) is not None:
             return False
         self._remote.add(attempt_id)
-        self._ask("expect", attempt_id, exit_path, digest, node, log)
+        self._call_soon("expect", attempt_id, exit_path, digest, node, log)
         return True
 
     def expect_late(
@@ -402,13 +407,13 @@ class ClusterLauncher:
         log: str,
         is_replaced: bool,
     ) -> None:
-        self._ask("expect_late", attempt_id, exit_path, digest, node, log, is_replaced)
+        self._call_soon("expect_late", attempt_id, exit_path, digest, node, log, is_replaced)
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
         return self._local.settle(attempt_id, exit_path, digest)
 
-    def _ask(self, method: str, *arguments: object) -> None:
-        """Let the loop's thread call a method of ``NodeAttempts``. Does not wait for the call."""
+    def _call_soon(self, method: str, *arguments: object) -> None:
+        """Call a method of ``NodeAttempts`` in the loop's thread. Does not wait for the call."""
         attempts = self._links.attempts if self._links is not None else None
         with suppress(RuntimeError):  # The loop is already closed.
             self._loop.call_soon_threadsafe(partial(getattr(attempts, method), *arguments))
@@ -420,7 +425,7 @@ class ClusterLauncher:
         if not self._is_open:
             return False
         self._serve_nodes()
-        is_open = self._local.listen(0.0 if self._found_out else seconds)
+        is_open = self._local.listen(0.0 if self._unreported_events else seconds)
         self._report_events()
         return is_open
 
@@ -439,7 +444,7 @@ class ClusterLauncher:
     def _look_for_agents_here(self) -> None:
         # Search in a thread, because a search may wait for a local service.
         def look() -> None:
-            found = dict(self._look_here())
+            found = dict(self._find_unavailable())
             if found != self._lacks_here:
                 self._lacks_here = found
                 self.machines_changed()
@@ -455,12 +460,12 @@ class ClusterLauncher:
                         extra={"action": "agents_here"},
                     )
 
-        self._looking = self._loop.create_task(repeat())
+        self._agent_search = self._loop.create_task(repeat())
 
     def _report_events(self) -> None:
-        while self._found_out:
+        while self._unreported_events:
             try:
-                self._found_out.popleft()()
+                self._unreported_events.popleft()()
             except Exception:
                 logger.exception(
                     "unexpected error in the launcher", extra={"action": "launcher_event"}
@@ -474,7 +479,7 @@ class ClusterLauncher:
             self._dask.close()
         links = self._links
         if stop and links is not None:
-            self._ask("stop_all", EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
+            self._call_soon("stop_all", EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
         self._local.close(stop)
         if stop and links is not None:
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
@@ -493,8 +498,8 @@ class ClusterLauncher:
         self._report_events()
 
     def _stop_loop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._agent_search is not None:
+            self._agent_search.cancel()
         # Stop the loop only after the cancellation has reached the task.
         self._loop.call_soon(self._loop.stop)
 
@@ -511,10 +516,10 @@ class ClusterLauncher:
         self._local.wake()
 
     def _queue_event(self, report: Callable[[], None]) -> None:
-        self._found_out.append(report)
+        self._unreported_events.append(report)
         # Wake the listening thread only for the first report, because the thread then handles all
         # reports.
-        if len(self._found_out) == 1:
+        if len(self._unreported_events) == 1:
             self._local.wake()
 
     def _report_end(self, attempt_id: str, exit: Exit) -> None:

@@ -47,20 +47,20 @@ class NodeAttempt:
     #: Size of each output file when the attempt started; None: unknown.
     bases: dict[str, int] | None
     #: Bytes of each output file that the server has received.
-    had: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
+    received: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
     is_waiting: bool = False
     stop: tuple[str, str, ExitCause] | None = None
-    #: True if a part of the worker's output could not be stored.
+    #: True if some of the worker's output could not be stored.
     log_is_lost: bool = False
     #: The attempt's files, on a node with its own file system.
     files: AttemptFiles | None = None
     #: True until the node has all files of the attempt.
     is_sending: bool = False
-    #: True while the files that the node returned are moved to their directories.
-    is_taking: bool = False
+    #: True while the server moves the returned files to their directories.
+    is_storing_files: bool = False
     #: Commits that the node has when the attempt starts.
     brings: tuple[str, ...] = ()
-    #: Why a part of the returned files could not be stored; None: all parts were stored.
+    #: The first error while the returned files were stored; None: no error.
     files_error: OSError | None = None
     #: The attempt's worktree, on a node with its own file system.
     worktree: RunningWorktree | None = None
@@ -68,7 +68,7 @@ class NodeAttempt:
     late_files: dict[str, LateFile] = field(default_factory=dict)
     #: A lock that is held while the worktree is copied, so that the attempt cannot end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: True once the node has reported the attempt's end, or once the node is lost.
+    #: True after the node has reported the attempt's end, or after the node was lost.
     is_ending: bool = False
 
     def set_own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
@@ -78,10 +78,11 @@ class NodeAttempt:
         """
         self.files = files
         if files.worktree is not None:
-            place = self.attempt_id, self.exit_path, files.worktree
-            self.worktree = RunningWorktree(exchange, *place)
+            self.worktree = RunningWorktree(
+                exchange, self.attempt_id, self.exit_path, files.worktree
+            )
         self.paths["files"] = server_files.archive_path(self.exit_path)
-        self.had["files"] = 0
+        self.received["files"] = 0
         if self.bases is not None:
             self.bases["files"] = 0
 
@@ -97,7 +98,8 @@ def start_message(
     return StartAttempt(replace(launch, node="", files=None), attempt.bases or {}, files, sent)
 
 
-def not_sent(name: str, error: Exception) -> Exit:
+def send_failure(name: str, error: Exception) -> Exit:
+    """Return the end of an attempt whose files could not be sent to the node ``name``."""
     if isinstance(error, OSError):
         ended_by, cause, why = never_started(error)
         return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
@@ -105,7 +107,8 @@ def not_sent(name: str, error: Exception) -> Exit:
     return Exit(ended_by=EndedBy.SPAWN_FAILED, error=why)
 
 
-def not_returned(name: str, exit: Exit, error: Exception) -> Exit:
+def return_failure(name: str, exit: Exit, error: Exception) -> Exit:
+    """Return the end of an attempt whose files did not arrive from the node ``name``."""
     why = f"the files of the worker on node {name} were lost: {error}"
     if exit.ended_by is EndedBy.LOST and exit.error:
         why = f"{exit.error}; {why}"
@@ -125,7 +128,7 @@ def size_of(path: str) -> int:
 
 
 def create_log(attempt: NodeAttempt) -> None:
-    # A shim on the server's machine creates an empty log, too
+    # A shim on the server's machine also creates an empty log.
     try:
         os.close(os.open(attempt.paths["log"], _LOG_FLAGS, 0o600))
     except OSError:
@@ -133,7 +136,7 @@ def create_log(attempt: NodeAttempt) -> None:
 
 
 def append_to(path: str, data: bytes) -> None:
-    """Append to a file, and create it if necessary. Never follows a link. Raise OSError."""
+    """Append to a file; create it if necessary. Never follows a link. Raise OSError on failure."""
     descriptor = os.open(path, _LOG_FLAGS, 0o600)
     try:
         while data:
@@ -148,13 +151,13 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
     ``at``: the position of the piece in the file. A piece that begins after the end of the server's
     file is ignored.
     """
-    had = attempt.had[file]
-    if file == "files" and had > MOST_BYTES:
+    received = attempt.received[file]
+    if file == "files" and received > MOST_BYTES:
         return
-    if at > had or at + len(data) <= had:
+    if at > received or at + len(data) <= received:
         return
-    data = data[had - at :]
-    attempt.had[file] += len(data)
+    data = data[received - at :]
+    attempt.received[file] += len(data)
     path = attempt.paths[file]
     try:
         if file == "raw":
@@ -236,18 +239,21 @@ class ConnectedNode:
     #: True if the node does not share the server's file system.
     has_own_files: bool = False
     #: Commits of the project that the node has.
-    known: tuple[str, ...] = ()
+    known_commits: tuple[str, ...] = ()
     #: The attempt whose files are being sent to the node, with commits that the node lacks; empty:
     #: none.
     bringing: str = ""
     #: Set when the transfer of the attempt ``bringing`` has ended.
     brought: asyncio.Event = field(default_factory=asyncio.Event)
-    #: The unconfirmed bytes on the present connection.
+    #: Limits the unconfirmed bytes on the current connection.
     window: Window = field(default_factory=Window)
     address: str = ""
     version: str = ""
+    #: Seconds by which the node's clock is ahead of the server's clock.
     skew: float = 0.0
+    #: Why the server rejected the node, or why the node cannot run workers; empty: no problem.
     trouble: str = ""
+    #: Latest value of ``NodeEntry.forgotten`` that the server has read.
     forgotten: int = 0
 
     @property
@@ -265,7 +271,7 @@ class ConnectedNode:
 
         ``commits``: commits that the node now has.
         """
-        self.known = tuple(dict.fromkeys((*self.known, *commits)))[-MOST_KNOWN:]
+        self.known_commits = tuple(dict.fromkeys((*self.known_commits, *commits)))[-MOST_KNOWN:]
         if self.bringing == attempt_id:
             self.bringing = ""
             self.brought.set()

@@ -5,7 +5,7 @@ lost. The server makes sure that lost attempts never start again.
 
 If the node connects again, it sends the results of these attempts: first the output that the server
 lacks, then the exit record. The output is appended to the worker's log, unless a newer attempt uses
-the log. The scheduler decides whether the result counts.
+the log. The scheduler decides whether the result is used.
 """
 
 import logging
@@ -39,7 +39,7 @@ _COPY_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
-class GivenUpAttempt:
+class LostAttempt:
     """An attempt that counts as lost, because its node was lost.
 
     The keys of each mapping are the output files of the attempt: ``log`` and ``raw``.
@@ -52,20 +52,20 @@ class GivenUpAttempt:
     paths: Mapping[str, str]
     #: Bytes of each file that the server has received. None until the node has reported where the
     #: attempt's output begins in the file.
-    had: dict[str, int] | None = None
+    received: dict[str, int] | None = None
     #: True if a newer attempt of the worker has started.
     is_replaced: bool = False
-    #: Bytes of the missing output that have arrived on the present connection, by file.
+    #: Bytes of the missing output that have arrived on the current connection, by file.
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
-        """Return how many bytes of the attempt's output the node need not send again, by file.
+        """Return how many bytes of each output file the node need not send again.
 
         ``bases``: {file: position in the server's file at which the attempt's output begins}.
         Earlier attempts may have written to the same file.
         """
-        if self.had is None:
-            self.had = {
+        if self.received is None:
+            self.received = {
                 file: 0 if self.is_replaced else max(0, size_of(path) - bases.get(file, 0))
                 for file, path in self.paths.items()
             }
@@ -73,11 +73,11 @@ class GivenUpAttempt:
             with suppress(OSError):
                 os.unlink(self._rest_path(file))
         self.rest = dict.fromkeys(self.paths, 0)
-        return self.had
+        return self.received
 
     def append(self, file: str, at: int, data: bytes) -> None:
-        assert self.had is not None
-        if at != self.had[file] + self.rest[file]:
+        assert self.received is not None
+        if at != self.received[file] + self.rest[file]:
             return
         try:
             append_to(self._rest_path(file), data)
@@ -126,48 +126,48 @@ class LateEnds:
     """
 
     def __init__(self) -> None:
-        self._given_up: dict[str, dict[str, GivenUpAttempt]] = {}
+        self._lost: dict[str, dict[str, LostAttempt]] = {}
         #: Attempts for which the node is sending missing output and the exit record, by node.
-        self._arriving: dict[str, dict[str, GivenUpAttempt]] = {}
+        self._arriving: dict[str, dict[str, LostAttempt]] = {}
 
     @property
     def is_empty(self) -> bool:
-        return not self._given_up and not self._arriving
+        return not self._lost and not self._arriving
 
-    def give_up(self, node: str, late: GivenUpAttempt) -> None:
-        of_node = self._given_up.setdefault(node, {})
+    def add(self, node: str, late: LostAttempt) -> None:
+        of_node = self._lost.setdefault(node, {})
         of_node[late.attempt_id] = late
         if len(of_node) > _MOST:
             del of_node[next(iter(of_node))]
 
     def forget(self, node: str) -> None:
-        self._given_up.pop(node, None)
+        self._lost.pop(node, None)
 
     def replace(self, log: str) -> None:
         """Record that a newer attempt, which writes to the file ``log``, has started."""
-        for group in (self._given_up, self._arriving):
+        for group in (self._lost, self._arriving):
             for of_node in group.values():
                 for late in of_node.values():
                     late.is_replaced = late.is_replaced or late.paths["log"] == log
 
     def connected(
-        self, node: str, known: Mapping[str, Mapping[str, int]]
+        self, node: str, known_attempts: Mapping[str, Mapping[str, int]]
     ) -> Mapping[str, Mapping[str, int]]:
         """Return how many bytes of output the node need not send again, by attempt and file.
 
-        ``known``: the attempts that the node knows. For each attempt: {file: position in the
-        server's file at which the attempt's output begins}. Lost attempts that the node does not
-        know are forgotten.
+        ``known_attempts``: the attempts that the node knows. For each attempt: {file: position in
+        the server's file at which the attempt's output begins}. Lost attempts that the node does
+        not know are discarded.
         """
-        found = self._given_up.pop(node, {})
-        arriving = {each: late for each, late in found.items() if each in known}
+        found = self._lost.pop(node, {})
+        arriving = {each: late for each, late in found.items() if each in known_attempts}
         if arriving:
             self._arriving[node] = arriving
-        return {each: late.begin(known[each]) for each, late in arriving.items()}
+        return {each: late.begin(known_attempts[each]) for each, late in arriving.items()}
 
     def disconnected(self, node: str) -> None:
         for late in self._arriving.pop(node, {}).values():
-            self.give_up(node, late)
+            self.add(node, late)
 
     def is_arriving(self, node: str) -> bool:
         return node in self._arriving
@@ -202,12 +202,13 @@ def longest_lease(
     """Return how many seconds a node's workers may still run after this server's start.
 
     A node may know only a former address of the server. If this address refuses a connection, the
-    node possibly concludes that no server runs, and extends its lease. Then its workers may run
-    longer. ``addresses``: the addresses at which nodes may reach the server.
+    node may conclude that no server runs, and extend its lease, so that its workers run longer.
+    ``addresses``: the addresses at which nodes may reach the server.
     """
-    known = tuple(addresses) if entry is None else entry.addresses
+    node_addresses = tuple(addresses) if entry is None else entry.addresses
     # Earlier releases store no addresses, and have only one address.
-    is_current = known == tuple(addresses) or (not known and len(addresses) <= 1)
+    has_none = not node_addresses and len(addresses) <= 1
+    is_current = has_none or node_addresses == tuple(addresses)
     if is_current or not terms.refusal_is_absence:
         return terms.fenced_after
     return terms.fenced_after + terms.lease + terms.absence if terms.absence else math.inf
@@ -224,12 +225,12 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    If the node shares the server's files, ``late`` stores the attempts: their results count if the
-    node connects again. Otherwise, the attempts' files on the server are incomplete, and late
-    results do not count. If an attempt's worktree or files are in use, this call omits the attempt,
-    and a later call returns it.
+    If the node shares the server's files, ``late`` stores the attempts, so that their results are
+    accepted if the node connects again. Otherwise, the attempts' files on the server are
+    incomplete, and late results are rejected. If an attempt's worktree or files are in use, this
+    call omits the attempt, and a later call returns it.
     """
-    lost = [each for each in node.attempts.values() if not each.is_taking]
+    lost = [each for each in node.attempts.values() if not each.is_storing_files]
     for attempt in lost:
         attempt.is_ending = True
     lost = [each for each in lost if not each.turn.locked()]
@@ -238,9 +239,13 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
     why = f"outcome unknown: node {node.name} was lost"
     for attempt in lost:
         if attempt.files is None:
-            had = None if attempt.bases is None else attempt.had
-            given_up = GivenUpAttempt(
-                attempt.attempt_id, attempt.exit_path, attempt.digest, attempt.paths, had=had
+            received = None if attempt.bases is None else attempt.received
+            lost_attempt = LostAttempt(
+                attempt.attempt_id,
+                attempt.exit_path,
+                attempt.digest,
+                attempt.paths,
+                received=received,
             )
-            late.give_up(node.name, given_up)
+            late.add(node.name, lost_attempt)
     return [(each, lost_end(ExitCause.NODE_LOST, why)) for each in lost]

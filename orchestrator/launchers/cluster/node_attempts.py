@@ -19,9 +19,9 @@ from orchestrator.launchers.cluster.connected_node import (
     append_piece,
     create_log,
     lost_end,
-    not_returned,
-    not_sent,
     output_paths,
+    return_failure,
+    send_failure,
     size_of,
     start_message,
     store_end,
@@ -55,7 +55,7 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
-from orchestrator.launchers.cluster.lost_nodes import GivenUpAttempt, LateEnds, lost_attempts
+from orchestrator.launchers.cluster.lost_nodes import LateEnds, LostAttempt, lost_attempts
 from orchestrator.launchers.cluster.node_table import NodeTable
 from orchestrator.launchers.cluster.worktree_exchange import WorktreeExchange
 from orchestrator.launchers.exit_record import exit_record
@@ -98,9 +98,9 @@ class NodeAttempts:
         self._late, self._exchange, self._events = late, exchange, events
         self._spawn = spawn
         #: The node of each attempt.
-        self._where: dict[str, ConnectedNode] = {}
+        self._node_of: dict[str, ConnectedNode] = {}
         #: Copies of worktrees between the server and nodes with their own file systems.
-        self.worktrees = WorktreeExchange(self._where)
+        self.worktrees = WorktreeExchange(self._node_of)
 
     # Starts
 
@@ -114,7 +114,7 @@ class NodeAttempts:
             bases={file: size_of(path) for file, path in output_paths(launch.log).items()},
         )
         node.attempts[launch.attempt_id] = attempt
-        self._where[launch.attempt_id] = node
+        self._node_of[launch.attempt_id] = node
         self._late.replace(launch.log)
         # An attempt that already has an exit record or a tombstone must not start.
         settled = exit_record.read_exit(launch.exit_path, launch.proof.digest)
@@ -158,7 +158,7 @@ class NodeAttempts:
             return node.attempts.get(attempt.attempt_id) is attempt
 
         worktree = launch.files.worktree
-        while worktree and worktree.commit not in node.known:
+        while worktree and worktree.commit not in node.known_commits:
             if not node.bringing:
                 node.bringing = attempt.attempt_id
                 break
@@ -169,15 +169,20 @@ class NodeAttempts:
                 return
         try:
             done = await self._exchange.send(
-                link, node.window, attempt.attempt_id, launch.files, attempt.exit_path, node.known,
+                link,
+                node.window,
+                attempt.attempt_id,
+                launch.files,
+                attempt.exit_path,
+                node.known_commits,
                 is_wanted,
-            )  # fmt: skip
+            )
         except ConnectionError:
             return
         except (OSError, OrchestratorError) as error:
             link.post(EndStored(attempt.attempt_id))
             if is_wanted():
-                self._end_attempt(node, attempt, not_sent(node.name, error), "")
+                self._end_attempt(node, attempt, send_failure(node.name, error), "")
             return
         if done is None or node.link is not link or not is_wanted():
             link.post(EndStored(attempt.attempt_id))
@@ -195,7 +200,7 @@ class NodeAttempts:
         if files is not None:
             attempt.set_own_files(files, self._exchange)
         node.attempts[attempt_id] = attempt
-        self._where[attempt_id] = node
+        self._node_of[attempt_id] = node
 
     def expect_late(
         self, attempt_id: str, exit_path: str, digest: str, name: str, log: str, is_replaced: bool
@@ -205,8 +210,8 @@ class NodeAttempts:
         ``name``: the node. ``is_replaced``: True if a newer attempt of the worker has started.
         """
         paths = output_paths(log)
-        late = GivenUpAttempt(attempt_id, exit_path, digest, paths, is_replaced=is_replaced)
-        self._late.give_up(name, late)
+        late = LostAttempt(attempt_id, exit_path, digest, paths, is_replaced=is_replaced)
+        self._late.add(name, late)
 
     def copy_to_node(self, worker: str, path: str, content: bytes) -> None:
         """Send a file to the node of a running worker, now and after each new connection.
@@ -217,7 +222,7 @@ class NodeAttempts:
         if attempt is None or attempt.files is None:
             return
         attempt.late_files[path] = LateFile(attempt.attempt_id, path, content)
-        self._post_late_files(self._where[attempt.attempt_id], attempt)
+        self._post_late_files(self._node_of[attempt.attempt_id], attempt)
 
     def _post_late_files(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         if node.link is not None and not attempt.is_sending:
@@ -228,7 +233,7 @@ class NodeAttempts:
         self._late.replace(log)
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
-        node = self._where.get(attempt_id)
+        node = self._node_of.get(attempt_id)
         if node is None:
             return
         attempt = node.attempts[attempt_id]
@@ -242,11 +247,11 @@ class NodeAttempts:
                 self._post_stop(node, attempt)
 
     def stop_all(self, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
-        for attempt_id in list(self._where):
+        for attempt_id in list(self._node_of):
             self.stop(attempt_id, ended_by, stopped_by, cause)
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
-        node = self._where.get(attempt_id)
+        node = self._node_of.get(attempt_id)
         if node is not None:
             attempt = node.attempts[attempt_id]
             attempt.is_waiting = waiting
@@ -269,19 +274,20 @@ class NodeAttempts:
     ) -> tuple[Mapping[str, FilePositions], Mapping[str, FilePositions]]:
         """Return how many bytes of output the server has, by attempt and file.
 
-        First for the attempts that the server expects, then for lost attempts whose results the
-        server still accepts. ``known``: the attempts that the node knows.
+        The first mapping has the attempts that the server expects. The second mapping has lost
+        attempts whose results the server still accepts. ``known``: the attempts that the node
+        knows.
         """
         for attempt in node.attempts.values():
             bases = known.get(attempt.attempt_id)
             if attempt.bases is None and bases is not None:
                 attempt.bases = {file: bases.get(file, 0) for file in attempt.paths}
                 for file, path in attempt.paths.items():
-                    attempt.had[file] = max(0, size_of(path) - attempt.bases[file])
-        files = {each.attempt_id: each.had for each in node.attempts.values()}
+                    attempt.received[file] = max(0, size_of(path) - attempt.bases[file])
+        files = {each.attempt_id: each.received for each in node.attempts.values()}
         self._late.disconnected(node.name)
-        # The files of a lost attempt are incomplete on the server, and do not count.
         if node.has_own_files:
+            # The files of a lost attempt are incomplete on the server, so its result is rejected.
             self._late.forget(node.name)
         late = self._late.connected(node.name, known)
         node.is_catching_up = bool(late)
@@ -344,9 +350,9 @@ class NodeAttempts:
     async def _take_files(
         self, node: ConnectedNode, attempt: NodeAttempt, report: EndReport
     ) -> None:
-        if attempt.is_taking or attempt.files is None:
+        if attempt.is_storing_files or attempt.files is None:
             return
-        attempt.is_taking = True
+        attempt.is_storing_files = True
         exit, record = report.exit, report.record
         try:
             if report.files is not None or exit.ended_by not in _WITHOUT_FILES:
@@ -361,7 +367,7 @@ class NodeAttempts:
                 "the files of a worker of node %s were lost: %s", node.name, error,
                 extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
             )  # fmt: skip
-            exit, record = not_returned(node.name, exit, error), ""
+            exit, record = return_failure(node.name, exit, error), ""
         self._end_attempt(node, attempt, exit, record)
         if node.link is not None:
             node.link.post(EndStored(attempt.attempt_id))
@@ -377,11 +383,11 @@ class NodeAttempts:
             extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
         )  # fmt: skip
         server_files.discard_archive(attempt.exit_path)
-        attempt.had["files"], attempt.files_error = 0, None
+        attempt.received["files"], attempt.files_error = 0, None
         waits_until = self._loop.time() + _FULL_DISK_SECONDS
         while attempt.stop is None and self._loop.time() < waits_until:
             await asyncio.sleep(_CHECK_SECONDS)
-        attempt.is_taking = False
+        attempt.is_storing_files = False
         if node.link is not None:
             node.link.post(ResendFiles(attempt.attempt_id))
 
@@ -400,7 +406,7 @@ class NodeAttempts:
             raise UnusableFiles(
                 f"the server cannot store the files of the attempt: {why}"
             ) from attempt.files_error
-        if attempt.had["files"] > MOST_BYTES:
+        if attempt.received["files"] > MOST_BYTES:
             raise UnusableFiles(
                 f"the worker's files have more than {MOST_BYTES} bytes; change the "
                 "task so that it deletes files that are not needed"
@@ -410,9 +416,11 @@ class NodeAttempts:
     def _end_attempt(
         self, node: ConnectedNode, attempt: NodeAttempt, exit: Exit, record: str
     ) -> None:
-        del node.attempts[attempt.attempt_id], self._where[attempt.attempt_id]
+        del node.attempts[attempt.attempt_id], self._node_of[attempt.attempt_id]
         node.end_bringing(attempt.attempt_id)
-        if exit.ended_by is not EndedBy.LOST and not (attempt.had["log"] or attempt.had["raw"]):
+        if exit.ended_by is not EndedBy.LOST and not (
+            attempt.received["log"] or attempt.received["raw"]
+        ):
             create_log(attempt)
         if attempt.log_is_lost:
             exit = replace(exit, log_lost=True)

@@ -109,7 +109,7 @@ class NodeLinks:
             events=events,
             spawn=self._spawn,
         )
-        #: Why each node was rejected most recently, until it is accepted.
+        #: Reason of each node's latest rejection, until the node is accepted.
         self._rejected: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -193,7 +193,10 @@ class NodeLinks:
             link.close()
 
     def _accepted_hello(self, name: str, serial: str, message: Fields) -> Hello | Rejection:
-        """Return a node's first message, or the rejection of the node. Raise InvalidMessage."""
+        """Return a node's first message, or the rejection of the node.
+
+        Raise InvalidMessage if a field of the message is missing or has a wrong type.
+        """
         # A node of another release may have another ``hello``.
         why = self._why_outdated(name, decode_release(message))
         if why:
@@ -230,7 +233,7 @@ class NodeLinks:
             return f"cannot read the list of nodes: {error}"
 
     def _note_rejection(self, name: str, why: str) -> None:
-        # Log each cause once, because a node with old attempts retries.
+        # Log each reason once, because a rejected node that has attempts retries.
         if self._rejected.get(name) != why:
             self._rejected[name] = why
             logger.warning(
@@ -271,14 +274,14 @@ class NodeLinks:
         Return the object that limits the unconfirmed bytes of this connection.
         """
         if node.link is not None:
-            # The node has opened a new connection, and no longer reads the former one.
+            # The node has opened a new connection, and no longer reads the former connection.
             node.link.abort()
         node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
         self._rejected.pop(node.name, None)
         entry = self.nodes.entries.get(node.name)
         node.slots = hello.slots if entry is None or entry.slots is None else entry.slots
         node.has_own_files = hello.own_files
-        node.known = hello.known[:MOST_KNOWN]
+        node.known_commits = hello.known[:MOST_KNOWN]
         node.end_bringing(node.bringing)
         node.window = Window()
         node.address, node.version = link.address(), hello.version

@@ -15,11 +15,11 @@ _CHECK_SECONDS = 0.25
 class WorktreeExchange:
     """Copies worktrees between the server and the nodes of running attempts.
 
-    Only the thread of the nodes' loop may call. ``where``: the node of each attempt.
+    Only the thread of the nodes' loop may call. ``node_of``: the node of each attempt.
     """
 
-    def __init__(self, where: Mapping[str, ConnectedNode]) -> None:
-        self._where = where
+    def __init__(self, node_of: Mapping[str, ConnectedNode]) -> None:
+        self._node_of = node_of
 
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
         """Return a worker's running attempt, which cannot end before ``release``.
@@ -47,7 +47,8 @@ class WorktreeExchange:
         """Copy the state on the node to the server's worktree and to the worker's branch.
 
         Return False if the attempt is ending. ``waits``: True to wait for a disconnected node,
-        False to raise Unavailable instead. Raise RepositoryError or OSError. Call ``hold`` first.
+        False to raise Unavailable instead. Raise RepositoryError or OSError if the copy fails. Call
+        ``hold`` first.
         """
         while (node := await self._connected(attempt, waits=waits)) is not None:
             assert node.link is not None and attempt.worktree is not None
@@ -65,15 +66,15 @@ class WorktreeExchange:
     async def bring(self, attempt: NodeAttempt, change: FileChange) -> str:
         """Change files of the worktree on the node. HEAD and the index stay unchanged.
 
-        Return "" on success, otherwise the reason for the failure. Raise RepositoryError or
-        OSError. Call ``hold`` first.
+        Return "" on success, otherwise the reason for the failure. Raise RepositoryError or OSError
+        if the change cannot be sent or applied. Call ``hold`` first.
         """
         node = await self._connected(attempt, waits=True)
         if node is None:
             return "the worker has ended"
         assert node.link is not None and attempt.worktree is not None
         try:
-            return await attempt.worktree.bring(node.link, node.window, node.known, change)
+            return await attempt.worktree.bring(node.link, node.window, node.known_commits, change)
         except ConnectionError:
             return f"the connection to node {node.name} ended"
         except UnusableFiles as error:
@@ -85,7 +86,7 @@ class WorktreeExchange:
         ``waits``: True to wait for a disconnected node, False to raise Unavailable instead.
         """
         while self._is_running(attempt):
-            node = self._where[attempt.attempt_id]
+            node = self._node_of[attempt.attempt_id]
             if node.link is not None and not node.link.is_closed and not attempt.is_sending:
                 return node
             if not waits:
@@ -94,11 +95,11 @@ class WorktreeExchange:
         return None
 
     def _is_running(self, attempt: NodeAttempt) -> bool:
-        node = self._where.get(attempt.attempt_id)
+        node = self._node_of.get(attempt.attempt_id)
         is_known = node is not None and node.attempts.get(attempt.attempt_id) is attempt
         return is_known and not attempt.is_ending
 
     def of_worker(self, worker: str) -> NodeAttempt | None:
-        found = (each for each in self._where if each.rpartition("/")[0] == worker)
+        found = (each for each in self._node_of if each.rpartition("/")[0] == worker)
         name = next(found, "")
-        return self._where[name].attempts[name] if name else None
+        return self._node_of[name].attempts[name] if name else None

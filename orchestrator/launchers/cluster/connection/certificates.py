@@ -37,7 +37,8 @@ class IssuedCertificate:
 class CertificateAuthority:
     """The certificate authority, stored in a directory as ``ca.pem`` and ``ca.key``.
 
-    Methods raise OSError or ConfigError.
+    Methods raise OSError if a file cannot be read or written, and ConfigError if the package
+    ``cryptography`` is not installed.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -58,9 +59,9 @@ class CertificateAuthority:
                 f"{self._directory} already contains a certificate authority; "
                 f"add a node: {COMMAND} nodes add NAME"
             )
-        found = _issue("orchestrator cluster", None, _AUTHORITY_DAYS)
+        issued = _issue("orchestrator cluster", None, _AUTHORITY_DAYS)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(AUTHORITY, found)
+        self._write(AUTHORITY, issued)
 
     def renew_server(self, days: float) -> None:
         self._write(SERVER, _issue(SERVER_NAME, self._certificate_and_key(), days, for_server=True))
@@ -94,7 +95,7 @@ def _cryptography() -> tuple[Any, Any]:
 
 def _issue(
     name: str,
-    by: tuple["x509.Certificate", "EllipticCurvePrivateKey"] | None,
+    authority: tuple["x509.Certificate", "EllipticCurvePrivateKey"] | None,
     days: float,
     *,
     for_server: bool = False,
@@ -105,7 +106,7 @@ def _issue(
 
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
-    issuer, signer = (by[0].subject, by[1]) if by else (subject, key)
+    issuer, signer = (authority[0].subject, authority[1]) if authority else (subject, key)
     now = datetime.datetime.now(datetime.UTC)
     serial = x509.random_serial_number()
     builder = (
@@ -116,13 +117,13 @@ def _issue(
         .serial_number(serial)
         .not_valid_before(now - datetime.timedelta(days=_DAYS_BEFORE))
         .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
     )
-    if by is None:
+    if authority is None:
         usage = x509.KeyUsage(
             digital_signature=False, content_commitment=False, key_encipherment=False,
             data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,

@@ -1,6 +1,7 @@
-"""Connections between server and node over TLS, which transport messages.
+"""TLS connections between server and node, which transport messages.
 
-A message is a JSON object, preceded by its length (4 bytes). ``messages`` has the kinds.
+A message is a JSON object, preceded by its length (4 bytes). The module ``messages`` defines the
+kinds of messages.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Any
 
 from orchestrator.launchers.cluster.connection.messages import Message, encode
 
-#: Bytes of one piece of a file or of a connection.
+#: Bytes of one piece of a file, or of the data in a tunnel.
 CHUNK = 64 * 1024
 #: Maximum bytes of logs that a node has sent and the server has not confirmed.
 WINDOW = 1024 * 1024
@@ -116,7 +117,7 @@ class Link(asyncio.BufferedProtocol):
         return self._error is not None or self._transport is None or self._transport.is_closing()
 
     async def drained(self) -> None:
-        """Wait until most posted messages are sent. Raise OSError if the connection is broken."""
+        """Wait until most of the posted data is sent. Raise OSError if the connection is broken."""
         self._flush()
         await self._writable.wait()
         if self._error is not None:
@@ -204,9 +205,10 @@ def tcp_socket(family: int) -> socket.socket:
 
 
 def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
-    """Return the TLS settings for the certificate ``name`` in a directory. Raise OSError.
+    """Return the TLS settings for the certificate ``name`` in a directory.
 
-    Both ends must have certificates of the same authority.
+    Both ends must have certificates of the same authority. Raise OSError if a certificate or key is
+    missing or invalid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -223,24 +225,24 @@ class Window:
     """
 
     def __init__(self) -> None:
-        self._on_way = 0
+        self._unconfirmed_bytes = 0
         self._is_closed = False
         self._changed = asyncio.Event()
 
-    async def take(self, size: int) -> None:
-        """Wait until ``size`` bytes may be sent, and count them as sent.
+    async def reserve(self, size: int) -> None:
+        """Wait until ``size`` bytes may be sent, and count these bytes as sent.
 
         Raise ConnectionError after ``close``.
         """
-        while self._on_way >= WINDOW and not self._is_closed:
+        while self._unconfirmed_bytes >= WINDOW and not self._is_closed:
             self._changed.clear()
             await self._changed.wait()
         if self._is_closed:
             raise ConnectionError("the connection to the node ended")
-        self._on_way += size
+        self._unconfirmed_bytes += size
 
     def confirm(self, size: int) -> None:
-        self._on_way -= size
+        self._unconfirmed_bytes -= size
         self._changed.set()
 
     def close(self) -> None:

@@ -72,12 +72,12 @@ class ArchiveFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """The part of ``Hello`` that all releases have."""
+    """The fields of ``Hello`` that all releases send."""
 
     version: str
     #: Major and minor version of Python.
     python: tuple[int, int]
-    #: Fingerprint of the node's code; empty: a release before fingerprints.
+    #: Fingerprint of the node's code; empty: the node's release sends no fingerprint.
     code: str = ""
 
 
@@ -106,6 +106,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
+    #: Number of the heartbeat.
     n: Count
     #: Available memory and free disk space in bytes; None: unknown.
     memory: Count | None
@@ -279,8 +280,8 @@ class Welcome:
     #: Name and content of a file in the workspace, by which the node recognizes the workspace.
     mark_name: str
     mark: str
-    #: The server's workspace, project, folder, and Python: all paths of each, by these names. A
-    #: node with its own file system replaces the paths.
+    #: All paths of each of the server's directories and programs: ``workspace``, ``project``,
+    #: ``home``, and ``python``. A node with its own file system replaces the paths.
     places: Mapping[str, tuple[str, ...]]
 
 
@@ -293,6 +294,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswer:
+    #: Number of the heartbeat.
     n: Count
     #: True if the node has no workers, and may send few heartbeats.
     idle: bool
@@ -354,7 +356,7 @@ class ResendFiles:
 
 @dataclass(frozen=True, slots=True)
 class EndStored:
-    """The node may forget the attempt."""
+    """The server has stored the attempt's end, so the node may remove the attempt."""
 
     attempt: str
 
@@ -514,7 +516,7 @@ def _defaults(kind: type[Message]) -> Sequence[tuple[str, Any]]:
 def decode_from_node(message: Fields) -> NodeMessage | None:
     """Return the message in a JSON object that a node sent; None if the kind is unknown.
 
-    Raise InvalidMessage.
+    Raise InvalidMessage if a field is missing or has a wrong type.
     """
     kind = _kind_of(message.get("is"))
     if kind == "snapshot" and "data" in message:
@@ -525,14 +527,14 @@ def decode_from_node(message: Fields) -> NodeMessage | None:
 def decode_from_server(message: Fields) -> ServerMessage | None:
     """Return the message in a JSON object that the server sent; None if the kind is unknown.
 
-    Raise InvalidMessage.
+    Raise InvalidMessage if a field is missing or has a wrong type.
     """
     kind = _kind_of(message.get("do", message.get("is")))
     return _read(_FROM_SERVER[kind], message) if kind in _FROM_SERVER else None
 
 
 def decode_hello(message: Fields) -> Hello:
-    """Return the first message of a node. Raise InvalidMessage."""
+    """Return the first message of a node. Raise InvalidMessage if it is no valid ``Hello``."""
     hello = decode_from_node(message)
     if not isinstance(hello, Hello):
         raise InvalidMessage("the first message is not 'hello'")
@@ -540,12 +542,18 @@ def decode_hello(message: Fields) -> Hello:
 
 
 def decode_release(message: Fields) -> Release:
-    """Return the release of a node, from the node's first message. Raise InvalidMessage."""
+    """Return the release of a node, from the node's first message.
+
+    Raise InvalidMessage if a field is missing or has a wrong type.
+    """
     return _read(Release, message)
 
 
 def decode_answer_to_hello(message: Fields) -> Welcome | Rejection:
-    """Return the first message of the server. Raise InvalidMessage."""
+    """Return the first message of the server.
+
+    Raise InvalidMessage if it is neither a valid ``Welcome`` nor a valid ``Rejection``.
+    """
     answer = decode_from_server(message)
     if not isinstance(answer, Welcome | Rejection):
         raise InvalidMessage("the first message is neither 'welcome' nor 'refused'")

@@ -55,7 +55,10 @@ def _entry(name: str, fields: Mapping[str, Any]) -> NodeEntry:
 
 
 class NodeRegistry:
-    """The list of nodes in ``nodes.json``. Methods raise OSError and ConfigError."""
+    """The list of nodes in ``nodes.json``.
+
+    Methods raise OSError if the file cannot be read or written, and ConfigError if it is damaged.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _NAME
@@ -122,7 +125,7 @@ class NodeRegistry:
                 nodes[name].update(reports[name])
 
     def forget(self, name: str) -> None:
-        """Tell the server to count the node's workers as lost now.
+        """Request that the server counts the node's workers as lost now.
 
         Raise NotFound if the node does not exist.
         """

@@ -16,8 +16,8 @@ class ServerAddresses:
 
     The node starts with the addresses in the join file. On each connection, the server sends a list
     of its addresses. If the list contains the address that the connection uses, the list replaces
-    the node's addresses. Otherwise, the connection may use a relay or tunnel, and the node possibly
-    cannot reach the addresses in the list. Therefore the node keeps its addresses.
+    the node's addresses. Otherwise, the node does not use the list: the connection may use a relay
+    or tunnel, and the node may be unable to reach the addresses in the list.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.
@@ -52,10 +52,10 @@ class ServerAddresses:
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 
-    def take(self, address: str, addresses: Sequence[str]) -> bool:
+    def store(self, address: str, addresses: Sequence[str]) -> bool:
         """Store the list of addresses that the server sent. Return False if the disk is full.
 
-        ``address``: the server address that the present connection uses.
+        ``address``: the server address that the current connection uses.
         """
         former = self._fields()
         self._last_address, self._listed = address, tuple(addresses)
@@ -86,7 +86,7 @@ class ServerAddresses:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
-    """Return the parts of HOST:PORT or [HOST]:PORT. Raise ConfigError."""
+    """Return the host and port of HOST:PORT or [HOST]:PORT. Raise ConfigError for other text."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{address!r} is not an address; write HOST:PORT, such as head.lan:8786")

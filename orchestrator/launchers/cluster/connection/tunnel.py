@@ -6,7 +6,7 @@ from collections.abc import Callable
 from orchestrator.launchers.cluster.connection.link import CHUNK, Link
 from orchestrator.launchers.cluster.connection.messages import TunnelData
 
-#: Address and port of the server's API.
+#: Function that returns the address and port of the server's API.
 Target = Callable[[], tuple[str, int]]
 
 
@@ -76,7 +76,8 @@ class Tunnel:
         except OSError:
             pass
         self._announce_end(number)
-        # Close both directions when one has ended: no API client needs a half-closed connection.
+        # Close both directions when one direction has ended, because no API client needs a
+        # half-closed connection.
         writer = self._writers.pop(number, None)
         if writer is not None:
             writer.close()

@@ -62,7 +62,7 @@ class Conversion(NamedTuple):
 
 
 def typed(kind: type[Value], value: object) -> Value:
-    """Convert a JSON value to the type ``kind``. Raise WrongType."""
+    """Convert a JSON value to the type ``kind``. Raise WrongType if it has another type."""
     hashable_kind: Any = kind
     converted: Value = _reader(hashable_kind)(value)
     return converted
@@ -85,7 +85,10 @@ def plain(value: object) -> Any:
 
 @cache
 def _reader(kind: Any) -> _Reader:
-    """Return the function that converts JSON values to a type, or raises WrongType."""
+    """Return the function that converts a JSON value to a type.
+
+    The function raises WrongType if the value has another type.
+    """
     origin, inner = get_origin(kind), get_args(kind)
     if kind in _CONVERSIONS:
         return _converting(_CONVERSIONS[kind])

@@ -36,14 +36,14 @@ _CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 #: Seconds to wait after the first failed connection, and longest wait. Each further failure doubles
 #: the wait.
-_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.5, 30.0
+_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
 _CLOSE_SECONDS = 10.0
 #: Seconds after which a disconnected node is started again, if its Dask worker still runs.
 _EXITED_SECONDS = 3.0
 
 
 def scheduler_address(address: str) -> tuple[str, int]:
-    """Return the host and the port in ``cluster.scheduler``. Raise ConfigError.
+    """Return the host and the port in ``cluster.scheduler``. Raise ConfigError if it is invalid.
 
     An address with tcp:// must be a loopback address. Without TLS, every program that reaches the
     scheduler can run commands on its Dask workers.
@@ -140,7 +140,7 @@ class DaskNodes:
 
     def _run(self) -> None:
         assert self._watching is not None
-        # At its end, the runner cancels the tasks that Dask's client has left, and closes the loop.
+        # At its end, the runner cancels the remaining tasks of Dask's client, and closes the loop.
         with (
             asyncio.Runner(loop_factory=lambda: self._loop) as runner,
             suppress(asyncio.CancelledError),
@@ -148,12 +148,12 @@ class DaskNodes:
             runner.get_loop().run_until_complete(self._watching)
 
     async def _watch(self) -> None:
-        pause, is_logged = _AGAIN_SECONDS, False
+        pause, is_logged = _RETRY_SECONDS, False
         while True:
             try:
                 async with self._client() as client:
                     logger.info("connected to Dask's scheduler %s", self._address)
-                    pause, is_logged = _AGAIN_SECONDS, False
+                    pause, is_logged = _RETRY_SECONDS, False
                     await self._follow(client)
                 why = "the connection to the scheduler ended"
             except Exception as error:
@@ -167,10 +167,10 @@ class DaskNodes:
                 )
                 is_logged = True
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_AGAIN_SECONDS)
+            pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
 
     def _client(self) -> Any:
-        # Dask's own configuration names the certificates: distributed.comm.tls.
+        # The certificates are set in Dask's own configuration: distributed.comm.tls.
         security = None
         if self._address.startswith("tls:"):
             security = self._distributed.Security(require_encryption=True)
@@ -203,7 +203,7 @@ class DaskNodes:
                 lost.add(started.pop(address))
                 self._starts.pop(address, None)
             lost -= set(started.values())
-            self._give_up(lost)
+            self._release_lost(lost)
             await self._start_exited(client, started, found)
             if self._scaling is not None:
                 await self._scaling.scale(client, self._registry, self._states(), started, found)
@@ -216,7 +216,7 @@ class DaskNodes:
 
         If the former process of a node still runs, it holds a lock, and the new process exits at
         once. A node that a person has removed is not restarted. ``started``: {address of the Dask
-        worker: name of the node}. ``found``: Dask's data about the worker, with the same keys.
+        worker: name of the node}. ``found``: {address of the Dask worker: Dask's data about it}.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}
@@ -225,7 +225,7 @@ class DaskNodes:
             if name in connected:
                 self._starts[address] = now + _EXITED_SECONDS, _EXITED_SECONDS
             elif now >= at and name in entries:
-                pause = min(2 * pause, _LONGEST_AGAIN_SECONDS)
+                pause = min(2 * pause, _LONGEST_RETRY_SECONDS)
                 self._starts[address] = now + pause, pause
                 await self._start(client, address, name, int(found[address]["nthreads"]))
 
@@ -262,15 +262,15 @@ class DaskNodes:
         self._registry.put(NodeEntry(name=name, serial=issued.serial))
         return path.resolve()
 
-    def _give_up(self, gone: set[str]) -> None:
+    def _release_lost(self, lost: set[str]) -> None:
         """Release nodes whose Dask workers are lost, so that no more attempts start on these nodes.
 
-        ``gone``: the names of the nodes. Running attempts continue. If a node is already released
-        and has no attempts, remove the node. Also remove the names of removed nodes from ``gone``.
+        ``lost``: the names of the nodes. Running attempts continue. If a node is already released
+        and has no attempts, remove the node. Also remove the names of removed nodes from ``lost``.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}
-        for name in gone & entries.keys():
+        for name in lost & entries.keys():
             if not entries[name].is_released:
                 logger.info(
                     "node %s: its Dask worker is lost; no more workers start on this node", name
@@ -279,4 +279,4 @@ class DaskNodes:
             elif name not in used:
                 self._registry.remove(name)
                 (self._directory / f"{name}.join").unlink(missing_ok=True)
-        gone &= self._registry.entries().keys()
+        lost &= self._registry.entries().keys()

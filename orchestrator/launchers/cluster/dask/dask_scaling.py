@@ -44,7 +44,7 @@ _BLOCKED = ("rejected", "unreachable")
 class SchedulerScaling(SchedulerPlugin):
     """Runs in Dask's scheduler, and answers ``cluster.adapt()`` with this server's figures.
 
-    The object is sent to the scheduler with its code, because the scheduler lacks this product.
+    The object is sent to the scheduler with its code, because this product is not installed there.
     Therefore each method uses only the standard library, and contains its own imports.
     """
 
@@ -126,7 +126,7 @@ class DaskScaling:
         self._demand, self._machine = demand, machine
         #: The machine of a node of Dask, as an example of the machines that Dask would add. Before
         #: the first node: a machine with all agents.
-        self._like = Machine(name="dask", slots=1)
+        self._example_machine = Machine(name="dask", slots=1)
         #: Average number of slots per Dask worker; None: there was no Dask worker yet.
         self._slots: float | None = None
         self._waiting = 0
@@ -225,7 +225,9 @@ class DaskScaling:
         loop = asyncio.get_running_loop()
         former = self._waiting
         with suppress(OrchestratorError):  # The server is starting or stopping.
-            self._waiting = await loop.run_in_executor(None, self._demand, self._like, most)
+            self._waiting = await loop.run_in_executor(
+                None, self._demand, self._example_machine, most
+            )
         return min(former, self._waiting)
 
     def _balance_released(
@@ -239,7 +241,7 @@ class DaskScaling:
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]
         if up and (machine := self._machine(up[0].name)) is not None:
-            self._like = machine
+            self._example_machine = machine
         if surplus <= 0:
             self._surplus_since = None
         elif self._surplus_since is None:
@@ -251,8 +253,8 @@ class DaskScaling:
         load = {name: each.running + each.waiting for name, each in found.items()}
         for name in sorted(released, key=lambda name: -load[name])[max(0, surplus) :]:
             registry.change(name, is_released=False)
-        kept = sorted((each.name for each in up), key=lambda name: load[name])
-        for name in kept[: max(0, surplus - len(released))] if is_lasting else ():
+        candidates = sorted((each.name for each in up), key=lambda name: load[name])
+        for name in candidates[: max(0, surplus - len(released))] if is_lasting else ():
             logger.info(
                 "node %s: no longer needed; Dask may close its Dask worker when the node is idle",
                 name,

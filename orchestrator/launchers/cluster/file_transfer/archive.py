@@ -43,7 +43,7 @@ class UnusableFiles(LaunchError):
 
 
 def figures_of(path: str) -> ArchiveFigures:
-    """Return the size and the digest of a file. Raise OSError."""
+    """Return the size and the digest of a file. Raise OSError if the file cannot be read."""
     digest, size = sha256(), 0
     with open(path, "rb") as file:
         while data := file.read(_COPY_BYTES):
@@ -58,24 +58,24 @@ def figures_of(path: str) -> ArchiveFigures:
 def pack(
     roots: Sequence[str],
     path: str,
-    leave_out: Collection[str] = (),
+    excluded: Collection[str] = (),
     most_bytes: int = MOST_BYTES,
-    chosen: tuple[str, Sequence[str]] | None = None,
+    selection: tuple[str, Sequence[str]] | None = None,
 ) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    Omits the absolute paths ``leave_out``, links that lead out of their directory, and special
-    files such as pipes. A missing directory counts as empty. ``chosen``: another directory, and
-    the relative paths of its files to write. Raise OSError, or UnusableFiles if the directories are
-    too large.
+    Omits the absolute paths ``excluded``, links that lead out of their directory, and special files
+    such as pipes. A missing directory counts as empty. ``selection``: another directory, and the
+    relative paths of its files to write. Raise UnusableFiles if the directories are too large.
+    Raise OSError if a file cannot be read or written.
     """
     with open(path, "wb", opener=open_private) as file:
         writer = _Writer(file, most_bytes)
         for number, root in enumerate(roots):
-            for name, entry in _entries(root, "", frozenset(leave_out)):
+            for name, entry in _entries(root, "", frozenset(excluded)):
                 writer.add(number, name, entry.path)
-        if chosen is not None:
-            root, names = chosen
+        if selection is not None:
+            root, names = selection
             for name in _with_parents(names):
                 writer.add(len(roots), name, f"{root}/{name}")
         writer.header({"kind": _END})
@@ -87,11 +87,11 @@ def open_private(path: str, flags: int) -> int:
 
 
 def _entries(
-    root: str, prefix: str, leave_out: frozenset[str]
+    root: str, prefix: str, excluded: frozenset[str]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     """Yield each entry below ``root``/``prefix``: its path relative to ``root``, and the entry.
 
-    A directory comes before its entries. The absolute paths ``leave_out`` are omitted.
+    A directory comes before its entries. The absolute paths ``excluded`` are omitted.
     """
     try:
         with os.scandir(f"{root}/{prefix}") as found:
@@ -100,11 +100,11 @@ def _entries(
         return
     for entry in entries:
         name = f"{prefix}{entry.name}"
-        if f"{root}/{name}" in leave_out:
+        if f"{root}/{name}" in excluded:
             continue
         yield name, entry
         if entry.is_dir(follow_symlinks=False):
-            yield from _entries(root, f"{name}/", leave_out)
+            yield from _entries(root, f"{name}/", excluded)
 
 
 def _with_parents(names: Sequence[str]) -> Iterator[str]:
@@ -135,27 +135,27 @@ class _Writer:
         self._file.write(_LENGTH.pack(len(text)) + text)
 
     def add(self, root: int, name: str, path: str) -> None:
-        place = {"root": root, "path": name}
+        location = {"root": root, "path": name}
         found = os.lstat(path)
         if stat.S_ISDIR(found.st_mode):
-            self.header({"kind": _DIRECTORY, **place, "mode": stat.S_IMODE(found.st_mode)})
+            self.header({"kind": _DIRECTORY, **location, "mode": stat.S_IMODE(found.st_mode)})
         elif stat.S_ISLNK(found.st_mode):
             target = os.readlink(path)
             if _stays_inside(name, target):
-                self.header({"kind": _LINK, **place, "to": target})
+                self.header({"kind": _LINK, **location, "to": target})
         elif stat.S_ISREG(found.st_mode):
-            self._add_file(place, path)
+            self._add_file(location, path)
 
-    def _add_file(self, place: dict[str, Any], path: str) -> None:
+    def _add_file(self, location: dict[str, Any], path: str) -> None:
         with os.fdopen(os.open(path, _OLD), "rb") as source:
             found = os.fstat(source.fileno())
             about = {"mode": stat.S_IMODE(found.st_mode), "time": found.st_mtime_ns}
             left = found.st_size
-            self.header({"kind": _FILE, **place, "size": left, **about}, left)
+            self.header({"kind": _FILE, **location, "size": left, **about}, left)
             while left:
                 data = source.read(min(_COPY_BYTES, left))
                 if not data:
-                    raise UnusableFiles(f"{place['path']} changed while it was read")
+                    raise UnusableFiles(f"{location['path']} changed while it was read")
                 self._file.write(data)
                 left -= len(data)
 
@@ -167,7 +167,7 @@ def unpack(path: str, staging: str, roots: int) -> None:
     """Write the content of an archive below the new directory ``staging``.
 
     ``roots``: the number of directories in the archive. They get the names 0, 1, 2, and so on.
-    Raise OSError, or UnusableFiles if the archive is not valid.
+    Raise UnusableFiles if the archive is not valid. Raise OSError if a file cannot be written.
     """
     os.mkdir(staging, 0o700)
     for number in range(roots):
@@ -224,10 +224,10 @@ def _unpack_one(
     if type(number) is not int or not 0 <= number < roots or not _is_plain(name):
         raise UnusableFiles(f"the archive of files is not valid: the path {name!r} is not allowed")
     root = f"{staging}/{number}"
-    place = f"{root}/{name}"
+    destination = f"{root}/{name}"
     match fields["kind"]:
         case "directory":
-            os.mkdir(place, 0o700)
+            os.mkdir(destination, 0o700)
         case "link":
             if not _stays_inside(name, fields["to"]):
                 raise UnusableFiles(
@@ -235,15 +235,17 @@ def _unpack_one(
                 )
             links.append((root, name, fields["to"]))
         case "file":
-            _write_file(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
+            _write_file(
+                file, destination, int(fields["size"]), int(fields["mode"]), int(fields["time"])
+            )
         case kind:
             raise UnusableFiles(
                 f"the archive of files is not valid: an entry has the unknown kind {kind!r}"
             )
 
 
-def _write_file(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
-    with os.fdopen(os.open(place, _NEW, 0o600), "wb") as target:
+def _write_file(source: BinaryIO, destination: str, size: int, mode: int, modified_ns: int) -> None:
+    with os.fdopen(os.open(destination, _NEW, 0o600), "wb") as target:
         if size < 0:
             raise UnusableFiles("the archive of files is not valid: a file has a negative size")
         while size:
@@ -285,15 +287,18 @@ def _make_link(root: str, name: str, target: str) -> None:
     os.symlink(target, f"{root}/{name}")
 
 
-# Moving unpacked files to their place
+# Moving unpacked files to their directories
 
 
-def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool = True) -> None:
+def put(
+    staged: str, target: str, keep: Collection[str] = (), *, removes_others: bool = True
+) -> None:
     """Move the content of ``staged`` into the directory ``target`` on the same file system.
 
-    The paths ``keep`` stay unchanged. ``is_whole``: True to remove from ``target`` all files that
-    ``staged`` does not have. Files are replaced atomically. A file with the same content is not
-    replaced, so that its times stay unchanged. Idempotent. Raise OSError.
+    The paths ``keep`` stay unchanged. ``removes_others``: True to remove from ``target`` all files
+    that ``staged`` does not have. Files are replaced atomically. A file with the same content is
+    not replaced, so that its times stay unchanged. Idempotent. Raise OSError if a file cannot be
+    moved or removed.
     """
     _make_directory(target)
     kept = frozenset(keep)
@@ -303,19 +308,19 @@ def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool 
         entries = list(found)
     for entry in entries:
         names.add(entry.name)
-        place = f"{target}/{entry.name}"
-        if place in kept:
+        destination = f"{target}/{entry.name}"
+        if destination in kept:
             continue
         if entry.is_dir(follow_symlinks=False):
-            put(entry.path, place, kept, is_whole=is_whole)
-        elif place not in above and not _is_same(entry.path, place):
-            if _is_directory(place):
-                remove(place)
-            os.replace(entry.path, place)
-    for name in set(os.listdir(target)) - names if is_whole else ():
-        place = f"{target}/{name}"
-        if place not in kept and place not in above:
-            remove(place)
+            put(entry.path, destination, kept, removes_others=removes_others)
+        elif destination not in above and not _is_same(entry.path, destination):
+            if _is_directory(destination):
+                remove(destination)
+            os.replace(entry.path, destination)
+    for name in set(os.listdir(target)) - names if removes_others else ():
+        destination = f"{target}/{name}"
+        if destination not in kept and destination not in above:
+            remove(destination)
 
 
 def _parents(path: str) -> Iterator[str]:

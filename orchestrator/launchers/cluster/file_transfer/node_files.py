@@ -62,13 +62,16 @@ class PathMap:
 class NodeFiles:
     """The files of this node's attempts.
 
-    Any thread may call, but only one thread at a time for the same attempt.
+    Any thread may call, but only one thread at a time for the same attempt. Methods that transfer
+    files raise OSError if a file cannot be read or written, UnusableFiles if the files are not
+    valid, and RepositoryError if git fails.
     """
 
     def __init__(self, directory: Path, home: Path, worktrees: NodeWorktrees | None) -> None:
         """``directory`` has a subdirectory for each worker, and must be on a local disk.
 
-        ``home``: the product's folder. ``worktrees``: None if this node has no git. Raise OSError.
+        ``home``: the product's folder. ``worktrees``: None if this node has no git. Raise OSError
+        if ``directory`` cannot be created.
         """
         self._directory, self._home, self._worktrees = directory, home, worktrees
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,7 +91,7 @@ class NodeFiles:
         return tuple(filter(None, (str(self._directory), objects)))
 
     @property
-    def known(self) -> Sequence[str]:
+    def known_commits(self) -> Sequence[str]:
         return self._worktrees.known() if self._worktrees else ()
 
     def prune(self) -> None:
@@ -112,21 +115,21 @@ class NodeFiles:
 
         Never raises OSError: if a piece cannot be stored, ``unpack`` raises the error later.
         """
-        place = self._worker_directory(attempt_id)
+        worker_directory = self._worker_directory(attempt_id)
         if at == 0:
-            self._discard(place)
-            self._users[str(place)] = attempt_id
-            self._errors.pop(str(place), None)
-        elif self._users.get(str(place)) != attempt_id:
+            self._discard(worker_directory)
+            self._users[str(worker_directory)] = attempt_id
+            self._errors.pop(str(worker_directory), None)
+        elif self._users.get(str(worker_directory)) != attempt_id:
             return
         try:
             if at == 0:
-                place.mkdir(mode=0o700)
-            with open(place / RECEIVED, "ab") as file:
+                worker_directory.mkdir(mode=0o700)
+            with open(worker_directory / RECEIVED, "ab") as file:
                 if file.tell() == at:
                     file.write(data)
         except OSError as error:
-            self._errors.setdefault(str(place), error)
+            self._errors.setdefault(str(worker_directory), error)
 
     def adopt(self, attempt_id: str) -> None:
         """Record an attempt whose files an earlier process of this node has unpacked."""
@@ -135,18 +138,17 @@ class NodeFiles:
     def unpack(self, attempt_id: str, files: AttemptFiles, figures: ArchiveFigures) -> None:
         """Create the attempt's directories from the received archive.
 
-        ``figures``: the size and digest of the archive that the server sent. Raise OSError,
-        UnusableFiles, or RepositoryError.
+        ``figures``: the size and digest of the archive that the server sent.
         """
-        place, mapped = self._worker_directory(attempt_id), self.paths(attempt_id)
-        error = self._errors.pop(str(place), None)
+        worker_directory, mapped = self._worker_directory(attempt_id), self.paths(attempt_id)
+        error = self._errors.pop(str(worker_directory), None)
         if error is not None:
             raise error
-        received, staging = place / RECEIVED, place / "staging"
+        received, staging = worker_directory / RECEIVED, worker_directory / "staging"
         if archive.figures_of(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = (*files.directories, *files.inputs)
-        search_boundary.write(_make_directory(place / "workspace"))
+        search_boundary.write(_make_directory(worker_directory / "workspace"))
         archive.unpack(str(received), str(staging), len(roots) + 2)
         os.unlink(received)
         for number, root in enumerate(roots):
@@ -166,27 +168,23 @@ class NodeFiles:
             )
         directory = mapped.text(worktree.directory)
         self._worktrees.open(worktree, f"{staging}/{number}", directory)
-        archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
+        archive.put(f"{staging}/{number + 1}", directory, removes_others=False)
 
     def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> ArchiveFigures:
-        """Write an ended attempt's files into an archive at ``path``. Return its size and digest.
-
-        Raise OSError, UnusableFiles, or RepositoryError.
-        """
+        """Write an ended attempt's files into an archive. Return its size and digest."""
         if os.path.exists(path):
-            # An earlier process of this node has packed the files, and has sent a part of the
-            # archive.
+            # An earlier process of this node has packed the files, and may have sent some of them.
             return archive.figures_of(path)
-        mapped, place = self.paths(attempt_id), self._worker_directory(attempt_id)
-        extra = _make_directory(place / "extra")
+        mapped, worker_directory = self.paths(attempt_id), self._worker_directory(attempt_id)
+        extra = _make_directory(worker_directory / "extra")
         if files.worktree is not None and self._worktrees is not None:
             directory = mapped.text(files.worktree.directory)
             self._worktrees.pack(files.worktree, directory, str(extra))
-        left_out = [mapped.text(each) for each in (*files.left_out, *files.texts)]
+        excluded = [mapped.text(each) for each in (*files.left_out, *files.texts)]
         roots = [*map(mapped.text, files.directories), str(extra)]
         temporary = f"{path}.new"
         try:
-            figures = archive.pack(roots, temporary, left_out)
+            figures = archive.pack(roots, temporary, excluded)
             os.replace(temporary, path)
         finally:
             with suppress(FileNotFoundError):
@@ -197,7 +195,7 @@ class NodeFiles:
         """Store a file that the server sent after the attempt's start.
 
         ``path``: the file's path on the server. Raise UnusableFiles if the path is in none of the
-        attempt's directories. Raise OSError.
+        attempt's directories.
         """
         if os.path.dirname(path) not in files.directories:
             raise UnusableFiles(f"{path} is in no directory of the attempt")
@@ -207,7 +205,7 @@ class NodeFiles:
         """Write the state of a running attempt's worktree into an archive at ``path``.
 
         Return the archive's size and digest. Files that git ignores are omitted, because a child
-        job starts without ignored files. Raise OSError, UnusableFiles, or RepositoryError.
+        job starts without ignored files.
         """
         if self._worktrees is None:
             raise UnusableFiles(
@@ -215,14 +213,14 @@ class NodeFiles:
             )
         worktree = replace(worktree, promised=())
         directory = self.paths(attempt_id).text(worktree.directory)
-        for tries_left in reversed(range(_MOST_TRIES)):
+        for remaining_tries in reversed(range(_MOST_TRIES)):
             with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as extra:
                 try:
                     self._worktrees.pack(worktree, directory, extra)
                     return archive.pack([extra], path)
                 except RepositoryError:
                     # The worker may have removed a file while git read it.
-                    if not tries_left:
+                    if not remaining_tries:
                         raise
         raise AssertionError("unreachable")
 
@@ -237,8 +235,7 @@ class NodeFiles:
         """Apply ``change`` to a running attempt's worktree.
 
         ``path``: the archive with the commits of the change. The archive is removed. ``sent``: the
-        size and digest of the archive that the server sent. Raise OSError, UnusableFiles, or
-        RepositoryError.
+        size and digest of the archive that the server sent.
         """
         if self._worktrees is None:
             raise UnusableFiles(
@@ -257,35 +254,37 @@ class NodeFiles:
 
         ``sweep`` removes discarded directories, which may take long.
         """
-        place = self._worker_directory(attempt_id)
-        if self._users.get(str(place)) == attempt_id:
-            del self._users[str(place)]
-            self._discard(place)
+        worker_directory = self._worker_directory(attempt_id)
+        if self._users.get(str(worker_directory)) == attempt_id:
+            del self._users[str(worker_directory)]
+            self._discard(worker_directory)
 
     def forget_others(self, attempts: Container[str]) -> None:
-        self._users = {place: user for place, user in self._users.items() if user in attempts}
-        for place in self._directory.iterdir():
-            if str(place) not in self._users and not place.name.startswith(_TRASH):
-                self._discard(place)
+        self._users = {path: user for path, user in self._users.items() if user in attempts}
+        for worker_directory in self._directory.iterdir():
+            if str(worker_directory) not in self._users and not worker_directory.name.startswith(
+                _TRASH
+            ):
+                self._discard(worker_directory)
 
     def sweep(self) -> None:
         """Remove all discarded directories. Never raises."""
         with self._sweeping:
-            for place in self._directory.glob(f"{_TRASH}*"):
+            for directory in self._directory.glob(f"{_TRASH}*"):
                 with suppress(OSError):
-                    remove(place)
+                    remove(directory)
 
-    def _discard(self, place: Path) -> None:
-        # From here on, the worker's next attempt can create a directory with the same name.
+    def _discard(self, worker_directory: Path) -> None:
+        # After the rename, the worker's next attempt can create a directory with the same name.
         with suppress(OSError):
-            os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
+            os.rename(worker_directory, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 
     def paths(self, attempt_id: str) -> PathMap:
-        place = self._worker_directory(attempt_id)
+        worker_directory = self._worker_directory(attempt_id)
         own = {
-            "workspace": str(place / "workspace"),
+            "workspace": str(worker_directory / "workspace"),
             # The project is not on this machine, so this path does not exist.
-            "project": str(place / "project"),
+            "project": str(worker_directory / "project"),
             "home": str(self._home),
             "python": self._python,
         }

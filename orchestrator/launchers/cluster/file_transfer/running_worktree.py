@@ -89,9 +89,9 @@ class RunningWorktree:
                 raise self._error
             if reply.sent is None:
                 raise UnusableFiles("the node did not send the files of the worktree")
-            place = self._worktree, self._exit_path, self._path
+            target = self._worktree, self._exit_path, self._path
             try:
-                await asyncio.to_thread(self._exchange.take_snapshot, *place, reply.sent)
+                await asyncio.to_thread(self._exchange.take_snapshot, *target, reply.sent)
             except RepositoryError as error:
                 raise as_full_disk(error, os.path.dirname(self._exit_path)) from error
             return True
@@ -100,20 +100,20 @@ class RunningWorktree:
                 os.unlink(self._path)
 
     async def bring(
-        self, link: Link, window: Window, known: Sequence[str], change: FileChange
+        self, link: Link, window: Window, known_commits: Sequence[str], change: FileChange
     ) -> str:
         """Change files of the worktree on the node. HEAD and the index stay unchanged.
 
-        Return "" on success, otherwise the reason for the failure. ``known``: the commits that the
-        node has. Raise ConnectionError if the link breaks. Raise RepositoryError, UnusableFiles, or
-        OSError if the change cannot be sent or applied.
+        Return "" on success, otherwise the reason for the failure. ``known_commits``: the commits
+        that the node has. Raise ConnectionError if the link breaks. Raise RepositoryError,
+        UnusableFiles, or OSError if the change cannot be sent or applied.
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:
-            sent = await asyncio.to_thread(self._exchange.pack_change, change, known, path)
+            sent = await asyncio.to_thread(self._exchange.pack_change, change, known_commits, path)
             with open(path, "rb") as file:
                 while data := file.read(CHUNK):
-                    await window.take(len(data))
+                    await window.reserve(len(data))
                     link.post(ResultPiece(self._attempt_id, file.tell() - len(data), data))
                     await link.drained()
         finally:

@@ -32,6 +32,12 @@ _MOST_LIST_BYTES = 16 * 1024 * 1024
 
 
 class ServerFiles:
+    """Sends files to nodes, and receives files from nodes.
+
+    Methods raise OSError if a file cannot be read or written, UnusableFiles if the files are not
+    valid, and RepositoryError if git fails.
+    """
+
     def __init__(self, worktrees: ServerWorktrees | None) -> None:
         self._worktrees = worktrees
 
@@ -42,22 +48,23 @@ class ServerFiles:
         attempt_id: str,
         files: AttemptFiles,
         exit_path: str,
-        known: Sequence[str],
+        known_commits: Sequence[str],
         is_wanted: Callable[[], bool],
     ) -> tuple[ArchiveFigures, Sequence[str]] | None:
-        """Send the files of an attempt. ``known``: the commits that the node has.
+        """Send the files of an attempt. ``known_commits``: the commits that the node has.
 
         Return the archive's size and digest, and the commits that the node has after the transfer.
         ``is_wanted`` returns False when the attempt is stopped: the transfer then stops, and the
-        result is None. Raise ConnectionError if the link breaks. Raise OSError, UnusableFiles, or
-        RepositoryError if the files cannot be read.
+        result is None. Raise ConnectionError if the link breaks.
         """
         path = _sibling(exit_path, "sent")
         try:
-            figures, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
+            figures, commits = await asyncio.to_thread(
+                self._pack, files, exit_path, path, known_commits
+            )
             with open(path, "rb") as file:
                 while is_wanted() and (data := file.read(CHUNK)):
-                    await window.take(len(data))
+                    await window.reserve(len(data))
                     if not is_wanted():
                         window.confirm(len(data))
                         return None
@@ -68,12 +75,12 @@ class ServerFiles:
         return (figures, commits) if is_wanted() else None
 
     def _pack(
-        self, files: AttemptFiles, exit_path: str, path: str, known: Sequence[str]
+        self, files: AttemptFiles, exit_path: str, path: str, known_commits: Sequence[str]
     ) -> tuple[ArchiveFigures, Sequence[str]]:
         remove_transfer_files(exit_path)
         record = json.dumps(asdict(files)).encode("ascii")
         replace_file(Path(_sibling(exit_path, "files.json")), record)
-        extra, chosen, commits = f"{path}.extra", None, known
+        extra, selection, commits = f"{path}.extra", None, known_commits
         remove(extra)
         os.mkdir(extra, 0o700)
         try:
@@ -83,10 +90,13 @@ class ServerFiles:
                         "the server cannot send the worktree, because the project has no git "
                         "repository"
                     )
-                commits = self._worktrees.pack(files.worktree, known, extra)
-                chosen = files.worktree.directory, self._worktrees.files_outside_git(files.worktree)
+                commits = self._worktrees.pack(files.worktree, known_commits, extra)
+                selection = (
+                    files.worktree.directory,
+                    self._worktrees.files_outside_git(files.worktree),
+                )
             roots = (*files.directories, *files.inputs, extra)
-            return archive.pack(roots, path, files.left_out, chosen=chosen), commits
+            return archive.pack(roots, path, files.left_out, selection=selection), commits
         finally:
             remove(extra)
 
@@ -94,7 +104,6 @@ class ServerFiles:
         """Move the received files of an ended attempt to their directories. Idempotent.
 
         ``figures``: the size and digest of the archive that the node sent. The node is not trusted.
-        Raise OSError, UnusableFiles, or RepositoryError.
         """
         received, staging = archive_path(exit_path), _sibling(exit_path, "staging")
         if not os.path.exists(received) or archive.figures_of(received) != figures:
@@ -108,7 +117,7 @@ class ServerFiles:
             for number, directory in enumerate(files.directories):
                 # Only the worker's own directory is replaced as a whole: the server may have added
                 # files to the attempt's other directories.
-                archive.put(f"{staging}/{number}", directory, keep, is_whole=number == 0)
+                archive.put(f"{staging}/{number}", directory, keep, removes_others=number == 0)
         finally:
             remove(staging)
 
@@ -117,8 +126,8 @@ class ServerFiles:
     ) -> None:
         """Change the server's copy of a running attempt's worktree to the state in an archive.
 
-        ``path``: the received archive. The node is not trusted. Idempotent. Raise OSError,
-        UnusableFiles, or RepositoryError.
+        ``path``: the received archive. ``figures``: the size and digest of the archive that the
+        node sent. The node is not trusted. Idempotent.
         """
         if self._worktrees is None:
             raise UnusableFiles(
@@ -134,10 +143,12 @@ class ServerFiles:
         finally:
             remove(staging)
 
-    def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> ArchiveFigures:
+    def pack_change(
+        self, change: FileChange, known_commits: Sequence[str], path: str
+    ) -> ArchiveFigures:
         """Write the commits of a change into an archive. Return its size and digest.
 
-        ``known``: the commits that the node has. Raise OSError, UnusableFiles, or RepositoryError.
+        ``known_commits``: the commits that the node has.
         """
         if self._worktrees is None:
             raise UnusableFiles(
@@ -147,7 +158,7 @@ class ServerFiles:
         remove(extra)
         os.mkdir(extra, 0o700)
         try:
-            self._worktrees.pack_change(change, known, extra)
+            self._worktrees.pack_change(change, known_commits, extra)
             return archive.pack([extra], path)
         finally:
             remove(extra)
@@ -160,7 +171,7 @@ def archive_path(exit_path: str) -> str:
 def stored_files(exit_path: str) -> AttemptFiles | None:
     """Return the files that an earlier server sent to a node for an attempt; None without files.
 
-    Removes the part of the archive that the node has sent so far. The node sends the archive again.
+    Also removes an incomplete archive of the node. The node sends the archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_object(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
@@ -171,7 +182,7 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard_archive(exit_path: str) -> None:
-    """Remove the part of an archive that a node has sent so far. Idempotent.
+    """Remove a complete or incomplete archive that a node has sent. Idempotent.
 
     Afterwards, the node must send the archive from the beginning.
     """

@@ -18,10 +18,10 @@ from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldA
 
 
 class AttemptReports:
-    """Sends reports on the present connection. Without a connection, reports are discarded.
+    """Sends reports on the current connection. Without a connection, reports are discarded.
 
-    On each new connection, the server says which output and ends it lacks. Only the event loop's
-    thread may call.
+    On each new connection, the server states which output and ends are missing. Only the thread of
+    the event loop may call.
     """
 
     def __init__(self, held: HeldAttempts) -> None:

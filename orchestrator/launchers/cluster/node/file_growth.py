@@ -10,12 +10,12 @@ _BYTES = 64 * 1024
 
 
 class FileGrowthWatch:
-    """Watches directories. ``fileno`` is readable after a write in a watched directory."""
+    """Watches directories. Its descriptor is readable after a write in a watched directory."""
 
     def __init__(self, name: str) -> None:
         """``name``: report only files with this name.
 
-        Raise OSError if the system has no inotify, or if no inotify instance is free.
+        Raise OSError if the system has no inotify, or if its limit of inotify instances is reached.
         """
         self._name = name.encode()
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -29,7 +29,10 @@ class FileGrowthWatch:
         return int(self._descriptor)
 
     def add(self, directory: str) -> int:
-        """Watch a directory. Return its number in the results of ``grown``. Raise OSError."""
+        """Watch a directory. Return its number in the results of ``grown``.
+
+        Raise OSError if the directory cannot be watched.
+        """
         found = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MODIFY)
         if found < 0:
             raise OSError(
@@ -42,7 +45,7 @@ class FileGrowthWatch:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
     def grown(self) -> set[int]:
-        """Return the numbers of directories with a write since the last call. Does not wait."""
+        """Return the numbers of directories with a write since the previous call. Does not wait."""
         try:
             events = os.read(self._descriptor, _BYTES)
         except BlockingIOError:

@@ -56,22 +56,25 @@ class HeldAttempt:
         self.digest = ""
         #: Size of each output file on the server when the attempt started.
         self.bases: FilePositions = dict.fromkeys(FILES, 0)
+        #: Bytes of each file that were sent.
         self.sent = dict.fromkeys(FILES, 0)
         self.exit: Exit | None = None
         self.is_reported = False
         #: True if the server does not expect the attempt.
         self.is_unwanted = False
+        #: Number of the directory in ``FileGrowthWatch``; -1: not watched.
         self.watch = -1
         #: Directory for temporary files that this node created for the attempt; empty: none.
         self.scratch = ""
-        #: The attempt's files, if this node has its own file system. They are returned before the
-        #: attempt's end is reported.
+        #: The attempt's files, if this node has its own file system. The node returns the files
+        #: before it reports the attempt's end.
         self.files: AttemptFiles | None = None
-        #: True until the attempt has its files.
+        #: True until the attempt's files are unpacked.
         self.is_preparing = False
-        #: The attempt's end, if the attempt was stopped before it had its files; otherwise None.
+        #: The attempt's end, if the attempt was stopped before its files were unpacked; otherwise
+        #: None.
         self.stopped: Exit | None = None
-        #: The archive of the files that the node returns; None: it returns no files.
+        #: The archive of the files that the node returns; None: the node returns no files.
         self.returned: ArchiveFigures | FilesNotReturned | None = None
         #: A lock that is held while the attempt's files are created, copied, changed, or packed.
         self.turn = asyncio.Lock()
@@ -81,7 +84,7 @@ class HeldAttempt:
         self.result_error: OSError | None = None
 
     def save(self) -> None:
-        """Store the data that the next process of this node needs. Raise OSError."""
+        """Store the data that the next process of this node needs. Raise OSError on failure."""
         stored = _StoredLaunch(self.digest, self.bases, self.scratch, self.files)
         content = json.dumps(plain(stored)).encode("ascii")
         with open(f"{self.directory}/launch.json", "wb", buffering=0) as file:
@@ -135,14 +138,14 @@ class HeldAttempts(dict[str, HeldAttempt]):
     """
 
     def __init__(self, directory: Path) -> None:
-        """Raise OSError."""
+        """Raise OSError if the directories cannot be created or watched."""
         super().__init__()
         self._directory = directory
         self._by_watch: dict[int, HeldAttempt] = {}
         self._growth = FileGrowthWatch(FILES["log"])
-        #: Empty directories below ``spare``, and their watches. They are reused: creating,
-        #: watching, and removing a directory takes longer than everything else that a node does for
-        #: a short worker.
+        #: Empty directories below ``spare``, and their watches. The directories are reused, because
+        #: creating, watching, and removing a directory takes longer than all other work of a node
+        #: for a short worker.
         self._spares: list[tuple[str, int]] = []
         (directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(directory / "spare", ignore_errors=True)
@@ -153,14 +156,14 @@ class HeldAttempts(dict[str, HeldAttempt]):
         return self._growth.fileno()
 
     def grown(self) -> Iterator[HeldAttempt]:
-        """Yield the attempts whose logs have grown since the last call."""
+        """Yield the attempts whose logs have grown since the previous call."""
         for watch in self._growth.grown():
             held = self._by_watch.get(watch)
             if held is not None:
                 yield held
 
     def stored(self) -> list[HeldAttempt]:
-        """Return the attempts of an earlier process of this node. Add nothing to this object."""
+        """Return the attempts of an earlier process of this node. Does not change this object."""
         found = [
             HeldAttempt(unquote(each.name), str(each))
             for each in (self._directory / "attempts").iterdir()
@@ -170,14 +173,20 @@ class HeldAttempts(dict[str, HeldAttempt]):
         return found
 
     def hold_stored(self) -> Iterator[HeldAttempt]:
-        """Add and yield each attempt of an earlier process of this node. Raise OSError."""
+        """Add and yield each attempt of an earlier process of this node.
+
+        Raise OSError if a directory cannot be read or watched.
+        """
         for each in (self._directory / "attempts").iterdir():
             held = self.hold(unquote(each.name))
             held.load()
             yield held
 
     def hold(self, attempt_id: str) -> HeldAttempt:
-        """Add an attempt, and create its directory if it does not exist. Raise OSError."""
+        """Add an attempt, and create its directory if it does not exist.
+
+        Raise OSError if the directory cannot be created or watched.
+        """
         directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
         held = HeldAttempt(attempt_id, directory)
         if self._spares and not os.path.exists(directory):

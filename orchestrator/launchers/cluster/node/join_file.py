@@ -33,7 +33,7 @@ class JoinFile:
     key: str
 
     def write(self, path: Path) -> None:
-        """Write the file, readable only for this user. Raise OSError."""
+        """Write the file, readable only for this user. Raise OSError if it cannot be written."""
         fields = asdict(self)
         if len(self.addresses) <= 1:
             # Earlier releases can read the file only if this field is missing.
@@ -61,7 +61,8 @@ class JoinFile:
     ) -> NodeSettings:
         """Write the certificates into the state directory, and return the node's settings.
 
-        ``slots``: number of workers; None: the number of processors. Raise OSError or ConfigError.
+        ``slots``: number of workers; None: the number of processors. Raise OSError if a file cannot
+        be written, and ConfigError if an address is not valid.
         """
         # If a person has changed ``address`` in the file, use only that address.
         addresses = tuple(self.addresses) if self.address in self.addresses else (self.address,)
@@ -71,11 +72,10 @@ class JoinFile:
         replace_file(directory / "ca.pem", self.authority.encode())
         replace_file(directory / "node.pem", self.certificate.encode())
         replace_file(directory / "node.key", self.key.encode())
-        found = slots or len(os.sched_getaffinity(0))
         return NodeSettings(
             name=self.name,
             addresses=addresses,
-            slots=found,
+            slots=slots or len(os.sched_getaffinity(0)),
             directory=directory,
             own_files=own_files,
             home=home,

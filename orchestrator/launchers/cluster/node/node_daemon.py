@@ -79,7 +79,7 @@ _LEAVE_SECONDS = 15.0
 #: Function that returns facts about each given agent on this machine, as JSON. ``name``: the agent.
 #: ``reason``: why the agent cannot work; empty if the agent can work. ``fix``: the steps that make
 #: the agent work. ``login``: a value that changes when the agent's login changes.
-Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+AgentSearch = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 #: Function that returns the available memory of this machine, and the free space on a directory's
 #: disk, in bytes. None: unknown.
 Space = Callable[[Path], tuple[int | None, int | None]]
@@ -92,17 +92,18 @@ class NodeDaemon:
         self,
         settings: NodeSettings,
         say: Callable[[str], None],
-        look: Look,
+        find_agents: AgentSearch,
         space: Space,
         worktrees: NodeWorktrees | None = None,
     ) -> None:
         """``say`` shows a line to the person who started the node.
 
-        ``look`` searches for agents, in a separate thread. ``space`` reads the machine's memory and
-        disk for each heartbeat. ``worktrees`` is required for a node with its own file system.
-        Raise OSError.
+        ``find_agents`` searches for agents, in a separate thread. ``space`` reads the machine's
+        memory and disk for each heartbeat. ``worktrees`` is required for a node with its own file
+        system. Raise OSError if the state directory cannot be used.
         """
-        self._settings, self._say, self._look, self._space = settings, say, look, space
+        self._settings, self._say, self._space = settings, say, space
+        self._find_agents = find_agents
         self._directory = settings.directory
         self._held = HeldAttempts(self._directory)
         self._files: NodeFiles | None = None
@@ -122,13 +123,13 @@ class NodeDaemon:
         #: Seconds to wait after the next rejection.
         self._next_pause = _REJECTED_SECONDS
         self._link: Link | None = None
-        #: The server's address on the present link.
-        self._where = ""
+        #: The server's address on the current link.
+        self._server_address = ""
         self._tunnel: Tunnel | None = None
         #: True if this node sends few heartbeats, because it has no workers.
         self._is_idle = False
         self._expected = asyncio.Event()
-        #: Limits the unconfirmed bytes of worktree states on the present connection.
+        #: Limits the unconfirmed bytes of worktree states on the current connection.
         self._window = Window()
         self._linked = asyncio.Event()
         self._is_leaving = False
@@ -136,7 +137,7 @@ class NodeDaemon:
         self._printed = ""
         self._api_port = 0
         #: Descriptions of the agents that the server knows.
-        self._described: Sequence[Mapping[str, Any]] = ()
+        self._agent_descriptions: Sequence[Mapping[str, Any]] = ()
 
     async def run(self, api: Any) -> int:
         """Serve until ``leave`` is called, or until the server rejects the node's first connection.
@@ -182,8 +183,8 @@ class NodeDaemon:
     def leave(self) -> None:
         """Stop all workers. Idempotent.
 
-        After that, ``run`` returns when the server knows that all workers have ended, or after a
-        timeout.
+        After that, ``run`` returns when the server has confirmed the ends of all workers, or after
+        ``_LEAVE_SECONDS``.
         """
         if self._is_leaving:
             return
@@ -232,7 +233,7 @@ class NodeDaemon:
         if isinstance(welcome, Rejection):
             link.abort()
             self._say_once(f"rejected: {welcome.why}")
-            return self._rejected_pause() if self._attempts.present() else None
+            return self._rejected_pause() if self._attempts.held_attempts() else None
         why = self._why_unseen(welcome) or self._apply_settings(welcome)
         if why:
             link.post(NodeUnfit(why))
@@ -245,12 +246,12 @@ class NodeDaemon:
         self._next_pause = _REJECTED_SECONDS
         self._lease.connected(answered.sent)
         self._say_once(f"connected to {where} as {self._settings.name}")
-        self._where = where
+        self._server_address = where
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS
 
     def _take_addresses(self, link: Link, where: str, addresses: tuple[str, ...]) -> None:
-        if self._addresses.take(where, addresses):
+        if self._addresses.store(where, addresses):
             link.post(AddressesStored(addresses))
 
     async def _serve_welcomed(self, link: Link, welcome: Welcome) -> None:
@@ -298,10 +299,10 @@ class NodeDaemon:
             python=sys.version_info[:2],
             uid=os.getuid(),
             own_files=self._settings.own_files,
-            known=tuple(self._files.known) if self._files else (),
+            known=tuple(self._files.known_commits) if self._files else (),
             slots=self._settings.slots,
             time=time.time(),
-            attempts={held.id: held.bases for held in self._attempts.present()},
+            attempts={held.id: held.bases for held in self._attempts.held_attempts()},
         )
 
     def _instance(self) -> str:
@@ -311,7 +312,7 @@ class NodeDaemon:
         return path.read_text(encoding="ascii").strip()
 
     def _why_unseen(self, welcome: Welcome) -> str:
-        """Return why this machine does not see the server's files; empty if it sees them."""
+        """Return why this machine does not see the server's files; empty if it sees the files."""
         if self._files is not None:
             return ""
         workspace = Path(welcome.workspace)
@@ -342,7 +343,7 @@ class NodeDaemon:
         Return why this machine cannot start workers; empty if it can start workers.
         """
         self._lease.take_terms(welcome.terms)
-        self._described = welcome.agents
+        self._agent_descriptions = welcome.agents
         try:
             self._attempts.open(welcome, self._api_port)
         except ContainmentUnavailable as error:
@@ -375,7 +376,9 @@ class NodeDaemon:
         while True:
             # Search in a thread, because a search may wait for a service of this machine.
             try:
-                found = await self._loop.run_in_executor(None, self._look, self._described)
+                found = await self._loop.run_in_executor(
+                    None, self._find_agents, self._agent_descriptions
+                )
             except Exception:
                 logger.exception(
                     "cannot search for the agents of this machine; retrying",
@@ -427,7 +430,7 @@ class NodeDaemon:
             case ResendFiles():
                 self._reports.send_files_again(message.attempt)
             case AddressesChanged():
-                self._take_addresses(link, self._where, message.addresses)
+                self._take_addresses(link, self._server_address, message.addresses)
 
     async def _tunnel_call(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

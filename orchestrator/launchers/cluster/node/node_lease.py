@@ -17,7 +17,7 @@ class NodeLease:
     """Extends the lease file of this node. All times are values of ``boot_time()``."""
 
     def __init__(self, directory: Path) -> None:
-        """Raise OSError."""
+        """Raise OSError if the lease file cannot be created."""
         #: Path of the lease file, which the shims of this node read.
         self.path = f"{directory}/lease"
         self._directory = directory

@@ -20,7 +20,7 @@ from pathlib import Path
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.attempt_files import NodeWorktrees
 from orchestrator.launchers.cluster.connection.link import tcp_socket
-from orchestrator.launchers.cluster.node.node_daemon import Look, NodeDaemon, Space
+from orchestrator.launchers.cluster.node.node_daemon import AgentSearch, NodeDaemon, Space
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings
 from orchestrator.launchers.process import process_control
 
@@ -34,7 +34,8 @@ REJECTED = 1
 def locked(directory: Path, name: str) -> Iterator[None]:
     """Hold the lock of a node's state directory. Create the directory if it does not exist.
 
-    Raise Conflict if the node already runs on this machine, or OSError.
+    Raise Conflict if the node already runs on this machine. Raise OSError if the directory cannot
+    be used.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,15 +52,16 @@ def locked(directory: Path, name: str) -> Iterator[None]:
 def run(
     settings: NodeSettings,
     say: Callable[[str], None],
-    look: Look,
+    find_agents: AgentSearch,
     space: Space,
     worktrees: NodeWorktrees | None = None,
 ) -> int:
-    """Run the node until a signal arrives, or until the server rejects it. Return the exit code.
+    """Run the node until a signal arrives, or until the server rejects the node.
 
-    ``look`` searches for agents. ``space`` reads the machine's memory and disk. ``worktrees`` is
-    required for a node with its own file system. The caller must hold the lock of the state
-    directory (``locked``). Raise OSError.
+    Return the exit code. ``find_agents`` searches for agents. ``space`` reads the machine's memory
+    and disk. ``worktrees`` is required for a node with its own file system. The caller must hold
+    the lock of the state directory (``locked``). Raise OSError if a port or the state directory
+    cannot be used.
     """
     api = api_socket(settings.directory)
     stopping: list[int] = []
@@ -78,7 +80,9 @@ def run(
             parent = os.getpid()
             serving = os.fork()
             if serving == 0:
-                _serve(partial(NodeDaemon, settings, say, look, space, worktrees), api, parent)
+                _serve(
+                    partial(NodeDaemon, settings, say, find_agents, space, worktrees), api, parent
+                )
             if stopping:
                 os.kill(serving, signal.SIGTERM)
             _, status = os.waitpid(serving, 0)
@@ -115,7 +119,8 @@ async def _run(daemon: NodeDaemon, api: socket.socket) -> int:
 def api_socket(directory: Path) -> socket.socket:
     """Return the socket for the workers' API calls.
 
-    The socket uses its former port if the port is free, because running workers call that port.
+    The socket uses its former port if no other program uses it, because running workers call this
+    port.
     """
     stored = directory / "api_port"
     api = tcp_socket(socket.AF_INET)

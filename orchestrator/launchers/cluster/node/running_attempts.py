@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 #: If the disk is full when an ended worker's files are packed: maximum seconds to wait for space,
 #: and seconds between two tries.
-_FULL_DISK_SECONDS, _AGAIN_SECONDS = 60.0, 2.0
+_FULL_DISK_SECONDS, _RETRY_SECONDS = 60.0, 2.0
 #: Ways in which an attempt ends without a result.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
@@ -69,8 +69,8 @@ class RunningAttempts:
         self._launcher: LocalLauncher | None = None
         self._idle_shims: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
-        #: Variables of the server's environment that are replaced by this machine's own values.
-        self._foreign: Mapping[str, str] = {}
+        #: Variables of the server's environment, which this machine's own values replace.
+        self._server_environment: Mapping[str, str] = {}
         self._api_port = 0
 
     def open(self, welcome: Welcome, api_port: int) -> None:
@@ -79,7 +79,7 @@ class RunningAttempts:
         ``api_port``: port of this machine for the workers' API calls. Raise ContainmentUnavailable
         or OSError if this machine cannot start workers.
         """
-        self._foreign, self._api_port = welcome.environment, api_port
+        self._server_environment, self._api_port = welcome.environment, api_port
         if self._files is not None:
             self._files.connected(welcome.places, sys.executable)
         if self._launcher is None:
@@ -103,9 +103,9 @@ class RunningAttempts:
         while launcher.listen(0.0):
             await asyncio.sleep(IDLE_SECONDS)
 
-    def _plan_here(self, asked: RequestedContainment) -> ContainmentPlan:
+    def _plan_here(self, requested: RequestedContainment) -> ContainmentPlan:
         """Return the requested containment of workers, with the paths of this machine."""
-        sandbox = asked.sandbox
+        sandbox = requested.sandbox
         if self._files is not None:
             paths = self._files.paths("")
             sandbox = replace(
@@ -115,7 +115,7 @@ class RunningAttempts:
                 visible=(str(self._settings.home), *self._files.shown),
             )
         return ContainmentPlan(
-            mode=asked.mode, limits=asked.limits, strict=asked.strict, sandbox=sandbox
+            mode=requested.mode, limits=requested.limits, strict=requested.strict, sandbox=sandbox
         )
 
     def close(self) -> None:
@@ -126,14 +126,14 @@ class RunningAttempts:
                 self._idle_shims.cancel()
             self._launcher.close(stop=False)
 
-    def present(self) -> Sequence[HeldAttempt]:
+    def held_attempts(self) -> Sequence[HeldAttempt]:
         """Return the attempts on this node, also those of an earlier process of the node."""
         return self._held.stored() if self._launcher is None else list(self._held.values())
 
     def reconcile(
         self, expected: Mapping[str, FilePositions], late: Mapping[str, FilePositions]
     ) -> None:
-        """Send the output and the ends of the given attempts. Stop all other attempts.
+        """Send the output and the ends of the attempts in both mappings. Stop all other attempts.
 
         ``expected``: attempts that the server expects. ``late``: attempts that the server counted
         as lost, and whose results it still accepts. Both mappings have, for each attempt and output
@@ -254,21 +254,21 @@ class RunningAttempts:
         )
         self._launcher.start(launch)
 
-    def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, launch_env: Mapping[str, str]) -> dict[str, str]:
         """Return a worker's environment. This machine's values replace the server's values."""
-        env = dict(given)
-        for name, foreign in self._foreign.items():
+        env = dict(launch_env)
+        for name, server_value in self._server_environment.items():
             if name == "PATH":
                 continue
-            if env.get(name) == foreign:
+            if env.get(name) == server_value:
                 del env[name]
                 if name in os.environ:
                     env[name] = os.environ[name]
-        # Replace only the end of the search path, which has the server's directories. The path
-        # begins with directories of the workspace and the project.
-        path, foreign = env.get("PATH", ""), self._foreign.get("PATH", "")
-        if foreign and path.endswith(foreign):
-            env["PATH"] = path.removesuffix(foreign) + os.environ.get("PATH", os.defpath)
+        # Replace only the end of PATH, which has the server's directories. PATH begins with
+        # directories of the workspace and the project.
+        path, server_path = env.get("PATH", ""), self._server_environment.get("PATH", "")
+        if server_path and path.endswith(server_path):
+            env["PATH"] = path.removesuffix(server_path) + os.environ.get("PATH", os.defpath)
         env["ORCHESTRATOR_API_URL"] = f"http://127.0.0.1:{self._api_port}"
         env["ORCHESTRATOR_NODE"] = self._settings.name
         return env
@@ -331,7 +331,7 @@ class RunningAttempts:
                 is_full = is_full_disk(as_full_disk(error, self._directory))
                 if is_full and loop.time() < ends and not held.is_unwanted:
                     # Other workers of this node may end, and free the space that the archive needs.
-                    await asyncio.sleep(_AGAIN_SECONDS)
+                    await asyncio.sleep(_RETRY_SECONDS)
                 else:
                     held.returned = FilesNotReturned(str(error))
         self._finish(held, exit)
@@ -347,7 +347,7 @@ class RunningAttempts:
         """Remove an attempt whose end the server has stored, with its files. Idempotent."""
         self._held.forget(attempt_id)
         if self._files is not None:
-            # The attempt may also have been stopped while its files arrived, before its start.
+            # If the attempt was stopped while its files arrived, only ``_files`` has the attempt.
             self._files.forget(attempt_id)
             self.run_in_background(self._sweep())
         self._forgotten()
@@ -364,8 +364,8 @@ class RunningAttempts:
         await asyncio.to_thread(self._files.sweep)
 
     async def prune(self) -> None:
-        """Remove old commits if no attempt is on this node."""
-        if self._files is not None and not self._working and not self.present():
+        """Remove old commits if this node has no attempts."""
+        if self._files is not None and not self._working and not self.held_attempts():
             try:
                 await asyncio.to_thread(self._files.prune)
             except (OSError, OrchestratorError) as error:

@@ -48,7 +48,7 @@ class AnsweredHello:
     answer: Welcome | Rejection
     #: ``boot_time()`` just before ``Hello`` was sent.
     sent: float
-    #: Why earlier addresses had no secure connection; empty: they had no such problem.
+    #: Why earlier addresses failed, if TLS failed at one of them; otherwise empty.
     warning: str
 
 
@@ -60,7 +60,7 @@ class NoAnswer:
     why: str
     #: True if all addresses refused the connection.
     is_refused: bool
-    #: True if no address has a secure connection.
+    #: True if TLS failed at all addresses.
     is_insecure: bool
 
 
@@ -105,7 +105,7 @@ class ServerDialer:
         context.check_hostname = True
         loop, errors = asyncio.get_running_loop(), list[OSError]()
         host, port = host_and_port(address)
-        # asyncio itself does not distinguish a refusal by all IP addresses from other errors
+        # asyncio itself does not distinguish a refusal by all IP addresses from other errors.
         for *_, place in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             try:
                 _, link = await loop.create_connection(

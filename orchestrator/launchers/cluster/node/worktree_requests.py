@@ -54,8 +54,8 @@ class WorktreeRequests:
         self._directory, self._held, self._files = directory, held, files
 
     async def send_snapshot(self, link: Link, window: Window, request: SnapshotRequest) -> None:
-        """Answer a request for the present state of a worktree."""
-        place = request.attempt, request.n
+        """Answer a request for the current state of a worktree."""
+        request_id = request.attempt, request.n
 
         async def send(target: _Target) -> SnapshotAnswer:
             held = target.held
@@ -64,10 +64,10 @@ class WorktreeRequests:
             )
             with open(target.path, "rb") as file:
                 while data := file.read(CHUNK):
-                    await window.take(len(data))
-                    link.post(SnapshotPiece(*place, file.tell() - len(data), data))
+                    await window.reserve(len(data))
+                    link.post(SnapshotPiece(*request_id, file.tell() - len(data), data))
                     await link.drained()
-            return SnapshotAnswer(*place, sent=sent)
+            return SnapshotAnswer(*request_id, sent=sent)
 
         await self._answer(link, request, SnapshotAnswer, "snapshot", send)
 
@@ -80,8 +80,8 @@ class WorktreeRequests:
             if held.has_ended:
                 return
             try:
-                place = held.id, held.files, message.path
-                await asyncio.to_thread(self._files.store, *place, message.data)
+                target = held.id, held.files, message.path
+                await asyncio.to_thread(self._files.store, *target, message.data)
             except (OSError, UnusableFiles) as error:
                 logger.warning(
                     "cannot store a file of a worker: %s", error,
@@ -107,7 +107,7 @@ class WorktreeRequests:
 
     async def bring(self, link: Link, request: ChangeRequest) -> None:
         """Add the received result of a child job to its parent worker's worktree, and answer."""
-        place = request.attempt, request.n
+        request_id = request.attempt, request.n
 
         async def bring(target: _Target) -> ChangeAnswer:
             held = target.held
@@ -119,8 +119,8 @@ class WorktreeRequests:
             except RepositoryError as error:
                 if self._is_full_disk(error):
                     raise
-                return ChangeAnswer(*place, refused=str(error))
-            return ChangeAnswer(*place)
+                return ChangeAnswer(*request_id, refused=str(error))
+            return ChangeAnswer(*request_id)
 
         await self._answer(link, request, ChangeAnswer, "result", bring)
 
@@ -134,14 +134,14 @@ class WorktreeRequests:
     ) -> None:
         """Run an action on the worktree of a running attempt.
 
-        Then send the answer that the action returns. If the attempt has ended, or the action fails,
-        send an answer of the type ``kind`` with this fact.
+        Then send the answer that the action returns. If the attempt has ended, or if the action
+        fails, send an answer of the type ``kind`` that reports the end or the error.
 
         During the action, the attempt cannot end. After the action, remove the file ``name`` from
         the attempt's directory. If the link was closed during the action, send no answer.
         """
-        held, place = self._held.get(request.attempt), (request.attempt, request.n)
-        answer = kind(*place, ended=True)
+        held, request_id = self._held.get(request.attempt), (request.attempt, request.n)
+        answer = kind(*request_id, ended=True)
         worktree = held.files.worktree if held is not None and held.files is not None else None
         if held is not None and worktree is not None and self._files is not None:
             target = _Target(held, self._files, worktree, f"{held.directory}/{name}")
@@ -153,7 +153,7 @@ class WorktreeRequests:
                         return
                     except (OSError, OrchestratorError) as error:
                         is_full = self._is_full_disk(error)
-                        answer = kind(*place, error=str(error), is_full=is_full)
+                        answer = kind(*request_id, error=str(error), is_full=is_full)
                     finally:
                         with suppress(OSError):
                             os.unlink(target.path)

@@ -31,7 +31,7 @@ def test_the_servers_list_counts_if_it_has_the_address_of_the_connection(
     tmp_path: Path, own: list[str], listed: list[str], through: str, dialled: list[str],
     are_complete: bool,
 ) -> None:  # fmt: skip
-    ServerAddresses(tmp_path, own).take(through, listed)
+    ServerAddresses(tmp_path, own).store(through, listed)
     # The next process of the node.
     found = ServerAddresses(tmp_path, own)
     assert (list(found.in_turn()), found.are_complete) == (dialled, are_complete)
@@ -39,14 +39,14 @@ def test_the_servers_list_counts_if_it_has_the_address_of_the_connection(
 
 def test_the_address_that_answered_last_is_first(tmp_path: Path) -> None:
     found = ServerAddresses(tmp_path, ["a:1", "b:1", "c:1"])
-    found.take("b:1", ["a:1", "b:1", "c:1"])
+    found.store("b:1", ["a:1", "b:1", "c:1"])
     assert list(found.in_turn()) == ["b:1", "a:1", "c:1"]
     again = ServerAddresses(tmp_path, ["a:1", "b:1", "c:1"])
     assert list(again.in_turn()) == ["b:1", "a:1", "c:1"]
 
 
 def test_another_join_file_replaces_the_stored_list(tmp_path: Path) -> None:
-    ServerAddresses(tmp_path, ["a:1"]).take("a:1", ["a:1", "b:1"])
+    ServerAddresses(tmp_path, ["a:1"]).store("a:1", ["a:1", "b:1"])
     assert list(ServerAddresses(tmp_path, ["relay:1"]).in_turn()) == ["relay:1"]
 
 
