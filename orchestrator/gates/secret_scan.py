@@ -12,7 +12,7 @@ from orchestrator.security.secrets.secret_kinds import (
     PRIVATE_KEY,
     Secret,
     SecretKind,
-    found_in,
+    find_secret,
     kinds_in,
 )
 
@@ -192,8 +192,8 @@ def _finds_in_block(block: Block) -> Iterator[_Find]:
 
 def _secret_in_line(added: Added, kinds: Sequence[SecretKind]) -> Secret | None:
     generic = not _LOCK_FILES.search(added.path)
-    secret = found_in(added.text, kinds, generic=generic)
+    secret = find_secret(added.text, kinds, generic=generic)
     if secret or added.text.count(b"\0") < _LEAST_WIDE:
         return secret
     texts = (wide[0].replace(b"\0", b"") for wide in _WIDE.finditer(added.text))
-    return next(filter(None, (found_in(text, kinds, generic=generic) for text in texts)), None)
+    return next(filter(None, (find_secret(text, kinds, generic=generic) for text in texts)), None)

@@ -8,7 +8,7 @@ import re
 #: Bytes that occur in no control character. Text of only these bytes needs no search.
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
 #: An escape that does not begin an SGR sequence, which sets a color or weight. Only SGR sequences
-#: are kept.
+#: stay in the stream.
 _OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")
 #: A control character from U+0080 to U+009F (C1), or a lone first byte of such a character.
 _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")

@@ -53,7 +53,7 @@ def look_up(pid: int) -> Process | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return a living process's start time, in clock ticks since boot; None if it is not alive."""
+    """Return a process's start time, in clock ticks since boot; None if it is not alive."""
     process = look_up(pid)
     return process.ticks if process and process.alive else None
 
@@ -72,7 +72,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> int:
-    """Return the id of this process's PID namespace; 0 if unknown. Each container has its own."""
+    """Return the id of this process's PID namespace; 0 if unknown. Containers have other ids."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -86,7 +86,7 @@ def command_line(pid: int) -> str:
 
 
 def lock_holder(path: str) -> int | None:
-    """Return the PID of the visible process that holds the flock of a file; None if unlocked."""
+    """Return the PID of the process that holds the flock of a file; None if no process is found."""
     try:
         status = os.stat(path)
     except OSError:
@@ -183,7 +183,7 @@ def descendants(pid: int) -> Iterator[Process]:
 
 
 def marked(attempt_id: str) -> list[Process]:
-    """Return living processes that have an attempt's marker in their environment.
+    """Return the living processes that have an attempt's marker in their environment.
 
     Omits processes whose environment this user may not read.
     """
@@ -192,7 +192,7 @@ def marked(attempt_id: str) -> list[Process]:
 
 
 def marked_by_any() -> Iterator[tuple[Process, str]]:
-    """Yield living processes that have a marker, each with the id of its attempt.
+    """Yield the living processes that have a marker, each with the id of its attempt.
 
     Omits processes whose environment this user may not read.
     """

@@ -1,6 +1,6 @@
 """Caches of the store: recent job trees, values by job id, and version numbers of root jobs.
 
-They save database reads for reports, and for calls that read or wait for a job.
+The caches avoid database reads for reports, and for calls that read or wait for a job.
 """
 
 import threading
@@ -42,7 +42,7 @@ class JobTreeCache:
         self._ended: dict[str, None] = {}
 
     def apply(self, change: StateChange) -> None:
-        """Apply a change. Call this only when the change can be read from the database."""
+        """Apply a change. Call this only after the change was committed."""
         with self._lock:
             for job_id in change.replaced_plans:
                 self._drop(job_id)
@@ -147,7 +147,7 @@ def tree_of(
     attempts: Iterable[Attempt],
     last_seq: int,
 ) -> Tree:
-    """Return the tree with the jobs ``jobs``. Workers and attempts of other jobs are omitted.
+    """Return a tree of the jobs ``jobs``. Workers and attempts of other jobs are omitted.
 
     ``tasks``: the tasks of each job, by job id. ``last_seq``: the number of the tree's last event.
     """
@@ -224,12 +224,12 @@ class JobCache(Generic[Value]):
     def _end_read(
         self, job_id: str, value: Value, reading: Sequence[Callable[[Value], Value | None]]
     ) -> Value:
-        """Cache a value that was read. Return it with the changes that came during the read."""
+        """Cache a value that was read, with the changes since the read began. Return the result."""
         with self._lock:
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
                 for change in reading:
-                    # The value may already contain the change. Repeating a change does no harm.
+                    # The value may already contain the change; a change is idempotent.
                     changed = change(value)
                     if changed is None:
                         return value
@@ -245,8 +245,7 @@ class JobCache(Generic[Value]):
     def replace(self, values: Mapping[str, Value]) -> None:
         """Replace cached values. A job without a cached value is ignored.
 
-        ``values``: the new values by job id. Call this only when the change can be read from the
-        database.
+        ``values``: the new values by job id. Call this only after the change was committed.
         """
         with self._lock:
             for job_id, value in values.items():
@@ -257,7 +256,7 @@ class JobCache(Generic[Value]):
     def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
         """Replace the cached value by the result of ``make``, or remove it if the result is None.
 
-        ``make`` must be idempotent. Call this only when the change can be read from the database.
+        ``make`` must be idempotent. Call this only after the change was committed.
         """
         with self._lock:
             if job_id in self._readings:
@@ -268,10 +267,7 @@ class JobCache(Generic[Value]):
                     self._values[job_id] = value
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """Remove the values of changed jobs.
-
-        Call this only when the change can be read from the database.
-        """
+        """Remove the values of changed jobs. Call this only after the change was committed."""
         with self._lock:
             for job_id in job_ids:
                 self._values.pop(job_id, None)

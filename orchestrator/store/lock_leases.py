@@ -1,8 +1,8 @@
 """The leases of locks, as rows of the database.
 
-A row counts only while its attempt runs, so a lease ends with its attempt. Another table has one
-row with the greatest fencing number. Each acquisition first increments this number. The update
-locks the row, so acquisitions run one after another, also on PostgreSQL.
+A lease is active only while its attempt runs. Another table has one row with the greatest fencing
+number. Each acquisition first increments this number. The update locks the row, so acquisitions run
+one after another, also on PostgreSQL.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -33,20 +33,24 @@ _shown = [column for column in leases.c if column is not leases.c.passed_on]
 
 
 def acquire(
-    connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
+    connection: Connection,
+    transaction: Transaction,
+    owner: Attempt,
+    names: Sequence[str],
+    at: float,
 ) -> Grant:
     """Acquire leases on all locks ``names`` for the attempt ``owner``, or on none of them.
 
-    ``at``: the present time. If leases of other workers block one of the locks, roll back the
-    transaction ``step``, and return the blocking leases. Leases of the owner's ancestors and
-    descendants do not block.
+    ``at``: the current time, in seconds since the epoch. If leases of other workers block one of
+    the locks, roll back ``transaction``, and return the blocking leases. Leases of the owner's
+    ancestors and descendants do not block.
     """
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_is_active))
     related = _related(connection, names)
     blocked_by = [lease for lease, _ in related if not in_line(lease.key, owner.key)]
     if blocked_by:
-        step.rollback()
+        transaction.rollback()
         return Grant(blocked_by=blocked_by)
     held = {lease.name: (lease, passed) for lease, passed in related if lease.key == owner.key}
     granted = [_grant(connection, held.get(name), owner, name, number, at) for name in names]
@@ -103,12 +107,12 @@ def _grant(
     number: int,
     at: float,
 ) -> LockLease:
-    """Return the lease of ``owner`` on one lock: its present lease, or a new lease.
+    """Return the lease of ``owner`` on one lock: its existing lease, or a new lease.
 
-    ``held``: None if the owner has no present lease; otherwise a pair. The first value is the
-    present lease. The second value is True if another worker has acquired an overlapping lock after
-    the owner. If True, the present lease gets the new ``number``; otherwise it stays unchanged. A
-    new or changed lease is stored.
+    ``held``: None if the owner has no lease; otherwise a pair. The first value is the existing
+    lease. The second value is True if another worker has acquired an overlapping lock since then.
+    If True, the existing lease gets the new ``number``; otherwise it stays unchanged. A new or
+    changed lease is stored.
     """
     if held is not None and not held[1]:
         return held[0]
@@ -131,6 +135,7 @@ def _grant(
 
 
 def _note_passed_on(connection: Connection, key: WorkerKey, related: Iterable[LockLease]) -> None:
+    """Record that the worker ``key`` has acquired a lock that overlaps leases of other workers."""
     for lease in related:
         if lease.key != key:
             condition = and_(_held_by(lease.key), leases.c.name == lease.name)

@@ -1,6 +1,6 @@
 """The store of jobs, tasks, workers, attempts, and events in an SQL database.
 
-The state of running jobs is cached, because most reads request this state.
+The state of running jobs is cached, because most reads are about running jobs.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -63,7 +63,7 @@ from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrd
 from orchestrator.store.tree_queries import tree
 
 Result = TypeVar("Result")
-#: Maximum number of jobs whose present state is cached.
+#: Maximum number of jobs whose current state is cached.
 _RECENT = 64
 #: Maximum number of root jobs whose numbers of workers are cached.
 _RECENT_COUNTS = 2000
@@ -72,7 +72,7 @@ _RECENT_COUNTS = 2000
 class SqlStore:
     """The store in an SQL database; implements core.ports.Store.
 
-    ``url``: in SQLAlchemy's form, ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
+    ``url``: URL in SQLAlchemy's form: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
     ``alone``: True to reject a database that another server uses. ``claimant``: this server.
 
     Only one thread may write. Any thread may read. Values are read back exactly as they were saved,
@@ -145,7 +145,7 @@ class SqlStore:
                         self.claimed = server_lease.claim(connections.writer, self._claimant, ended)
                         connections.fence.epoch = self.claimed.epoch
                 if ended:
-                    # The lost server may have opened a session after its sessions were ended above.
+                    # The lost server may have opened another session after its sessions were ended.
                     postgresql.end_writers(connections.writer)
                     connections.writer.rollback()
                 failpoints.reached("migration: after the commit")
@@ -176,7 +176,7 @@ class SqlStore:
             self._workers.change(job_id, partial(_with_changed, changed=changed))
         changed_roots = {each.root_id for each in (*change.new_workers, *change.workers)}
         self._counts.drop(changed_roots)
-        if self._orders.kept:
+        if self._orders.lists:
             self._orders.drop({each.root_id for each in change.new_workers})
             self._orders.changed(change)
         self._seqs.replace({event.root_id: event.seq for event in change.events})
@@ -314,8 +314,8 @@ class SqlStore:
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         connections = self._opened()
-        with as_store_errors(self._where), connections.durable_writer().begin() as step:
-            return lock_leases.acquire(connections.writer, step, owner, names, at)
+        with as_store_errors(self._where), connections.durable_writer().begin() as transaction:
+            return lock_leases.acquire(connections.writer, transaction, owner, names, at)
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
         connections = self._opened()

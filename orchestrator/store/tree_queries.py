@@ -11,13 +11,16 @@ from orchestrator.store.caches import tree_of
 from orchestrator.store.database.job_queries import last_seq, values
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
-#: Maximum number of jobs that a statement names, because databases limit the length of a statement.
-#: For more jobs, the whole tree is read.
+#: Maximum number of job ids in a statement, because databases limit the length of a statement. For
+#: more jobs, the whole tree is read.
 MOST_NAMED_JOBS = 500
 
 
 class _TreeStatements:
-    """The statements that load a tree. ``named``: True to load only jobs of the list ``named``."""
+    """The statements that load a tree.
+
+    ``named``: True to load only the jobs whose ids are in the statements' parameter ``named``.
+    """
 
     def __init__(self, *, named: bool) -> None:
         def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -50,7 +53,7 @@ _named = _TreeStatements(named=True)
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """Return the tree of a root job, or only the jobs ``job_ids``; None if no job was found."""
+    """Return the tree of a root job, or only its jobs ``job_ids``; None if no job is found."""
     requested_ids = None if job_ids is None else frozenset(job_ids)
     parameters: dict[str, object] = {"root_id": root_id}
     statements = _whole

@@ -41,7 +41,7 @@ class AuditLog:
     """Writes the audit log. ``mask`` returns a text with the server's secrets replaced."""
 
     def __init__(self, directory: Path, mask: Callable[[str], str]) -> None:
-        self._file = PrivateLog(directory / FILE_NAME, complaints=logger)
+        self._file = PrivateLog(directory / FILE_NAME, error_logger=logger)
         self._mask = mask
 
     def write(self, environ: WSGIEnvironment, status: int) -> None:

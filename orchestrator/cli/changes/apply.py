@@ -282,7 +282,7 @@ def _planned_step(writer: SafeWriter, source: ApplySource) -> ApplyStep:
     if source.refused:
         return step(REFUSED, reason=source.refused)
     try:
-        present_content = writer.present(source.path)
+        present_content = writer.read(source.path)
         if source.is_deleted:
             reason = "the job deleted this file; delete it yourself"
             return step(KEPT, reason=reason) if present_content is not None else step(SAME)

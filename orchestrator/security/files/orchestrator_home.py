@@ -72,8 +72,8 @@ def is_repository(directory: Path) -> bool:
 def check_private(home: Path) -> None:
     """Raise ConfigError if the home may come from another user or from a clone of a repository.
 
-    This matters because a home's settings name programs to run. Mode 700 shows that the home is not
-    part of a clone, because git creates no directories with this mode.
+    Such a home is dangerous, because its settings can start programs. Mode 700 shows that the home
+    is not part of a clone, because git creates no directories with this mode.
     """
     try:
         status = home.lstat()

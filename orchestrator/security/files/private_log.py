@@ -16,13 +16,14 @@ LOG_FILES = 5
 class PrivateLog(logging.handlers.RotatingFileHandler):
     """Appends lines to a log file of mode 0600, and rotates the file. Links are not followed.
 
-    The file is opened when the first line is written. A write error does not affect the caller. The
-    logger ``complaints`` gets a message when writing begins to fail, and when writing works again.
+    The file is opened when the first line is written. A write error does not affect the caller.
+    ``error_logger`` logs an error when writing begins to fail, and when writing works again; None:
+    the standard library prints each write error.
     """
 
-    def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:
+    def __init__(self, path: Path, error_logger: logging.Logger | None = None) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._complaints = complaints
+        self._error_logger = error_logger
         self._works = True
         self._failure: BaseException | None = None
         super().__init__(
@@ -37,14 +38,14 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         worked, self._works = self._works, True
         super().emit(record)
-        if self._complaints is not None and worked is not self._works:
+        if self._error_logger is not None and worked is not self._works:
             text = "can be written again" if self._works else "cannot be written"
-            self._complaints.error("%s %s", self.baseFilename, text, exc_info=self._failure)
+            self._error_logger.error("%s %s", self.baseFilename, text, exc_info=self._failure)
         self._failure = None
 
     def handleError(self, record: logging.LogRecord) -> None:
         self._works, self._failure = False, sys.exc_info()[1]
-        if self._complaints is None:
+        if self._error_logger is None:
             super().handleError(record)
 
     def _open(self) -> TextIOWrapper:

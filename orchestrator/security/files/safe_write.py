@@ -17,7 +17,8 @@ from orchestrator.security.files.untrusted_files import NotPlain
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: Names of directories that are never written to. In ``.git``, a file can name programs to run.
+#: Names of directories that are never written to. A file in ``.git`` can contain commands that git
+#: runs.
 _NEVER = {".git"}
 
 
@@ -30,10 +31,10 @@ class SafeWriter:
     def __init__(self, target: Path) -> None:
         self._target = target
 
-    def present(self, path: str) -> bytes | None:
+    def read(self, path: str) -> bytes | None:
         """Return the content of a file; None if it does not exist.
 
-        Raise NotPlain if ``put`` would refuse to replace the file.
+        Raise NotPlain if ``put`` would not replace the file.
         """
         parts = _checked_parts(path)
         try:
@@ -45,7 +46,11 @@ class SafeWriter:
             return None
 
     def put(self, path: str, content: bytes, *, executable: bool) -> None:
-        """Write a new file, or replace a plain file. Raise NotPlain or another OSError."""
+        """Write a new file, or replace a plain file.
+
+        Raise NotPlain if the path leads to another kind of file, leaves the directory, or belongs
+        to git. Raise another OSError if the file cannot be written.
+        """
         parts = _checked_parts(path)
         with self._open_directory(parts[:-1], make=True) as folder:
             # Check again right before the replacement: only a plain file is replaced.
@@ -96,8 +101,8 @@ def _check_replaceable(folder: int, name: str, path: str) -> None:
 
 
 def _write(folder: int, name: str, content: bytes, mode: int) -> None:
-    # All writes of a file use the same temporary name. The next write then replaces the temporary
-    # file that a killed process has left.
+    # All writes of a file use the same temporary name, so that the next write removes the temporary
+    # file of a killed process.
     temporary = f".orchestrator-{sha256(os.fsencode(name)).hexdigest()[:16]}"
     with suppress(OSError):  # some file systems have no locks
         fcntl.flock(folder, fcntl.LOCK_EX)

@@ -52,7 +52,7 @@ def remove(directory: str) -> None:
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
     """Remove leftover directories of a workspace's attempts, except the directories in ``keep``.
 
-    A directory is left over if its server crashed.
+    A crash of the server leaves such directories.
     """
     root, prefix = _root(), _prefix(workspace)
     try:

@@ -31,8 +31,8 @@ FILES: Mapping[str, str] = {
     ".prettierrc": "{}\n",
     "jest.config.cjs": f'throw new Error("no Jest configuration: {_NONE}")\n',
     "tsconfig.json": '{"files": []}\n',
-    # Because of this file, npm and pnpm refuse to install packages here. Node.js reads the module
-    # type of scripts from this file.
+    # Because of this file, npm and pnpm do not install packages here. Node.js reads the module type
+    # of scripts from this file.
     "package.json": (
         '{"private": true, "devEngines": {"packageManager": '
         '{"name": "none-here", "onFail": "error"}}}\n'
@@ -76,7 +76,8 @@ def variables(workspace: Path) -> dict[str, str]:
     environment = {
         # Ends the search of git if a worker has removed the file .git of its worktree.
         "GIT_CEILING_DIRECTORIES": os.pathsep.join(paths),
-        # Without this setting, Go runs git for the repository above, and fails if git finds none.
+        # Without this setting, Go runs git for the repository that contains the workspace, and
+        # fails if git finds no repository.
         "GOFLAGS": "-buildvcs=false",
     }
     if any(
@@ -120,8 +121,8 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     has_own = any(os.path.exists(f"{directory}/go.work") for directory in directories)
     environment = {"GOWORK": "" if has_own else "off"}
     if not any(map(_configures_pytest, directories)):
-        # Otherwise pytest's root would be the workspace's top, where its search ends, and the ids
-        # of tests would be relative to that directory.
+        # Otherwise, pytest's root would be the workspace's top directory, where its search ends.
+        # The ids of tests would then be relative to this directory.
         environment["PYTEST_ADDOPTS"] = "--rootdir=."
     return environment
 

@@ -7,9 +7,10 @@ from contextlib import suppress
 
 
 def remove(path: os.PathLike[str] | str) -> None:
-    """Remove a file, a link, or a directory with its content. Idempotent. Raise OSError.
+    """Remove a file, a link, or a directory with its content. Idempotent.
 
-    Links are never followed. Directories without write permission are removed, too.
+    Links are never followed. Directories without write permission are removed, too. Raise OSError
+    if something cannot be removed.
     """
     if os.path.islink(path) or not os.path.isdir(path):
         with suppress(FileNotFoundError):

@@ -13,7 +13,7 @@ _former: list[int] = []
 
 
 def make_private() -> None:
-    """Set this process's umask, so that only its user can read its new files. Idempotent."""
+    """Set this process's umask, so that only its user can read the new files. Idempotent."""
     former = os.umask(PRIVATE)
     if not _former:
         _former.append(former)

@@ -25,7 +25,8 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise,
     a worker could block the server, or make the server read other files. If a worker replaces a
     directory during the call, the call still opens no file outside ``within``. Raise
-    FileNotFoundError, NotPlain, or another OSError.
+    FileNotFoundError if the file does not exist, NotPlain if it is rejected, and another OSError if
+    it cannot be opened.
     """
     return os.fdopen(_open_descriptor(path, within), "rb", buffering=0)
 
@@ -132,7 +133,8 @@ _PRIVATE = 0o600
 def open_log(path: Path | str) -> int:
     """Open a plain file for appending, and return its descriptor. Does not block at a FIFO.
 
-    Creates the file with mode 0600 if it does not exist. Raise NotPlain or another OSError.
+    Creates the file with mode 0600 if it does not exist. Raise NotPlain if the path is not a
+    regular file, and another OSError if the file cannot be opened.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
@@ -155,8 +157,8 @@ def replace_file(
     try:
         handle = os.open(temporary, flags, _PRIVATE)
     except FileExistsError:
-        # The temporary file already exists. A crash left the file, or a worker created the file,
-        # possibly as a hard link to another file.
+        # The temporary file already exists: from a crash, or from a worker, possibly as a hard link
+        # to another file.
         os.unlink(temporary)
         handle = os.open(temporary, flags, _PRIVATE)
     try:

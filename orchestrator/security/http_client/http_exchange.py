@@ -23,7 +23,7 @@ _LOST = "the server's answer is incomplete: the connection was lost"
 
 
 def connect(address: tuple[str, int], seconds: float) -> socket.socket:
-    """Open and return a TCP connection. Raise OSError.
+    """Open and return a TCP connection. Raise OSError if it cannot be opened.
 
     ``seconds``: timeout of the connection and of each later call on the socket.
     """

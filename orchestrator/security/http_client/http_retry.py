@@ -10,14 +10,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.security.http_client.stdlib_client import ServerReply
 
-#: Statuses for "cannot answer now", from the server or a proxy.
+#: HTTP statuses with which the server or a proxy states that it cannot answer now.
 BUSY = frozenset({429, 502, 503, 504})
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 #: Delays up to these numbers of seconds are not reported to ``waiting``, because most failures end
 #: earlier. The first number is for ``Retry``, the second for ``call_with_retries``.
 UNANNOUNCED_DELAY_SECONDS, SILENT_DELAY_SECONDS = 0.5, 1.0
 
-#: A function that is called with the number of seconds for which the client will retry.
+#: Function that is called with the remaining seconds in which the client will retry.
 Waiting = Callable[[float], object]
 
 
@@ -43,13 +43,13 @@ class Retry:
         self._delay = FIRST_DELAY_SECONDS
         self._is_notified = False
 
-    def pause(self, asked: float | None = None) -> bool:
+    def pause(self, retry_after: float | None = None) -> bool:
         """Sleep until the next retry is due, and return True.
 
-        Return False at once if the time for all retries would end during the sleep. ``asked``: the
-        delay in seconds for which the server asked.
+        Return False at once if the time for all retries would end during the sleep.
+        ``retry_after``: the delay in seconds that the server requests; None: no request.
         """
-        delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
+        delay = self._delay if retry_after is None else max(retry_after, FIRST_DELAY_SECONDS)
         remaining = self._deadline - time.monotonic()
         if delay > remaining:
             return False
@@ -72,7 +72,7 @@ def call_with_retries(
     """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 
     ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Retries end ``patience``
-    seconds after the first failure, but at ``ends_at`` (monotonic seconds) at the latest. Then
+    seconds after the first failure, or at ``ends_at`` (monotonic seconds) if this is earlier. Then
     raise OSError with the last error. ``waiting`` is called once, before the first long pause.
     """
     retry: Retry | None = None
@@ -95,7 +95,7 @@ def call_with_retries(
 def seconds_until(retry_after: str | None, now: float) -> float | None:
     """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is unusable.
 
-    ``now``: the present time, in seconds since the epoch.
+    ``now``: the current time, in seconds since the epoch.
     """
     if not retry_after:
         return None

@@ -59,9 +59,9 @@ class StdlibClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """Make one call.
+        """Send a request, and return the server's reply.
 
-        Raise OSError if the answer is incomplete, or if no data arrives for ``timeout`` seconds.
+        Raise OSError if the reply is incomplete, or if no data arrives for ``timeout`` seconds.
         """
         headers = {"X-API-Key": self._key} if self._key else {}
         if idempotency_key:
@@ -84,7 +84,7 @@ class StdlibClient:
         connection = connect(self._address, timeout)
         if self._scheme == "http":
             return connection
-        import ssl  # imported here: slow, and workers have a URL without it
+        import ssl  # imported here, because the import is slow, and workers have an http URL
 
         try:
             context = ssl.create_default_context()

@@ -58,17 +58,16 @@ class Masker:
         #: Number of bytes at the start of ``_held`` for which a mask has been returned.
         self._masked = 0
         #: Number of bytes at the start of ``_held`` that have been returned.
-        self._given = 0
+        self._returned = 0
 
     @cached_property
     def _forms(self) -> _Forms:
-        # Computed with the first output, because most workers of a job with many workers print
-        # nothing.
+        # Computed at the first output, because in large jobs, most workers print nothing.
         return _all_forms(self._secrets)
 
     @property
     def holds_back(self) -> bool:
-        return len(self._held) > self._given
+        return len(self._held) > self._returned
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes that can be written now."""
@@ -80,16 +79,16 @@ class Masker:
     def release(self) -> bytes:
         """Return the held bytes if they are too short to reveal a secret; otherwise b"".
 
-        They are too short if a secret that begins with them is at least four times as long. If the
-        other bytes of the secret follow later, these are masked. Idempotent.
+        The held bytes are too short if every secret that begins with them is at least four times as
+        long. If the rest of the secret follows later, the rest is masked. Idempotent.
         """
         if not self.holds_back or not self._reveals_little(self._held):
             return b""
-        released, self._given = self._held[self._given :], len(self._held)
+        released, self._returned = self._held[self._returned :], len(self._held)
         return released
 
     def finish(self) -> bytes:
-        """End the stream. Return the held bytes, because they were not a secret."""
+        """End the stream. Return the held bytes; an incomplete secret is not masked."""
         if not self._held:
             return b""
         return self._advance(self._held, len(self._held))
@@ -111,12 +110,12 @@ class Masker:
         masked_end = max((stop for start, stop in spans if start < end), default=0)
         self._held = stream[end:]
         self._masked = max(0, masked_end - end)
-        self._given = max(0, self._given - end, self._masked)
+        self._returned = max(0, self._returned - end, self._masked)
         return output
 
     def _rendered(self, stream: bytes, end: int, spans: list[_Span]) -> bytes:
         parts = []
-        position = self._given
+        position = self._returned
         for start, stop in spans:
             if start >= end:
                 break
@@ -134,7 +133,7 @@ class Masker:
         unbroken = _Unbroken(stream)
         for form in self._forms.base64:
             spans.extend(unbroken.span(at, len(form)) for at in _positions(form, unbroken.text))
-        return _united(sorted(spans))
+        return _merged(sorted(spans))
 
     def _possible_beginning(self, stream: bytes) -> int:
         longest = max((_overlap(stream, form) for form in self._forms.plain), default=0)
@@ -165,7 +164,7 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return where the original stream has the bytes ``text[at : at + length]``: a span.
+        """Return the span of the bytes ``text[at : at + length]`` in the original stream.
 
         The span neither begins nor ends with a line break.
         """
@@ -176,9 +175,9 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return where line breaks were removed, as positions in ``text``.
+        """Return the positions in ``text`` at which line breaks were removed, and byte counts.
 
-        Also return how many bytes were removed before each position.
+        Byte count n is the number of bytes of the first n line breaks.
         """
         positions, removed = [], [0]
         for match in _BREAK.finditer(self._stream):
@@ -194,14 +193,14 @@ def _positions(form: bytes, stream: bytes) -> Iterator[int]:
         at = stream.find(form, at + 1)
 
 
-def _united(spans: list[_Span]) -> list[_Span]:
-    united: list[_Span] = []
+def _merged(spans: list[_Span]) -> list[_Span]:
+    merged: list[_Span] = []
     for start, stop in spans:
-        if united and start < united[-1][1]:
-            united[-1] = (united[-1][0], max(united[-1][1], stop))
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
         else:
-            united.append((start, stop))
-    return united
+            merged.append((start, stop))
+    return merged
 
 
 def _overlap(stream: bytes, form: bytes) -> int:
@@ -291,7 +290,7 @@ def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 def shown_address(url: str) -> str:
     """Return only the scheme and host of a URL, because the rest may contain a token."""
-    # Imported when needed, because spawners and shims start faster without it
+    # Imported when needed, because spawners and shims start faster without this import.
     from urllib.parse import urlsplit
 
     try:

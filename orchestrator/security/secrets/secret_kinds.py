@@ -18,7 +18,7 @@ ALLOWED = b"orchestrator: allow-secret"
 class SecretKind:
     name: str
     pattern: re.Pattern[bytes]
-    #: Every match of the pattern has one of these words.
+    #: Every match of the pattern contains at least one of these texts.
     hints: tuple[bytes, ...]
 
 
@@ -91,12 +91,12 @@ class Secret:
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
     """Return the kinds of secrets that may occur in a block of lines.
 
-    This check is fast. Search only for the returned kinds with ``found_in``.
+    This check is fast. Search only for the returned kinds with ``find_secret``.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
 
-def found_in(
+def find_secret(
     line: bytes, kinds: Sequence[SecretKind] = KINDS, *, generic: bool = True
 ) -> Secret | None:
     if ALLOWED in line:
@@ -112,7 +112,7 @@ def found_in(
 def redacted(line: str) -> str:
     """Replace each secret in a line by the name of its kind."""
     text = line.encode("utf-8", "surrogatepass")
-    while secret := found_in(text):
+    while secret := find_secret(text):
         text = text.replace(secret.value, f"[{secret.kind}]".encode())
     return text.decode("utf-8", "surrogatepass")
 

@@ -70,7 +70,7 @@ class DeferredSync:
 
     def _sync(self) -> None:
         try:
-            # Open the log for each flush, because a newer file may have replaced it.
+            # Open the log for each flush, because SQLite may have replaced the file.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
@@ -91,9 +91,9 @@ LOCK_TIMEOUT = 10.0
 POOLED_READERS = 8
 EXTRA_READERS = 56
 
-#: When the write-ahead log has this number of pages of 4 KiB, the pages are written to the database
-#: while the supervisor waits. The number is large, so that a page that changes many times is
-#: written only once.
+#: Number of pages (4 KiB) in the write-ahead log at which SQLite writes the pages to the database,
+#: while the supervisor waits. The number is large, so that a page that changes often is written
+#: only once.
 CHECKPOINT_PAGES = 4000
 
 _WRITER_PRAGMAS = (
@@ -114,7 +114,10 @@ def sqlite_url(path: Path) -> str:
 
 
 class Connections:
-    """The connections to one database. Raises SQLAlchemyError and StoreError."""
+    """The connections to one database.
+
+    Methods raise SQLAlchemyError or StoreError if the database cannot be used.
+    """
 
     def __init__(self, url: URL, *, alone: bool) -> None:
         if url.get_backend_name() == "sqlite":
@@ -143,7 +146,7 @@ class Connections:
             _set_up_sqlite(self._readers, _READER_PRAGMAS, "BEGIN")
             _set_up_sqlite(self._second_engine, _SECOND_PRAGMAS, "BEGIN IMMEDIATE")
         elif alone:
-            postgresql.take_for_one_writer(self._write_engine, self.fence)
+            postgresql.lock_for_one_writer(self._write_engine, self.fence)
             postgresql.share_with_writer(self._second_engine, self.fence)
         self.writer = self._write_engine.connect()
         self._writings = StateWriter(self.writer.dialect)
@@ -262,7 +265,10 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Set whether SQLite's next commits wait for the disk. Does nothing for PostgreSQL."""
+        """Make SQLite's next commits wait for the disk only if ``durable`` is True.
+
+        Does nothing for PostgreSQL.
+        """
         if self._waits is None or self._waits is durable:
             return
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -345,7 +351,7 @@ _LOST = frozenset({"OperationalError", "InterfaceError"})
 def as_store_errors(where: str) -> Iterator[None]:
     """Raise StoreError instead of the exceptions of the database and its driver.
 
-    ``where``: the database, as error messages name it.
+    ``where``: name of the database for error messages.
     """
     try:
         yield
@@ -362,12 +368,12 @@ def as_store_errors(where: str) -> Iterator[None]:
 def as_unreadable(where: str) -> Iterator[None]:
     """Raise StoreError instead of the exceptions that an invalid row causes.
 
-    ``where``: the database, as error messages name it.
+    ``where``: name of the database for error messages.
     """
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # This release can read each value that it writes, so it did not write this value.
+        # This release did not write the value, because it can read every value that it writes.
         raise StoreError(
             f"{where} contains an unreadable value: {error}; the data is damaged, or a newer "
             "release wrote it"

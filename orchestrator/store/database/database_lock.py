@@ -19,10 +19,11 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 def acquire(path: str) -> list[int]:
-    """Lock a database file, and return the handles of the two locks. Raise StoreError.
+    """Lock a database file, and return the handles of the two locks.
 
     One lock is on a separate lock file. Because people remove lock files, the other lock is on the
-    database file itself.
+    database file itself. Raise StoreError if another server uses the file, or if a file cannot be
+    opened.
 
     Close the handles only after the last connection was closed: closing the handle of the database
     file ends SQLite's own locks.

@@ -198,9 +198,9 @@ def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt whose token has the hash ``token_hash``; None without such an attempt.
+    """Return the attempt whose token has the hash ``token_hash``; None if there is no such attempt.
 
-    An empty hash means that an attempt has no token, so the result is None.
+    If the hash is empty, the result is None, because attempts without a token have an empty hash.
     """
     if not token_hash:
         return None
@@ -351,7 +351,8 @@ WORKER_COLUMNS = (
     _worker_columns.files,
     plain(_worker_columns.chosen),
 )
-_PLACE_OF_JOB, _PLACE_OF_INDEX = 1, 3
+#: Positions of columns in ``WORKER_COLUMNS``: the job's id, and the worker's index.
+_JOB_POSITION, _INDEX_POSITION = 1, 3
 
 _root: Any = bindparam("root_id")
 _of_jobs = (
@@ -382,7 +383,7 @@ def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
         return None
     positions = {job.id: position for position, job in enumerate(jobs)}
     rows = connection.execute(_of_workers, parameters).fetchall()
-    ordered = sorted(rows, key=lambda row: (positions[row[_PLACE_OF_JOB]], row[_PLACE_OF_INDEX]))
+    ordered = sorted(rows, key=lambda row: (positions[row[_JOB_POSITION]], row[_INDEX_POSITION]))
     return TreeSnapshot(
         jobs=jobs,
         tasks=[

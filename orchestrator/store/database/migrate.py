@@ -52,8 +52,7 @@ def create(connection: Connection) -> None:
     This is ten times as fast as running all migrations.
     """
     if connection.dialect.name == "sqlite":
-        # The statements are stored in a file, because composing them takes a fiftieth of a server's
-        # start.
+        # The statements are stored in a file, because composing them takes 2 % of a server's start.
         for statement in SQLITE.read_text("utf-8").split(";\n"):
             if statement.strip():
                 connection.exec_driver_sql(statement)
@@ -76,19 +75,19 @@ def create(connection: Connection) -> None:
     connection.execute(version.insert().values(version_num=LATEST))
 
 
-def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
+def upgrade(connection: Connection, where: str, revisions: Set[str] = frozenset()) -> None:
     """Run the migrations that the database lacks.
 
-    ``found``: the revisions that the database has. Raise StoreError if one of these revisions is
-    unknown to this release.
+    ``revisions``: the revisions that the database has. Raise StoreError if one of these revisions
+    is unknown to this release.
     """
-    # Import this here, because it takes a fifth of a second and few starts need it.
+    # Import this here, because the import takes 0.2 s, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory
 
     config = _config(connection)
     scripts = ScriptDirectory.from_config(config)
-    if found - {script.revision for script in scripts.walk_revisions()}:
+    if revisions - {script.revision for script in scripts.walk_revisions()}:
         raise StoreError(
             f"{where} was created by a newer release; use that release, or another store.url"
         )

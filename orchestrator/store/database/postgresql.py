@@ -9,10 +9,10 @@ from sqlalchemy import URL, Connection, Engine, event
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.store.database.database_lock import in_use
 
-#: Settings of the client library, by which a silent database server counts as lost. Times are in
-#: seconds, but ``tcp_user_timeout`` is in milliseconds. ``keepalives_count`` is a number of probes.
-#: No probe is sent while a statement waits for its answer; ``tcp_user_timeout`` ends this wait,
-#: which would otherwise last about 15 minutes. The URL may set other values.
+#: Settings with which the client library detects a lost database server. Times are in seconds, but
+#: ``tcp_user_timeout`` is in milliseconds. ``keepalives_count`` is a number of probes. No probe is
+#: sent while a statement waits for its answer. ``tcp_user_timeout`` ends this wait, which would
+#: otherwise last about 15 minutes. The URL may set other values.
 _TIMEOUTS: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -20,7 +20,7 @@ _TIMEOUTS: Mapping[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-#: The same timeouts on the database server, so that it releases the locks of a lost connection.
+#: The same timeouts for the database server, so that it releases the locks of a lost connection.
 _SERVER_TIMEOUTS = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
 
 #: Seconds for which a statement waits for a lock on a table or row; the URL may set another value.
@@ -35,7 +35,7 @@ _PAUSE_SECONDS = 0.1
 
 #: Acquires the writer's lock, which the connection holds until it ends. Each schema of a database
 #: is a separate store, and has a separate lock.
-_TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
+_ACQUIRE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 #: Acquires a lock that several sessions can hold at the same time.
 _SHARE = "SELECT pg_advisory_lock_shared(%s, hashtext(current_schema()))"
 _KEY, _SECOND_KEY = 0x6F726368, 0x6F726369
@@ -56,7 +56,7 @@ def timeout_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
     """
     query_options = url.query.get("options", "")
     url_options = query_options if isinstance(query_options, str) else " ".join(query_options)
-    # If an option is given twice, the last one is used.
+    # If an option occurs twice, PostgreSQL uses the last value.
     options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {url_options}".strip()
     timeouts = {name: value for name, value in _TIMEOUTS.items() if name not in url.query}
     if seconds:
@@ -97,7 +97,7 @@ class Fence:
         self.epoch: int | None = None
 
     def check(self, connection: Any) -> None:
-        """Raise StoreError if another server has claimed the database since this server did."""
+        """Raise StoreError if another server has claimed the database after this server."""
         if self.epoch is None:
             return
         row = connection.execute("SELECT epoch FROM server_lease").fetchone()
@@ -105,8 +105,10 @@ class Fence:
             raise StoreError("another server has replaced this server; restart this server")
 
 
-def take_for_one_writer(engine: Engine, fence: Fence) -> None:
-    """Make each new connection of the engine lock the database. Raise StoreError.
+def lock_for_one_writer(engine: Engine, fence: Fence) -> None:
+    """Make each new connection of the engine lock the database.
+
+    A connection raises StoreError if another server holds the lock or has replaced this server.
 
     PostgreSQL grants the lock only when the connection of the former holder is closed. Therefore no
     change of the former holder can still arrive: its last changes are stored or lost. The lock also
@@ -121,7 +123,7 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
         deadline = time.monotonic() + seconds[0]
         try:
             connection.execute(_SERVER_TIMEOUTS)
-            while not connection.execute(_TAKE, (_KEY,)).fetchone()[0]:
+            while not connection.execute(_ACQUIRE, (_KEY,)).fetchone()[0]:
                 if time.monotonic() >= deadline:
                     where = engine.url.render_as_string(hide_password=True)
                     raise in_use(where) if seconds[0] else _still_held(where)
@@ -157,7 +159,7 @@ def end_writers(connection: Connection) -> None:
     """End the sessions with which a lost server could still write, and wait briefly for their end.
 
     Sessions of the same database user can be ended without further privileges. Raise
-    SQLAlchemyError.
+    SQLAlchemyError if the database rejects the call.
     """
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while connection.exec_driver_sql(_END, (_KEY, _SECOND_KEY)).fetchall():

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 class Claimant:
     #: Identity of the machine, which changes when the machine starts again.
     machine: str = ""
-    #: The server, as messages name it.
+    #: Name of the server in messages.
     name: str = ""
     #: Duration of the lease, in seconds; 0: no lease.
     seconds: float = 0.0
@@ -33,9 +33,9 @@ class Claimant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldLease:
-    """The lease of the server that claimed the database last, as the table ``server_lease`` has it.
+    """The lease of the server that most recently claimed the database.
 
-    ``schema.tables`` describes the fields.
+    The fields are the columns of the table ``server_lease``; see ``schema.tables``.
     """
 
     epoch: int
@@ -50,7 +50,7 @@ _COLUMNS = [server_lease.c[name] for name in HeldLease.__dataclass_fields__]
 
 
 def read(connection: Connection, *, lock: bool = False) -> HeldLease:
-    """Return the latest lease. ``lock``: also lock its row until the transaction ends."""
+    """Return the latest lease. ``lock``: True to lock its row until the transaction ends."""
     query = select(*_COLUMNS)
     row = connection.execute(query.with_for_update() if lock else query).one()
     return HeldLease(**row._mapping)
@@ -59,8 +59,8 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    ``ended``: a lease that has certainly ended; None if the caller knows of no such lease. If a
-    server on another machine has a lease other than ``ended``, raise WorkspaceBusy.
+    ``ended``: a lease that has certainly ended; None if the caller has found no such lease. Raise
+    WorkspaceBusy if a server on another machine has a lease other than ``ended``.
     """
     latest = read(connection, lock=True)
     is_elsewhere = latest.seconds > 0 and latest.machine != claimant.machine
@@ -79,9 +79,9 @@ def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -
     return claimed
 
 
-def busy(found: HeldLease) -> WorkspaceBusy:
+def busy(lease: HeldLease) -> WorkspaceBusy:
     return WorkspaceBusy(
-        f"the workspace is in use by the server on {found.holder}; use that server, or start a "
+        f"the workspace is in use by the server on {lease.holder}; use that server, or start a "
         f"standby, which waits for that server's end: {COMMAND} serve --standby"
     )
 
@@ -107,7 +107,7 @@ class LeaseSession:
 
     def read(self) -> HeldLease | None:
         """Return the latest lease; None if the database has no tables yet."""
-        return self._run(_read_if_present)
+        return self._run(_read_if_exists)
 
     def renew(self, epoch: int) -> bool:
         """Renew the lease. Return False if another server has claimed the database."""
@@ -142,7 +142,7 @@ class LeaseSession:
                 raise
 
 
-def _read_if_present(connection: Connection) -> HeldLease | None:
+def _read_if_exists(connection: Connection) -> HeldLease | None:
     try:
         if not inspect(connection).has_table(server_lease.name):
             return None

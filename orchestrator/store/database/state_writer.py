@@ -63,7 +63,7 @@ _FIXED: Mapping[str, frozenset[str]] = {
         }
     ),
     "workers": frozenset({"job_id", "task_id", "index", "kind", "depth"}),
-    # The hashes of an attempt never change. Writing them again would needlessly update an index.
+    # Writing the unchanged hashes of an attempt would needlessly update an index.
     "attempts": frozenset({"job_id", "token_hash", "record_hash", "node"}),
 }
 
@@ -141,7 +141,7 @@ class TableWriter:
         self._converted = [(position, convert) for position, convert in converters if convert]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
-        """Write all values. Raise StoreError if a row that is to be changed does not exist."""
+        """Write all values. Raise StoreError if a row to update does not exist."""
         cursor.executemany(self._text, [self._row(value) for value in values])
         missing = len(values) - cursor.rowcount
         if missing:
@@ -164,23 +164,23 @@ class TableWriter:
         return row
 
 
-#: One of the functions ``inserting``, ``replacing``, and ``updating``, which return a writer for a
-#: table.
+#: One of the functions ``insert_writer``, ``replace_writer``, and ``update_writer``, which return a
+#: writer for a table.
 Prepare = Callable[[Table, Dialect], TableWriter]
 
 
-def inserting(table: Table, dialect: Dialect) -> TableWriter:
+def insert_writer(table: Table, dialect: Dialect) -> TableWriter:
     names = [column.key for column in table.c]
     return TableWriter(
         table, insert(table).values({name: bindparam(name) for name in names}), dialect
     )
 
 
-def replacing(table: Table, dialect: Dialect) -> TableWriter:
+def replace_writer(table: Table, dialect: Dialect) -> TableWriter:
     """Return a writer that inserts rows, and replaces existing rows with the same primary key."""
     names = [column.key for column in table.c]
-    # Import this here: the dialect of PostgreSQL would take 30 ms of the start of a server with
-    # SQLite.
+    # Import this here, because the dialect of PostgreSQL would take 30 ms of the start of a server
+    # with SQLite.
     if dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -196,10 +196,10 @@ def replacing(table: Table, dialect: Dialect) -> TableWriter:
     return TableWriter(table, upsert, dialect)
 
 
-def updating(table: Table, dialect: Dialect) -> TableWriter:
-    """Return a writer that finds rows by primary key, and updates all their changeable columns.
+def update_writer(table: Table, dialect: Dialect) -> TableWriter:
+    """Return a writer that finds rows by primary key, and updates all columns that may change.
 
-    The writer's statement is idempotent.
+    The update is idempotent.
     """
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)
@@ -263,19 +263,19 @@ def _parts(change: StateChange) -> Iterator[tuple[Prepare, Table, Sequence[objec
 
     Referenced rows come before the rows that refer to them.
     """
-    yield inserting, tables.jobs, change.new_jobs
-    yield inserting, tables.tasks, [PlacedTask(*row) for row in change.new_tasks]
-    yield inserting, tables.workers, change.new_workers
-    yield updating, tables.jobs, change.jobs
-    yield updating, tables.workers, change.workers
+    yield insert_writer, tables.jobs, change.new_jobs
+    yield insert_writer, tables.tasks, [PlacedTask(*row) for row in change.new_tasks]
+    yield insert_writer, tables.workers, change.new_workers
+    yield update_writer, tables.jobs, change.jobs
+    yield update_writer, tables.workers, change.workers
     # Replace existing rows, because a change without events may be written twice:
     # ``Connections._is_stored`` recognizes a stored change only by its first event.
-    yield replacing, tables.attempts, change.new_attempts
-    yield updating, tables.attempts, change.attempts
-    yield inserting, tables.events, change.events
-    yield replacing, tables.spent_days, change.spent_days
-    yield replacing, tables.server_pause, [StoredPause(each) for each in change.pauses[-1:]]
-    yield inserting, tables.deliveries, change.outbox
+    yield replace_writer, tables.attempts, change.new_attempts
+    yield update_writer, tables.attempts, change.attempts
+    yield insert_writer, tables.events, change.events
+    yield replace_writer, tables.spent_days, change.spent_days
+    yield replace_writer, tables.server_pause, [StoredPause(each) for each in change.pauses[-1:]]
+    yield insert_writer, tables.deliveries, change.outbox
 
 
 _in_tree = select(jobs.c.id).where(jobs.c.root_id == bindparam("root"))

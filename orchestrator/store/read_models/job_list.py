@@ -40,7 +40,7 @@ _jobs = tables.jobs.c
 
 
 class PlaceIn(FunctionElement[int]):
-    """SQL function: the position (from 1) of a text in another text; 0 if it is not found.
+    """SQL function: the position (from 1) of a text in another text; 0 if the text is not found.
 
     The function distinguishes upper and lower case, unlike LIKE.
     """
@@ -60,17 +60,17 @@ def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
     return f"strpos({compiler.process(element.clauses, **options)})"
 
 
-def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
+def job_conditions(job_filter: JobFilter) -> list[ColumnElement[bool]]:
     """Return the SQL conditions of a filter. A job must match all conditions."""
     equal = (
-        (_jobs.parent_job_id, wanted.parent),
-        (_jobs.root_id, wanted.root),
-        (_jobs.depth, wanted.depth),
+        (_jobs.parent_job_id, job_filter.parent),
+        (_jobs.root_id, job_filter.root),
+        (_jobs.depth, job_filter.depth),
     )
     conditions: list[ColumnElement[bool]] = [
         column == value for column, value in equal if value is not None
     ]
-    return [*conditions, *_other_conditions(wanted)]
+    return [*conditions, *_other_conditions(job_filter)]
 
 
 def _other_conditions(job_filter: JobFilter) -> Iterator[ColumnElement[bool]]:
@@ -126,7 +126,7 @@ _counts = (
     .where(_workers.root_id.in_(_named))
     .group_by(_workers.root_id, _workers.job_id, _workers.status)
 )
-#: Maximum length of the reason of a failure in a list.
+#: Maximum characters of the reason of a failure in a list.
 _MOST_REASON = 200
 _job_ids: Any = bindparam("job_ids", expanding=True)
 _failed = and_(
@@ -148,16 +148,20 @@ _first_failures = (
 _needy_workers = select(_workers.job_id).where(_workers.need.is_not(None))
 
 
-def job_page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> Page:
+def job_page(connection: Connection, job_filter: JobFilter, offset: int, limit: int) -> Page:
     columns = tables.value_columns(tables.jobs)
-    jobs = values(connection, Job, _newest(columns, wanted, offset, limit))
-    return Page(jobs=jobs, total=_total(connection, wanted))
+    jobs = values(connection, Job, _newest(columns, job_filter, offset, limit))
+    return Page(jobs=jobs, total=_total(connection, job_filter))
 
 
-def listed_page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
-    statement = _newest((_jobs.id, _jobs.root_id), wanted, offset, limit)
+def listed_page(
+    connection: Connection, job_filter: JobFilter, offset: int, limit: int
+) -> ListedPage:
+    statement = _newest((_jobs.id, _jobs.root_id), job_filter, offset, limit)
     rows = connection.execute(statement)
-    return ListedPage(jobs=[ListedJob._make(row) for row in rows], total=_total(connection, wanted))
+    return ListedPage(
+        jobs=[ListedJob._make(row) for row in rows], total=_total(connection, job_filter)
+    )
 
 
 def _newest(

@@ -78,10 +78,10 @@ _FIGURES = (
 )
 
 
-def usage(connection: Connection, wanted: UsageFilter) -> Sequence[UsageRow]:
-    rows = [_usage_row(*row) for row in connection.execute(_statement(wanted))]
-    if wanted.by is UsageBy.LABEL:
-        rows = _by_label(connection, rows, wanted.label)
+def usage(connection: Connection, usage_filter: UsageFilter) -> Sequence[UsageRow]:
+    rows = [_usage_row(*row) for row in connection.execute(_statement(usage_filter))]
+    if usage_filter.by is UsageBy.LABEL:
+        rows = _by_label(connection, rows, usage_filter.label)
     return sorted(rows, key=lambda row: (row.at or 0, row.key))
 
 

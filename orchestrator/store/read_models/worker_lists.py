@@ -81,26 +81,26 @@ _SORTINGS: Mapping[WorkerOrder, _Sorting] = {
 class SortedWorkers:
     """The sorted list of the workers that match a filter. Any thread may call."""
 
-    def __init__(self, root_id: str, wanted: WorkerFilter) -> None:
+    def __init__(self, root_id: str, worker_filter: WorkerFilter) -> None:
         self._root_id = root_id
-        self._wanted = wanted
-        self._sorting = _SORTINGS[wanted.order]
+        self._filter = worker_filter
+        self._sorting = _SORTINGS[worker_filter.order]
         #: True if changes of workers cannot change the list.
-        self._is_fixed = wanted.order is WorkerOrder.INDEX and not (
-            wanted.statuses or wanted.agents or wanted.text
+        self._is_fixed = worker_filter.order is WorkerOrder.INDEX and not (
+            worker_filter.statuses or worker_filter.agents or worker_filter.text
         )
-        self._reading = threading.Lock()
+        self._read_lock = threading.Lock()
         #: The sorted workers; None before the first read, and after a failed read.
         self._entries: list[Entry] | None = None
         #: Workers that have not ended. Their run time grows.
         self._growing: set[str] = set()
-        self._noting = threading.Lock()
+        self._changes_lock = threading.Lock()
         self._changed: set[str] = set()
 
     def note(self, names: Iterable[str]) -> None:
-        """Record changed workers. Call this only when the database returns their new values."""
+        """Record changed workers. Call this only after the change was committed."""
         if not self._is_fixed:
-            with self._noting:
+            with self._changes_lock:
                 self._changed.update(names)
 
     def page(
@@ -110,14 +110,14 @@ class SortedWorkers:
 
         Call this before any other query in the connection's transaction.
         """
-        with self._reading:
+        with self._read_lock:
             entries = self._latest_entries(connection, now)
         return [entry[-1] for entry in entries[offset : offset + limit]], len(entries)
 
     def _latest_entries(self, connection: Connection, now: float) -> list[Entry]:
-        # Take the changes before the read, so that the read sees all of them. A later change is
-        # noted for the next read.
-        with self._noting:
+        # Fetch the changes before the read, so that the read includes all of them. A later change
+        # is recorded for the next read.
+        with self._changes_lock:
             changed, self._changed = self._changed, set()
         changed |= self._growing
         former, self._entries = self._entries, None
@@ -130,7 +130,7 @@ class SortedWorkers:
         if rows:
             entries += map(self._sorting.entry, rows)
             entries.sort()
-        if self._wanted.order is WorkerOrder.SECONDS and (rows or changed):
+        if self._filter.order is WorkerOrder.SECONDS and (rows or changed):
             self._growing = {row[0] for row in rows if row[3] is None and row[2] is not None}
         self._entries = entries
         return entries
@@ -138,18 +138,18 @@ class SortedWorkers:
     def _read(
         self, connection: Connection, now: float, names: set[str] | None
     ) -> Sequence[Sequence[Any]]:
-        worker_filter, job_id = self._wanted, _workers.job_id
+        worker_filter, job_id = self._filter, _workers.job_id
         if names is None:
             conditions = [job_id == worker_filter.job_id]
         else:
             conditions = [_workers.root_id == self._root_id, _workers.id.in_(list(names))]
             # Put the column into an expression. Otherwise SQLite would use the column's index, and
-            # read all workers of the job instead of the named workers.
+            # read all workers of the job instead of the requested workers.
             conditions.append(func.coalesce(job_id, "") == worker_filter.job_id)
         statement = select(_workers.id, _workers["index"], *self._sorting.columns).where(
             *conditions, *_conditions(worker_filter)
         )
-        parameters = {"now": now} if self._wanted.order is WorkerOrder.SECONDS else {}
+        parameters = {"now": now} if self._filter.order is WorkerOrder.SECONDS else {}
         return connection.execute(statement, parameters).all()
 
 
@@ -162,26 +162,26 @@ class WorkerOrders:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         #: Lists by root job and filter. Other modules only check whether this mapping is empty.
-        self.kept: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
+        self.lists: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
-    def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
+    def of(self, root_id: str, worker_filter: WorkerFilter) -> SortedWorkers:
         """Return the sorted list for a filter. The filter must not contain a search text."""
-        filters = map(frozenset, (wanted.statuses, wanted.agents))
-        key = (root_id, (wanted.job_id, *filters, wanted.order))
+        filters = map(frozenset, (worker_filter.statuses, worker_filter.agents))
+        key = (root_id, (worker_filter.job_id, *filters, worker_filter.order))
         with self._lock:
-            order = self.kept.get(key)
+            order = self.lists.get(key)
             if order is None:
-                # Store the list before it is read, so that changes during the read are noted in it.
-                order = self.kept[key] = SortedWorkers(root_id, wanted)
-                if len(self.kept) > MOST_ORDERS:
-                    self.kept.popitem(last=False)
-            self.kept.move_to_end(key)
+                # Store the list before its first read, so that it records changes during the read.
+                order = self.lists[key] = SortedWorkers(root_id, worker_filter)
+                if len(self.lists) > MOST_ORDERS:
+                    self.lists.popitem(last=False)
+            self.lists.move_to_end(key)
             return order
 
     def changed(self, change: StateChange) -> None:
-        """Record changed workers. Call this only when the change can be read from the database."""
+        """Record changed workers. Call this only after the change was committed."""
         with self._lock:
-            orders = list(self.kept.items())
+            orders = list(self.lists.items())
         names: dict[str, set[str]] = {}
         for key in _changed_workers(change):
             names.setdefault(key.root_id, set()).add(key.worker_id)
@@ -192,16 +192,16 @@ class WorkerOrders:
     def drop(self, root_ids: Iterable[str]) -> None:
         """Remove the lists of root jobs that got or lost workers.
 
-        Call this only when the change can be read from the database.
+        Call this only after the change was committed.
         """
         dropped = set(root_ids)
         with self._lock:
-            for key in [key for key in self.kept if key[0] in dropped]:
-                del self.kept[key]
+            for key in [key for key in self.lists if key[0] in dropped]:
+                del self.lists[key]
 
     def clear(self) -> None:
         with self._lock:
-            self.kept.clear()
+            self.lists.clear()
 
 
 def _changed_workers(change: StateChange) -> Iterator[WorkerKey]:

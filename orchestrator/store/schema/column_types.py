@@ -28,7 +28,7 @@ _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
 
 
 def escape(text: str) -> str:
-    """Return the form of a text that every database can store."""
+    """Return a text in the form that every database can store. ``unescape`` restores the text."""
     # Printable text has neither control characters nor surrogates.
     if text.isprintable():
         return text
@@ -36,7 +36,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """Return the text from which ``escape`` created ``text``."""
+    """Return the original of a text that ``escape`` returned."""
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
@@ -44,15 +44,15 @@ def unescape(text: str) -> str:
 
 def _jsonable(value: Any) -> object:
     if is_dataclass(value):
-        # Unlike ``fields``, this does not build a tuple for every value.
+        # Unlike ``dataclasses.fields``, this does not build a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} cannot be stored")
 
 
-# Write characters without escapes of JSON. Otherwise, two lone surrogates that follow each other
-# would be escaped, and read back as one character.
+# Do not escape characters. Otherwise, two lone surrogates in a row would be escaped, and read back
+# as one character.
 _any_to_json = json.JSONEncoder(default=_jsonable, ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -172,7 +172,7 @@ class Member(TextCodec):
 class Document(TextCodec):
     """A column of tuples, mappings, or dataclasses, stored as compact JSON.
 
-    ``make`` creates the value from the JSON value.
+    ``make`` converts the parsed JSON to the value.
     """
 
     cache_ok = True

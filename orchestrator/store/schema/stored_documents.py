@@ -113,8 +113,8 @@ def read_exit(fields: Fields) -> Exit:
 
 def read_result(fields: Fields) -> WorkerResult:
     for name, value in fields.items():
-        if value is not None and name in _OF_RESULT:
-            fields[name] = _OF_RESULT[name](value)
+        if value is not None and name in _RESULT_READERS:
+            fields[name] = _RESULT_READERS[name](value)
     return WorkerResult(**fields)
 
 
@@ -166,8 +166,8 @@ def _read_failure(fields: Fields) -> Failure:
 
 def read_facts(fields: Fields) -> JobFacts:
     for name, value in fields.items():
-        if value is not None and name in _OF_FACTS:
-            fields[name] = _OF_FACTS[name](value)
+        if value is not None and name in _FACTS_READERS:
+            fields[name] = _FACTS_READERS[name](value)
     return JobFacts(**fields)
 
 
@@ -242,7 +242,7 @@ def read_waiting(fields: Fields) -> WaitingFor:
 
 
 #: Functions that convert a field of a result from JSON. Other fields stay unchanged.
-_OF_RESULT: Mapping[str, Callable[[Any], object]] = {
+_RESULT_READERS: Mapping[str, Callable[[Any], object]] = {
     "files_created": tuple,
     "usage": lambda fields: Usage(**fields),
     "usage_before": lambda fields: Usage(**fields),
@@ -262,7 +262,7 @@ _OF_RESULT: Mapping[str, Callable[[Any], object]] = {
 
 
 #: Functions that convert a field of a job's facts from JSON. Other fields stay unchanged.
-_OF_FACTS: Mapping[str, Callable[[Any], object]] = {
+_FACTS_READERS: Mapping[str, Callable[[Any], object]] = {
     "plan_fallback": lambda fields: PlanFallback(**fields) if fields else None,
     "missing": _each(_read_missing),
     "lost_below": _each(_read_missing),

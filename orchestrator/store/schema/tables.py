@@ -75,8 +75,8 @@ def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
 
 
 @event.listens_for(metadata, "before_create")
-def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: object) -> None:
-    # For PostgreSQL, copy the conditions from SQLite's option. If the tables named PostgreSQL's
+def _copy_index_conditions(target: MetaData, connection: Connection, **_: object) -> None:
+    # For PostgreSQL, copy the conditions from SQLite's option. If the tables set PostgreSQL's
     # option, each start of a server with SQLite would load the dialect of PostgreSQL.
     if connection.dialect.name == "postgresql":
         for index in chain.from_iterable(table.indexes for table in target.tables.values()):
@@ -188,7 +188,7 @@ workers = Table(
     derived("files", Integer, "file_count", nullable=False, server_default="0"),
     derived("chosen", Boolean, "chosen"),
     derived("need", Member(NeedKind), COMPUTED),
-    # This is the last column: results are long, and SQLite reads a row only up to the last column
+    # One of the last columns: results are long, and SQLite reads a row only up to the last column
     # that it needs.
     Column("result", Document(stored_documents.read_result)),
     Column("question", Document(stored_documents.read_question)),
@@ -260,7 +260,7 @@ deliveries = Table(
     Column("last_error", PlainText, nullable=False),
     Column("answer", PlainText, nullable=False),
     Column("done_at", Double),
-    # This table has few indexes, because the supervisor's thread writes each of them.
+    # This table has few indexes, because the supervisor's thread waits until each is updated.
     sqlite_with_rowid=False,
 )
 Index(
@@ -269,7 +269,7 @@ Index(
     sqlite_where=deliveries.c.state == literal_column("'pending'"),
 )
 
-#: The cost of each key's jobs by day; days count from the epoch.
+#: The cost of each API key's jobs by day. ``day``: number of days since the epoch.
 spent_days = Table(
     "spent_days",
     metadata,
@@ -317,11 +317,11 @@ server_lease = Table(
     "server_lease",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    #: Number of the server that has claimed the database, incremented by each claim.
+    #: Number that each claim of the database by a server increments.
     Column("epoch", BigInteger, nullable=False),
     #: Machine of the server; empty if the server has no lease.
     Column("machine", PlainText, nullable=False),
-    #: The server, as messages name it.
+    #: Name of the server in messages.
     Column("holder", PlainText, nullable=False),
     #: Duration of the lease, in seconds; 0: no lease.
     Column("seconds", Double, nullable=False),

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from orchestrator.gates.secret_scan import OVERLAP_BYTES, WINDOW_BYTES, Secrets
-from orchestrator.security.secrets.secret_kinds import found_in, redacted
+from orchestrator.security.secrets.secret_kinds import find_secret, redacted
 
 #: Put together here, so that no scanner reports this file.
 SECRETS = {
@@ -27,7 +27,7 @@ SECRETS = {
 @pytest.mark.parametrize("kind", SECRETS)
 def test_a_secret_is_known_by_its_kind(kind: str) -> None:
     texts = (f"x = '{SECRETS[kind]}' # y", SECRETS[kind])
-    found = [found_in(text.encode()) for text in texts]
+    found = [find_secret(text.encode()) for text in texts]
     assert kind in [each.kind for each in found if each]
 
 
@@ -48,7 +48,7 @@ def test_a_secret_is_known_by_its_kind(kind: str) -> None:
     ],
 )
 def test_text_that_only_looks_like_a_secret_is_no_finding(line: str) -> None:
-    assert found_in(line.encode()) is None
+    assert find_secret(line.encode()) is None
 
 
 KEY = SECRETS["GitHub token"]

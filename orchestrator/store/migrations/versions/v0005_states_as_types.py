@@ -13,7 +13,7 @@ from orchestrator.store.schema.column_types import unescape
 revision = "0005"
 down_revision = "0004"
 
-# Texts of the releases up to 0004; they never change.
+# Reasons that releases before this migration have stored. Never change these texts.
 _NOT_MERGED = "what its workers changed could not be merged when it ended"
 _NOT_MERGED_END = re.compile(r"; orchestrator retry \S+ tries that again$")
 _LEFT_OUT = "not in the result: "

@@ -1,4 +1,4 @@
-"""Adds the digest that proves an attempt's exit record. It is empty for existing attempts."""
+"""Adds the digest that proves an attempt's exit record; empty for existing attempts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Adds the session of an attempt's AI tool. Existing attempts have none."""
+"""Adds the session of an attempt's AI tool; NULL for existing attempts."""
 
 import sqlalchemy as sa
 from alembic import op

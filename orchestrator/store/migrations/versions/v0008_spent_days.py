@@ -1,4 +1,4 @@
-"""Creates the table with the costs of each API key's jobs on each day. It is empty at first."""
+"""Creates the table with the costs of each API key's jobs on each day. Adds no rows."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Adds the version of a job's plan, which people edit before its approval."""
+"""Adds the version of a job's plan, because people may edit a plan before they approve it."""
 
 import sqlalchemy as sa
 from alembic import op

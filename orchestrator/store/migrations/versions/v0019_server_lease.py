@@ -1,4 +1,4 @@
-"""Creates the table with the server that uses the database, and its lease."""
+"""Creates the table with the server that uses the database, and with the server's lease."""
 
 import sqlalchemy as sa
 from alembic import op

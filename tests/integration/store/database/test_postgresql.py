@@ -210,7 +210,7 @@ def test_a_server_waits_until_its_lost_connection_is_closed(url: str) -> None:
     plain = make_url(url).set(drivername="postgresql").render_as_string(False)
     with psycopg.connect(plain, autocommit=True) as former:
         former.execute(str(CUT_OTHERS_OFF))
-        found = former.execute(postgresql._TAKE, (postgresql._KEY,)).fetchone()
+        found = former.execute(postgresql._ACQUIRE, (postgresql._KEY,)).fetchone()
         assert found == (True,)
 
         with pytest.raises(StoreError):

@@ -21,10 +21,10 @@ def target(tmp_path: Path) -> Path:
 
 def test_a_file_is_written_whole_with_its_directories(target: Path) -> None:
     placing = SafeWriter(target)
-    assert placing.present("a/b/c.txt") is None
+    assert placing.read("a/b/c.txt") is None
     placing.put("a/b/c.txt", b"one", executable=False)
     placing.put("run.sh", b"two", executable=True)
-    assert placing.present("a/b/c.txt") == b"one"
+    assert placing.read("a/b/c.txt") == b"one"
     assert os.access(target / "run.sh", os.X_OK)
     placing.put("a/b/c.txt", b"three", executable=False)
     assert [each.name for each in (target / "a" / "b").iterdir()] == ["c.txt"]
@@ -47,7 +47,7 @@ def test_a_file_is_written_whole_with_its_directories(target: Path) -> None:
 )
 def test_a_path_that_leads_elsewhere_is_refused(target: Path, path: str) -> None:
     with pytest.raises(NotPlain):
-        SafeWriter(target).present(path)
+        SafeWriter(target).read(path)
     with pytest.raises(NotPlain):
         SafeWriter(target).put(path, b"x", executable=False)
     assert list(target.iterdir()) == []
@@ -64,7 +64,7 @@ def test_links_devices_and_directories_are_not_written_to(target: Path, tmp_path
     (target / "plain").write_text("x")
     for path in ("link/dear", "file", "directory", "fifo", "plain/below"):
         with pytest.raises(NotPlain):
-            SafeWriter(target).present(path)
+            SafeWriter(target).read(path)
         with pytest.raises(NotPlain):
             SafeWriter(target).put(path, b"x", executable=False)
     assert (outside / "dear").read_text() == "dear"

@@ -4,7 +4,7 @@ import sqlite3
 
 from sqlalchemy.dialects.sqlite import dialect
 
-from orchestrator.store.database.state_writer import updating
+from orchestrator.store.database.state_writer import update_writer
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.tables import metadata
 
@@ -22,7 +22,7 @@ def test_the_end_of_an_attempt_changes_no_index() -> None:
 
 def _written_columns(table: str) -> set[str]:
     """Return the columns that SQLite sets in an update of a row."""
-    statement = str(updating(metadata.tables[table], dialect())._text)
+    statement = str(update_writer(metadata.tables[table], dialect())._text)
     assignments = statement.partition(" SET ")[2].partition(" WHERE ")[0]
     assert sqlite3.complete_statement(f"{statement};")
     return {each.partition("=")[0].strip(' "') for each in assignments.split(",")}
