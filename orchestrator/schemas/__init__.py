@@ -14,7 +14,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 
-def first_use(package: str) -> Callable[[str], object]:
+def import_at_first_use(package: str) -> Callable[[str], object]:
     """Return a ``__getattr__`` for ``package`` that imports each module at the module's first use.
 
     The ``__getattr__`` raises AttributeError if the package has no such module.

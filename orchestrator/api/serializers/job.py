@@ -41,7 +41,7 @@ from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.query_parameters import MOST_WHOLE_WORKERS, JobQuery
+from orchestrator.schemas.requests.query_parameters import MOST_WORKERS_PER_ANSWER, JobQuery
 
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
@@ -141,7 +141,7 @@ def _page(detail: Detail, query: JobQuery) -> Detail:
 
     If the query names no page, return all workers of a small job, or the first page of a large job.
     """
-    if query.page is None and len(detail.workers) <= MOST_WHOLE_WORKERS:
+    if query.page is None and len(detail.workers) <= MOST_WORKERS_PER_ANSWER:
         return detail
     start = ((query.page or 1) - 1) * query.page_size
     workers = detail.workers[start : start + query.page_size]

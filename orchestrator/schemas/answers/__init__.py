@@ -5,7 +5,7 @@ Each module is imported on first use, because its models take some milliseconds 
 
 from typing import TYPE_CHECKING
 
-from orchestrator.schemas import first_use
+from orchestrator.schemas import import_at_first_use
 
 if TYPE_CHECKING:
     from orchestrator.schemas.answers import answer as answer
@@ -20,4 +20,4 @@ if TYPE_CHECKING:
     from orchestrator.schemas.answers import worker_columns as worker_columns
     from orchestrator.schemas.answers import workers as workers
 
-__getattr__ = first_use(__name__)
+__getattr__ = import_at_first_use(__name__)

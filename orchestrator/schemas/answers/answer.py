@@ -79,8 +79,8 @@ class Problem(Answer):
     used: float | None = Field(default=None, json_schema_extra={AS_NULL: True})
     """Usage that counts toward the limit."""
     free_at: str | None = Field(default=None, json_schema_extra={AS_NULL: True})
-    """Time at which the limit resets (ISO 8601, UTC). null: the limit resets only at the end of a
-    job that counts toward it."""
+    """Time at which the limit resets (ISO 8601, UTC). null: the limit resets only when a job that
+    counts toward the limit ends."""
     commit: str | None = None
     """The current commit of the worker's branch; only with the error `outdated`."""
     version: int | None = None

@@ -319,7 +319,7 @@ class JobAnswer(Answer):
     changed_nothing: list[str] = Field(default_factory=no_items)
     """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
-    """True if the request may ask for changes, and no AI agent worked on it."""
+    """True if the request may ask for changes, but no AI agent worked on the job."""
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
     awaits_approval: bool = False

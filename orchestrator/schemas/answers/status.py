@@ -299,7 +299,7 @@ class StatusAnswer(Answer):
     changed_nothing: list[str] = Field(default_factory=no_items)
     """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
-    """True if the request may ask for changes, and no AI agent worked on it."""
+    """True if the request may ask for changes, but no AI agent worked on the job."""
     plan_fallback: PlanFallbackAnswer | None = None
     """Fallback to the rules instead of an agent; null: no fallback."""
     request: str

@@ -5,7 +5,7 @@ Each module is imported on first use, because its models take some milliseconds 
 
 from typing import TYPE_CHECKING
 
-from orchestrator.schemas import first_use
+from orchestrator.schemas import import_at_first_use
 
 if TYPE_CHECKING:
     from orchestrator.schemas.calls import browser_login as browser_login
@@ -13,4 +13,4 @@ if TYPE_CHECKING:
     from orchestrator.schemas.calls import merge_and_landing as merge_and_landing
     from orchestrator.schemas.calls import outbox as outbox
 
-__getattr__ = first_use(__name__)
+__getattr__ = import_at_first_use(__name__)

@@ -74,7 +74,7 @@ class LandBody(Wire):
     """Check only: the answer has the branch and the files, and nothing changes."""
 
     @model_validator(mode="after")
-    def _check_one_way(self) -> Self:
+    def _check_exclusive_options(self) -> Self:
         if self.squash + self.ff_only + self.no_ff > 1:
             raise PydanticCustomError(
                 "two_ways", "squash, ff_only, and no_ff conflict; pass at most one of them"

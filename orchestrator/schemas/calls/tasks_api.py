@@ -53,7 +53,7 @@ class CliAssignment(Wire):
 
     @field_validator("context")
     @classmethod
-    def is_text(cls, context: dict[str, Any]) -> dict[str, Any]:
+    def check_context(cls, context: dict[str, Any]) -> dict[str, Any]:
         text = context_text(context)
         if len(text) > REQUEST_LIMIT_CHARACTERS:
             raise ValueError(f"must have at most {REQUEST_LIMIT_CHARACTERS} characters")
@@ -108,7 +108,7 @@ class TaskMergeQuery(CliQuery):
     """Merge strategy (default: the task's strategy)."""
 
 
-class WholeAnswer(DescribedFields, BaseModel):
+class CompleteAnswer(DescribedFields, BaseModel):
     """Base of answers that contain all fields. A field without a value is null.
 
     Clients of ``/api/v1/tasks`` expect all fields.
@@ -117,7 +117,7 @@ class WholeAnswer(DescribedFields, BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
 
-class CliResult(WholeAnswer):
+class CliResult(CompleteAnswer):
     """Result of one tool."""
 
     cli_name: str
@@ -135,7 +135,7 @@ class CliResult(WholeAnswer):
     """Why the tool did not succeed, and what to do."""
 
 
-class Task(WholeAnswer):
+class Task(CompleteAnswer):
     """A task; its results are null until the task has ended."""
 
     id: str
@@ -158,7 +158,7 @@ class Task(WholeAnswer):
     """Why the task failed, or which changes its result lacks."""
 
 
-class Tasks(WholeAnswer):
+class Tasks(CompleteAnswer):
     """A page of tasks, newest first."""
 
     tasks: list[Task]
@@ -167,7 +167,7 @@ class Tasks(WholeAnswer):
     page_size: int
 
 
-class AdapterStats(WholeAnswer):
+class AdapterStats(CompleteAnswer):
     """Executions of one tool."""
 
     cli_name: str
@@ -176,7 +176,7 @@ class AdapterStats(WholeAnswer):
     """Known cost in US dollars; null: unknown."""
 
 
-class ExecutorStats(WholeAnswer):
+class ExecutorStats(CompleteAnswer):
     """Executions of all tools, in all jobs that the key sees."""
 
     total_executions: int
@@ -186,14 +186,14 @@ class ExecutorStats(WholeAnswer):
     adapter_stats: dict[str, AdapterStats]
 
 
-class TaskStats(WholeAnswer):
+class TaskStats(CompleteAnswer):
     """Running tasks, and executions so far."""
 
     running_tasks: int
     executor_stats: ExecutorStats
 
 
-class TaskCancelled(WholeAnswer):
+class TaskCancelled(CompleteAnswer):
     """The task is being stopped."""
 
     message: str
@@ -201,7 +201,7 @@ class TaskCancelled(WholeAnswer):
     status: Literal["cancelled"] = "cancelled"
 
 
-class TaskConflicts(WholeAnswer):
+class TaskConflicts(CompleteAnswer):
     """Files of one tool that conflict with the result."""
 
     task_id: str
@@ -214,7 +214,7 @@ class TaskConflicts(WholeAnswer):
     message: str
 
 
-class TaskMerged(WholeAnswer):
+class TaskMerged(CompleteAnswer):
     """Outcome of a merge."""
 
     task_id: str

@@ -5,7 +5,7 @@ Each module is imported on first use, because its models take some milliseconds 
 
 from typing import TYPE_CHECKING
 
-from orchestrator.schemas import first_use
+from orchestrator.schemas import import_at_first_use
 
 if TYPE_CHECKING:
     from orchestrator.schemas.requests import gates as gates
@@ -17,4 +17,4 @@ if TYPE_CHECKING:
     from orchestrator.schemas.requests import plan_text as plan_text
     from orchestrator.schemas.requests import query_parameters as query_parameters
 
-__getattr__ = first_use(__name__)
+__getattr__ = import_at_first_use(__name__)

@@ -110,7 +110,7 @@ class GateRequest(Wire):
         )
 
 
-def _not_off(command: str) -> str:
+def _reject_off(command: str) -> str:
     if command.strip() == OFF:
         raise ValueError(
             "'off' cannot be an entry of a list; to disable all gates, write 'gates: off' in config"
@@ -145,7 +145,7 @@ def _kind_of_gates(value: Any) -> str | None:
 #: validated, so that an invalid object causes no errors about a command. Errors to the caller omit
 #: the tag (``_NO_LOCATIONS``).
 GateItem = Annotated[
-    Annotated[GateCommand, AfterValidator(_not_off), Tag("[command]")]
+    Annotated[GateCommand, AfterValidator(_reject_off), Tag("[command]")]
     | Annotated[GateRequest, Tag("[object]")],
     Discriminator(
         _kind_of_gate,

@@ -374,7 +374,7 @@ class JobRequest(Wire):
         return check_tasks_fit(tasks)
 
     @model_validator(mode="after")
-    def workdir_is_of_tasks(self) -> "JobRequest":
+    def workdir_needs_tasks(self) -> "JobRequest":
         if self.workdir is not None and not self.tasks:
             raise ValueError("workdir needs tasks; remove workdir, or add tasks")
         for task in self.tasks if self.workdir is not None else ():

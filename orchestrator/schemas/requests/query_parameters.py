@@ -40,7 +40,7 @@ class Query(DescribedFields, BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def texts_are_usable(cls, value: object) -> object:
+    def check_texts(cls, value: object) -> object:
         if isinstance(value, (list, tuple)):
             return [checked_text(each) for each in value]
         return checked_text(value)
@@ -164,14 +164,14 @@ class EventsQuery(Query):
 
 
 #: Maximum number of workers in an answer. A job with more workers has pages.
-MOST_WHOLE_WORKERS = 1000
+MOST_WORKERS_PER_ANSWER = 1000
 
 
 class JobQuery(Query):
     page: int | None = Field(default=None, ge=1, le=1_000_000)
     """Page of the workers, from 1 (default: all workers of a job with up to 1,000 workers,
     otherwise the first page)."""
-    page_size: int = Field(default=500, ge=1, le=MOST_WHOLE_WORKERS)
+    page_size: int = Field(default=500, ge=1, le=MOST_WORKERS_PER_ANSWER)
     """Number of workers per page."""
 
 
@@ -214,7 +214,7 @@ class LogQuery(Query):
     """First and last line of the range to return, such as 120-180."""
 
     @model_validator(mode="after")
-    def _check_one_part(self) -> Self:
+    def _check_exclusive_parameters(self) -> Self:
         parameters = {"follow": self.follow, "tail": self.tail is not None, "q": bool(self.q)}
         parameters |= {"from": self.start is not None, "lines": self.lines is not None}
         names = [name for name, is_given in parameters.items() if is_given]

@@ -223,7 +223,7 @@ def test_a_job_can_be_read_by_page(site: InProcess, monkeypatch: pytest.MonkeyPa
     assert page["workers"] == whole["workers"][2:4]
     assert page["tasks"] == whole["tasks"][2:4]
     assert page["usage"] == whole["usage"]
-    monkeypatch.setattr(job_serializer, "MOST_WHOLE_WORKERS", 4)
+    monkeypatch.setattr(job_serializer, "MOST_WORKERS_PER_ANSWER", 4)
     assert site.get(f"/jobs/{job}")["total_workers"] == 5
     assert site.get(f"/jobs/{job}?page=9")["workers"] == []
     monkeypatch.setattr(JobQuery.model_fields["page_size"], "default", 2)
