@@ -1,4 +1,4 @@
-"""Layers: the settings of one source, the place of each value, and the errors of the source."""
+"""Layers: the settings of one source, the position of each value, and the source's problems."""
 
 from collections.abc import Iterable
 from dataclasses import field
@@ -9,9 +9,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Origin:
-    """The place of a value in a source, such as ``config.yaml:3:5``.
+    """The position of a value in a source, such as ``config.yaml:3:5``.
 
-    ``line`` and ``column`` start at 1. If both are 0, the place is the whole source.
+    ``line`` and ``column`` start at 1. If both are 0, the value has no line, as in a variable.
     """
 
     source: str

@@ -74,11 +74,11 @@ def _validated(layer: Layer) -> Settings:
         settings = Settings.from_sections(layer.values)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False)
-        # For a list with invalid entries, Pydantic also reports that the list is too short, because
-        # it does not count these entries. Ignore such reports.
-        places = {item["loc"][:size] for item in errors for size in range(len(item["loc"]))}
+        # Pydantic does not count a list's invalid entries, and so also reports that the list is too
+        # short. Ignore such reports.
+        parents = {item["loc"][:size] for item in errors for size in range(len(item["loc"]))}
         causes = [
-            item for item in errors if item["type"] != "too_short" or item["loc"] not in places
+            item for item in errors if item["type"] != "too_short" or item["loc"] not in parents
         ]
         _raise_if_any([*layer.problems, *(_problem_of(item, layer) for item in causes)])
         raise
@@ -94,9 +94,9 @@ def _raise_if_any(problems: Iterable[ConfigProblem]) -> None:
 
 def _problem_of(error: Any, layer: Layer) -> ConfigProblem:
     path: KeyPath = error["loc"]
-    place = path[:-1] if path[-1] == "[key]" else path
-    origin = layer.origin_of(place) or Origin(source=FILE_NAME)
-    return ConfigProblem(origin, f"{dotted(place)}: {_reason(error, path)}")
+    setting = path[:-1] if path[-1] == "[key]" else path
+    origin = layer.origin_of(setting) or Origin(source=FILE_NAME)
+    return ConfigProblem(origin, f"{dotted(setting)}: {_reason(error, path)}")
 
 
 def _reason(error: Any, path: KeyPath) -> str:

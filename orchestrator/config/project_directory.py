@@ -33,7 +33,7 @@ class ProjectUnknown(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """The project's directory, and the rule by which it was found."""
+    """The project's directory, and the rule that found it."""
 
     root: Path
     why: str
@@ -70,10 +70,10 @@ def project_of(
     configured = settings.orchestrator.project_root
     if configured is not None:
         return Project(configured, "named by --project or orchestrator.project_root")
-    return project_by_place(folder, environ)
+    return project_by_location(folder, environ)
 
 
-def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
+def project_by_location(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
     """Return the project that the location of the home ``folder`` indicates.
 
     Call this function only if no setting names the project. Raise ProjectUnknown if the location
@@ -119,11 +119,11 @@ def _reason_against(parent: Path, siblings: _Siblings, environ: Mapping[str, str
         ("holds other repositories", lambda: any(map(is_repository, siblings.directories))),
         ("holds only directories", lambda: bool(siblings.directories) and not siblings.has_file),
     )
-    place_reason = _reason_against_place(parent, environ)
-    return place_reason or next((reason for reason, holds in reasons if holds()), "")
+    location_reason = _reason_against_location(parent, environ)
+    return location_reason or next((reason for reason, holds in reasons if holds()), "")
 
 
-def _reason_against_place(parent: Path, environ: Mapping[str, str]) -> str:
+def _reason_against_location(parent: Path, environ: Mapping[str, str]) -> str:
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("is /", lambda: parent == parent.parent),
         ("is a home directory", lambda: _is_home(parent, environ)),
@@ -139,7 +139,7 @@ def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
     ProjectUnknown for /, a home directory of a user, or a temporary directory.
     """
     project = home.parents[1]
-    if reason := _reason_against_place(project, environ):
+    if reason := _reason_against_location(project, environ):
         raise ProjectUnknown(
             f"unknown project: {project} {reason}; type one of these commands:\n  cd "
             f'/path/to/project && {COMMAND} run "..."\n  {COMMAND} run --project '

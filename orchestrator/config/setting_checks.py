@@ -128,7 +128,7 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
             )
             yield ("cluster", "server_lease"), reason
         elif not hasattr(time, "CLOCK_BOOTTIME"):
-            yield ("cluster", "server_lease"), "needs Linux"
+            yield ("cluster", "server_lease"), "needs Linux; set server_lease: null"
     if cluster.adapt is not None and cluster.scheduler is None:
         yield ("cluster", "adapt"), "needs a Dask cluster; set cluster.scheduler"
     if cluster.adapt is not None and cluster.adapt.minimum > cluster.adapt.maximum:

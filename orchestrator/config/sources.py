@@ -158,7 +158,7 @@ def _add_document(layer: Layer, source: str, document: YamlText) -> None:
 
     for position, reason in document.faults:
         layer.add_problem(origin(position), reason)
-    layer.origins = {path: origin(place) for path, place in document.positions.items()}
+    layer.origins = {path: origin(at) for path, at in document.positions.items()}
     if isinstance(document.value, dict):
         for section, keys in document.value.items():
             _add_section(layer, section, keys)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.api.client.server_discovery import CONFIG_NAME, configured_key, setting
 from orchestrator.config.example_key import is_example
-from orchestrator.config.project_directory import project_by_place
+from orchestrator.config.project_directory import project_by_location
 from orchestrator.core.lazy_dataclass import dataclass
 
 #: Minimum characters of an API key. A shorter text is invalid, or a placeholder such as "...".
@@ -66,7 +66,7 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
     try:
         configured = _plain_setting(folder, environ, "orchestrator", "project_root", "")
         if not configured:
-            return project_by_place(folder).root
+            return project_by_location(folder).root
         return _existing_directory(folder, configured)
     except _NotPlain:
         pass

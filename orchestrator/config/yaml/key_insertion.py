@@ -43,14 +43,14 @@ def _api_section(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield copies of ``text`` with ``entry`` inserted, each copy at a different place.
+    """Yield copies of ``text`` with ``entry`` inserted, each at another position; the best first.
 
-    ``entry``: the line with the key. The copy with the best place comes first. A copy may be
-    invalid YAML, so the caller must check each copy.
+    ``entry``: the line with the key. A copy may be invalid YAML, so the caller must check each
+    copy.
     """
     positions = read_yaml(text).positions
     first_position = next(
-        (place for path, place in positions.items() if path[:-1] == ("api",)), None
+        (position for path, position in positions.items() if path[:-1] == ("api",)), None
     )
     if ("api", "api_key") in positions:
         start = _offset(text, positions["api", "api_key"])

@@ -19,7 +19,7 @@ SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str"
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a text. Line and column start at 1."""
+    """A position in a text. Line and column start at 1."""
 
     line: int
     column: int
@@ -27,7 +27,7 @@ class Position:
 
 @dataclass
 class YamlText:
-    """The value of a YAML text, and its errors. ``faults``: (place, reason) of each error."""
+    """The value of a YAML text, and its errors. ``faults``: (position, reason) of each error."""
 
     value: object = None
     positions: dict[KeyPath, Position] = field(default_factory=dict)
