@@ -35,6 +35,7 @@ def message_prompt(message: WorkerMessage) -> str:
 
 
 def read_ids(control: Path) -> tuple[str, ...]:
+    """Return the ids of the messages that are marked as read."""
     names = sorted(each.name for each in control.glob(f"{FILE_PREFIX}*{READ_SUFFIX}"))
     return tuple(each.removeprefix(FILE_PREFIX).removesuffix(READ_SUFFIX) for each in names)
 

@@ -366,6 +366,7 @@ def write_files(files: Mapping[Path, str]) -> None:
 
 
 def created_directories(call: AgentCall) -> set[Path]:
+    """Return the existing directories that match ``call.litter``."""
     paths = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in paths if path.is_dir() and not path.is_symlink()}
 

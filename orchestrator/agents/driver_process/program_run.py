@@ -303,8 +303,8 @@ class Program:
         if not is_at_limit and request.reason is not ErrorClass.KILLED:
             return request
         # The final answer is complete. After a limit, let the program exit normally. If the driver
-        # is being stopped, stop the program now, because the driver still needs time to report the
-        # answer. This stop is not a failure.
+        # is being stopped, stop the program now without a failure, because the driver still needs
+        # time to report the answer.
         return replace(request, reason=ErrorClass.NONE) if self._killed else None
 
     def _stop_for_timeout(self, now: float) -> EarlyStop | None:

@@ -38,7 +38,7 @@ def usage_text(usage: Usage) -> str:
     return ", ".join(words) or "unknown"
 
 
-#: Returns the cost of a usage in USD; None if no price is known.
+#: Returns the cost of a usage in USD; None if the price is unknown.
 Price = Callable[[Usage], float | None]
 
 

@@ -68,11 +68,12 @@ def _entry_points(result: SurveyResult) -> Iterator[str]:
 
 
 def _tests(result: SurveyResult) -> Iterator[str]:
-    by_place: dict[str, list[int]] = defaultdict(list)
+    by_directory: dict[str, list[int]] = defaultdict(list)
     for row in result.tests:
-        by_place[row.path.rpartition("/")[0] or "."].append(row.cases)
-    for place, cases in sorted(by_place.items(), key=lambda item: (-sum(item[1]), item[0]))[:10]:
-        yield f"{place}: {len(cases):,} files, {sum(cases):,} test cases"
+        by_directory[row.path.rpartition("/")[0] or "."].append(row.cases)
+    most_first = sorted(by_directory.items(), key=lambda item: (-sum(item[1]), item[0]))
+    for directory, cases in most_first[:10]:
+        yield f"{directory}: {len(cases):,} files, {sum(cases):,} test cases"
 
 
 def _settings(result: SurveyResult) -> Iterator[str]:

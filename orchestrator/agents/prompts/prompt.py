@@ -14,7 +14,7 @@ from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.formatting import plural
 
-#: Text of each remaining quota in a prompt, by its key in the API's ``left``.
+#: Text of each remaining quota in a prompt, by the quota's key in the API's ``remaining``.
 _REMAINING = {
     "child_jobs": "child jobs that you may start",
     "child_jobs_in_root": "child jobs that all workers together may start",

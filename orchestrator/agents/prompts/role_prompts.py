@@ -34,7 +34,7 @@ class RolePrompts:
         self._directories = ([directory] if directory else []) + [BUILT_IN]
 
     def names(self) -> Sequence[str]:
-        return sorted({path.stem for place in self._directories for path in _files(place)})
+        return sorted({path.stem for directory in self._directories for path in _files(directory)})
 
     def check(self, name: str) -> None:
         """Raise UnknownRole if the role does not exist. The message lists the existing roles."""
@@ -57,16 +57,16 @@ class RolePrompts:
     def _path(self, name: str) -> Path | None:
         if not _NAME.fullmatch(name):
             return None
-        paths = (place / f"{name}{_SUFFIX}" for place in self._directories)
+        paths = (directory / f"{name}{_SUFFIX}" for directory in self._directories)
         return next((path for path in paths if path.is_file()), None)
 
 
-def _files(place: Path) -> list[Path]:
+def _files(directory: Path) -> list[Path]:
     try:
-        names = sorted(os.listdir(place))
+        names = sorted(os.listdir(directory))
     except OSError:
         return []
-    paths = (place / name for name in names if name.endswith(_SUFFIX))
+    paths = (directory / name for name in names if name.endswith(_SUFFIX))
     return [path for path in paths if _NAME.fullmatch(path.stem) and path.is_file()]
 
 

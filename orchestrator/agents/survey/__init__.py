@@ -1,7 +1,7 @@
 """The agent ``survey``: a static analyzer that maps the project without AI.
 
-It runs as a worker process (``python -m orchestrator.agents.survey``). Importing this package does
-not load the analyzer, because the server needs only the function ``command``.
+The analyzer runs as a worker process (``python -m orchestrator.agents.survey``). Importing this
+package does not load the analyzer, because the server needs only the function ``command``.
 
 - ``analysis``: The analysis of a survey: history, manifests, project map, result
 - ``assignment``: The assignment of a survey worker: the task, and the words of the request

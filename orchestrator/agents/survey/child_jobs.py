@@ -66,8 +66,8 @@ def _spawn(division: Division, plan: Path) -> "subprocess.Popen[bytes] | None":
         return None
     tasks = [_task(task_id, part) for task_id, part in _tasks(division)]
     plan.write_text(json.dumps(tasks, indent=1), encoding="utf-8")
-    place = "the project" if division.directory == "." else division.directory
-    request = f"Survey the parts of {place}"
+    scope = "the project" if division.directory == "." else division.directory
+    request = f"Survey the parts of {scope}"
     return subprocess.Popen(
         [program, "spawn", request, "--tasks", str(plan), "--wait", "--json"],
         stdin=subprocess.DEVNULL,

@@ -43,9 +43,9 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
     listing = list_files(environment, task.files)
     task, listing = _limited_to_paths(task, listing)
     if not task.files and may_ask_to_build(task.request or task.prompt):
-        say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
+        say(f"surveying {_task_scope(task)}: {plural(len(listing.files), 'file')}")
         return _survey_for_building(task, environment, listing)
-    say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
+    say(f"surveying {_task_scope(task)}: {plural(len(listing.files), 'file')}")
     result, missing = _survey_with_child_jobs(task, environment, listing)
     write_result(result, environment.directory)
     write_report(result, environment.directory, _title(task, environment.root))
@@ -68,12 +68,10 @@ def _task_text(task: SurveyTask) -> str:
 
 def _limited_to_paths(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     # A task whose text consists only of paths is limited to these paths.
-    places = (
-        () if task.files else requested_paths(_task_text(task), (f.path for f in listing.files))
-    )
-    if not places:
+    paths = () if task.files else requested_paths(_task_text(task), (f.path for f in listing.files))
+    if not paths:
         return task, listing
-    return replace(task, files=places), listing.select(within(places))
+    return replace(task, files=paths), listing.select(within(paths))
 
 
 def _survey_for_building(
@@ -87,7 +85,7 @@ def _survey_for_building(
     write_result(result, environment.directory)
     title = _title(task, environment.root)
     write_report(result, environment.directory, title, task.title or task.prompt or task.request)
-    say(f"{plural(len(result.matches), 'file')} concern this task")
+    say(f"{plural(len(result.matches), 'matching file')} for this task")
     _say_outcome(result)
     return []
 
@@ -141,7 +139,7 @@ def _directory_text(directory: str) -> str:
     return "the project" if directory == "." else shown(directory)
 
 
-def _task_place(task: SurveyTask) -> str:
+def _task_scope(task: SurveyTask) -> str:
     return listed([shown(each) for each in task.files], _MOST_NAMED) or "the project"
 
 

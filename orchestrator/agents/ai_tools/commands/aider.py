@@ -20,7 +20,7 @@ _PLAIN = (
     *("--no-auto-commits", "--no-dirty-commits"),
 )
 #: Width of aider's terminal, in columns (default without a terminal: 80). aider wraps all lines at
-#: this width, and the reader does not recognize wrapped lines, such as errors.
+#: this width. The reader does not recognize wrapped errors.
 _WIDTH = "10000"
 #: Pattern of aider's index of the project's symbols. aider has no option for another directory.
 _TAGS = ".aider.tags.cache.v*"

@@ -136,7 +136,7 @@ def _user_additions(
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     servers = {
-        # In a sandbox Codex would ask a person before each call, and no person is present.
+        # Otherwise Codex, in its sandbox, would ask a person before each call.
         name: {**server, "default_tools_approval_mode": "approve"}
         for name, server in inherited_servers(inputs, user_settings.get("mcp_servers")).items()
     }
@@ -160,12 +160,12 @@ def _hook_state(hooks: Mapping[str, Any], config: Path, user_config: Path) -> di
     copies of these files in its directory ``config``. So ``config`` replaces the user's directory
     ``user_config`` in each path.
     """
-    places = {f"{place}/" for place in (user_config, user_config.resolve())}
+    prefixes = {f"{prefix}/" for prefix in (user_config, user_config.resolve())}
     return {
-        f"{target}/{key.removeprefix(place)}": state
+        f"{target}/{key.removeprefix(prefix)}": state
         for key, state in as_mapping(hooks.get("state")).items()
-        for place in places
-        if key.startswith(place)
+        for prefix in prefixes
+        if key.startswith(prefix)
         for target in {config, config.resolve()}
     }
 
@@ -225,7 +225,7 @@ def _mcp(inputs: CallInputs) -> dict[str, Any]:
         "args": arguments,
         "env": mcp_environment(inputs),
         "tool_timeout_sec": 120,
-        # In a sandbox Codex would ask a person before each call, and no person is present.
+        # Otherwise Codex, in its sandbox, would ask a person before each call.
         "default_tools_approval_mode": "approve",
     }
 

@@ -95,7 +95,7 @@ def _settings(inputs: CallInputs, user_config: Path) -> dict[str, Any]:
     }
     user_settings = json_object(user_config / "settings.json") if inputs.inherit else {}
     servers: dict[str, Mapping[str, Any]] = {
-        # Without trust, Gemini would ask a person before each call, and no person is present.
+        # Without trust, Gemini would ask a person before each call.
         name: {**server, "trust": True}
         for name, server in inherited_servers(inputs, user_settings.get("mcpServers")).items()
     }
@@ -129,7 +129,7 @@ def _inherited(inputs: CallInputs, config: Path, user_config: Path) -> dict[Path
 def _allowed_tools(policy: str) -> dict[str, Any]:
     if policy == "read-only":
         return {"exclude": _CHANGING}
-    # auto_edit asks before it runs a command, and no person is present to answer.
+    # The mode auto_edit would ask a person before each command.
     return {"allowed": ["run_shell_command"]} if policy == "edit" else {}
 
 

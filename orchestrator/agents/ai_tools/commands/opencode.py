@@ -131,11 +131,11 @@ def _instruction_files(
 
 def _skills(inputs: CallInputs, user_config: Path, user_settings: Mapping[str, Any]) -> list[str]:
     home = inputs.user_home
-    places = (user_config / "skills", user_config / "skill", home / ".opencode" / "skills")
-    other_places = (home / ".claude" / "skills", home / ".agents" / "skills")
+    directories = (user_config / "skills", user_config / "skill", home / ".opencode" / "skills")
+    other_directories = (home / ".claude" / "skills", home / ".agents" / "skills")
     paths = as_mapping(user_settings.get("skills")).get("paths")
     return [
-        *(str(path) for path in (*places, *other_places) if path.is_dir()),
+        *(str(path) for path in (*directories, *other_directories) if path.is_dir()),
         *_with_home(inputs, paths),
     ]
 

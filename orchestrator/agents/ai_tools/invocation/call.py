@@ -108,15 +108,15 @@ class AgentCall:
     #: Files to write before the start; only the user can read them.
     files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[AgentLogin, ...] = ()
-    #: Links to create, as {link: directory}. The directories are created, too.
+    #: Links to create, as {link: directory}. The directories are also created.
     links: Mapping[Path, Path] = field(default_factory=dict)
     #: Links to create to the user's files that the tool inherits, as {link: file}. Missing files
     #: are skipped. Directories count as files.
     inherited: Mapping[Path, Path] = field(default_factory=dict)
     #: The tool's home directory, which must be set up once, before the first attempt uses it.
     home: AgentHome | None = None
-    #: Session files that the reader needs in addition to the output, for example because the output
-    #: reports usage only at the end; None: the output is enough.
+    #: Session files that the reader needs in addition to the output; None: the output is enough.
+    #: For example, the output may report usage only at the end.
     session: SessionFile | None = None
     #: True if ``argv`` resumes a session. Its files then contain the usage of earlier runs.
     resumes: bool = False
@@ -145,8 +145,8 @@ def session_links(inputs: CallInputs, directory: Path, name: str) -> dict[Path, 
 def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return {name: settings} of the user's MCP servers, for a tool that inherits these servers.
 
-    The result is empty for any other tool. It is also empty if the policy is read-only, because an
-    MCP server may change files. The user's entry for orchestrator's own server is omitted, because
+    The result is empty for any other tool, and if the policy is read-only, because an MCP server
+    may change files. The user's entry for orchestrator's own server is omitted, because
     it contains the user's key. With this key, a worker could exceed its limits.
     """
     if (
@@ -174,6 +174,7 @@ def mcp_environment(inputs: CallInputs) -> dict[str, str]:
 
 
 def mcp_command(inputs: CallInputs) -> tuple[str, list[str]]:
+    """Return the program that starts orchestrator's MCP server, and the program's arguments."""
     program = str(inputs.home / "bin" / "orchestrator")
     if inputs.windows:
         distribution = inputs.environ.get("WSL_DISTRO_NAME", "")
@@ -183,10 +184,15 @@ def mcp_command(inputs: CallInputs) -> tuple[str, list[str]]:
 
 
 def shell_environment(inputs: CallInputs) -> dict[str, str]:
+    """Return the variable BASH_ENV, with which bash starts the script in ``shell_files``."""
     return {"BASH_ENV": str(_startup_file(inputs))}
 
 
 def shell_files(inputs: CallInputs) -> dict[Path, str]:
+    """Return {path: text} of the script that adds orchestrator's commands to PATH.
+
+    The script first runs the script in the user's BASH_ENV.
+    """
     user_script, bin = inputs.environ.get("BASH_ENV", ""), shlex.quote(str(inputs.home / "bin"))
     lines = (
         [f"[ ! -r {shlex.quote(user_script)} ] || . {shlex.quote(user_script)}"]

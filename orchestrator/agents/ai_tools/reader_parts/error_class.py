@@ -22,7 +22,7 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
         ErrorClass.LIMIT,
         r"max(?:imum)?(?: number of)?(?: session)? turns|maximum budget|hit a token limit"
         r"|output token maximum|max_output_tokens|truncated because it exceeded the token limit"
-        # A retry would send the same prompt, which is then too long again.
+        # A retry would send the same prompt, and fail with the same error.
         r"|prompt is too long|maximum context|context[ _](?:length|window)"
         r"|exceeds the maximum number of (?:input )?tokens",
     ),

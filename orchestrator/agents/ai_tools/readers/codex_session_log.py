@@ -133,7 +133,7 @@ def _answer_key(payload: object) -> tuple[str, str, int | None]:
 def usage_in_report(usage: Object | None) -> Usage:
     """Return the usage in a report of Codex.
 
-    Codex counts cache reads and writes as input. This function subtracts them from the input.
+    Codex counts cache reads and writes as input; the result does not.
     """
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")

@@ -40,6 +40,7 @@ def tool_call_of(call: object, fallback_id: str) -> ModelToolCall:
 
 
 def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
+    """Return the arguments in ``value``, and why they are invalid; "" if they are valid."""
     if value is None or value == "":
         return {}, ""
     if isinstance(value, str):

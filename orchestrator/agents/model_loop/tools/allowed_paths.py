@@ -51,7 +51,7 @@ class AllowedPaths:
 
 
 def open_to_read(path: Path) -> int:
-    """Open a regular file, and return its descriptor.
+    """Open a regular file, and return the descriptor.
 
     Raise Unusable for other files, because reading from a pipe or a device might never end.
     """

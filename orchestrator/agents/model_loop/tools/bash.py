@@ -22,8 +22,8 @@ from orchestrator.agents.model_loop.tools.tool import (
 from orchestrator.core.lazy_dataclass import dataclass
 
 _CHUNK = 1 << 16
-#: Seconds between checks for the command's end. The end of the output is no sign of the command's
-#: end, because leftover processes may keep the output open.
+#: Seconds between checks for the command's end. The output may end later than the command, because
+#: leftover processes may still write.
 _LOOK_SECONDS = 0.1
 #: Seconds between SIGTERM and SIGKILL to a command.
 _GRACE_SECONDS = 2.0

@@ -164,15 +164,15 @@ def requested_paths(words: str, files: Iterable[str]) -> tuple[str, ...]:
     counts as a path only if ``docs`` exists. General words such as "folder" are ignored.
     """
     known_paths = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
-    places: dict[str, None] = {}
+    existing_paths: dict[str, None] = {}
     other_words: list[str] = []
     for candidate in _PATH.findall(words):
         path = candidate.rstrip("./")
-        is_place = path in known_paths and bool("/" in candidate or keywords(path))
-        if is_place:
-            places[path] = None
+        is_path = path in known_paths and bool("/" in candidate or keywords(path))
+        if is_path:
+            existing_paths[path] = None
         else:
             other_words.append(candidate)
     if _AROUND.issuperset(keywords(" ".join(other_words))):
-        return tuple(places)
+        return tuple(existing_paths)
     return ()

@@ -4,7 +4,7 @@ The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
 Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
 ``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are used only in
-conditions of the query. Captures ``top.<kind>`` are top-level symbols. They are public only if the
+conditions of the query. Captures ``top.<kind>`` are top-level symbols, which are public only if the
 file exports nothing.
 """
 
