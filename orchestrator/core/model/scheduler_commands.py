@@ -18,7 +18,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class TakeBack:
+class WithdrawLaunch:
     """Withdraw a preloaded launch that its shim has not begun."""
 
     key: WorkerKey
@@ -80,4 +80,4 @@ class TakePlan:
     job_id: str
 
 
-Command = Start | TakeBack | Stop | SetWaiting | Render | StopMerging | MakeContext | TakePlan
+Command = Start | WithdrawLaunch | Stop | SetWaiting | Render | StopMerging | MakeContext | TakePlan

@@ -114,7 +114,7 @@ class Launcher(Protocol):
         or the event ``returned``.
         """
 
-    def take_back(self, attempt_id: str) -> None:
+    def withdraw_launch(self, attempt_id: str) -> None:
         """Withdraw a preloaded launch that has not begun. Unknown attempts are ignored."""
 
     def stop(

@@ -18,7 +18,7 @@ from orchestrator.core.model.scheduler_commands import (
     SetWaiting,
     Start,
     Stop,
-    TakeBack,
+    WithdrawLaunch,
 )
 from orchestrator.core.outcome.shortage_errors import NO_ROOM, is_full_disk, is_shortage
 from orchestrator.core.ports import Assignment, Workspace
@@ -193,8 +193,8 @@ class AttemptRunner:
         self._preparation.release(attempt_id)
         self._post(message)
 
-    def take_back(self, command: TakeBack) -> None:
-        self._launcher.take_back(command.key.attempt_id(command.attempt))
+    def withdraw_launch(self, command: WithdrawLaunch) -> None:
+        self._launcher.withdraw_launch(command.key.attempt_id(command.attempt))
 
     def _launch(self, launch: Launch, running: RunningAttempt) -> None:
         failpoints.reached("launch: prepared")

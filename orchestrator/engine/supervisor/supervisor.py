@@ -27,8 +27,8 @@ from orchestrator.core.model.scheduler_commands import (
     Start,
     Stop,
     StopMerging,
-    TakeBack,
     TakePlan,
+    WithdrawLaunch,
 )
 from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, may_lack_promised
 from orchestrator.core.outcome.retry_policy import FREE_RETRY
@@ -362,8 +362,8 @@ class Supervisor:
         match command:
             case Start():
                 self._attempts.start(command, issued[command.key])
-            case TakeBack():
-                self._attempts.take_back(command)
+            case WithdrawLaunch():
+                self._attempts.withdraw_launch(command)
             case Stop():
                 self._attempts.stop(command)
             case MakeContext():

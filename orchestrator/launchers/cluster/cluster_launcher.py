@@ -364,7 +364,7 @@ class ClusterLauncher:
         # The server selects the machine for each start.
         return False
 
-    def take_back(self, attempt_id: str) -> None:
+    def withdraw_launch(self, attempt_id: str) -> None:
         # Nothing is preloaded in a cluster.
         ...
 

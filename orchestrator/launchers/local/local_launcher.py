@@ -217,11 +217,11 @@ class LocalLauncher:
                     link.flush()
                     self._pool.watch(link)
 
-    def take_back(self, attempt_id: str) -> None:
+    def withdraw_launch(self, attempt_id: str) -> None:
         with self._lock:
             holder = self._attempts.get(attempt_id)
             if isinstance(holder, ShimLink):
-                holder.take_back(attempt_id)
+                holder.withdraw_launch(attempt_id)
 
     def _start_on_shim(self, launch: Launch, begin: Callable[[ShimLink], None]) -> None:
         try:

@@ -100,7 +100,7 @@ class ShimLink:
         self.preloaded[launch.attempt_id] = launch
         self._channel.queue({"launch": self._message(launch), "kept_seconds": PRELOAD_SECONDS})
 
-    def take_back(self, attempt_id: str) -> None:
+    def withdraw_launch(self, attempt_id: str) -> None:
         """Ask the shim to return a preloaded launch. A launch that has begun is not returned."""
         self._channel.send({"return": attempt_id})
 
@@ -144,7 +144,7 @@ class ShimLink:
         Only the first call for a running attempt decides how and why the attempt ended.
         """
         if attempt_id in self.preloaded:
-            self.take_back(attempt_id)
+            self.withdraw_launch(attempt_id)
         else:
             self._stop_request = self._stop_request or (ended_by, stopped_by, cause)
         self._channel.send({"stop": [ended_by, stopped_by, cause], "attempt": attempt_id})

@@ -91,7 +91,7 @@ def test_launches_behind_a_long_worker_are_returned_and_run_elsewhere(
     assert stage.reports.exit("a").ended_by is EndedBy.CANCEL
 
 
-@pytest.mark.parametrize("by", ["stop", "take_back"])
+@pytest.mark.parametrize("by", ["stop", "withdraw_launch"])
 def test_a_preloaded_launch_that_is_stopped_or_taken_back_never_begins(
     stage: Stage, shim: int, by: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_preloaded_launch_that_is_stopped_or_taken_back_never_begins(
         if by == "stop":
             stage.stop("c", "cancel", "user")
         else:
-            stage.launcher.take_back(stage.id("c"))
+            stage.launcher.withdraw_launch(stage.id("c"))
 
     assert stage.reports.exit("d").code == 0
     assert (ran(stage), stage.reports.back) == (list("bbdd"), ["c"])
@@ -115,7 +115,7 @@ def test_a_launch_that_has_begun_is_not_taken_back(stage: Stage, shim: int, unti
         preload(stage, "b", "sleep", "60")
     until(lambda: "b" in stage.reports.begun_at)
 
-    stage.launcher.take_back(stage.id("b"))
+    stage.launcher.withdraw_launch(stage.id("b"))
     stage.stop("a", "cancel", "user")
     stage.stop("b", "cancel", "someone")
 

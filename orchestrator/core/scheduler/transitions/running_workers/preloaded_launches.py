@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.machines import Capacity
-from orchestrator.core.model.scheduler_commands import Command, Start, Stop, TakeBack
+from orchestrator.core.model.scheduler_commands import Command, Start, Stop, WithdrawLaunch
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.scheduler.queue.ready_queue import Entry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
@@ -190,7 +190,7 @@ class Preloads:
 
     def _is_withdrawal(self, command: Command) -> bool:
         is_stop = isinstance(command, Stop) and command.key in self._preloaded
-        return is_stop or isinstance(command, TakeBack)
+        return is_stop or isinstance(command, WithdrawLaunch)
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if the worker is preloaded, and no slot is free for it.
@@ -220,7 +220,7 @@ class Preloads:
             for key, number in self._preloaded.items():
                 if key not in self._recalled:
                     self._recalled.add(key)
-                    self._trees.commands.append(TakeBack(key, number))
+                    self._trees.commands.append(WithdrawLaunch(key, number))
             return
         self._preload_job(root_id, now)
 

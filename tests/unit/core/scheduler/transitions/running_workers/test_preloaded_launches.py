@@ -22,7 +22,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
-from orchestrator.core.model.scheduler_commands import Command, Start, Stop, TakeBack
+from orchestrator.core.model.scheduler_commands import Command, Start, Stop, WithdrawLaunch
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
     MOST_PER_SHIM,
@@ -47,7 +47,7 @@ def preloads(story: Story) -> list[Start]:
 
 
 def taken_back(story: Story) -> list[WorkerKey]:
-    return [each.key for each in story.commands if isinstance(each, TakeBack)]
+    return [each.key for each in story.commands if isinstance(each, WithdrawLaunch)]
 
 
 def a_fast_job(count: int = 60, **config: Any) -> tuple[Story, Job]:
@@ -357,7 +357,7 @@ class Walk(RuleBasedStateMachine):
                     shim.preloaded.append((key, number))
                 else:
                     self.mail.append([("returned", key, number, EXIT_0)])
-            case TakeBack(key=key, attempt=number) | Stop(key=key, attempt=number):
+            case WithdrawLaunch(key=key, attempt=number) | Stop(key=key, attempt=number):
                 for shim in self.shims:
                     if (key, number) in shim.preloaded:
                         shim.preloaded.remove((key, number))
