@@ -71,7 +71,7 @@ class MakeContext:
 
 
 @dataclass(frozen=True, slots=True)
-class TakePlan:
+class AdoptPlan:
     """Read the plan of a job whose planner has ended, then pass the planned tasks to the scheduler.
 
     If the planner created no valid plan, the fallback planner creates the tasks.
@@ -80,4 +80,6 @@ class TakePlan:
     job_id: str
 
 
-Command = Start | WithdrawLaunch | Stop | SetWaiting | Render | StopMerging | MakeContext | TakePlan
+Command = (
+    Start | WithdrawLaunch | Stop | SetWaiting | Render | StopMerging | MakeContext | AdoptPlan
+)

@@ -11,7 +11,7 @@ from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import WorkerKey
-from orchestrator.core.model.scheduler_commands import Render, TakePlan
+from orchestrator.core.model.scheduler_commands import AdoptPlan, Render
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.scheduler.scheduler import Scheduler
 
@@ -106,7 +106,7 @@ Message = (
     | JobMerged
     | ReportsRendered
     | ContextPrepared
-    | TakePlan
+    | AdoptPlan
     | StopLoop
 )
 #: Function that puts a message into the inbox. Any thread may call. Does not block.

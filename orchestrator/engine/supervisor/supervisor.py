@@ -20,6 +20,7 @@ from orchestrator.core.errors import OrchestratorError, StoreAway, StoreError, U
 from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.core.model.scheduler_commands import (
+    AdoptPlan,
     Command,
     MakeContext,
     Render,
@@ -27,7 +28,6 @@ from orchestrator.core.model.scheduler_commands import (
     Start,
     Stop,
     StopMerging,
-    TakePlan,
     WithdrawLaunch,
 )
 from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, may_lack_promised
@@ -277,7 +277,7 @@ class Supervisor:
                 self._scheduler.reports_written(item.job_id, now)
             case ContextPrepared():
                 self._scheduler.context_prepared(item.job_id)
-            case TakePlan():
+            case AdoptPlan():
                 self._agent_plans.take(item.job_id, now)
             case Call():
                 return self._run_call(item, now)
@@ -374,7 +374,7 @@ class Supervisor:
                 self._queue_reports(command)
             case StopMerging():
                 self._merge_queue.stop(command.job_id)
-            case TakePlan():
+            case AdoptPlan():
                 self._inbox.put(command)
 
     def _queue_reports(self, command: Render) -> None:

@@ -12,12 +12,12 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKe
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.machines import Capacity, Lack, Machine
 from orchestrator.core.model.scheduler_commands import (
+    AdoptPlan,
     Command,
     MakeContext,
     Render,
     Start,
     Stop,
-    TakePlan,
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
@@ -300,7 +300,7 @@ class Story:
         self.commands += commands
         self.to_render += [each.job_id for each in commands if isinstance(each, Render)]
         self.to_make += [each.job_id for each in commands if isinstance(each, MakeContext)]
-        self.to_plan += [each.job_id for each in commands if isinstance(each, TakePlan)]
+        self.to_plan += [each.job_id for each in commands if isinstance(each, AdoptPlan)]
         self.scheduler.forget_ended()
 
     def left_alone(self) -> None:

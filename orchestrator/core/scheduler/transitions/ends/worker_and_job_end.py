@@ -22,7 +22,7 @@ from orchestrator.core.model.attempt.delivered_work import SideWorkKind
 from orchestrator.core.model.human_input import mark_answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
-from orchestrator.core.model.scheduler_commands import Render, TakePlan
+from orchestrator.core.model.scheduler_commands import AdoptPlan, Render
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, with_failure
@@ -63,7 +63,7 @@ class JobEnd:
             self.request_reports(job, now)
         elif job_id not in self.planning:
             self.planning.add(job_id)
-            self._trees.commands.append(TakePlan(job_id))
+            self._trees.commands.append(AdoptPlan(job_id))
 
     def request_reports(self, job: Job, now: float) -> None:
         job_id = job.id

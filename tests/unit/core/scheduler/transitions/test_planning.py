@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Usage
-from orchestrator.core.model.scheduler_commands import TakePlan
+from orchestrator.core.model.scheduler_commands import AdoptPlan
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.scheduler.scheduler_view import TreeSize
 from tests.unit.core.factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, workers_for
@@ -84,7 +84,7 @@ def test_the_plan_is_requested_again_after_a_crash() -> None:
     story.ends(story.planner(job))
 
     story.crash()
-    assert story.commands[-1] == TakePlan(job.id)
+    assert story.commands[-1] == AdoptPlan(job.id)
     story.takes_plan(job.id, a_task("a"), a_task("b"))
 
     assert len(story.keys(job)) == 2
