@@ -64,7 +64,7 @@ class StopMerging:
 
 
 @dataclass(frozen=True, slots=True)
-class MakeContext:
+class CreateContext:
     """Create the job's shared context, then notify the scheduler."""
 
     job_id: str
@@ -81,5 +81,5 @@ class AdoptPlan:
 
 
 Command = (
-    Start | WithdrawLaunch | Stop | SetWaiting | Render | StopMerging | MakeContext | AdoptPlan
+    Start | WithdrawLaunch | Stop | SetWaiting | Render | StopMerging | CreateContext | AdoptPlan
 )

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker
 from orchestrator.core.model.scheduler_commands import (
-    MakeContext,
+    CreateContext,
     SetWaiting,
     Start,
     Stop,
@@ -353,7 +353,7 @@ class AttemptRunner:
                 exc_info=True,
             )
 
-    def make_context(self, command: MakeContext) -> None:
+    def make_context(self, command: CreateContext) -> None:
         """Begin to create the job's shared context. Later, ``ContextPrepared`` is posted."""
         job = self._scheduler.view.jobs[command.job_id]
         self._contexts.begin(job, self._scheduler.view.jobs[job.root_id])

@@ -22,7 +22,7 @@ from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.core.model.scheduler_commands import (
     AdoptPlan,
     Command,
-    MakeContext,
+    CreateContext,
     Render,
     SetWaiting,
     Start,
@@ -366,7 +366,7 @@ class Supervisor:
                 self._attempts.withdraw_launch(command)
             case Stop():
                 self._attempts.stop(command)
-            case MakeContext():
+            case CreateContext():
                 self._attempts.make_context(command)
             case SetWaiting():
                 self._attempts.set_waiting(command)

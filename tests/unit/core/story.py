@@ -14,7 +14,7 @@ from orchestrator.core.model.machines import Capacity, Lack, Machine
 from orchestrator.core.model.scheduler_commands import (
     AdoptPlan,
     Command,
-    MakeContext,
+    CreateContext,
     Render,
     Start,
     Stop,
@@ -299,7 +299,7 @@ class Story:
         self.kept.save(change)
         self.commands += commands
         self.to_render += [each.job_id for each in commands if isinstance(each, Render)]
-        self.to_make += [each.job_id for each in commands if isinstance(each, MakeContext)]
+        self.to_make += [each.job_id for each in commands if isinstance(each, CreateContext)]
         self.to_plan += [each.job_id for each in commands if isinstance(each, AdoptPlan)]
         self.scheduler.forget_ended()
 

@@ -6,7 +6,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.machines import HERE, Capacity, Lack, machine_of
 from orchestrator.core.model.scheduler_commands import (
-    MakeContext,
+    CreateContext,
     SetWaiting,
     Start,
 )
@@ -131,7 +131,7 @@ class RunningWorkers:
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
             if holds.wait_for_context(worker):
-                self._trees.commands.append(MakeContext(worker.job_id))
+                self._trees.commands.append(CreateContext(worker.job_id))
             reason, waiting = WAITS_FOR_CONTEXT, WaitingFor(WaitKind.CONTEXT)
         elif (first := holds.ahead_of(worker)) is not None:
             holds.wait_behind(worker)

@@ -2,7 +2,7 @@
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Job, WaitingFor, WorkerKey
-from orchestrator.core.model.scheduler_commands import MakeContext
+from orchestrator.core.model.scheduler_commands import CreateContext
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.ports import Prompting
 from tests.unit.core.factories import EXIT_0, EXIT_1, a_task
@@ -104,8 +104,8 @@ def test_the_shared_context_is_requested_once_and_only_for_agents_that_read_prom
     assert states(story, shells) == [RUNNING] * 3
     assert states(story, keys) == [PENDING] * 3
     assert "the shared context is being created" in story.worker(keys[0]).reason
-    assert [each for each in story.commands if isinstance(each, MakeContext)] == [
-        MakeContext(job.id)
+    assert [each for each in story.commands if isinstance(each, CreateContext)] == [
+        CreateContext(job.id)
     ]
     story.prepared(job.id)
     assert states(story, keys) == [RUNNING] * 3
