@@ -60,7 +60,7 @@ def _may_have_worktree(task: TaskSpec, git: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Unplaced:
+class NoMachine:
     """Why no machine can start a worker now."""
 
     #: The reason as a sentence for people.
@@ -71,7 +71,7 @@ class Unplaced:
 
 def choose(
     machines: Sequence[Machine], running: Mapping[str, int], requirements: MachineRequirements
-) -> str | Unplaced:
+) -> str | NoMachine:
     """Return the name of the machine for a worker, or why no machine can start it.
 
     ``running``: number of workers that hold a slot, by machine. Suitable machines are compared by
@@ -84,10 +84,10 @@ def choose(
         if each.takes_workers and each.slots > running.get(each.name, 0)
     }
     if not free_slots:
-        return Unplaced(_why_full(machines), is_full=True)
+        return NoMachine(_why_full(machines), is_full=True)
     suitable = [each for each in machines if each.name in free_slots and _suits(each, requirements)]
     if not suitable:
-        return Unplaced(_why_unsuitable(machines, requirements), is_full=False)
+        return NoMachine(_why_unsuitable(machines, requirements), is_full=False)
     names = {each.name for each in suitable}
     for name in requirements.near:
         if name in names:
@@ -105,15 +105,17 @@ def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfi
     """
     files = needs_server_files(worker, task, config)
     requirements = MachineRequirements(agent=worker.agent, labels=task.requires, server_files=files)
-    return not task.node and _is_wanted(machine, requirements) and _has_agent(machine, requirements)
+    return (
+        not task.node and _is_permitted(machine, requirements) and _has_agent(machine, requirements)
+    )
 
 
 def _suits(machine: Machine, requirements: MachineRequirements) -> bool:
     has_memory = machine.memory_bytes is None or machine.memory_bytes >= requirements.memory_bytes
-    return has_memory and _is_wanted(machine, requirements) and _has_agent(machine, requirements)
+    return has_memory and _is_permitted(machine, requirements) and _has_agent(machine, requirements)
 
 
-def _is_wanted(machine: Machine, requirements: MachineRequirements) -> bool:
+def _is_permitted(machine: Machine, requirements: MachineRequirements) -> bool:
     return _is_named(machine, requirements) and (
         machine.shares_files or not requirements.server_files
     )
@@ -218,7 +220,7 @@ class MachineSlots:
         requirements: MachineRequirements,
         now: float,
         running: int,
-    ) -> str | Unplaced:
+    ) -> str | NoMachine:
         """Return the machine on which the worker starts, or why no machine can start it.
 
         ``running``: number of running workers on all machines.
@@ -258,7 +260,7 @@ class MachineSlots:
             server_files=needs_server_files(worker, task, config),
         )
         if not any(
-            _is_wanted(each, requirements) and _has_agent(each, requirements) for each in others
+            _is_permitted(each, requirements) and _has_agent(each, requirements) for each in others
         ):
             return False
         self._refused[agent, machine] = (now + KNOWN_SECONDS, stamp, why)

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.retry_policy import waits_for_account
 from orchestrator.core.scheduler.queue.placement import (
     MachineRequirements,
-    Unplaced,
+    NoMachine,
     needs_server_files,
 )
 from orchestrator.core.scheduler.state.agent_accounts import AgentThrottle
@@ -82,15 +82,15 @@ class RunningWorkers:
             ready.take(job_id)
             if not startable or self._is_throttled(key, now):
                 continue
-            if isinstance(machine, Unplaced):
-                self._put_off_unplaced(key, machine, now)
+            if isinstance(machine, NoMachine):
+                self._delay_start(key, machine, now)
                 continue
             worker = self._unit_of_work.workers[key]
             has_claims = bool(self._trees.task_of(worker).locks)
             if not has_claims or self._task_locks.acquire(worker, now):
                 self._start(key, machine, room, now)
 
-    def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | Unplaced:
+    def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | NoMachine:
         if room.machines is None:
             return HERE
         worker = self._unit_of_work.workers[key]
@@ -112,10 +112,10 @@ class RunningWorkers:
             room.machines, key, dependencies, requirements, now, running
         )
 
-    def _put_off_unplaced(self, key: WorkerKey, unplaced: Unplaced, now: float) -> None:
+    def _delay_start(self, key: WorkerKey, failure: NoMachine, now: float) -> None:
         worker = self._unit_of_work.workers[key]
         self._task_locks.step_back(worker)
-        self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.NODE), unplaced.reason)
+        self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.NODE), failure.reason)
         self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
 
     def _may_start(self, job_id: str) -> bool:
@@ -163,7 +163,7 @@ class RunningWorkers:
         return True
 
     def _is_held_back(
-        self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
+        self, key: WorkerKey, room: Capacity, machine: str | NoMachine, now: float
     ) -> bool:
         """True if the worker cannot start now, for a cause that also affects all other jobs.
 
@@ -175,7 +175,7 @@ class RunningWorkers:
                 return True
             if machine == HERE:
                 lack = room.lack(self._unit_of_work.workers[key].agent)
-        if lack is None and isinstance(machine, Unplaced) and machine.is_full:
+        if lack is None and isinstance(machine, NoMachine) and machine.is_full:
             lack = Lack(WaitKind.NODE, machine.reason)
         if lack is not None:
             self._record_lack(lack, now)

@@ -11,7 +11,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.machines import HERE, Machine
 from orchestrator.core.scheduler.queue.placement import (
     MachineRequirements,
-    Unplaced,
+    NoMachine,
     choose,
     needs_server_files,
 )
@@ -45,7 +45,7 @@ def test_a_machine_without_the_agent_is_not_chosen() -> None:
     machines = [a_machine("n1", agents=frozenset({"shell"})), a_machine(HERE, 1)]
     assert choose(machines, {}, CLAUDE) == HERE
     found = choose(machines[:1], {}, CLAUDE)
-    assert found == Unplaced("waiting for claude: no node has this agent", is_full=False)
+    assert found == NoMachine("waiting for claude: no node has this agent", is_full=False)
 
 
 def test_the_reason_names_what_a_machine_lacks_with_the_fix() -> None:
@@ -54,7 +54,7 @@ def test_the_reason_names_what_a_machine_lacks_with_the_fix() -> None:
     n1, n2 = (a_machine(name, agents=frozenset({"shell"}), lacks=lacks) for name in ("n1", "n2"))
     assert choose([here, n1], {}, MachineRequirements(agent="shell")) == HERE
     found = choose([here, n1, n2], {}, CLAUDE)
-    assert found == Unplaced(
+    assert found == NoMachine(
         "waiting for claude: no node has this agent; here: no credentials found; claude "
         "/login; n1, n2: command 'claude' not found; npm install x",
         is_full=False,
@@ -65,7 +65,7 @@ def test_a_machine_with_too_little_memory_is_not_chosen() -> None:
     machines = [a_machine("n1", memory_bytes=99), a_machine("n2", memory_bytes=100)]
     assert choose(machines, {"n2": 1}, MachineRequirements(agent="a", memory_bytes=100)) == "n2"
     found = choose(machines, {}, MachineRequirements(agent="a", memory_bytes=101))
-    assert isinstance(found, Unplaced)
+    assert isinstance(found, NoMachine)
     assert not found.is_full
     assert found.reason == "waiting for free slots and memory on a node with a: n1, n2"
 
@@ -76,7 +76,7 @@ def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares
     assert choose([apart, a_machine("n2", 1)], {}, reviewer) == "n2"
     assert choose([apart], {}, CLAUDE) == "n1"
     found = choose([apart, a_machine(HERE, 0)], {}, reviewer)
-    assert isinstance(found, Unplaced)
+    assert isinstance(found, NoMachine)
     assert not found.is_full
     assert found.reason.startswith(
         "waiting: this worker needs a node that shares the server's files"
@@ -90,7 +90,7 @@ def test_labels_of_machines_that_do_not_share_the_files_are_named() -> None:
         {},
         MachineRequirements(agent="a", labels=far.labels, server_files=True),
     )
-    assert isinstance(found, Unplaced)
+    assert isinstance(found, NoMachine)
     assert found.reason == (
         "waiting: this worker needs a node that shares the server's files, and has gpu=true; set "
         f"labels with {COMMAND} nodes label NAME gpu=true"
@@ -122,7 +122,7 @@ def test_only_a_machine_with_all_required_labels_is_chosen() -> None:
     assert choose(machines, {}, MachineRequirements(agent="a", labels=gpu)) == "n2"
     assert choose(machines, {}, MachineRequirements(agent="a", labels=both)) == "n3"
     found = choose(machines, {}, MachineRequirements(agent="a", labels={"gpu": "false"}))
-    assert isinstance(found, Unplaced)
+    assert isinstance(found, NoMachine)
     assert not found.is_full
     assert found.reason == (
         f"waiting for a node with gpu=false: set labels with {COMMAND} nodes label NAME gpu=false"
@@ -134,10 +134,10 @@ def test_only_the_named_machine_is_chosen() -> None:
     assert choose(machines, {}, MachineRequirements(agent="shell", machine="n1")) == "n1"
     assert choose(machines, {}, MachineRequirements(agent="shell", machine=HERE)) == HERE
     lacking = choose(machines, {}, MachineRequirements(agent="claude", machine="n1"))
-    assert lacking == Unplaced("waiting for node n1, which lacks agent claude", is_full=False)
+    assert lacking == NoMachine("waiting for node n1, which lacks agent claude", is_full=False)
     removed = choose(machines, {}, MachineRequirements(agent="shell", machine="n2"))
     again = "add it again: bin/orchestrator nodes add n2"
-    assert removed == Unplaced(f"waiting for node n2, which was removed; {again}", is_full=False)
+    assert removed == NoMachine(f"waiting for node n2, which was removed; {again}", is_full=False)
 
 
 def test_a_worker_whose_machines_are_unavailable_waits_for_them_by_name() -> None:
@@ -146,20 +146,20 @@ def test_a_worker_whose_machines_are_unavailable_waits_for_them_by_name() -> Non
     gpu = MachineRequirements(agent="a", labels={"gpu": "true"}, memory_bytes=2)
 
     found = choose([a_machine("n1"), away], {}, gpu)
-    assert found == Unplaced("waiting for a node with a; unavailable nodes: n2", is_full=False)
+    assert found == NoMachine("waiting for a node with a; unavailable nodes: n2", is_full=False)
     found = choose([a_machine("n1"), away, small], {}, gpu)
     reason = "waiting for free slots and memory on a node with a: n3; unavailable nodes: n2"
-    assert found == Unplaced(reason, is_full=False)
+    assert found == NoMachine(reason, is_full=False)
 
 
 def test_a_cluster_without_a_free_slot_is_full() -> None:
     machines = [a_machine(HERE, 0), a_machine("n1", 2), a_machine("n2", 4, takes_workers=False)]
     found = choose(machines, {"n1": 2}, CLAUDE)
-    assert isinstance(found, Unplaced)
+    assert isinstance(found, NoMachine)
     assert found.is_full
     assert found.reason == "waiting for a node: all 2 slots are in use; unavailable nodes: n2"
     away = choose([a_machine("n2", takes_workers=False)], {}, CLAUDE)
-    assert away == Unplaced("waiting for a node; unavailable nodes: n2", is_full=True)
+    assert away == NoMachine("waiting for a node; unavailable nodes: n2", is_full=True)
 
 
 NAMES = st.sampled_from(["", "n1", "n2", "n3"])
@@ -200,7 +200,7 @@ def test_no_machine_gets_more_than_its_capacity(
             and (each.agents is None or requirements.agent in each.agents)
             and (each.memory_bytes is None or each.memory_bytes >= requirements.memory_bytes)
         ]
-        if isinstance(found, Unplaced):
+        if isinstance(found, NoMachine):
             assert not able, "a worker waits only if no machine can take it"
             free = any(each.takes_workers and running[each.name] < each.slots for each in machines)
             assert found.is_full != free
