@@ -6,7 +6,7 @@ from dataclasses import replace
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.attempt_result import Exit
-from orchestrator.core.model.attempt.delivered_work import held_by
+from orchestrator.core.model.attempt.delivered_work import is_delivered
 from orchestrator.core.model.dag import sources
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Workspace
@@ -119,7 +119,7 @@ class AttemptChanges:
         paths_below = self._view.changed_below(worker)
         if paths_below is None:
             return changes
-        missing = tuple(each for each in changes.missing if not held_by(each, paths_below))
+        missing = tuple(each for each in changes.missing if not is_delivered(each, paths_below))
         return replace(changes, has_work=True, missing=missing)
 
     def _changes_of_adviser(self, running: RunningAttempt) -> WorkerChanges:

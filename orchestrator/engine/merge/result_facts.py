@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core.gates.file_kinds import language_of
-from orchestrator.core.model.attempt.delivered_work import held_by
+from orchestrator.core.model.attempt.delivered_work import is_delivered
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.job_facts import UnjudgedFile
 from orchestrator.core.outcome.job.job_outcome import (
@@ -190,11 +190,11 @@ def removed_promises(
         for worker in workers:
             if worker.id in merge.record.merged and has_worktree(worker):
                 writes = merge.tasks[worker.task_id].writes
-                unchanged = [path for path in writes if not held_by(path, files)]
-                absent = [path for path in unchanged if not held_by(path, result.paths())]
+                unchanged = [path for path in writes if not is_delivered(path, files)]
+                absent = [path for path in unchanged if not is_delivered(path, result.paths())]
                 removed[worker.id] = _created_paths(merge, worker, absent)
     lacking = {
-        name: tuple(path for path in paths if not held_by(path, files))
+        name: tuple(path for path in paths if not is_delivered(path, files))
         for name, paths in removed.items()
     }
     return {name: paths for name, paths in lacking.items() if paths}
@@ -204,4 +204,4 @@ def _created_paths(merge: RunningMerge, worker: Worker, promised: Sequence[str])
     """Return the promised files that the worker's branch has."""
     branch = worker_branch(worker)
     created = merge.repository.gate_files(branch).paths() if promised else ()
-    return tuple(path for path in promised if held_by(path, created))
+    return tuple(path for path in promised if is_delivered(path, created))

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.delivered_work import held_by, normalized
+from orchestrator.core.model.attempt.delivered_work import is_delivered, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Workspace
@@ -167,7 +167,7 @@ class ChangesWithoutWorktree:
                 "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
             )
             return ()
-        return tuple(path for path in absent_paths if not held_by(path, changed_paths))
+        return tuple(path for path in absent_paths if not is_delivered(path, changed_paths))
 
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
@@ -269,7 +269,7 @@ class ChangesWithoutWorktree:
         this directory.
         """
         top = directory or str(self.project)
-        if held_by(promised, [each for each in touched if not is_hollow(top, each)]):
+        if is_delivered(promised, [each for each in touched if not is_hollow(top, each)]):
             return _Promise.WRITTEN
         # Take the start time from a file, because the file system may use another clock.
         started_at = _changed_at(self._record_path(worker, 1))

@@ -12,7 +12,7 @@ from orchestrator.core.gates.file_kinds import is_written_by_people
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,
-    held_by,
+    is_delivered,
     normalized,
 )
 from orchestrator.core.model.job import TaskSpec, Worker
@@ -70,7 +70,7 @@ class Promises:
             for path in self._repository.differing_paths(start or tip, tip)
             if not is_hollow(directory, path)
         ]
-        lacking = [each for each in task.writes if not held_by(each, touched)]
+        lacking = [each for each in task.writes if not is_delivered(each, touched)]
         if not lacking:
             return PromiseCheck()
         ignored = self._repository.ignored_files(directory, [normalized(each) for each in lacking])
@@ -81,7 +81,9 @@ class Promises:
         ]
         committed = self._repository.gate_files(tip).paths() if ignored else ()
         uncommitted = (
-            each for each in lacking if held_by(each, ignored) and not held_by(each, committed)
+            each
+            for each in lacking
+            if is_delivered(each, ignored) and not is_delivered(each, committed)
         )
         saved = self._save(worker, project_directory, ignored[:MOST_SAVED])
         return PromiseCheck(tuple(missing), tuple(uncommitted), tuple(saved))

@@ -18,7 +18,7 @@ from orchestrator.core.model.attempt.delivered_work import (
     MOST_STORED,
     HeldBack,
     HeldBackRule,
-    held_by,
+    is_delivered,
     normalized,
 )
 from orchestrator.core.text.path_patterns import literal, matches
@@ -175,7 +175,7 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
     """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
-        if each != "." and names_it and held_by(each, [path]):
+        if each != "." and names_it and is_delivered(each, [path]):
             return True
     return False
 

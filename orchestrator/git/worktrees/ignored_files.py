@@ -10,7 +10,7 @@ from dataclasses import field
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.delivered_work import held_by
+from orchestrator.core.model.attempt.delivered_work import is_delivered
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.path_patterns import within
 from orchestrator.git.command.private_index import private_index
@@ -86,7 +86,7 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
     ignored = git.run("ls-files", *options, *pathspecs).fields
     own = (each for each in ignored if not any(within(each, top) for top in carried))
     paths = [os.path.relpath(each, prefix or ".") for each in own]
-    return [path for path in paths if any(held_by(each, [path]) for each in promised)]
+    return [path for path in paths if any(is_delivered(each, [path]) for each in promised)]
 
 
 def _copied_paths(git: Git) -> frozenset[str]:

@@ -279,7 +279,7 @@ def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> Deliv
 
     ``files``: the files that the child jobs changed; None if they changed no file.
     """
-    missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
+    missing = tuple(each for each in delivery.missing if not is_delivered(each, files or ()))
     changed = delivery.changed or files is not None
     return replace(delivery, changed=changed, missing=missing, deferred=None)
 
@@ -305,7 +305,7 @@ def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool)
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
 
 
-def held_by(promised: str, paths: Iterable[str]) -> bool:
+def is_delivered(promised: str, paths: Iterable[str]) -> bool:
     """True if one of the paths equals, matches, or is below the promised path."""
     path = normalized(promised)
     return path == "." or bool(matching(paths, [f"/{path}"]))

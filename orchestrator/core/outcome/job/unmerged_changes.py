@@ -10,7 +10,7 @@ from shlex import quote
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     SideWorkKind,
-    held_by,
+    is_delivered,
     merge_of,
     missing_in_words,
     promised_in_words,
@@ -194,7 +194,7 @@ def _without_links(
 
 
 def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
-    return tuple(each for each in paths if not held_by(each, present))
+    return tuple(each for each in paths if not is_delivered(each, present))
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
