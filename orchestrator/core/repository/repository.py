@@ -89,7 +89,7 @@ class Signature:
     email: str
 
 
-class FileWay(StrEnum):
+class MergeRule(StrEnum):
     """How a file was merged, if not by git's own rules alone."""
 
     #: a new file was moved into the directory that the other side renamed
@@ -124,7 +124,7 @@ class MergedFile:
     """A file that was merged by a rule beyond git's own rules."""
 
     path: str
-    way: FileWay
+    way: MergeRule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.gates.gate import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.repository.repository import FileConflict, FileWay, MergedFile
+from orchestrator.core.repository.repository import FileConflict, MergedFile, MergeRule
 from orchestrator.engine.merge.merge_order import MergePart
 
 Results = Sequence[GateResult]
@@ -35,7 +35,7 @@ class MergeStep:
 
     @property
     def has_union(self) -> bool:
-        return any(each.way is FileWay.UNION for each in self.files)
+        return any(each.way is MergeRule.UNION for each in self.files)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

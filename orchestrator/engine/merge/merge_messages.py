@@ -10,7 +10,7 @@ from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.unmerged_changes import merge_commands
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
-from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
+from orchestrator.core.repository.repository import Hindrance, MergeRule, record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
 from orchestrator.engine.merge.merge_record import (
@@ -205,10 +205,10 @@ def _place_in_words(lost: Mapping[str, Any]) -> str:
 
 #: Texts on how files were merged.
 WAYS: Mapping[str, str] = {
-    FileWay.UNION: "Both sides only added lines, and the result has the lines of both",
-    FileWay.LINE_ENDS: "Merged, ignoring differences in blanks and carriage returns at line ends",
-    FileWay.DIRECTORY_RENAME: "Moved, because another worker renamed the directory",
-    FileWay.DRIVER: "Files that your merge driver merged, which may lack the changes of one worker",
+    MergeRule.UNION: "Both sides only added lines, and the result has the lines of both",
+    MergeRule.LINE_ENDS: "Merged, ignoring differences in blanks and carriage returns at line ends",
+    MergeRule.DIRECTORY_RENAME: "Moved, because another worker renamed the directory",
+    MergeRule.DRIVER: "Files that your merge driver merged, which may lack the changes of one worker",
 }
 
 

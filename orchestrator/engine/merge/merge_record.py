@@ -11,7 +11,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.git_refs import result_branch, short, worker_branch
-from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
+from orchestrator.core.repository.repository import FileConflict, MergeRule, Strategy, record_name
 from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.state_file import read_object
 
@@ -244,7 +244,7 @@ class MergeRecord:
 
     def both_kept(self) -> tuple[str, ...]:
         """Return the files of the result in which several workers added lines in the same place."""
-        unions = (each for each in self.files if each["way"] == FileWay.UNION)
+        unions = (each for each in self.files if each["way"] == MergeRule.UNION)
         return tuple(sorted({each["path"] for each in unions if each["worker_id"] in self.merged}))
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
+from orchestrator.core.repository.repository import ConflictText, LostHunk, MergeRule
 from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.commits.commit_diffs import differing_paths
@@ -70,7 +70,7 @@ class Content:
     path: str
     mode: str
     text: bytes | None
-    way: FileWay | None = None
+    way: MergeRule | None = None
     #: Hunks of ours that the merged file lacks.
     lost: tuple[LostHunk, ...] = ()
 
@@ -136,12 +136,12 @@ class _Merger:
         if not conflicts:
             # Without ``forces``, only differences at line ends are resolved here. If git found a
             # conflict for another reason, the conflict stays.
-            way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
+            way = MergeRule.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
             return self._content(text, way) if way or self._forces else unresolved
         if unites and self._file.mode_agrees:
             sides = (self._file.ours, self._file.theirs)
             if union.is_sound(self._file.path, text, sides):
-                return self._content(text, FileWay.UNION)
+                return self._content(text, MergeRule.UNION)
         if not self._forces or self._file.base is None:
             # If both sides created the file, return no text. The caller then uses the whole
             # ``theirs`` version. If ours renamed another file to this path, the caller also
@@ -162,7 +162,7 @@ class _Merger:
                 )
 
     def _content(
-        self, text: bytes, way: FileWay | None, lost: tuple[LostHunk, ...] = ()
+        self, text: bytes, way: MergeRule | None, lost: tuple[LostHunk, ...] = ()
     ) -> Content:
         return Content(self._file.path, self._file.mode, text, way, lost)
 

@@ -11,10 +11,10 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import (
     ConflictText,
     FileConflict,
-    FileWay,
     LostHunk,
     Merge,
     MergedFile,
+    MergeRule,
     Signature,
 )
 from orchestrator.git.command.private_index import edited_tree
@@ -115,11 +115,11 @@ def merge(
     tree = _complete_tree(git, trial, ours, theirs, texts)
     commit = commit_tree(git, tree, [ours, theirs], message, signature)
     by_us = tuple(with_origin_commits(git, ours, each) for each in lost)
-    files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in trial.moved]
+    files = [MergedFile(path=path, way=MergeRule.DIRECTORY_RENAME) for path in trial.moved]
     files += [MergedFile(path=each.path, way=each.way) for each in texts.values() if each.way]
     contested = {each[-1] for each in trial.sides}
     by_driver = [each for each in merged_by_drivers(git, ours, theirs) if each not in contested]
-    files += [MergedFile(path=each, way=FileWay.DRIVER) for each in by_driver]
+    files += [MergedFile(path=each, way=MergeRule.DRIVER) for each in by_driver]
     return Merge(commit=commit, conflicts=by_us, files=tuple(files))
 
 

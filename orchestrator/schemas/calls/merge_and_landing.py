@@ -9,7 +9,7 @@ from orchestrator.core.gates.gate import GateCause, GateOutcome, GateStatus
 from orchestrator.core.model.job_settings import RESOLVE_OFF
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.landing import LandOptions, LandRequest
-from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
+from orchestrator.core.repository.repository import Hindrance, MergeChoice, MergeRule
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.status import MissingAnswer, OutsideAnswer
 from orchestrator.schemas.fields.bounded_types import MOST_ITEMS, Text, Wire, Word
@@ -158,7 +158,7 @@ class MergedFileAnswer(Answer):
 
     worker_id: str
     path: str
-    way: FileWay
+    way: MergeRule
     """Rule that merged the file."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.repository.repository import FileWay
+from orchestrator.core.repository.repository import MergeRule
 from orchestrator.git import GitRepository
 from tests.integration.git import histories
 from tests.integration.git.conftest import MakeHost
@@ -129,7 +129,7 @@ def test_parallel_releases_conflict_as_in_git(
         listed = scratch.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1]
         merged = repository.merge(sides[0], sides[1], "merge", WHO, force=False)
         conflicting = {each.path for each in merged.conflicts}
-        by_ends = {each.path for each in merged.files if each.way is FileWay.LINE_ENDS}
+        by_ends = {each.path for each in merged.files if each.way is MergeRule.LINE_ENDS}
         assert conflicting | by_ends == set(listed), (base, ours, theirs, ran)
         assert bool(merged.commit) is not bool(conflicting)
         won = repository.merge(sides[0], sides[1], "merge", WHO, force=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
-from orchestrator.core.repository.repository import FileWay, MergedFile
+from orchestrator.core.repository.repository import MergedFile, MergeRule
 from orchestrator.engine.merge.culprit_search import CulpritSearch, MergeStep, blocked
 from orchestrator.engine.merge.merge_order import MergePart
 from tests.support.examples import examples
@@ -150,7 +150,7 @@ class Uniting(Bench):
             return super().add(state, part)
         if not may_unite:
             return MergeStep(part=part, commit=state, is_whole=False)
-        files = (MergedFile(path="log", way=FileWay.UNION),)
+        files = (MergedFile(path="log", way=MergeRule.UNION),)
         return MergeStep(part=part, commit=f"{state}/{name}", files=files)
 
 

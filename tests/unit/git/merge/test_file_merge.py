@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.core.repository.repository import FileWay, Merge, MergedFile
+from orchestrator.core.repository.repository import Merge, MergedFile, MergeRule
 from orchestrator.git import GitRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
@@ -131,7 +131,7 @@ def test_a_union(
         assert [each.path for each in merged.conflicts] == [path]
     else:
         assert raw(project, merged, path).decode() == expected
-        assert merged.files == (MergedFile(path=path, way=FileWay.UNION),)
+        assert merged.files == (MergedFile(path=path, way=MergeRule.UNION),)
 
 
 @pytest.mark.parametrize(("path", "unites"), [("notes.txt", True), ("a.py", False), ("n", False)])
@@ -176,7 +176,7 @@ def test_a_file_that_a_merge_driver_of_the_repository_merged_is_named(
     merged = repository.merge(*sides(project, base, ours, theirs), "m", WHO, force=False)
 
     assert project.show(merged.commit, "log.md") == f"{LOG}x"
-    assert merged.files == (MergedFile(path="log.md", way=FileWay.DRIVER),)
+    assert merged.files == (MergedFile(path="log.md", way=MergeRule.DRIVER),)
 
 
 # Line ends
@@ -197,7 +197,7 @@ def test_line_ends_are_no_conflict(
     merged = repository.merge(first, second, "merged", WHO, force=False)
 
     assert raw(project, merged, "a") == dos("one\n2\nthree\nfour\n")
-    assert merged.files == (MergedFile(path="a", way=FileWay.LINE_ENDS),)
+    assert merged.files == (MergedFile(path="a", way=MergeRule.LINE_ENDS),)
 
 
 def test_blanks_at_line_ends_are_no_conflict(project: Project, repository: GitRepository) -> None:
@@ -242,7 +242,7 @@ def test_a_new_file_follows_the_directory_that_the_other_side_renamed(
     merged = repository.merge(project.git("rev-parse", "ours"), theirs, "m", WHO, force=False)
 
     assert "lib/new.py" in project.files(merged.commit)
-    assert merged.files == (MergedFile(path="lib/new.py", way=FileWay.DIRECTORY_RENAME),)
+    assert merged.files == (MergedFile(path="lib/new.py", way=MergeRule.DIRECTORY_RENAME),)
 
 
 # Theirs
