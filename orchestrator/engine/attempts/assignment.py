@@ -143,7 +143,7 @@ class SharedContextRuns:
         self._launcher.start(launch)
 
     def _process_ended(self, job: Job, root: Job, exit: Exit) -> None:
-        if exit.stop_was_asked:
+        if exit.stop_was_requested:
             # The process was stopped with the server. The next server requests the context again.
             return
         if self._shared.exists(job):

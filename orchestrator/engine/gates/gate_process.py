@@ -256,7 +256,7 @@ class GateProcesses:
 
     def _report_run(self, active_run: _ActiveRun, exit: Exit) -> None:
         scratch.remove(active_run.scratch)
-        if exit.stop_was_asked:
+        if exit.stop_was_requested:
             active_run.on_ran(None)
             return
         try:

@@ -69,7 +69,7 @@ class Exit:
     containment: str = ""
 
     @property
-    def stop_was_asked(self) -> bool:
+    def stop_was_requested(self) -> bool:
         """True if a caller or the server's shutdown requested the stop.
 
         False if another process sent the signal that ended the attempt.
