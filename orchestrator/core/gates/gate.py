@@ -158,7 +158,7 @@ class Gate:
         return f"set -e\n{self.run}" if "\n" in self.run.strip() else self.run
 
     @property
-    def is_asked_for(self) -> bool:
+    def is_requested(self) -> bool:
         return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
 
     @property

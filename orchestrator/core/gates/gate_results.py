@@ -103,7 +103,7 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     The result can block the change only if a person requested the gate, or if the gate is the
     built-in scan for secrets. A result with the cause NOTHING_CHANGED never blocks.
     """
-    matters = gate.is_asked_for or gate.is_secret_scan
+    matters = gate.is_requested or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED
     return GateResult(
         name=gate.name,
@@ -137,8 +137,8 @@ def _result_of_broken_run(
     unrun = _as_not_run(
         gate, cause, f"{ran.broken}; the gate did not run on the base commit either", result
     )
-    is_asked_for = unrun.status is GateStatus.BROKEN
-    return unrun if is_asked_for else replace(unrun, status=GateStatus.KNOWN, known=1)
+    is_requested = unrun.status is GateStatus.BROKEN
+    return unrun if is_requested else replace(unrun, status=GateStatus.KNOWN, known=1)
 
 
 def _result_without_tests(
@@ -178,7 +178,7 @@ def _result_by_findings(
 ) -> GateResult:
     before, flaws = _findings_on_base(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
-    if none_passes and flaws and not gate.is_asked_for:
+    if none_passes and flaws and not gate.is_requested:
         # No test passes, on the base or now: packages of the project may be missing on this
         # machine. Then nothing shows which findings are new.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))

@@ -409,7 +409,7 @@ def _merged_unjudged(job: Job) -> str:
         return "; ".join(filter(None, (_gates_not_run(reported), files)))
     if unrun:
         return "no gate checks the changed files"
-    all_requested = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
+    all_requested = all(each.is_secret_scan and each.is_requested for each in job.config.gates)
     only_secret_scan = job.config.gates and all_requested
     return (
         f"only the gate {SECRETS} was requested"
