@@ -40,8 +40,8 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
-    """A shortage that keeps workers from starting."""
+class Shortage:
+    """A shortage of a resource, so that workers cannot start."""
 
     kind: WaitKind
     #: The shortage as a sentence with figures, for people.
@@ -52,11 +52,11 @@ class Lack:
 class Capacity:
     """Free capacity for more workers, by machine. Valid for one turn of the scheduler."""
 
-    #: Why no worker at all may start; None if workers may start.
-    paused: Lack | None = None
-    #: Function that returns why one more worker of an agent may not start. If the result is None,
-    #: the worker may start, and is counted from then on.
-    lack: Callable[[str], Lack | None] = lambda agent: None
+    #: The shortage because of which no worker may start; None if workers may start.
+    paused: Shortage | None = None
+    #: Function that returns the shortage because of which one more worker of an agent may not start.
+    #: If the function returns None, the worker may start, and its resources are reserved.
+    shortage: Callable[[str], Shortage | None] = lambda agent: None
     #: The machines of the cluster; None: workers start on the server's machine.
     machines: Sequence[Machine] | None = None
     #: Function that returns the memory in bytes that another machine must have for one more worker

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.machines import Capacity, Lack, Machine
+from orchestrator.core.model.machines import Capacity, Machine, Shortage
 from orchestrator.core.model.states import WaitKind
 
 _MEMINFO = Path("/proc/meminfo")
@@ -234,10 +234,10 @@ class Headroom:
     def room(self) -> Capacity:
         self._refresh()
         self.held_back = bool(self.paused) or self._is_reserve_released
-        paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
+        paused = Shortage(WaitKind.DISK, self.paused) if self.paused else None
         return Capacity(
             paused=paused,
-            lack=self._lack_or_reserve,
+            shortage=self._shortage_or_reserve,
             machines=self._machines() or None if self._machines else None,
             memory_needed=self._forecast,
         )
@@ -314,40 +314,40 @@ class Headroom:
             )
         return ""
 
-    def _lack_or_reserve(self, agent: str) -> Lack | None:
+    def _shortage_or_reserve(self, agent: str) -> Shortage | None:
         needed = self._forecast(agent)
-        lack = self._too_few_descriptors() or self._too_much_pressure()
-        if lack is None and self._memory is not None:
-            lack = self._too_little_memory(self._memory, needed)
-        if lack is not None:
+        shortage = self._too_few_descriptors() or self._too_much_pressure()
+        if shortage is None and self._memory is not None:
+            shortage = self._too_little_memory(self._memory, needed)
+        if shortage is not None:
             self.held_back = True
         else:
             self._expected.append((self._readings.clock() + SETTLE_SECONDS, needed))
             self._expected_bytes += needed
             if self._descriptors is not None:
                 self._descriptors -= 1
-        return lack
+        return shortage
 
-    def _too_few_descriptors(self) -> Lack | None:
+    def _too_few_descriptors(self) -> Shortage | None:
         if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
             return None
         why = "waiting for file descriptors: the server has too few; raise its limit (ulimit -n)"
-        return Lack(WaitKind.DESCRIPTORS, why)
+        return Shortage(WaitKind.DESCRIPTORS, why)
 
-    def _too_much_pressure(self) -> Lack | None:
+    def _too_much_pressure(self) -> Shortage | None:
         if self._pressure is None or self._pressure <= self._bounds.most_pressure:
             return None
-        return Lack(
+        return Shortage(
             WaitKind.MEMORY,
             f"waiting for memory: memory pressure {self._pressure:.0f} %, maximum "
             f"{self._bounds.most_pressure:g} % (workers.max_memory_pressure)",
         )
 
-    def _too_little_memory(self, available: int, needed: int) -> Lack | None:
+    def _too_little_memory(self, available: int, needed: int) -> Shortage | None:
         remaining = available - self._expected_bytes - needed
         if remaining >= self._bounds.least_memory_bytes:
             return None
-        return Lack(
+        return Shortage(
             WaitKind.MEMORY,
             f"waiting for memory: needs {needed // MIB} MiB plus a reserve of "
             f"{self._bounds.least_memory_bytes // MIB} MiB (workers.min_available_memory_bytes), "

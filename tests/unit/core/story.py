@@ -10,7 +10,7 @@ from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
-from orchestrator.core.model.machines import Capacity, Lack, Machine
+from orchestrator.core.model.machines import Capacity, Machine, Shortage
 from orchestrator.core.model.scheduler_commands import (
     AdoptPlan,
     Command,
@@ -40,8 +40,8 @@ from .kept import Kept
 
 #: Maximum number of steps; no story needs as many.
 MOST_STEPS = 5_000
-NO_MEMORY = Lack(WaitKind.MEMORY, "waiting for memory")
-NO_DISK = Lack(WaitKind.DISK, "waiting for disk space")
+NO_MEMORY = Shortage(WaitKind.MEMORY, "waiting for memory")
+NO_DISK = Shortage(WaitKind.DISK, "waiting for disk space")
 
 
 class Story:
@@ -56,7 +56,7 @@ class Story:
         self.machines: Sequence[Machine] | None = None
         self.memory_needed: Callable[[str], int] = lambda agent: 0
         #: Set: nothing starts.
-        self.paused: Lack | None = None
+        self.paused: Shortage | None = None
         #: False: reports are never written; ``to_render`` has the requested ones.
         self.writes_reports = True
         self.to_render: list[str] = []

@@ -27,7 +27,7 @@ def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
     reserve = DiskReserve(tmp_path, size=8192)
     room = Headroom(tmp_path, bounds, lambda agent: 0, reserve, readings).room()
 
-    lacks = [room.lack("shell") for _ in range(3)]
+    lacks = [room.shortage("shell") for _ in range(3)]
 
     assert lacks[:2] == [None, None]
     assert lacks[2] is not None and lacks[2].kind is WaitKind.DESCRIPTORS

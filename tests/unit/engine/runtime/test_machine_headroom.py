@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.model.machines import Lack
+from orchestrator.core.model.machines import Shortage
 from orchestrator.core.model.states import WaitKind
 from orchestrator.engine.runtime.machine_headroom import (
     FRESH_SECONDS,
@@ -61,10 +61,10 @@ def test_workers_that_have_just_started_count_with_what_they_are_expected_to_nee
 ) -> None:
     room = headroom.room()
 
-    assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
+    assert [room.shortage("a") is None for _ in range(4)] == [True, True, True, False]
     assert headroom.held_back
     machine.now += SETTLE_SECONDS
-    assert headroom.room().lack("a") is None
+    assert headroom.room().shortage("a") is None
     assert not headroom.held_back
 
 
@@ -72,12 +72,12 @@ def test_expected_memory_of_a_worker_is_free_after_its_end(
     machine: FakeMachine, headroom: Headroom
 ) -> None:
     room = headroom.room()
-    assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
+    assert [room.shortage("a") is None for _ in range(4)] == [True, True, True, False]
 
     headroom.worker_ended("a", SETTLE_SECONDS)  # no memory was expected for it any more
-    assert room.lack("a") is not None
+    assert room.shortage("a") is not None
     headroom.worker_ended("a", 0.1)
-    assert [room.lack("a") is None for _ in range(2)] == [True, False]
+    assert [room.shortage("a") is None for _ in range(2)] == [True, False]
 
 
 def test_an_end_frees_nothing_that_others_are_expected_to_need(
@@ -86,16 +86,16 @@ def test_an_end_frees_nothing_that_others_are_expected_to_need(
     needs = {"small": 100 * MIB, "large": 800 * MIB}
     headroom = machine.headroom(tmp_path, needs.__getitem__)
     room = headroom.room()
-    assert room.lack("large") is None
+    assert room.shortage("large") is None
 
     headroom.worker_ended("small", 0.1)
-    assert room.lack("large") is not None
+    assert room.shortage("large") is not None
 
 
 def test_a_lack_names_its_setting(machine: FakeMachine, headroom: Headroom) -> None:
     machine.memory = 399 * MIB
 
-    assert headroom.room().lack("a") == Lack(
+    assert headroom.room().shortage("a") == Shortage(
         WaitKind.MEMORY,
         "waiting for memory: needs 300 MiB plus a reserve of 100 MiB "
         "(workers.min_available_memory_bytes), 399 MiB available",
@@ -107,9 +107,9 @@ def test_nothing_starts_while_processes_wait_for_memory(
 ) -> None:
     machine.pressure = 41.0
 
-    lack = headroom.room().lack("a")
+    shortage = headroom.room().shortage("a")
 
-    assert lack is not None and "memory pressure 41 %" in lack.reason
+    assert shortage is not None and "memory pressure 41 %" in lack.reason
 
 
 def test_a_machine_without_readings_holds_no_start_back(
@@ -119,7 +119,7 @@ def test_a_machine_without_readings_holds_no_start_back(
 
     room = headroom.room()
 
-    assert (room.paused, room.lack("a")) == (None, None)
+    assert (room.paused, room.shortage("a")) == (None, None)
 
 
 def test_a_reading_is_good_for_a_while(machine: FakeMachine, headroom: Headroom) -> None:

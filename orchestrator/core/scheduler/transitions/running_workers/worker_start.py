@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
-from orchestrator.core.model.machines import HERE, Capacity, Lack, machine_of
+from orchestrator.core.model.machines import HERE, Capacity, Shortage, machine_of
 from orchestrator.core.model.scheduler_commands import (
     CreateContext,
     SetWaiting,
@@ -169,22 +169,22 @@ class RunningWorkers:
 
         In this case, also record the cause. A reached limit for processes is not recorded.
         """
-        lack = room.paused
-        if lack is None and not self._slots.all_wait:
+        shortage = room.paused
+        if shortage is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
                 return True
             if machine == HERE:
-                lack = room.lack(self._unit_of_work.workers[key].agent)
-        if lack is None and isinstance(machine, NoMachine) and machine.is_full:
-            lack = Lack(WaitKind.NODE, machine.reason)
-        if lack is not None:
-            self._record_lack(lack, now)
-        return lack is not None
+                shortage = room.shortage(self._unit_of_work.workers[key].agent)
+        if shortage is None and isinstance(machine, NoMachine) and machine.is_full:
+            shortage = Shortage(WaitKind.NODE, machine.reason)
+        if shortage is not None:
+            self._record_shortage(shortage, now)
+        return shortage is not None
 
-    def _record_lack(self, lack: Lack, now: float) -> None:
+    def _record_shortage(self, shortage: Shortage, now: float) -> None:
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
-                self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
+                self._unit_of_work.hold_worker(key, WaitingFor(shortage.kind), shortage.reason)
 
     def _is_paused(self, key: WorkerKey) -> bool:
         return self._trees.is_paused(self._unit_of_work.workers[key].job_id)
