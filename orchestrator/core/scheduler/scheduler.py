@@ -403,11 +403,11 @@ class Scheduler:
         """Merge an ended job again. Workers whose changes conflict then get new attempts."""
         self._parts.reruns.resolve_again(job_id, by, now)
 
-    def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
+    def turn(self, now: float, *, capacity: Capacity = UNLIMITED) -> Sequence[Command]:
         """Choose the workers that start or resume within the limits. Return the engine's commands.
 
         The commands of events since the last turn are included. After this call, ``take_changes``
-        returns the changed rows to store. ``room``: the free capacity of the machines.
+        returns the changed rows to store. ``capacity``: the free capacity of the machines.
         """
         for job in self._trees.jobs_out_of_time(now):
             self._parts.limit_handler.wall_time_over(job, now)
@@ -420,8 +420,8 @@ class Scheduler:
         if self._trees.locks.is_used:
             self.leases.turn(now)
         self._parts.attempt_exits.process_reports(now)
-        self._parts.running.fill_free_slots(now, room, self._parts.job_end.rendering)
-        self._parts.preloads.turn(now, room)
+        self._parts.running.fill_free_slots(now, capacity, self._parts.job_end.rendering)
+        self._parts.preloads.turn(now, capacity)
         commands, self._trees.commands = self._trees.commands, []
         return self._parts.preloads.withdrawals_first(commands)
 

@@ -231,7 +231,7 @@ class Supervisor:
             )
         if self._lock_calls.waiting:
             answers += self._lock_calls.turn(now)
-        commands = self._scheduler.turn(now, room=self._headroom.room())
+        commands = self._scheduler.turn(now, capacity=self._headroom.room())
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue_keys(start) for start in starts}
         change = self._scheduler.take_changes()

@@ -285,13 +285,13 @@ class Story:
         return True
 
     def _one_turn(self) -> None:
-        room = Capacity(
+        capacity = Capacity(
             self.paused,
             lambda agent: None if self.admit else NO_MEMORY,
             self.machines,
             self.memory_needed,
         )
-        commands = self.scheduler.turn(self.now, room=room)
+        commands = self.scheduler.turn(self.now, capacity=capacity)
         change = self.scheduler.take_changes()
         recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}
         started = {(each.key, each.attempt) for each in commands if isinstance(each, Start)}

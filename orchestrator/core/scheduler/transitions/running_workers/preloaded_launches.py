@@ -206,7 +206,7 @@ class Preloads:
         reports, self._reports = self._reports, []
         return reports
 
-    def turn(self, now: float, room: Capacity) -> None:
+    def turn(self, now: float, capacity: Capacity) -> None:
         """Preload launches, or withdraw all preloaded launches.
 
         Launches are withdrawn if the next start needs a decision of the server.
@@ -215,7 +215,7 @@ class Preloads:
             return
         root_id = self._only_root()
         # In a cluster, the server must place each start.
-        starts_held = room.paused is not None or room.machines is not None
+        starts_held = capacity.paused is not None or capacity.machines is not None
         if root_id is None or starts_held or not self._is_plain(root_id):
             for key, number in self._preloaded.items():
                 if key not in self._recalled:

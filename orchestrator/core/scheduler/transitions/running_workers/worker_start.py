@@ -34,7 +34,7 @@ class RunningWorkers:
         self._machine_slots = trees.machine_slots
         self.throttle = AgentThrottle()
 
-    def fill_free_slots(self, now: float, room: Capacity, rendering: Set[str]) -> None:
+    def fill_free_slots(self, now: float, capacity: Capacity, rendering: Set[str]) -> None:
         """Resume waiting workers, then start new workers, while slots are free.
 
         ``rendering``: jobs whose workers have all ended, but whose merge or reports are unfinished.
@@ -45,7 +45,7 @@ class RunningWorkers:
         while (key := ready.pop_resuming(slots.has_room)) is not None:
             self._resume(key, now)
         slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
-        self._start_ready(now, room)
+        self._start_ready(now, capacity)
         # A worker that yields its place in a lock queue may wake workers that waited behind it.
         locks = self._trees.locks
         while locks.is_used and (woken := locks.take_woken()):
@@ -53,7 +53,7 @@ class RunningWorkers:
                 if key in self._trees.unfinished and self._is_paused(key):
                     self._task_locks.step_back(self._unit_of_work.workers[key])
             self._trees.queue_again(woken)
-            self._start_ready(now, room)
+            self._start_ready(now, capacity)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
         """Return the workers that will resume soon.
@@ -71,13 +71,13 @@ class RunningWorkers:
             if unfinished and unfinished.has_released_slot and unfinished.open_children <= rendering
         ]
 
-    def _start_ready(self, now: float, room: Capacity) -> None:
+    def _start_ready(self, now: float, capacity: Capacity) -> None:
         ready, slots = self._trees.ready, self._slots
         while (entry := ready.next(self._may_start, slots.running_in)) is not None:
             job_id, key = entry
             startable = self.is_startable(key, now) and not self._waits_for_preparation(key)
-            machine = self._machine_for(key, room, now) if startable else HERE
-            if startable and self._is_held_back(key, room, machine, now):
+            machine = self._machine_for(key, capacity, now) if startable else HERE
+            if startable and self._is_held_back(key, capacity, machine, now):
                 break
             ready.take(job_id)
             if not startable or self._is_throttled(key, now):
@@ -88,10 +88,10 @@ class RunningWorkers:
             worker = self._unit_of_work.workers[key]
             has_claims = bool(self._trees.task_of(worker).locks)
             if not has_claims or self._task_locks.acquire(worker, now):
-                self._start(key, machine, room, now)
+                self._start(key, machine, capacity, now)
 
-    def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | NoMachine:
-        if room.machines is None:
+    def _machine_for(self, key: WorkerKey, capacity: Capacity, now: float) -> str | NoMachine:
+        if capacity.machines is None:
             return HERE
         worker = self._unit_of_work.workers[key]
         plan = self._trees.plans.get(worker.job_id)
@@ -102,14 +102,14 @@ class RunningWorkers:
         )
         requirements = MachineRequirements(
             agent=worker.agent,
-            memory_bytes=room.memory_needed(worker.agent),
+            memory_bytes=capacity.memory_needed(worker.agent),
             labels=task.requires if task else {},
             machine=machine_of(task) if task else None,
             server_files=needs_server_files(worker, task, self._trees.job_of(worker).config),
         )
         running = self._slots.running
         return self._machine_slots.choose(
-            room.machines, key, dependencies, requirements, now, running
+            capacity.machines, key, dependencies, requirements, now, running
         )
 
     def _delay_start(self, key: WorkerKey, failure: NoMachine, now: float) -> None:
@@ -163,18 +163,18 @@ class RunningWorkers:
         return True
 
     def _is_held_back(
-        self, key: WorkerKey, room: Capacity, machine: str | NoMachine, now: float
+        self, key: WorkerKey, capacity: Capacity, machine: str | NoMachine, now: float
     ) -> bool:
         """True if the worker cannot start now, for a cause that also affects all other jobs.
 
         In this case, also record the cause. A reached limit for processes is not recorded.
         """
-        shortage = room.paused
+        shortage = capacity.paused
         if shortage is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
                 return True
             if machine == HERE:
-                shortage = room.shortage(self._unit_of_work.workers[key].agent)
+                shortage = capacity.shortage(self._unit_of_work.workers[key].agent)
         if shortage is None and isinstance(machine, NoMachine) and machine.is_full:
             shortage = Shortage(WaitKind.NODE, machine.reason)
         if shortage is not None:
@@ -276,12 +276,12 @@ class RunningWorkers:
             and self._trees.is_ready(worker)
         )
 
-    def _start(self, key: WorkerKey, machine: str, room: Capacity, now: float) -> None:
+    def _start(self, key: WorkerKey, machine: str, capacity: Capacity, now: float) -> None:
         worker = self._unit_of_work.workers[key]
         number = worker.attempt + 1
         self._trees.unfinished[key].stopping = False
         if machine != HERE or key in self._machine_slots.machines:
-            self._machine_slots.started(key, machine, room.memory_needed(worker.agent), now)
+            self._machine_slots.started(key, machine, capacity.memory_needed(worker.agent), now)
         job = self.run(key, number, now)
         self._unit_of_work.begin_attempt(attempt_of(worker, number, now, machine))
         payload = {"attempt": number, "agent": worker.agent}
