@@ -16,7 +16,7 @@ from orchestrator.core.locks.lock_table import (
     EVERYTHING,
     Grant,
     LockLease,
-    in_line,
+    are_related,
     names_above,
     overlap,
 )
@@ -48,7 +48,7 @@ def acquire(
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_is_active))
     related = _related(connection, names)
-    blocked_by = [lease for lease, _ in related if not in_line(lease.key, owner.key)]
+    blocked_by = [lease for lease, _ in related if not are_related(lease.key, owner.key)]
     if blocked_by:
         transaction.rollback()
         return Grant(blocked_by=blocked_by)

@@ -20,8 +20,8 @@ from orchestrator.core.model.job import WorkerKey
 class LockWait:
     """One wait in a chain of waits: a requested entry, and the entry that blocks the request."""
 
-    wanted: LockEntry
-    held: LockEntry
+    request: LockEntry
+    blocker: LockEntry
 
 
 class LockWaits:
@@ -30,22 +30,22 @@ class LockWaits:
         self._queue = queue
         #: Present and expected requests, by worker. Each request is stored for the requesting
         #: worker and for each of its ancestors.
-        self._wanted: dict[WorkerKey, dict[LockEntry, None]] = {}
+        self._requests: dict[WorkerKey, dict[LockEntry, None]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._wanted)
+        return bool(self._requests)
 
     def add(self, entry: LockEntry) -> None:
         for key in entry.party.line:
-            self._wanted.setdefault(key, {})[entry] = None
+            self._requests.setdefault(key, {})[entry] = None
 
     def remove(self, entry: LockEntry) -> None:
         """Remove the waits of an entry. Idempotent."""
         for key in entry.party.line:
-            entries = self._wanted.get(key, {})
+            entries = self._requests.get(key, {})
             entries.pop(entry, None)
             if not entries:
-                self._wanted.pop(key, None)
+                self._requests.pop(key, None)
 
     def cycle_of(self, entry: LockEntry) -> Sequence[LockWait]:
         """Return the cycle that would close if the entry waited; empty if no cycle would close.
@@ -59,13 +59,15 @@ class LockWaits:
 
         ``waiting``: all waiting entries.
         """
-        wanted_below = self._wanted.get(entry.key, {})
-        if not wanted_below:
+        requests_below = self._requests.get(entry.key, {})
+        if not requests_below:
             return ()
-        blocked = [each for each in waiting if each not in wanted_below and _waits_for(each, entry)]
-        for wanted in wanted_below:
+        blocked = [
+            each for each in waiting if each not in requests_below and _waits_for(each, entry)
+        ]
+        for request in requests_below:
             for each in blocked:
-                chain = self.shortest_chain(wanted, each.party.line)
+                chain = self.shortest_chain(request, each.party.line)
                 if chain:
                     return (*chain, LockWait(each, entry))
         return ()
@@ -81,26 +83,26 @@ class LockWaits:
         previous_waits: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])
         while waiting:
-            wanted = waiting.popleft()
-            for blocker in self._blockers(wanted, soft):
-                wait = LockWait(wanted, blocker)
+            request = waiting.popleft()
+            for blocker in self._blockers(request, soft):
+                wait = LockWait(request, blocker)
                 if blocker.key in ends:
                     return _chain(wait, previous_waits)
-                for next_entry in self._wanted.get(blocker.key, ()):
+                for next_entry in self._requests.get(blocker.key, ()):
                     if next_entry not in previous_waits:
                         previous_waits[next_entry] = wait
                         waiting.append(next_entry)
         return ()
 
     def _blockers(self, entry: LockEntry, soft: bool) -> Iterator[LockEntry]:
-        yield from self._held.in_the_way(entry)
+        yield from self._held.conflicting_with(entry)
         if soft and entry.place:
             yield from self._queue.ahead_of(entry)
 
 
 def _chain(last: LockWait, previous_waits: dict[LockEntry, LockWait | None]) -> Sequence[LockWait]:
     chain = [last]
-    while (previous_wait := previous_waits[chain[-1].wanted]) is not None:
+    while (previous_wait := previous_waits[chain[-1].request]) is not None:
         chain.append(previous_wait)
     return chain[::-1]
 
@@ -108,4 +110,4 @@ def _chain(last: LockWait, previous_waits: dict[LockEntry, LockWait | None]) -> 
 def _waits_for(other: LockEntry, entry: LockEntry) -> bool:
     table = LockTable()
     table.add(entry)
-    return next(table.in_the_way(other), None) is not None
+    return next(table.conflicting_with(other), None) is not None

@@ -33,8 +33,8 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 def describe_cycle(waits: Sequence[LockWait]) -> str:
     """Describe a cycle of waits as text, in the order of ``waits``."""
     return "; ".join(
-        f"{describe_party(each.wanted.party)} needs {listed(contested(each.wanted, each.held))}, "
-        f"held by {describe_party(each.held.party)}"
+        f"{describe_party(each.request.party)} needs {listed(contested(each.request, each.blocker))}, "
+        f"held by {describe_party(each.blocker.party)}"
         for each in waits
     )
 
@@ -56,10 +56,10 @@ class LockManager:
         #: Waiting requests for leases, in order of arrival.
         self._requests: dict[LockEntry, None] = {}
         #: Key: an entry. Value: the waiting entries to check again after the key is removed.
-        self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
+        self._followers: dict[LockEntry, dict[LockEntry, None]] = {}
         #: Waiting entries of child jobs that wait for an entry of another job. These entries are
         #: checked after every change.
-        self._uneasy: dict[LockEntry, None] = {}
+        self._always_rechecked: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
         #: True if an entry has changed since requests were last checked.
         self._changed = False
@@ -238,7 +238,7 @@ class LockManager:
         if not self._changed:
             return []
         self._changed = False
-        awaited = (each for each in self._requests if not each.kept_until)
+        awaited = (each for each in self._requests if not each.expires_at)
         return [each for each in awaited if self._blocker(each) is None]
 
     @property
@@ -254,7 +254,13 @@ class LockManager:
 
     @property
     def is_empty(self) -> bool:
-        others = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
+        others = (
+            self._claimants,
+            self._requests,
+            self._followers,
+            self._always_rechecked,
+            self._waits,
+        )
         return not (self._held or self._queue or any(others))
 
     @property
@@ -283,7 +289,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        held = next(self._held.in_the_way(entry), None)
+        held = next(self._held.conflicting_with(entry), None)
         if held is not None or not self._queue:
             return held
         ahead = self._queue.ahead_of(entry)
@@ -304,31 +310,31 @@ class LockManager:
         if not entry.place:
             # Wait behind the latest conflicting entry. If all entries waited behind the earliest
             # entry, each removal would wake all of them.
-            behind = self._queue.latest_in_the_way(entry) or blocker
+            behind = self._queue.latest_conflicting_with(entry) or blocker
             entry.place = next(self._places)
             self._queue.add(entry)
             self._waits.add(entry)
             self._mark_changed()
-        self._behind.setdefault(behind, {})[entry] = None
+        self._followers.setdefault(behind, {})[entry] = None
         if len(entry.party.line) > 1 and behind.party.job_id != entry.party.job_id:
-            self._uneasy[entry] = None
+            self._always_rechecked[entry] = None
 
     def _leave_queue(self, entry: LockEntry) -> None:
         self._queue.remove(entry)
         self._waits.remove(entry)
-        self._uneasy.pop(entry, None)
+        self._always_rechecked.pop(entry, None)
         entry.place = 0
 
     def _wake_followers(self, entry: LockEntry) -> None:
-        for each in self._behind.pop(entry, ()):
+        for each in self._followers.pop(entry, ()):
             self._wake(each)
         self._mark_changed()
 
     def _mark_changed(self) -> None:
         self._changed = True
-        for entry in self._uneasy:
+        for entry in self._always_rechecked:
             self._wake(entry)
-        self._uneasy.clear()
+        self._always_rechecked.clear()
 
     def _wake(self, entry: LockEntry) -> None:
         if self._claimants.get(entry.key) is entry:

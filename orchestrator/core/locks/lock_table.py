@@ -96,7 +96,7 @@ class LockEntry:
     number: int = 0
     #: Time until which the request stays in the queue, although no call waits for it; 0 while a
     #: call waits.
-    kept_until: float = 0.0
+    expires_at: float = 0.0
 
     @property
     def key(self) -> WorkerKey:
@@ -153,7 +153,7 @@ class LockTable:
             if not counts:
                 del self._below[above]
 
-    def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
+    def overlapping(self, names: Iterable[str]) -> Iterator[LockEntry]:
         """Yield the entries with a name that equals, contains, or is below one of these names.
 
         An entry may be yielded more than once.
@@ -169,8 +169,8 @@ class LockTable:
             for name_below in self._below.get(name, ()):
                 yield self._at[name_below]
 
-    def in_the_way(self, entry: LockEntry) -> Iterator[LockEntry]:
-        for other in self.meeting(entry.names):
+    def conflicting_with(self, entry: LockEntry) -> Iterator[LockEntry]:
+        for other in self.overlapping(entry.names):
             if not compatible(entry, other):
                 yield other
 
@@ -186,7 +186,7 @@ class LockTable:
                 if not compatible(entry, other):
                     yield other
 
-    def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
+    def latest_conflicting_with(self, entry: LockEntry) -> LockEntry | None:
         """Return an entry that conflicts with ``entry``; None if no entry conflicts.
 
         For each name of ``entry``, only the latest entry with this name is checked.
@@ -228,7 +228,7 @@ class Grant:
     blocked_by: Sequence[LockLease] = ()
 
 
-def in_line(one: WorkerKey, other: WorkerKey) -> bool:
+def are_related(one: WorkerKey, other: WorkerKey) -> bool:
     """True if the workers are equal, or one worker is a descendant of the other worker.
 
     The check compares names, because a worker's name begins with the name of its parent worker.

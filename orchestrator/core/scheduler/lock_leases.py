@@ -45,8 +45,8 @@ class LeaseManager:
         request.
         """
         for entry in self._locks.requests:
-            if entry.key == key and entry.names == tuple(names) and entry.kept_until:
-                entry.kept_until = 0.0
+            if entry.key == key and entry.names == tuple(names) and entry.expires_at:
+                entry.expires_at = 0.0
                 return entry
         party = self._trees.party_of(self._unit_of_work.workers[key])
         return self._locks.request(party, names, now)
@@ -90,7 +90,7 @@ class LeaseManager:
         If the worker repeats the call within this time, the request stays in the queue.
         """
         if entry.place:
-            entry.kept_until = now + PLACE_KEPT_SECONDS
+            entry.expires_at = now + PLACE_KEPT_SECONDS
 
     def withdraw(self, entry: LockEntry) -> None:
         """Remove a request from the queue, because no call waits for it. Idempotent."""
@@ -151,7 +151,7 @@ class LeaseManager:
         SLOT_RELEASED_AFTER_SECONDS.
         """
         for entry in list(self._locks.requests):
-            if entry.kept_until and entry.kept_until <= now:
+            if entry.expires_at and entry.expires_at <= now:
                 self.withdraw(entry)
             elif entry.since + SLOT_RELEASED_AFTER_SECONDS <= now and self._has_slot(entry.key):
                 why = self._locks.present_obstacle(entry)
@@ -166,8 +166,8 @@ class LeaseManager:
         return min((time for time in due if time is not None), default=None)
 
     def _due_time(self, entry: LockEntry) -> float | None:
-        if entry.kept_until:
-            return entry.kept_until
+        if entry.expires_at:
+            return entry.expires_at
         return entry.since + SLOT_RELEASED_AFTER_SECONDS if self._has_slot(entry.key) else None
 
     def _has_slot(self, key: WorkerKey) -> bool:
