@@ -16,7 +16,7 @@ OrchestratorError
 │   ├── OutdatedPlan     the plan has changed since the caller read it
 │   ├── Incomplete       the job is not completed, and the request does not set ``partial``
 │   ├── OtherBranch      the checked-out branch is not the branch to land on
-│   ├── InTheWay         files of the user's checkout block a landing
+│   ├── BlockingFiles    files of the user's checkout block a landing
 │   ├── NoRepository     the job does not use git
 │   ├── Locked           another worker holds a lock
 │   └── Deadlock         waiting for a lock would close a cycle of waits
@@ -219,7 +219,7 @@ class OtherBranch(Conflict):
     kind = "other-branch"
 
 
-class InTheWay(Conflict):
+class BlockingFiles(Conflict):
     """Files of the user's checkout block the action.
 
     ``files``: the paths of these files.

@@ -21,11 +21,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.core.errors import (
+    BlockingFiles,
     ConfigError,
     Conflict,
     Forbidden,
     Incomplete,
-    InTheWay,
     InvalidRequest,
     LaunchError,
     LimitReached,
@@ -206,7 +206,7 @@ def _problem_of_own_error(error: OrchestratorError) -> ProblemError:
         return replace(problem, more={"commit": error.commit})
     if isinstance(error, OutdatedPlan):
         return replace(problem, more={"version": error.version})
-    if isinstance(error, InTheWay):
+    if isinstance(error, BlockingFiles):
         return replace(problem, more={"files": list(error.files[:MOST_FILES])})
     if isinstance(error, Incomplete):
         return replace(problem, more={"job_status": error.status})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from orchestrator.core.errors import Conflict, InTheWay
+from orchestrator.core.errors import BlockingFiles, Conflict
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.checkout_status import path_of
@@ -19,7 +19,7 @@ MOST_NAMED = 10
 
 
 def check_committed(git: Git, dirt: str, job_id: str) -> None:
-    """Raise InTheWay if files that were uncommitted at the job's start are still uncommitted.
+    """Raise BlockingFiles if files that were uncommitted at the job's start are still uncommitted.
 
     ``dirt``: the commit that saves the state of these files at the job's start.
     """
@@ -30,7 +30,7 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
     uncommitted = sorted({path_of(each) for each in status}.intersection(saved_paths))
     if uncommitted:
         files = "file is" if len(uncommitted) == 1 else "files are"
-        raise InTheWay(
+        raise BlockingFiles(
             f"cannot land: {len(uncommitted)} {files} still uncommitted since the job started: "
             f"{', '.join(uncommitted[:MOST_NAMED])}; nothing was changed; "
             f"commit first: {_commit_command(top, uncommitted)}; then: {COMMAND} land {job_id}",
@@ -45,10 +45,10 @@ def _commit_command(top: str, paths: Sequence[str]) -> str:
 
 
 def check_clean(git: Git) -> None:
-    """Raise InTheWay if tracked files have uncommitted changes."""
+    """Raise BlockingFiles if tracked files have uncommitted changes."""
     changed = [path_of(each) for each in _changed_entries(git)]
     if changed:
-        raise InTheWay(
+        raise BlockingFiles(
             "the checkout has uncommitted changes; nothing was changed; commit or stash them "
             f"first: {listed(changed, MOST_NAMED)}",
             files=changed,
@@ -81,7 +81,7 @@ def check_finished(git: Git) -> None:
 
 
 def check_untracked(git: Git, before: str, after: str) -> None:
-    """Raise InTheWay if a move of the checkout to ``after`` would overwrite untracked files.
+    """Raise BlockingFiles if a move of the checkout to ``after`` would overwrite untracked files.
 
     This includes ignored files, which git would overwrite without a warning.
     """
@@ -92,7 +92,7 @@ def check_untracked(git: Git, before: str, after: str) -> None:
     lost = [each for place in places for each in _files_at(top, place) if each not in tracked]
     if lost:
         files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
-        raise InTheWay(
+        raise BlockingFiles(
             f"{len(lost)} untracked {files} would be overwritten: {', '.join(lost[:10])}; nothing "
             f"was changed; move {them} away first",
             files=lost,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
+from orchestrator.core.errors import BlockingFiles, Conflict, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.git_refs import (
     branch_of,
@@ -42,7 +42,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``.
 
-    Raise InTheWay if the changes conflict.
+    Raise BlockingFiles if the changes conflict.
 
     ``dirt``: the commit that the job started from. It contains work that the user had not committed
     before. ``dirt`` is the merge base, because the user may have committed this work since. With an
@@ -64,10 +64,10 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _KINDS = {_LINK: "the path is a link", _MODULE: "the path is a submodule"}
 
 
-def _conflict_error(merge: Merge, advice: str) -> InTheWay:
+def _conflict_error(merge: Merge, advice: str) -> BlockingFiles:
     paths = [each.path for each in merge.conflicts]
     files = f"{plural(len(paths), 'file')}: {', '.join(paths[:10])}"
-    return InTheWay(
+    return BlockingFiles(
         f"cannot land: the job and your branch both changed {files}; {advice}",
         files=paths,
         kind="merge-conflict",

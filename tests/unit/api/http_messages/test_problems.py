@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.api.http_messages.problems import problem_of
 from orchestrator.core.errors import (
+    BlockingFiles,
     Incomplete,
-    InTheWay,
     InvalidRequest,
     LimitReached,
     NoSuchJob,
@@ -25,7 +25,7 @@ from orchestrator.schemas.answers.answer import Problem
         NoSuchJob("abc"),
         Outdated("x", "0123456"),
         OutdatedPlan("x", version=2),
-        InTheWay("x", files=["a.py"]),
+        BlockingFiles("x", files=["a.py"]),
         Incomplete("x", status="partial"),
         InvalidRequest("x", field="path"),
         Refused("x", kind="limit-depth", left={"depth": 0}),
