@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.api.serializers.answer_parts import job_path, moment_or_none, seconds_between
 from orchestrator.api.serializers.job import held_locks, worker_answer
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.ports.read_models import Detail, OneWorker, TaskLabel, WorkerPage, WorkerRow
+from orchestrator.core.ports.read_models import Detail, WorkerDetail, TaskLabel, WorkerPage, WorkerRow
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
@@ -65,7 +65,7 @@ def _row(worker: WorkerRow, label: TaskLabel, now: float) -> answers.workers.Wor
     )
 
 
-def one_worker_answer(service: Service, details: OneWorker) -> answers.workers.OneWorkerAnswer:
+def one_worker_answer(service: Service, details: WorkerDetail) -> answers.workers.OneWorkerAnswer:
     worker = details.worker
     path = job_path(worker.job_id)
     tasks = [details.task] if details.task else []

@@ -55,7 +55,7 @@ class AskedQuestion:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OneWorker:
+class WorkerDetail:
     job: Job
     worker: Worker
     #: None for a planner or reviewer.

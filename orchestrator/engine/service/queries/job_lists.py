@@ -17,13 +17,13 @@ from orchestrator.core.ports.read_models import (
     JobFilter,
     ListedJob,
     ListedPage,
-    OneWorker,
     Progress,
     StatusCount,
     TreeSnapshot,
     UsageFilter,
     UsageRow,
     WorkerColumns,
+    WorkerDetail,
     WorkerFilter,
     WorkerPage,
 )
@@ -171,12 +171,12 @@ class JobLists:
             message = unknown_name(f"agent {name!r}", name, sorted(known_names))
             raise UnknownAgent(message, field="agent")
 
-    def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> WorkerDetail:
         """Return a worker of the job; for a root job, also a worker of its descendants."""
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
         actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
-        return OneWorker(
+        return WorkerDetail(
             job=job,
             worker=worker,
             task=None if worker.is_adviser else self._store.task(job.id, worker.task_id),
