@@ -12,7 +12,7 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted
 from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
@@ -58,7 +58,7 @@ def _job_fields(job: Job) -> Values:
     }
 
 
-def job_status(service: Service, detail: Detail) -> Values:
+def job_status(service: Service, detail: JobDetail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
     shown = [_worker_fields(worker) for worker in listed_workers(detail.workers, MOST_WORKERS)]
@@ -74,7 +74,7 @@ def job_status(service: Service, detail: Detail) -> Values:
     }
 
 
-def _what_next(service: Service, detail: Detail) -> Values:
+def _what_next(service: Service, detail: JobDetail) -> Values:
     # The needs of child jobs are included, because the job waits for them, too.
     open_needs = [need for card in service.job_lists.cards([detail.job.id]) for need in card.needs]
     if not open_needs:
@@ -99,7 +99,7 @@ def _worker_fields(worker: Worker) -> Values:
     }
 
 
-def job_results(service: Service, caller: Caller, detail: Detail) -> Values:
+def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
     """Return the workers' results, bounded in size."""
     job = detail.job
     answer = results(service, caller, detail)
@@ -163,7 +163,7 @@ def _reason_field(reason: str, longest: int = REASON_CHARACTERS) -> Values:
     return {"reason": cut(reason, longest, " ...")} if reason else {}
 
 
-def _omitted_worker_fields(detail: Detail, shown: int) -> Values:
+def _omitted_worker_fields(detail: JobDetail, shown: int) -> Values:
     count = len(detail.workers) - shown
     if count <= 0:
         return {}

@@ -37,7 +37,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import outcome_fields, wall_seconds
 from orchestrator.core.outcome.job.reason import remarks_beside_workers
 from orchestrator.core.ports import Tree
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
@@ -46,7 +46,7 @@ from orchestrator.schemas.requests.query_parameters import MOST_WORKERS_PER_ANSW
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
-def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[answers.job.HeldLock]]:
+def held_locks(service: Service, detail: JobDetail) -> Mapping[str, Sequence[answers.job.HeldLock]]:
     """Map the id of each worker to the locks that the worker holds. Omit workers without locks."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
     held: dict[str, list[answers.job.HeldLock]] = {}
@@ -136,7 +136,7 @@ def _state_of(job: Job) -> dict[str, Any]:
     }
 
 
-def _page(detail: Detail, query: JobQuery) -> Detail:
+def _page(detail: JobDetail, query: JobQuery) -> JobDetail:
     """Return the requested page of workers, with their tasks.
 
     If the query names no page, return all workers of a small job, or the first page of a large job.
@@ -150,7 +150,7 @@ def _page(detail: Detail, query: JobQuery) -> Detail:
     return replace(detail, tasks=tasks, workers=workers)
 
 
-def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, list[Attempt]]:
+def _attempts(service: Service, caller: Caller, detail: JobDetail) -> Mapping[str, list[Attempt]]:
     worker_ids = {worker.id for worker in detail.workers}
     worker_ids |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
     by_worker: dict[str, list[Attempt]] = defaultdict(list)
@@ -159,7 +159,7 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
     return by_worker
 
 
-def _tasks(detail: Detail) -> Iterator[answers.job.TaskAnswer]:
+def _tasks(detail: JobDetail) -> Iterator[answers.job.TaskAnswer]:
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
     ):

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import AUTO
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.schemas import answers
 
 #: Fields that have the same form in requests.
@@ -19,7 +19,7 @@ _SAME = (
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
-def plan_answer(detail: Detail) -> answers.job.PlanAnswer:
+def plan_answer(detail: JobDetail) -> answers.job.PlanAnswer:
     job = detail.job
     return answers.job.PlanAnswer(
         job_id=job.id,

@@ -33,7 +33,7 @@ from orchestrator.core.outcome.job.unmerged_changes import (
     has_worktree,
     merge_command,
 )
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
 
@@ -100,7 +100,7 @@ class StatusParts:
 def _status(
     service: Service,
     caller: Caller,
-    detail: Detail,
+    detail: JobDetail,
     by_job: WorkersByJob,
     job_results: answers.status.Results | None,
 ) -> answers.status.StatusAnswer:
@@ -188,13 +188,13 @@ def wait_answer(
     return answers.status.WaitAnswer.model_construct(**dict(status), timed_out=not has_ended)
 
 
-def results(service: Service, caller: Caller, detail: Detail) -> answers.status.Results | None:
+def results(service: Service, caller: Caller, detail: JobDetail) -> answers.status.Results | None:
     """Return a job's results; None until a worker has ended."""
     return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 
 def _results(
-    service: Service, caller: Caller, detail: Detail, by_job: WorkersByJob
+    service: Service, caller: Caller, detail: JobDetail, by_job: WorkersByJob
 ) -> answers.status.Results | None:
     if not any(worker.status.ended for worker in detail.workers):
         return None
@@ -204,7 +204,7 @@ def _results(
 
 
 def _results_without_workers(
-    service: Service, caller: Caller, detail: Detail, tasks: list[answers.status.TaskResult]
+    service: Service, caller: Caller, detail: JobDetail, tasks: list[answers.status.TaskResult]
 ) -> answers.status.Results:
     job = detail.job
     return answers.status.Results(
@@ -215,7 +215,7 @@ def _results_without_workers(
     )
 
 
-def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
+def workers_by_job(service: Service, caller: Caller, detail: JobDetail) -> WorkersByJob:
     """Map the ids of a job and of its descendants to the workers of each job."""
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}

@@ -5,7 +5,13 @@ from __future__ import annotations
 from orchestrator.api.serializers.answer_parts import job_path, moment_or_none, seconds_between
 from orchestrator.api.serializers.job import held_locks, worker_answer
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.ports.read_models import Detail, WorkerDetail, TaskLabel, WorkerPage, WorkerRow
+from orchestrator.core.ports.read_models import (
+    JobDetail,
+    TaskLabel,
+    WorkerDetail,
+    WorkerPage,
+    WorkerRow,
+)
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
@@ -69,7 +75,7 @@ def one_worker_answer(service: Service, details: WorkerDetail) -> answers.worker
     worker = details.worker
     path = job_path(worker.job_id)
     tasks = [details.task] if details.task else []
-    held = held_locks(service, Detail(job=details.job, tasks=tasks, workers=[worker]))
+    held = held_locks(service, JobDetail(job=details.job, tasks=tasks, workers=[worker]))
     answer = worker_answer(service, details.job, worker, details.attempts, held.get(worker.id, ()))
     return answers.workers.OneWorkerAnswer(
         **dict(answer),

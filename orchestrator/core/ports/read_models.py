@@ -20,7 +20,7 @@ Login = Literal["yes", "no", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Detail:
+class JobDetail:
     """One job with its own tasks and workers. Workers are in order of index."""
 
     job: Job

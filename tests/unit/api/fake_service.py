@@ -29,9 +29,9 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import (
     Availability,
     Checkpoint,
-    Detail,
     Health,
     JobCard,
+    JobDetail,
     JobFilter,
     ListedJob,
     ListedPage,
@@ -183,10 +183,10 @@ class FakeJobDetails(_Part):
         *,
         with_tasks: bool = True,
         names: Collection[str] | None = None,
-    ) -> Detail:
+    ) -> JobDetail:
         job = self._service.access.job(caller, job_id)
         tasks = self._service._tasks[job.id] if with_tasks else []
-        return Detail(
+        return JobDetail(
             job=job, tasks=tasks, workers=self._service.workers_of(job), left=self._service.left
         )
 

@@ -12,7 +12,7 @@ from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
 from orchestrator.core.ports import StateChange, Store, Tree, Workspace
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_messages import outcome_lines
@@ -59,7 +59,7 @@ class JobDetails:
         *,
         with_tasks: bool = True,
         names: Collection[str] | None = None,
-    ) -> Detail:
+    ) -> JobDetail:
         """Return the job with its workers, and with its tasks if ``with_tasks``.
 
         ``names``: ids of the tasks to return; None: return all tasks. If the job waits for
@@ -70,7 +70,7 @@ class JobDetails:
         if job.awaits_approval:
             names = None  # The estimate of a plan needs all tasks.
         tasks = self._store.tasks(job_id, names) if with_tasks else ()
-        return Detail(
+        return JobDetail(
             job=job,
             tasks=tasks,
             workers=workers,

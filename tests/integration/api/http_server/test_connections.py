@@ -12,7 +12,7 @@ from orchestrator.api.http_server import connection_limits
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.submission import Submission
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from tests.integration.api.conftest import DEADLINE_SECONDS, eventually
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY, FakeService
@@ -51,7 +51,7 @@ def blocked(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     """Block every read of a job until the test's end; yield a function that counts these reads."""
     gate, waiting, read = threading.Event(), [], service.job_details.detail
 
-    def detail(caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
+    def detail(caller: Caller, job_id: str, *, with_tasks: bool = True) -> JobDetail:
         waiting.append(job_id)
         gate.wait(DEADLINE_SECONDS)
         return read(caller, job_id, with_tasks=with_tasks)

@@ -14,7 +14,7 @@ from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.engine.service.reruns.event_feedback import PATIENCE_SECONDS, EventFeedback
 from orchestrator.schemas.triggers.github import Remark
 from tests.contract.store_values import a_job, a_worker
@@ -39,9 +39,9 @@ class Jobs:
             raise NotFound(job_id)
         return self.present
 
-    def detail(self, caller: Caller, job_id: str) -> Detail:
+    def detail(self, caller: Caller, job_id: str) -> JobDetail:
         workers = [worker(0, "a.py"), worker(1, "b.py"), worker(2, "c.py"), a_worker(JOB, 3)]
-        return Detail(job=self.present, tasks=(), workers=workers)
+        return JobDetail(job=self.present, tasks=(), workers=workers)
 
     def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
