@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.api.serializers.answer_parts import links
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
+from orchestrator.core.repository.landing import BranchMove, LandPlan, LandRequest
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import calls
 
@@ -29,7 +29,7 @@ def land_answer(
 
 
 def _land_answer(
-    job_id: str, plan: LandPlan, text: str, moved: Moved | None = None
+    job_id: str, plan: LandPlan, text: str, moved: BranchMove | None = None
 ) -> calls.merge_and_landing.LandAnswer:
     has_landed = moved is not None and not plan.nothing
     return calls.merge_and_landing.LandAnswer(

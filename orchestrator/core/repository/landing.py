@@ -20,7 +20,7 @@ class LandOptions(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moved:
+class BranchMove:
     """The change of the user's branch by ``land`` or ``undo``."""
 
     #: The branch, or a description of a HEAD that is on no branch.
@@ -119,11 +119,11 @@ class ResultLanding(Protocol):
         """Return the checked-out branch; a description of the commit for a detached HEAD."""
         ...
 
-    def land(self, how: LandOptions, title: str) -> Moved:
+    def land(self, how: LandOptions, title: str) -> BranchMove:
         """Land the result. ``title``: subject of a squash commit. Idempotent."""
         ...
 
-    def undo(self) -> Moved:
+    def undo(self) -> BranchMove:
         """Restore the branch to its commit before ``land``.
 
         Raise NotFound if the job was not landed.

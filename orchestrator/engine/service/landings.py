@@ -30,11 +30,11 @@ from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.landing import (
     CONTINUES,
     BegunLanding,
+    BranchMove,
     LandingJournal,
     Landings,
     LandPlan,
     LandRequest,
-    Moved,
     ResultLanding,
 )
 from orchestrator.core.text.command_name import COMMAND
@@ -77,7 +77,9 @@ class LandingCalls:
         job = self._landable_job(caller, job_id)
         return self._land_plan(job, self._landing_of(job, request), request)
 
-    def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
+    def land(
+        self, caller: Caller, job_id: str, request: LandRequest
+    ) -> tuple[LandPlan, BranchMove]:
         """Land a job's result on the branch that the user has checked out. Idempotent.
 
         Return the plan of the landing, and the move of the branch.
@@ -92,7 +94,7 @@ class LandingCalls:
             landing = self._landing_of(job, request)
             plan = self._land_plan(job, landing, request)
             if plan.nothing:
-                return plan, Moved(branch=plan.branch, before="", after="", text=plan.nothing)
+                return plan, BranchMove(branch=plan.branch, before="", after="", text=plan.nothing)
             _check_branch(job_id, plan, request.onto)
             with self._journaled(caller, job, plan.branch) as begun:
                 move = landing.land(request.how, job.request)
@@ -101,7 +103,7 @@ class LandingCalls:
                     self._store_landed(begun, move.before, move.after)
         return plan, move
 
-    def undo(self, caller: Caller, job_id: str) -> Moved:
+    def undo(self, caller: Caller, job_id: str) -> BranchMove:
         """Undo a landing: reset the user's branch to its commit before ``land``. Return the move.
 
         Raise Forbidden without the scope admin. Raise NotFound if the result was not landed. Raise

@@ -21,7 +21,7 @@ from orchestrator.core.repository.git_refs import (
     result_branch,
     short,
 )
-from orchestrator.core.repository.landing import LandOptions, Moved
+from orchestrator.core.repository.landing import BranchMove, LandOptions
 from orchestrator.core.repository.repository import Merge, Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed, plural
@@ -260,7 +260,7 @@ class Landing:
     def files(self) -> Sequence[str]:
         return [each.path for each in changed(self._git, self._start(), self.result())]
 
-    def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> Moved:
+    def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> BranchMove:
         branch, result = self.branch(), self.result()
         self._resume()
         if self._dirt:
@@ -270,11 +270,11 @@ class Landing:
         common = self._git.ask("merge-base", before, result)
         if common == result:
             text = f"nothing to do: {branch} already has all commits of the job's result"
-            return Moved(branch=branch, before=before, after=before, text=text)
+            return BranchMove(branch=branch, before=before, after=before, text=text)
         rewritten = self._rewritten_on(before, result)
         if rewritten:
             text = f"nothing to do: the job already landed on {branch}, as commit {rewritten[:12]}"
-            return Moved(branch=branch, before=before, after=before, text=text)
+            return BranchMove(branch=branch, before=before, after=before, text=text)
         if not common:
             raise Conflict(
                 f"cannot land: {branch} and the start of job {self.job_id} have no common "
@@ -299,7 +299,7 @@ class Landing:
             )
             if paths := merged_by_drivers(self._git, before, result):
                 text += f"; your merge driver, which may omit changes, merged {listed(paths)}"
-        return Moved(branch=branch, before=before, after=after, text=text)
+        return BranchMove(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
         """Return the commit to push for a pull request: the job's result.
@@ -395,13 +395,13 @@ class Landing:
         for ref, commit in ((self._rewritten_ref, ""), *moved, (self._rewritten_ref, rewritten)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
-    def undo(self) -> Moved:
+    def undo(self) -> BranchMove:
         resumed = self._resume()
         branch = self.branch()
         before, after = self._noted_move()
         if resumed and self._head() == before:
             text = f"an interrupted landing was undone; {branch} is at {before[:12]} again"
-            return Moved(branch=branch, before=after, after=before, text=text)
+            return BranchMove(branch=branch, before=after, after=before, text=text)
         self.check_undoable()
         if self._head() == before:
             raise self._not_landed()
@@ -414,7 +414,7 @@ class Landing:
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=refs, mark=self._undoing_ref)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"
-        return Moved(branch=branch, before=after, after=before, text=text)
+        return BranchMove(branch=branch, before=after, after=before, text=text)
 
     def check_undoable(self) -> None:
         """Raise NotFound if the job was not landed, and Conflict if ``undo`` is impossible.
