@@ -112,7 +112,7 @@ class Feed:
     def prepare(self) -> None:
         """Read the present needs of all jobs, so that the feed can report the end of a need."""
         with self._working:
-            needs = needs_in(self._store.needy(None, None))
+            needs = needs_in(self._store.jobs_with_needs(None, None))
             self._reported_needs = {
                 root_id: [need for need in needs if need.root_job_id == root_id]
                 for root_id in {need.root_job_id for need in needs}
@@ -145,7 +145,7 @@ class Feed:
                     self._reported_needs.clear()
             return
         for root_id in _with_changed_needs(change, self._reported_needs):
-            needs = needs_in(self._store.needy([root_id], None))
+            needs = needs_in(self._store.jobs_with_needs([root_id], None))
             if needs != list(self._reported_needs.get(root_id, ())):
                 self._reported_needs[root_id] = needs
                 self._add_item(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)

@@ -54,8 +54,8 @@ from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import (
     first_failures,
     job_page,
+    jobs_with_needs,
     listed_page,
-    needy,
     status_counts,
 )
 from orchestrator.store.read_models.usage import usage
@@ -234,10 +234,10 @@ class SqlStore:
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         return self._read(lambda connection: usage(connection, wanted))
 
-    def needy(
+    def jobs_with_needs(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
-        return self._read(lambda connection: needy(connection, root_ids, submitted_by))
+        return self._read(lambda connection: jobs_with_needs(connection, root_ids, submitted_by))
 
     def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
         return self._read(lambda connection: job_queries.tasks(connection, job_id, names))

@@ -225,11 +225,11 @@ def test_jobs_with_needs_are_found_with_the_rivals_of_their_workers(store: Store
     jobs = [asking, waiting, a_job("c")]
     store.save(StateChange(new_jobs=jobs, new_workers=[question, rival, other]))
 
-    assert store.needy(["a"], None) == [(asking, [question, rival])]
-    assert store.needy(None, "me") == [(waiting, [])]
-    assert sorted(job.id for job, _ in store.needy(None, None)) == ["a", "b"]
+    assert store.jobs_with_needs(["a"], None) == [(asking, [question, rival])]
+    assert store.jobs_with_needs(None, "me") == [(waiting, [])]
+    assert sorted(job.id for job, _ in store.jobs_with_needs(None, None)) == ["a", "b"]
     store.save(StateChange(jobs=[replace(waiting, awaits_approval=False)]))
-    assert [job.id for job, _ in store.needy(None, None)] == ["a"]
+    assert [job.id for job, _ in store.jobs_with_needs(None, None)] == ["a"]
 
 
 def workers_of(store: Store, **filters: Any) -> list[str]:

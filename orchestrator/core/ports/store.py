@@ -216,7 +216,7 @@ class Store(Protocol):
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return one row for each value of ``wanted.by`` and each bucket, in order of time."""
 
-    def needy(
+    def jobs_with_needs(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
         """Return the jobs for which a person may have to do something (see ``Need``).

@@ -60,7 +60,7 @@ class Messages:
 
     def needs(self, root_id: str) -> Sequence[Need]:
         """Return the open needs of all jobs in the tree of a root job."""
-        jobs_and_workers = self._store.needy([root_id], None)
+        jobs_and_workers = self._store.jobs_with_needs([root_id], None)
         return needs_in(jobs_and_workers)
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:

@@ -205,7 +205,7 @@ def first_failures(connection: Connection, job_ids: Collection[str]) -> dict[str
     }
 
 
-def needy(
+def jobs_with_needs(
     connection: Connection, root_ids: Collection[str] | None, by: str | None
 ) -> list[tuple[Job, Sequence[Worker]]]:
     marked = or_(_jobs.needs != "", _jobs.id.in_(_needy_workers))

@@ -108,7 +108,7 @@ class JobLists:
         jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
         counts = self._store.status_counts(roots)
-        needs = needs_in(self._store.needy(roots, None)) if roots else []
+        needs = needs_in(self._store.jobs_with_needs(roots, None)) if roots else []
         with_children = {job.root_id for job in jobs if not job.is_root}
         trees = {root_id: self._access.jobs_of(root_id) for root_id in with_children}
         unsuccessful = [
@@ -127,7 +127,7 @@ class JobLists:
             raise Forbidden(
                 "a worker may not list the needs of jobs; use an API key from config.yaml"
             )
-        needy = self._store.needy(None, None if caller.sees_all else caller.name)
+        needy = self._store.jobs_with_needs(None, None if caller.sees_all else caller.name)
         return sorted(needs_in(needy), key=lambda need: -need.since)
 
     def feed_filter(self, caller: Caller) -> Callable[[FeedItem], bool]:
