@@ -125,7 +125,7 @@ class JobTrees:
             task = task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
         return task.with_settings_of_retry(self.job_of(worker).config)
 
-    def pause_above(self, job: Job) -> Pause | None:
+    def inherited_pause(self, job: Job) -> Pause | None:
         """Return the pause that applies to a new job; None if no pause applies.
 
         The pause of the parent job applies first, then the pause of all jobs.

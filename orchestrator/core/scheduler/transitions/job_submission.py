@@ -47,8 +47,8 @@ class JobSubmission:
         now: float,
     ) -> None:
         self._task_locks.check(job, tasks)
-        if self._trees.pause_above(job):
-            job = self._pauses.begun(job, now)
+        if self._trees.inherited_pause(job):
+            job = self._pauses.with_inherited_pause(job, now)
         self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
         payload = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self._unit_of_work.emit(

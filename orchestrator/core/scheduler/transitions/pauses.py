@@ -74,9 +74,9 @@ class Pauses:
             )
             self._resume_each(paused_ids, by, now)
 
-    def begun(self, job: Job, now: float) -> Job:
+    def with_inherited_pause(self, job: Job, now: float) -> Job:
         """Pause ``job`` at its start if its parent job or all jobs are paused. Return the job."""
-        pause = self._trees.pause_above(job)
+        pause = self._trees.inherited_pause(job)
         if pause is None:
             return job
         job = changed(job, pause=replace(pause, at=now))

@@ -158,7 +158,7 @@ class Planning:
             status = JobStatus.PLANNING
             changes |= approval_wait_fields(changed(job, **changes))
         job = self._unit_of_work.move_job(job_id, status, **changes)
-        begun = self._pauses.begun(job, now)
+        begun = self._pauses.with_inherited_pause(job, now)
         if begun is job:
             return job
         return self._unit_of_work.update_job(job_id, pause=begun.pause, reason=begun.reason)
