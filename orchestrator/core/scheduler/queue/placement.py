@@ -293,12 +293,12 @@ class MachineSlots:
         ]
 
     def started(self, key: WorkerKey, machine: str, memory_bytes: int, now: float) -> None:
-        self.found(key, machine)
+        self.set_machine(key, machine)
         if machine != HERE:
             self._expected.append((now + SETTLE_SECONDS, machine, memory_bytes))
 
-    def found(self, key: WorkerKey, machine: str) -> None:
-        """After a restart, record the machine of an attempt that may still run."""
+    def set_machine(self, key: WorkerKey, machine: str) -> None:
+        """Record the machine of a worker's latest attempt."""
         if machine != HERE:
             self.machines[key] = machine
         else:

@@ -61,7 +61,7 @@ class JobTreeRestore:
             self._late.ended(attempt)
         for job in tree.jobs:
             if not job.status.ended:
-                self._limit_handler.restored(job)
+                self._limit_handler.restore_timeout(job)
                 self._job_end.check_job(job.id, now)
         return [attempt for attempt in tree.attempts if attempt.ended_at is None]
 
@@ -85,14 +85,14 @@ class JobTreeRestore:
         self._task_locks.restore_claim(worker, unfinished, now)
         attempt = self._unit_of_work.attempts.get(worker.key)
         if attempt is not None and attempt.number > worker.attempt:
-            self._preloads.found(worker, attempt.number)
+            self._preloads.restore_launch(worker, attempt.number)
             self._stops.stop_again(worker)
         elif attempt is not None:
-            self._running.found_alive(worker, unfinished)
+            self._running.restore_process(worker, unfinished)
             self._stops.stop_again(worker)
             self._pauses.stop_again(worker)
         elif worker.is_question:
-            self._questions.restored(worker)
+            self._questions.restore_timeout(worker)
         elif worker.status is not WorkerStatus.PENDING and last_attempt and last_attempt.exit:
             verdict = _verdict_on_stored(worker, last_attempt, last_attempt.exit)
             self._attempt_end.wait_again(worker, verdict, now)

@@ -85,7 +85,7 @@ class LimitHandler:
                 cause = StopCause.WALL_TIME if is_wall else StopCause.LIMIT
                 self._stops.stop_tree(job_id, cause, pause.by, now)
 
-    def restored(self, job: Job) -> None:
+    def restore_timeout(self, job: Job) -> None:
         """After a restart, restore the timeout of a question about a limit."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.limit_questions_due, (job.pause.until, job.id))

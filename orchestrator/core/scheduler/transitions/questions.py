@@ -48,7 +48,7 @@ class Questions:
         self._check_open(worker)
         return self._end_question(worker, decision, by, comment, now)
 
-    def restored(self, worker: Worker) -> None:
+    def restore_timeout(self, worker: Worker) -> None:
         """After a restart, restore the timeout of an open question."""
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
             self._schedule_timeout(worker, worker.question)

@@ -171,7 +171,7 @@ class Preloads:
         worker = self._unit_of_work.update_worker(key, attempt=number, budget_from=budget_from + 1)
         self._trees.queue(worker)
 
-    def found(self, worker: Worker, number: int) -> None:
+    def restore_launch(self, worker: Worker, number: int) -> None:
         """Restore a preloaded launch after a restart of the server.
 
         The launch may have begun before the restart.

@@ -243,12 +243,12 @@ class RunningWorkers:
         if unfinished.has_slot:
             self._release_slot(worker, unfinished)
 
-    def found_alive(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+    def restore_process(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         """After a restart, restore a worker whose process may still exist."""
         unfinished.alive = True
         self._slots.process_added()
         self.throttle.started(worker.agent)
-        self._machine_slots.found(worker.key, self._unit_of_work.attempts[worker.key].node)
+        self._machine_slots.set_machine(worker.key, self._unit_of_work.attempts[worker.key].node)
         # The model may have answered this worker already, so no other worker waits for the answer.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
