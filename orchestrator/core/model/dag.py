@@ -211,7 +211,7 @@ class PlanProgress:
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
         return self._workers[task_id]
 
-    def begin_again(self, task_id: str) -> None:
+    def reopen_task(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
         Call this in the scheduler's turn in which the task's last worker ended. After that turn,

@@ -141,7 +141,7 @@ class Planning:
         needs = needs_of(job, questions)
         return f"to answer the question of a task: {needs[0].command}" if needs else ""
 
-    def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
+    def reopen_job(self, job_id: str, now: float, **changes: object) -> Job:
         """Set an ended job to running, or to planning if its plan must be created or approved.
 
         ``changes``: new values of other fields of the job. Return the changed job.

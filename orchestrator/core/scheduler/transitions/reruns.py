@@ -129,7 +129,7 @@ class Reruns:
     ) -> None:
         ended_job = self._unit_of_work.jobs[job_id]
         run, facts = ended_job.run + 1, {"landed_on": ended_job.facts.landed_on, **facts}
-        job = self._planning.begin_again(job_id, now, started_at=now, ended_at=None, run=run)
+        job = self._planning.reopen_job(job_id, now, started_at=now, ended_at=None, run=run)
         job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
         if retried is not None:
             payload: dict[str, Any] = {"by": by, "workers": retried, "run": run}

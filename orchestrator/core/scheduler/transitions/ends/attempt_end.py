@@ -96,7 +96,7 @@ class Retries:
         )
         unfinished = self._trees.unfinished[worker.key]
         unfinished.verdict = unfinished.ended_at = None
-        self._task_locks.begins_again(queued_worker, unfinished, now)
+        self._task_locks.release_for_retry(queued_worker, unfinished, now)
         self._emit(worker, decision, now)
         self._trees.queue(queued_worker)
         if decision.agent and worker.is_planner:

@@ -59,7 +59,7 @@ class CandidateSelection:
             ended_at=None,
             result=result,
         )
-        self._trees.plans[worker.job_id].begin_again(reviewer.task_id)
+        self._trees.plans[worker.job_id].reopen_task(reviewer.task_id)
         self._trees.unfinished[reviewer.key] = UnfinishedWorker()
         self._trees.queue(queued_reviewer)
 

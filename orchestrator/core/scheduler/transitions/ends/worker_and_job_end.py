@@ -319,7 +319,7 @@ class WorkerEnd:
         if ended.result and ended.result.messages:
             WorkerMessages(self._trees).ended(ended, ended.result.messages, now)
         if self._trees.locks.is_used:
-            self._task_locks.done(ended, now)
+            self._task_locks.release_claims(ended, now)
         del self._trees.unfinished[worker.key]
         if self._trees.has_candidates(ended):
             self.selection.after(ended, now)

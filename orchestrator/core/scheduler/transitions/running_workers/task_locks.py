@@ -44,12 +44,12 @@ class TaskLocks:
         """
         self._locks.step_back(worker.key)
 
-    def done(self, worker: Worker, now: float) -> None:
+    def release_claims(self, worker: Worker, now: float) -> None:
         """Release the claims of an ended worker. Idempotent."""
         self._locks.cancel_claim(worker.key)
         self._release(worker, now)
 
-    def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
+    def release_for_retry(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
         If child jobs of the previous attempt still run, the worker keeps its claims, because they
