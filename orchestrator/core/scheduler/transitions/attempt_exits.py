@@ -205,9 +205,9 @@ class AttemptExits:
         if exit.cause is ExitCause.PAUSED and not is_stopped and not verdict.succeeded:
             self._attempt_end.paused(worker.key, now)
         else:
-            verdict = self._attempt_end.as_stopped(worker, exit) or verdict
+            verdict = self._attempt_end.stopped_verdict(worker, exit) or verdict
             until = self._update_throttle(worker, verdict, ended.evidence, now)
-            self._attempt_end.settle(worker.key, verdict, now, until)
+            self._attempt_end.decide_next(worker.key, verdict, now, until)
 
     def _update_throttle(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float

@@ -139,7 +139,7 @@ class AttemptEnd:
         self._stops = stops
         self._retries = retries
 
-    def settle(
+    def decide_next(
         self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
     ) -> None:
         """Decide what follows a verdict on a worker: a retry, a wait for child jobs, or its end.
@@ -183,7 +183,7 @@ class AttemptEnd:
             return
         self._task_locks.children_ended(self._unit_of_work.workers[key], now)
         if unfinished.verdict is not None:
-            self.settle(key, unfinished.verdict, now)
+            self.decide_next(key, unfinished.verdict, now)
         elif unfinished.alive and not unfinished.has_slot and not unfinished.waits_for_lock:
             self._running.wait_for_slot(self._unit_of_work.workers[key])
 
@@ -196,7 +196,7 @@ class AttemptEnd:
         unfinished.stopping = False
         self._retries.begin(worker, AFTER_PAUSE, now)
 
-    def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
+    def stopped_verdict(self, worker: Worker, exit: Exit) -> Verdict | None:
         """Return the outcome of a worker that is being stopped, if a pause ended its attempt.
 
         Return None if another cause ended the attempt, or if neither the worker nor its job is
@@ -208,7 +208,7 @@ class AttemptEnd:
         """Handle the return of a preloaded launch. End the worker if it is being stopped."""
         verdict = self._stops.verdict_on(worker)
         if verdict is not None:
-            self.settle(worker.key, verdict, now)
+            self.decide_next(worker.key, verdict, now)
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
         """After a restart, make a worker wait again for its child jobs.
@@ -218,7 +218,7 @@ class AttemptEnd:
         unfinished, stop = self._trees.unfinished[worker.key], self._stops.verdict_on(worker)
         unfinished.stopping, unfinished.verdict = stop is not None, stop or verdict
         if not unfinished.open_children:
-            self.settle(worker.key, unfinished.verdict, now)
+            self.decide_next(worker.key, unfinished.verdict, now)
 
     def _retry(
         self, worker: Worker, verdict: Verdict, now: float, limited_until: float | None

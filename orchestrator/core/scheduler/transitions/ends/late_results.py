@@ -123,4 +123,4 @@ class LateResults:
         if not verdict.retry:
             self._trees.unfinished[worker.key].ended_at = end
             self._unit_of_work.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
-            self._attempt_end.settle(worker.key, verdict, now)
+            self._attempt_end.decide_next(worker.key, verdict, now)
