@@ -27,7 +27,7 @@ class AgentFallback:
             return ""
         return self._trees.logins.fallback(worker.agent, now)
 
-    def give(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
+    def replace_agent(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
         reason = fallback_reason(agent, worker.agent, verdict.reason)
         self._unit_of_work.update_worker(worker.key, agent=agent, reason=reason)
         self._emit(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)
@@ -38,7 +38,7 @@ class AgentFallback:
         payload = {"agent": agent, "instead": instead, "reason": why}
         self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **payload)
 
-    def plans_now(self, planner: Worker, agent: str) -> None:
+    def set_planner(self, planner: Worker, agent: str) -> None:
         self._unit_of_work.update_job(
             planner.job_id, plan_source=agent, reason=f"being planned by {agent}"
         )

@@ -100,7 +100,7 @@ class Retries:
         self._emit(worker, decision, now)
         self._trees.queue(queued_worker)
         if decision.agent and worker.is_planner:
-            self._fallback.plans_now(worker, decision.agent)
+            self._fallback.set_planner(worker, decision.agent)
 
     def _keep_files(self, worker: Worker, recipient: str) -> Worker:
         failure = worker.failure_of(worker.attempt)

@@ -295,7 +295,7 @@ class WorkerEnd:
                 if not is_idle or worker.agent != first.agent:
                     continue
                 if other_agent := self._fallback.agent_for(worker, verdict, now):
-                    self._fallback.give(worker, other_agent, verdict, now)
+                    self._fallback.replace_agent(worker, other_agent, verdict, now)
                 else:
                     self.end(worker, Verdict(status=WorkerStatus.FAILED, reason=reason), now)
 
