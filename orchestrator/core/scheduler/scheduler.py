@@ -178,7 +178,7 @@ class Scheduler:
 
         Idempotent.
         """
-        self._trees.queue_again(self._trees.holds.prepared(job_id))
+        self._trees.queue_again(self._trees.holds.context_created(job_id))
 
     def usage_reported(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
         """Record an attempt's usage so far.

@@ -35,9 +35,9 @@ class PromptCacheHolds:
         #: Workers that wait for their job's shared context, by job id.
         self._unprepared: dict[str, list[WorkerKey]] = {}
         #: Groups whose first worker has no answer yet, by job id and agent.
-        self._ahead: dict[tuple[str, str], _Group] = {}
+        self._groups: dict[tuple[str, str], _Group] = {}
         #: Pairs (job, agent) whose shared beginning of prompts is probably in the provider's cache.
-        self._heard: set[tuple[str, str]] = set()
+        self._answered: set[tuple[str, str]] = set()
 
     # -- the shared context ---------------------------------------------------------------------
 
@@ -53,7 +53,7 @@ class PromptCacheHolds:
         self._unprepared.setdefault(worker.job_id, []).append(worker.key)
         return is_first
 
-    def prepared(self, job_id: str) -> list[WorkerKey]:
+    def context_created(self, job_id: str) -> list[WorkerKey]:
         """Record that the job's context exists. Return the workers that waited for the context."""
         if job_id not in self._unprepared:  # The job has ended since the request.
             return []
@@ -67,11 +67,11 @@ class PromptCacheHolds:
 
         This is the first worker of the same job and agent. Return None if ``worker`` need not wait.
         """
-        group = self._ahead.get((worker.job_id, worker.agent))
+        group = self._groups.get((worker.job_id, worker.agent))
         return group.first if group else None
 
     def wait_behind(self, worker: Worker) -> None:
-        self._ahead[worker.job_id, worker.agent].behind.append(worker.key)
+        self._groups[worker.job_id, worker.agent].behind.append(worker.key)
 
     def caches(self, agent: str) -> bool:
         return self._prompting.caches(agent)
@@ -79,15 +79,15 @@ class PromptCacheHolds:
     def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
         """Record a worker's start. ``doubtful``: True if the agent's login may fail."""
         group, others_wait = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
-        if others_wait and group not in self._ahead and group not in self._heard:
-            self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
+        if others_wait and group not in self._groups and group not in self._answered:
+            self._groups[group] = _Group(worker, now + self._prompting.ahead_seconds)
 
-    def heard(self, worker: Worker) -> list[WorkerKey]:
+    def model_answered(self, worker: Worker) -> list[WorkerKey]:
         """Record that the model has answered the worker. Return the workers that may start now."""
         group = worker.job_id, worker.agent
-        if group not in self._ahead and not self.caches(worker.agent):
+        if group not in self._groups and not self.caches(worker.agent):
             return []
-        self._heard.add(group)
+        self._answered.add(group)
         return self._dissolve_group(group)
 
     def process_ended(self, worker: Worker) -> list[WorkerKey]:
@@ -95,31 +95,31 @@ class PromptCacheHolds:
 
         These workers waited for the model's first answer to the ended worker.
         """
-        group = self._ahead.get((worker.job_id, worker.agent))
+        group = self._groups.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:
             return []
         return self._dissolve_group((worker.job_id, worker.agent))
 
-    def overdue(self, now: float) -> list[WorkerKey]:
+    def release_overdue(self, now: float) -> list[WorkerKey]:
         """End the waits that have lasted too long. Return the workers that may start now."""
-        late = [each for each, group in self._ahead.items() if group.until <= now]
-        self._heard.update(late)
+        late = [each for each, group in self._groups.items() if group.until <= now]
+        self._answered.update(late)
         return [key for each in late for key in self._dissolve_group(each)]
 
     @property
     def next_time(self) -> float | None:
-        deadlines = (group.until for group in self._ahead.values() if group.behind)
+        deadlines = (group.until for group in self._groups.values() if group.behind)
         return min(deadlines, default=None)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         forgotten = set(job_ids)
         self._prepared -= forgotten
-        self._heard = {each for each in self._heard if each[0] not in forgotten}
-        for group in [each for each in self._ahead if each[0] in forgotten]:
-            del self._ahead[group]
+        self._answered = {each for each in self._answered if each[0] not in forgotten}
+        for group in [each for each in self._groups if each[0] in forgotten]:
+            del self._groups[group]
         for job_id in forgotten:
             self._unprepared.pop(job_id, None)
 
     def _dissolve_group(self, group: tuple[str, str]) -> list[WorkerKey]:
-        dissolved = self._ahead.pop(group, None)
+        dissolved = self._groups.pop(group, None)
         return dissolved.behind if dissolved else []

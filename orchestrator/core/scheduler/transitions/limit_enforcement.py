@@ -184,7 +184,7 @@ class Accounting:
         worker = self._unit_of_work.workers[key]
         if usage.input_tokens or usage.output_tokens or usage.cache_write_tokens:
             self._trees.logins.record_success(worker.agent, now)
-            self._trees.queue_again(self._trees.holds.heard(worker))
+            self._trees.queue_again(self._trees.holds.model_answered(worker))
         result = worker.result or WorkerResult()
         worker_usage = total(result.usage_before or NO_USAGE, usage)
         if worker_usage != result.usage:

@@ -40,7 +40,7 @@ class RunningWorkers:
         ``rendering``: jobs whose workers have all ended, but whose merge or reports are unfinished.
         """
         ready, slots = self._trees.ready, self._slots
-        self._trees.queue_again(self._trees.holds.overdue(now))
+        self._trees.queue_again(self._trees.holds.release_overdue(now))
         ready.release_delayed(now)
         while (key := ready.pop_resuming(slots.has_room)) is not None:
             self._resume(key, now)
@@ -250,7 +250,7 @@ class RunningWorkers:
         self.throttle.started(worker.agent)
         self._machine_slots.set_machine(worker.key, self._unit_of_work.attempts[worker.key].node)
         # The model may have answered this worker already, so no other worker waits for the answer.
-        self._trees.holds.heard(worker)
+        self._trees.holds.model_answered(worker)
         if worker.status is WorkerStatus.RUNNING:
             self._acquire_slot(worker, unfinished)
         elif not unfinished.open_children:
