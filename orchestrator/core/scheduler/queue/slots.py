@@ -34,12 +34,12 @@ class Slots:
         self._max_workers = max_workers
         #: The limits that apply to each job, by job id: the limits of the job, of its ancestors,
         #: and of its API key. A limit is a name with a maximum number of running workers.
-        self._line: dict[str, Sequence[tuple[str, int]]] = {}
+        self._limits: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
         #: Number of slots reserved for resuming workers, by the limit to which they belong: a job,
         #: a key, or the server.
-        self._kept: Counter[str] = Counter()
-        self._kept_total = 0
+        self._reserved: Counter[str] = Counter()
+        self._reserved_total = 0
         self._total = 0
         self._live = 0
 
@@ -60,7 +60,7 @@ class Slots:
             # Job ids have no blank, so this name cannot be a job id.
             limits.append((f"key {owner}", most))
             self._running.setdefault(f"key {owner}", 0)
-        self._line[job.id] = limits
+        self._limits[job.id] = limits
         self._running[job.id] = 0
         if job.is_root:
             self._allowed[job.id] = job.config.max_workers
@@ -69,7 +69,7 @@ class Slots:
     def drop_job(self, job_id: str) -> None:
         if self._allowed.pop(job_id, 0) >= self._max_workers:
             self._max_workers = max(self._default_workers, *self._allowed.values(), 0)
-        self._line.pop(job_id, None)
+        self._limits.pop(job_id, None)
         self._running.pop(job_id, None)
 
     def running_in(self, job_id: str) -> int:
@@ -79,7 +79,7 @@ class Slots:
     def has_room(self, job_id: str) -> bool:
         if self._total >= self._max_workers:
             return False
-        return all(self._running[each] < most for each, most in self._line[job_id])
+        return all(self._running[each] < most for each, most in self._limits[job_id])
 
     def forecast(self) -> Callable[[str], bool]:
         """Return a function that simulates starts. The real counts stay unchanged.
@@ -92,7 +92,7 @@ class Slots:
 
         def take(job_id: str) -> bool:
             nonlocal total
-            line = self._line[job_id]
+            line = self._limits[job_id]
             if total >= self._max_workers:
                 return False
             if any(self._running[each] + taken[each] >= most for each, most in line):
@@ -103,25 +103,25 @@ class Slots:
 
         return take
 
-    def keep_free(self, job_ids: Collection[str]) -> None:
+    def reserve_slots(self, job_ids: Collection[str]) -> None:
         """Reserve one slot for each worker that will soon resume.
 
         ``job_ids``: the job of each of these workers. A job may occur several times.
         """
-        self._kept_total = len(job_ids)
-        self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
+        self._reserved_total = len(job_ids)
+        self._reserved = Counter(each for job_id in job_ids for each, _ in self._limits[job_id])
 
     def has_room_to_start(self, job_id: str) -> bool:
         """True if a slot is free for a new worker.
 
-        Slots that ``keep_free`` reserves are not free.
+        Slots that ``reserve_slots`` reserves are not free.
         """
-        if not self._kept_total:
+        if not self._reserved_total:
             return self.has_room(job_id)
-        if self._total + self._kept_total >= self._max_workers:
+        if self._total + self._reserved_total >= self._max_workers:
             return False
-        line = self._line[job_id]
-        return all(self._running[each] + self._kept[each] < most for each, most in line)
+        line = self._limits[job_id]
+        return all(self._running[each] + self._reserved[each] < most for each, most in line)
 
     @property
     def all_wait(self) -> bool:
@@ -146,12 +146,12 @@ class Slots:
     def process_added(self) -> None:
         self._live += 1
 
-    def process_gone(self) -> None:
+    def process_ended(self) -> None:
         self._live -= 1
 
     def _count_running(self, job_id: str, step: int) -> None:
         self._total += step
-        for each, _ in self._line[job_id]:
+        for each, _ in self._limits[job_id]:
             self._running[each] += step
 
     def snapshot(self) -> Mapping[str, int]:

@@ -130,7 +130,7 @@ class AttemptExits:
         worker, attempt = self._unit_of_work.workers[key], self._unit_of_work.attempts[key]
         if self._trees.locks.is_used:
             self._release_leases(key, now)
-        self._running.process_gone(worker, self._trees.unfinished[key])
+        self._running.process_ended(worker, self._trees.unfinished[key])
         ended = _JudgedAttempt(
             worker=worker,
             attempt=attempt,

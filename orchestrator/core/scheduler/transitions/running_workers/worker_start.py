@@ -44,7 +44,7 @@ class RunningWorkers:
         ready.release_delayed(now)
         while (key := ready.pop_resuming(slots.has_room)) is not None:
             self._resume(key, now)
-        slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
+        slots.reserve_slots([worker.job_id for worker in self._about_to_resume(rendering)])
         self._start_ready(now, capacity)
         # A worker that yields its place in a lock queue may wake workers that waited behind it.
         locks = self._trees.locks
@@ -234,9 +234,9 @@ class RunningWorkers:
         else:
             self._unit_of_work.update_worker(key, reason="")
 
-    def process_gone(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+    def process_ended(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.alive = unfinished.waits_for_lock = False
-        self._slots.process_gone()
+        self._slots.process_ended()
         self.throttle.worker_ended(worker.agent)
         self._trees.queue_again(self._trees.holds.process_ended(worker))
         self._trees.ready.drop_resuming(worker.key)

@@ -50,7 +50,7 @@ def test_live_processes_are_bounded() -> None:
     counted.process_added()
     counted.acquire(root.id)
     assert not counted.has_room_for_process
-    counted.process_gone()
+    counted.process_ended()
     assert counted.has_room_for_process
 
 
