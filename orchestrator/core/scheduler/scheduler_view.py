@@ -177,7 +177,7 @@ class SchedulerView:
         if not self.is_current(attempt):
             raise Unauthorized(INVALID_KEY)
 
-    def is_open(self, key: WorkerKey) -> bool:
+    def is_unfinished(self, key: WorkerKey) -> bool:
         return key in self._trees.unfinished
 
     def is_preloaded(self, key: WorkerKey) -> bool:
@@ -190,7 +190,7 @@ class SchedulerView:
         preloaded = len(self._trees.preloaded)
         return preloaded > 0 and preloaded >= LAUNCHES_AHEAD * self._trees.slots.running
 
-    def waits(self, key: WorkerKey) -> bool:
+    def is_waiting(self, key: WorkerKey) -> bool:
         """True if the worker waits for its child jobs or for a lock."""
         worker = self.workers.get(key)
         return worker is not None and worker.status is WorkerStatus.WAITING

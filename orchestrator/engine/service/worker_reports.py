@@ -42,7 +42,7 @@ class WorkerReportCalls:
             stop = scheduler.usage_reported(attempt.key, attempt.number, usage, now)
             return UsageReply(
                 stop=stop,
-                waiting=scheduler.view.waits(attempt.key),
+                waiting=scheduler.view.is_waiting(attempt.key),
                 capped=scheduler.view.is_capped(attempt.key),
             )
 

@@ -98,7 +98,7 @@ def _check_parent_can_wait(scheduler: Scheduler, job: Job, command: str) -> None
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
-    if not scheduler.view.is_open(parent.key):
+    if not scheduler.view.is_unfinished(parent.key):
         raise Conflict(
             f"the branch of {parent.id} already contains the result of its child job {job.id}; "
             f"use {parent.id} instead: {COMMAND} {command} {parent.job_id} {parent.id}"
@@ -134,7 +134,7 @@ def check_conflicts(scheduler: Scheduler, job: Job) -> None:
 def _check_parent(scheduler: Scheduler, job: Job) -> None:
     if job.parent_key is None:
         return
-    if not scheduler.view.is_open(job.parent_key):
+    if not scheduler.view.is_unfinished(job.parent_key):
         raise Conflict(
             f"cannot retry job {job.id}: the worker that started it has ended; list the unmerged "
             f"changes, and the commands that merge them: {COMMAND} status {job.root_id}"
