@@ -185,7 +185,7 @@ class Scheduler:
 
         Return why the attempt must stop; "" if it may continue.
         """
-        return self._parts.accounting.used(key, attempt, usage, now)
+        return self._parts.accounting.record_usage(key, attempt, usage, now)
 
     def message(self, key: WorkerKey, message: WorkerMessage) -> Worker:
         """Store a message to a worker. Idempotent by the message's id.

@@ -92,12 +92,12 @@ class Slots:
 
         def take(job_id: str) -> bool:
             nonlocal total
-            line = self._limits[job_id]
+            limits = self._limits[job_id]
             if total >= self._max_workers:
                 return False
-            if any(self._running[each] + taken[each] >= most for each, most in line):
+            if any(self._running[each] + taken[each] >= most for each, most in limits):
                 return False
-            taken.update(each for each, _ in line)
+            taken.update(each for each, _ in limits)
             total += 1
             return True
 
@@ -120,8 +120,8 @@ class Slots:
             return self.has_room(job_id)
         if self._total + self._reserved_total >= self._max_workers:
             return False
-        line = self._limits[job_id]
-        return all(self._running[each] + self._reserved[each] < most for each, most in line)
+        limits = self._limits[job_id]
+        return all(self._running[each] + self._reserved[each] < most for each, most in limits)
 
     @property
     def all_wait(self) -> bool:

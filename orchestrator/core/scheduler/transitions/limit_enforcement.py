@@ -35,7 +35,7 @@ class LimitHandler:
         self._stops = stops
         self._pauses = pauses
 
-    def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
+    def handle_limit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
         """Handle a limit that a job has reached. Return True if the job is being stopped.
 
         ``limit``: the limit's name. ``cause``: the stop cause if the job is stopped. ``by``: the
@@ -59,19 +59,19 @@ class LimitHandler:
         ends = (each for each in ancestors if each.remaining_wall_seconds(now) <= SAME_END_SECONDS)
         first = next(ends, job) if job.config.on_limit == ASK else job
         by = f"{WALL_TIME} ({first.config.max_wall_seconds:g} s)"
-        self.hit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
+        self.handle_limit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
 
     def check(self, job_id: str, now: float) -> None:
         """When a pause has ended, handle a limit on usage that the job has already reached."""
         job = self._unit_of_work.jobs[job_id]
-        hit_limit = self._trees.breach_of(job)
+        reached_limit = self._trees.breach_of(job)
         if (
-            hit_limit is not None
+            reached_limit is not None
             and job.pause is None
-            and self._trees.plans[hit_limit[0]].unfinished
+            and self._trees.plans[reached_limit[0]].unfinished
         ):
-            limited_id, limit, by = hit_limit
-            self.hit(limited_id, limit, StopCause.LIMIT, by, now)
+            limited_id, limit, by = reached_limit
+            self.handle_limit(limited_id, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
         """Stop the jobs that asked a person about a limit and got no answer in time."""
@@ -171,7 +171,7 @@ class Accounting:
         self._stops = stops
         self._limit_handler = limit_handler
 
-    def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
+    def record_usage(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
         """Record an attempt's total usage so far.
 
         Return why the attempt must stop; "" if it may continue.
@@ -210,11 +210,13 @@ class Accounting:
         The first job that has reached a limit is stopped, or paused if it has ``on_limit: ask``.
         Return why the job is stopped; "" if no job is stopped.
         """
-        hit_limit = self._trees.breach_of(self._trees.job_of(worker))
-        if hit_limit is None or not self._trees.plans[hit_limit[0]].unfinished:
+        reached_limit = self._trees.breach_of(self._trees.job_of(worker))
+        if reached_limit is None or not self._trees.plans[reached_limit[0]].unfinished:
             return ""
-        job_id, limit, by = hit_limit
-        return by if self._limit_handler.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
+        job_id, limit, by = reached_limit
+        return (
+            by if self._limit_handler.handle_limit(job_id, limit, StopCause.LIMIT, by, now) else ""
+        )
 
     def check_price(self, worker: Worker, now: float) -> None:
         """Stop the job whose cost cap cannot be enforced, if there is one.
