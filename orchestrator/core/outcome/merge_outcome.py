@@ -40,7 +40,7 @@ class MergeRejection:
 class MergeOutcome:
     """What a job's merge produced, and what its result lacks."""
 
-    refusals: Sequence[MergeRejection] = ()
+    rejections: Sequence[MergeRejection] = ()
     #: Why merging failed; empty if it succeeded.
     error: str = ""
     #: Changes that are not in the result.

@@ -333,12 +333,14 @@ class Scheduler:
         """
         self._parts.stops.stop_worker(worker, by, now)
 
-    def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
+    def changes_rejected(
+        self, job_id: str, rejections: Sequence[MergeRejection], now: float
+    ) -> bool:
         """Retry the workers whose branches the merge has rejected.
 
         Return True if at least one worker is retried.
         """
-        return self._parts.merge_rejections.retry_rejected(job_id, refusals, now)
+        return self._parts.merge_rejections.retry_rejected(job_id, rejections, now)
 
     def merged(self, job_id: str, merged: MergeOutcome) -> None:
         """Store the outcome of a job's merge, before its reports are written."""

@@ -97,7 +97,7 @@ class ResultFacts:
         self._search = search
         self._merged = merged
 
-    def outcome(self, refusals: Sequence[MergeRejection], *, has_skipped: bool) -> MergeOutcome:
+    def outcome(self, rejections: Sequence[MergeRejection], *, has_skipped: bool) -> MergeOutcome:
         """Return the outcome of the merge. ``has_skipped``: True if gates were skipped."""
         repository, record, merged = self._merge.repository, self._merge.record, self._merged
         commit, results = self._search.commit, self._search.results
@@ -106,7 +106,7 @@ class ResultFacts:
         files = {os.path.relpath(each, project): each for each in touched}
         all_unjudged, unjudged = self._unjudged_code(files, has_skipped)
         return MergeOutcome(
-            refusals=refusals,
+            rejections=rejections,
             missing=record.missing(),
             overruled=record.overruled(),
             both_kept=record.both_kept(),

@@ -290,7 +290,7 @@ class Supervisor:
         workers are retried, the function does nothing: another merge follows the retries.
         """
         job_id, outcome = item.render.job_id, item.merged
-        if self._scheduler.merge_refused(job_id, outcome.refusals, now):
+        if self._scheduler.changes_rejected(job_id, outcome.rejections, now):
             return lambda: None
         self._scheduler.merged(job_id, outcome)
         return lambda: self._report_queue.enqueue(item.render)

@@ -172,8 +172,10 @@ class Story:
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
         """Report that gates fail on the merged changes of these workers and of other workers."""
-        refusals = [MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys]
-        continues = self.scheduler.merge_refused(job_id, refusals, self.now)
+        rejections = [
+            MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys
+        ]
+        continues = self.scheduler.changes_rejected(job_id, rejections, self.now)
         if continues:
             self.to_render.remove(job_id)
         self.turn()

@@ -29,7 +29,7 @@ class MergeRejections:
         self._job_end = job_end
         self._task_locks = task_locks
 
-    def retry_rejected(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
+    def retry_rejected(self, job_id: str, rejections: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if a worker is retried.
 
         A worker is not retried if it has no attempts left, or if the retry would cause a deadlock.
@@ -48,14 +48,14 @@ class MergeRejections:
             limited_id, _, by = reached_limit
             self._stops.stop_tree(limited_id, StopCause.LIMIT, by, now)
             return False
-        retried = self._retry_workers(job_id, refusals, now)
+        retried = self._retry_workers(job_id, rejections, now)
         if retried:
             self._job_end.rendering.discard(job_id)
             tasks = list(self._trees.plans[job_id].tasks.values())
             self._trees.install(job, PlanProgress(tasks, self._trees.workers_of(job_id)))
         return retried
 
-    def _retry_workers(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
+    def _retry_workers(self, job_id: str, rejections: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
 
         If several workers conflict in one file, only the first worker is retried now. The other
@@ -63,29 +63,31 @@ class MergeRejections:
         worker needs only one attempt.
         """
         retried, contested = False, set[str]()
-        for refusal in refusals:
-            if contested.isdisjoint(refusal.conflicts) and self._retry_worker(job_id, refusal, now):
-                contested.update(refusal.conflicts)
+        for rejection in rejections:
+            if contested.isdisjoint(rejection.conflicts) and self._retry_worker(
+                job_id, rejection, now
+            ):
+                contested.update(rejection.conflicts)
                 retried = True
         return retried
 
-    def _retry_worker(self, job_id: str, refusal: MergeRejection, now: float) -> bool:
+    def _retry_worker(self, job_id: str, rejection: MergeRejection, now: float) -> bool:
         job = self._unit_of_work.jobs[job_id]
-        worker = self._unit_of_work.workers[WorkerKey(job.root_id, refusal.worker_id)]
+        worker = self._unit_of_work.workers[WorkerKey(job.root_id, rejection.worker_id)]
         has_tried = worker.attempt > worker.budget_from
         has_given_up = (
-            has_tried and refusal.conflicts and worker.result and worker.result.unresolved
+            has_tried and rejection.conflicts and worker.result and worker.result.unresolved
         )
         if has_given_up or not worker.status.succeeded:
             return False
-        verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)
+        verdict = Verdict(status=WorkerStatus.FAILED, reason=rejection.reason, retry=True)
         task = self._trees.task_of(worker)
         will_retry = may_retry(worker, task, job.config, verdict, child_failed=False)
         if will_retry and (deadlock := self._deadlock_of_retry(job, task)):
             will_retry = False
-            refusal = replace(refusal, reason=f"{refusal.reason}; no retry: {deadlock}")
-        if will_retry or refusal.required:
-            self._retry_or_fail(worker, refusal, now, will_retry=will_retry)
+            rejection = replace(rejection, reason=f"{rejection.reason}; no retry: {deadlock}")
+        if will_retry or rejection.required:
+            self._retry_or_fail(worker, rejection, now, will_retry=will_retry)
         return will_retry
 
     def _deadlock_of_retry(self, job: Job, task: TaskSpec) -> str:
@@ -96,28 +98,28 @@ class MergeRejections:
         return ""
 
     def _retry_or_fail(
-        self, worker: Worker, refusal: MergeRejection, now: float, *, will_retry: bool
+        self, worker: Worker, rejection: MergeRejection, now: float, *, will_retry: bool
     ) -> None:
         status = WorkerStatus.PENDING if will_retry else WorkerStatus.FAILED
         ended_at = None if will_retry else now
         result = worker.result or WorkerResult()
-        if refusal.conflicts:
+        if rejection.conflicts:
             # ``good`` names the checkpoint of the worker's own work, before the conflicts were
             # added. If the agent does not resolve the conflicts, the next attempt starts from this
             # checkpoint.
             result = replace(result, good=before(worker.attempt + 1))
-        result = replace(result, gates=refusal.gates, conflicts=refusal.conflicts)
+        result = replace(result, gates=rejection.gates, conflicts=rejection.conflicts)
         result = replace(result, unresolved=False)
         self._unit_of_work.move_worker(
             worker.key,
             status,
-            reason=refusal.reason,
+            reason=rejection.reason,
             failure=SENT_BACK,
             not_before=0.0,
             ended_at=ended_at,
             result=result,
-            agent=refusal.agent if will_retry and refusal.agent else worker.agent,
+            agent=rejection.agent if will_retry and rejection.agent else worker.agent,
         )
-        payload = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
+        payload = {"attempt": worker.attempt, "reason": rejection.reason, "status": str(status)}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(EventKind.WORKER_SENT_BACK, job, now, worker.id, **payload)

@@ -86,7 +86,7 @@ class Bench:
         )
         merged = merge_runner.merge_job(self.tree, self.job.id)
         assert not merged.error
-        return merged.refusals
+        return merged.rejections
 
     @property
     def record(self) -> MergeRecord:
@@ -107,11 +107,11 @@ def test_culprits_are_found_by_halving_and_named(bench: Bench) -> None:
     for number in range(8):
         bench.worker({f"{'bad' if number in (2, 6) else 'good'}_{number}": "x\n"})
 
-    refusals = bench.merge()
+    rejections = bench.merge()
 
-    assert [each.worker_id for each in refusals] == ["worker_3", "worker_7"]
-    assert "gate no bad files failed" in refusals[0].reason
-    assert refusals[0].gates[0].output.strip() == "bad_2"
+    assert [each.worker_id for each in rejections] == ["worker_3", "worker_7"]
+    assert "gate no bad files failed" in rejections[0].reason
+    assert rejections[0].gates[0].output.strip() == "bad_2"
     assert bench.record.merged == [f"worker_{number}" for number in (1, 2, 4, 5, 6, 8)]
     assert not [name for name in bench.result() if name.startswith("bad")]
     # From the second culprit on, the search for an earlier cause takes as many runs again.
@@ -124,10 +124,10 @@ def test_the_reason_names_why_a_gate_did_not_run_on_the_merged_state(bench: Benc
     bench.worker({"bad": "x\n"})
     bench.gates.broken = "timed out after 1 s"
 
-    refusals = bench.merge()
+    rejections = bench.merge()
 
-    assert [each.worker_id for each in refusals] == ["worker_2"]
-    assert refusals[0].reason.endswith("gate no bad files did not run: timed out after 1 s")
+    assert [each.worker_id for each in rejections] == ["worker_2"]
+    assert rejections[0].reason.endswith("gate no bad files did not run: timed out after 1 s")
 
 
 def test_a_rejected_worker_continues_with_the_changes_of_the_others(bench: Bench) -> None:
@@ -192,11 +192,11 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     before = bench.project.everything()
     for nth in itertools.count(1):
         with crash_at(nth), suppress(Crash):
-            refusals = bench.merge()
+            rejections = bench.merge()
             break
 
     assert nth > 5
-    assert [each.worker_id for each in refusals] == ["worker_2"]
+    assert [each.worker_id for each in rejections] == ["worker_2"]
     assert bench.record.merged == ["worker_1", "worker_3"]
     assert bench.result() == ["a.txt", "b.txt", "one"]
     merges = bench.project.git("rev-list", "--merges", f"orchestrator/{bench.job.id}/result")
@@ -210,11 +210,11 @@ def test_a_prune_during_a_merge_removes_nothing_of_the_merge(bench: Bench) -> No
         bench.worker({f"{'bad' if number == 2 else 'good'}_{number}": "x\n"})
     failpoints.arm(lambda name: bench.project.git("prune", "--expire=now") and None)
     try:
-        refusals = bench.merge()
+        rejections = bench.merge()
     finally:
         failpoints.arm(None)
 
-    assert [each.worker_id for each in refusals] == ["worker_3"]
+    assert [each.worker_id for each in rejections] == ["worker_3"]
     assert {"good_0", "good_1", "good_3"} <= set(bench.result())
     assert bench.project.git("fsck", "--no-dangling", "--connectivity-only") == ""
     assert not bench.project.git("for-each-ref", f"refs/orchestrator/{bench.job.id}/merging")

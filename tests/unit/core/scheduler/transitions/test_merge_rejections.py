@@ -96,7 +96,7 @@ def test_a_cancelled_job_gets_no_attempt_after_a_merge_rejection() -> None:
 def test_a_late_merge_rejection_is_ignored() -> None:
     story, root = _done(max_retries=5)
     assert story.refuses(root.id, story.key(root))
-    assert not story.scheduler.merge_refused(root.id, (), story.now)
+    assert not story.scheduler.changes_rejected(root.id, (), story.now)
     assert not story.refuses("gone", story.key(root))
 
 
