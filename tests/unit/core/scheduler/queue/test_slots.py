@@ -77,7 +77,7 @@ def test_a_dropped_job_is_forgotten_and_may_be_dropped_again() -> None:
     counted.add_job(root, ())
     counted.drop_job(root.id)
     counted.drop_job(root.id)
-    assert not counted._line
+    assert not counted._limits
     assert not counted._running
     assert not counted._allowed
 
