@@ -57,7 +57,7 @@ def startable(scheduler: Scheduler) -> set[WorkerKey]:
     )
     queued = {each[2] for queue in ready._queues.values() for each in queue}
     delayed = {each[2] for each in ready._delayed}
-    waiting = [*holds._unprepared.values(), *(each.behind for each in holds._ahead.values())]
+    waiting = [*holds._unprepared.values(), *(each.behind for each in holds._groups.values())]
     return {
         key
         for key in queued | delayed | {key for keys in waiting for key in keys}

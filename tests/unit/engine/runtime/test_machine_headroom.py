@@ -109,7 +109,7 @@ def test_nothing_starts_while_processes_wait_for_memory(
 
     shortage = headroom.room().shortage("a")
 
-    assert shortage is not None and "memory pressure 41 %" in lack.reason
+    assert shortage is not None and "memory pressure 41 %" in shortage.reason
 
 
 def test_a_machine_without_readings_holds_no_start_back(
