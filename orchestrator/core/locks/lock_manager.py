@@ -33,7 +33,8 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 def describe_cycle(waits: Sequence[LockWait]) -> str:
     """Describe a cycle of waits as text, in the order of ``waits``."""
     return "; ".join(
-        f"{describe_party(each.request.party)} needs {listed(contested(each.request, each.blocker))}, "
+        f"{describe_party(each.request.party)} needs "
+        f"{listed(contested(each.request, each.blocker))}, "
         f"held by {describe_party(each.blocker.party)}"
         for each in waits
     )

@@ -54,8 +54,8 @@ class Capacity:
 
     #: The shortage because of which no worker may start; None if workers may start.
     paused: Shortage | None = None
-    #: Function that returns the shortage because of which one more worker of an agent may not start.
-    #: If the function returns None, the worker may start, and its resources are reserved.
+    #: Function that returns the shortage because of which no further worker of an agent may start.
+    #: If the function returns None, one worker may start, and its resources are reserved.
     shortage: Callable[[str], Shortage | None] = lambda agent: None
     #: The machines of the cluster; None: workers start on the server's machine.
     machines: Sequence[Machine] | None = None

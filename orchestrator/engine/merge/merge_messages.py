@@ -208,7 +208,9 @@ WAYS: Mapping[str, str] = {
     MergeRule.UNION: "Both sides only added lines, and the result has the lines of both",
     MergeRule.LINE_ENDS: "Merged, ignoring differences in blanks and carriage returns at line ends",
     MergeRule.DIRECTORY_RENAME: "Moved, because another worker renamed the directory",
-    MergeRule.DRIVER: "Files that your merge driver merged, which may lack the changes of one worker",
+    MergeRule.DRIVER: (
+        "Files that your merge driver merged, which may lack the changes of one worker"
+    ),
 }
 
 

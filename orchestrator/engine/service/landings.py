@@ -85,8 +85,8 @@ class LandingCalls:
         Return the plan of the landing, and the move of the branch.
 
         Raise Forbidden without the scope admin. Raise NotFound if there is no result. Raise a
-        Conflict, such as BlockingFiles, Incomplete, or OtherBranch, if landing is not possible. After an
-        error, nothing has changed.
+        Conflict, such as BlockingFiles, Incomplete, or OtherBranch, if landing is not possible.
+        After an error, nothing has changed.
         """
         job = self._landable_job(caller, job_id)
         with self._moving:
