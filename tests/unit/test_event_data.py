@@ -11,7 +11,7 @@ import pytest
 from orchestrator.api.openapi.document import document
 from orchestrator.api.serializers.events import brief_values
 from orchestrator.cli.follow.display import is_permanent, timed_line
-from orchestrator.cli.follow.progress import ProgressLines
+from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.output.style import Style
 from orchestrator.core.events import Event, EventKind
 from tests.support.event_data import PAGE, check_event, page
@@ -98,7 +98,7 @@ def test_a_terminal_reads_only_declared_keys(kind: EventKind) -> None:
     at = "2026-05-04T09:30:00Z"
     event = {"kind": kind, "job_id": "j", "worker_id": "worker_1", "at": at, "data": Declared(kind)}
 
-    line = ProgressLines().take(event)
+    line = TreeProgress().record(event)
     timed_line(1.0, line or "", event, Style(is_on=False))
     is_permanent(event)
 

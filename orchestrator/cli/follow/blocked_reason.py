@@ -8,7 +8,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
 from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable
 
-#: Seconds without an event before the server is asked, and seconds between two calls.
+#: Seconds without an event before the first call of the server, and seconds between two calls.
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
 
@@ -21,21 +21,22 @@ class BlockedWorkers:
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
-        self._asked_at = time.monotonic()
+        self._quiet_since = time.monotonic()
         self._shown: Cause | None = None
 
-    def news(self) -> None:
-        self._asked_at = time.monotonic()
+    def note_event(self) -> None:
+        """Record that an event arrived: the quiet time begins again."""
+        self._quiet_since = time.monotonic()
 
-    def ask(self) -> str | None:
+    def next_line(self) -> str | None:
         """Return a line with the reason why a worker waits.
 
-        Return None if the reason was reported before, if the latest event is recent, or if the
-        server does not answer.
+        Return None if the latest event is recent, if no worker waits, if the previous call returned
+        the same reason, or if the server does not answer.
         """
-        if time.monotonic() - self._asked_at < QUIET_SECONDS:
+        if time.monotonic() - self._quiet_since < QUIET_SECONDS:
             return None
-        self.news()
+        self._quiet_since = time.monotonic()
         try:
             cause, line = next(waiting_workers(self._client.tree(self._job_id)), (None, None))
         except ClientError:
@@ -47,7 +48,10 @@ class BlockedWorkers:
 
 
 def no_answer_line(url: str, seconds: float) -> str:
-    """Return a message that the server does not answer. The client retries for ``seconds`` more."""
+    """Return a message that the server does not answer, and that calls are retried.
+
+    ``seconds``: remaining time for which calls are retried.
+    """
     until = local_time(time.time() + seconds)
     return f"no answer from {url}; retrying until {until}"
 

@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
-from orchestrator.cli.follow.progress import ProgressLines
+from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.standard_streams import reader_may_leave
@@ -38,7 +38,7 @@ LINE_END = "\r\n"
 
 
 class Region:
-    """The last lines on a terminal, which are redrawn in place. Permanent lines are above.
+    """The last lines on a terminal, which are redrawn in place below the permanent lines.
 
     Between two draws, the cursor is at the start of the region's first line. Therefore a draw works
     even if the terminal was resized, and lines were wrapped. If the process is killed, the shell's
@@ -63,17 +63,17 @@ class Region:
     def encoding(self) -> str:
         return (self._stream.encoding or "").lower()
 
-    def draw(self, staying: Sequence[str], changing: Sequence[str]) -> None:
-        """Print the permanent lines ``staying``, then the lines ``changing`` as the new region.
+    def draw(self, permanent: Sequence[str], changing: Sequence[str]) -> None:
+        """Print the lines ``permanent``, then the lines ``changing`` as the new region.
 
-        Lines of the region are cut to the terminal's width. If the terminal has too few lines, it
-        shows the last lines of ``changing``.
+        Lines of the region are cut to the terminal's width. If the terminal has too few lines, only
+        the last lines of ``changing`` are shown.
         """
         width, height = self.size
         shown = tuple(fit(line, width - 1) for line in changing[-max(1, height - 1) :])
-        if not staying and shown == self._shown:
+        if not permanent and shown == self._shown:
             return
-        permanent_text = "".join(f"{line}\n" for line in staying)
+        permanent_text = "".join(f"{line}\n" for line in permanent)
         cursor_up = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         text = f"{permanent_text}{_WRAP_OFF}{LINE_END.join(shown)}{cursor_up}{_WRAP_ON}"
         # Print all lines in one write, so that a signal cannot interrupt the output in the middle.
@@ -89,7 +89,8 @@ SHOWN_WORKERS = 8
 REDRAW_SECONDS = 0.1
 #: Columns of the time before a line.
 STAMP_COLUMNS = 10
-#: Minimum columns beside the time to wrap lines at words. A narrower terminal wraps lines itself.
+#: Minimum columns after the time for lines that are wrapped at words. On a narrower terminal, lines
+#: are not wrapped here: the terminal breaks them.
 LEAST_WRAPPED_COLUMNS = 20
 
 
@@ -97,7 +98,7 @@ class Display:
     """Base class: follows a job's progress by its events. The subclasses print the progress."""
 
     def __init__(self, style: Style | None = None) -> None:
-        self._progress = ProgressLines()
+        self._progress = TreeProgress()
         self._began: float | None = None
         self._style = style or Style(is_on=False)
 
@@ -117,7 +118,7 @@ class Display:
     def tick(self) -> None:
         """Update the display. Must be called a few times per second."""
 
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """True if no worker runs, according to the events so far."""
         return not any(self._progress.running())
 
@@ -136,7 +137,7 @@ class PlainDisplay(Display):
             print(line, file=sys.stderr, flush=True)
 
     def event(self, event: Event) -> None:
-        line = self._progress.take(event)
+        line = self._progress.record(event)
         at = _moment(event)
         self._began = at if self._began is None else self._began
         if line is not None:
@@ -149,8 +150,11 @@ class LiveDisplay(Display):
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
         super().__init__(style)
         self._region = Region(stream or sys.stderr)
-        self._staying: list[str] = []
-        self._is_open = False
+        #: Permanent lines that are not printed yet.
+        self._permanent: list[str] = []
+        #: True between the first event and ``close``.
+        self._has_region = False
+        #: Monotonic time of the next draw, in seconds.
         self._due = 0.0
         #: Time in seconds since the epoch. Events before this time get no permanent line.
         self.silent_until = 0.0
@@ -166,18 +170,18 @@ class LiveDisplay(Display):
 
     def say(self, message: str) -> None:
         width = self._region.size[0] - 1
-        self._staying += [row for line in message.split("\n") for row in rows_of(line, width)]
+        self._permanent += [row for line in message.split("\n") for row in rows_of(line, width)]
         self._draw()
 
     def event(self, event: Event) -> None:
-        line = self._progress.take(event)
+        line = self._progress.record(event)
         at = _moment(event)
         self._began = at if self._began is None else self._began
-        self._is_open = True
+        self._has_region = True
         if line and is_permanent(event) and at >= self.silent_until:
             first, *others = rows_of(line, self._region.size[0] - 1 - STAMP_COLUMNS)
-            self._staying.append(timed_line(at - self._began, first, event, self._style))
-            self._staying += [f"{' ' * STAMP_COLUMNS}{row}" for row in others]
+            self._permanent.append(timed_line(at - self._began, first, event, self._style))
+            self._permanent += [f"{' ' * STAMP_COLUMNS}{row}" for row in others]
         if time.monotonic() >= self._due:
             self._draw()
 
@@ -186,14 +190,14 @@ class LiveDisplay(Display):
             self._draw()
 
     def close(self) -> None:
-        self._is_open = False
+        self._has_region = False
         self._draw()
 
     def _draw(self) -> None:
         # Clear the list after the draw: if a signal interrupts the draw, lines are drawn twice
         # instead of never.
-        self._region.draw(self._staying, [*self._region_lines()] if self._is_open else [])
-        self._staying = []
+        self._region.draw(self._permanent, [*self._region_lines()] if self._has_region else [])
+        self._permanent = []
         self._due = time.monotonic() + REDRAW_SECONDS
 
     def _region_lines(self) -> Iterator[str]:
@@ -273,7 +277,7 @@ def _style_name(event: Event) -> str:
     if kind == EventKind.GATE_ENDED:
         outcome = str(facts.get("outcome") or facts.get("status"))
         return {"passed": "dim", "failed": "bad"}.get(outcome, "waiting")
-    return _MEANINGS.get(kind, "")
+    return _STYLE_NAMES.get(kind, "")
 
 
 def is_permanent(event: Event) -> bool:
@@ -282,10 +286,10 @@ def is_permanent(event: Event) -> bool:
         # No line for a failed required gate, because the worker's next line has the findings.
         required = (event.get("data") or {}).get("required", True)
         return _style_name(event) == "waiting" or (_style_name(event) == "bad" and not required)
-    return event["kind"] not in _PASSING
+    return event["kind"] not in _WITHOUT_PERMANENT_LINE
 
 
-_PASSING = (
+_WITHOUT_PERMANENT_LINE = (
     EventKind.WORKER_STARTED,
     EventKind.WORKER_WAITING,
     EventKind.WORKER_RESUMED,
@@ -295,7 +299,8 @@ _PASSING = (
     EventKind.PLANNER_STARTED,
     EventKind.REVIEWER_STARTED,
 )
-_MEANINGS: Mapping[str, str] = {
+#: Style of an event's line, by kind of event.
+_STYLE_NAMES: Mapping[str, str] = {
     EventKind.WORKER_STARTED: "dim",
     EventKind.WORKER_RESUMED: "dim",
     EventKind.GATES_STARTED: "dim",

@@ -233,8 +233,8 @@ def _gate_line(kind: str, subject: str, worker: str, facts: Facts) -> str | None
     prefix, name = f"{subject}: " if subject else "", first_line(facts.get("gate"), NAME_CHARACTERS)
     if kind == EventKind.GATE_ENDED:
         return _gate_ended(f"{prefix}gate {name}", facts)
-    # No line for a worker's own gates: the line of gates_started names them, and each outcome has
-    # its seconds.
+    # No line for the start and end of a worker's own gates: the line of gates_started lists the
+    # gates, and the line of each outcome has the duration.
     if worker and facts.get("on") == worker:
         return None
     on = first_line(facts.get("on"), NAME_CHARACTERS)

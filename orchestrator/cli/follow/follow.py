@@ -45,7 +45,7 @@ class FollowEnd:
 
 
 #: An event, a line to print, the job's end, or an error.
-News = dict[str, Any] | str | FollowEnd | Exception
+FollowItem = dict[str, Any] | str | FollowEnd | Exception
 
 
 def follow(
@@ -55,18 +55,19 @@ def follow(
     display: Display,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
-    """Show a job until it has ended. Return its final status, and True after Ctrl-C.
+    """Show a job until it has ended, and return (status, interrupted).
 
+    ``status``: the job's final status. ``interrupted``: True if the user pressed Ctrl-C.
     ``on_event`` is called with each event after the event is shown. The first Ctrl-C requests the
     job's stop. The second Ctrl-C raises UserExited.
     """
-    news = FollowListener(context, client.api_url, job_id)
+    listener = FollowListener(context, client.api_url, job_id)
     blocked_workers = BlockedWorkers(client, job_id)
     display.show_output_of(_logs_of(context, job_id))
     interrupted = False
     while True:
         try:
-            for item in news:
+            for item in listener:
                 if isinstance(item, FollowEnd):
                     return item.answer, interrupted
                 _show(item, display, blocked_workers)
@@ -151,13 +152,13 @@ def _show(
         display.say(item)
         return
     if item is not None:
-        blocked_workers.news()
+        blocked_workers.note_event()
         display.event(item)
         return
     display.tick()
     if is_hung_up(STANDARD_ERROR):
         hang_up()
-    if display.idle() and (line := blocked_workers.ask()):
+    if display.is_idle() and (line := blocked_workers.next_line()):
         display.say(line)
 
 
@@ -178,9 +179,9 @@ class FollowListener:
     """
 
     def __init__(self, context: CliContext, url: str, job_id: str) -> None:
-        self._news: queue.Queue[News] = queue.Queue()
+        self._items: queue.Queue[FollowItem] = queue.Queue()
         client = context.client_at(
-            url, lambda seconds: self._news.put(no_answer_line(url, seconds))
+            url, lambda seconds: self._items.put(no_answer_line(url, seconds))
         )
         # A daemon thread, so that a user who exits early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
@@ -188,17 +189,17 @@ class FollowListener:
     def _listen(self, client: OrchestratorClient, job_id: str) -> None:
         try:
             for event in client.events(job_id):
-                self._news.put(event)
-            self._news.put(FollowEnd(client.wait(job_id)))
+                self._items.put(event)
+            self._items.put(FollowEnd(client.wait(job_id)))
         except Exception as error:
-            self._news.put(error)
+            self._items.put(error)
 
     def __iter__(self) -> "FollowListener":
         return self
 
     def __next__(self) -> dict[str, Any] | str | FollowEnd | None:
         try:
-            item = self._news.get(timeout=TICK_SECONDS)
+            item = self._items.get(timeout=TICK_SECONDS)
         except queue.Empty:
             return None
         if isinstance(item, Exception):
@@ -210,7 +211,8 @@ class FollowListener:
 def stop_signals_interrupt() -> Iterator[None]:
     """Within the ``with`` block, SIGTERM and a closed terminal act like Ctrl-C.
 
-    This is also true if a shell started this process in the background, so that Ctrl-C was ignored.
+    This also applies to a process that a shell started in the background, and that would otherwise
+    ignore Ctrl-C.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -25,8 +25,8 @@ class LastLines:
     def of(self, started_at: Mapping[str, float]) -> Mapping[str, str]:
         """Return {worker id: last line of the worker's output} for workers in ``started_at``.
 
-        ``started_at``: {worker id: start time of the worker's present attempt}. Older output is
-        ignored. A worker without output is omitted.
+        ``started_at``: {worker id: start time of the worker's current attempt, in seconds since the
+        epoch}. Older output is ignored. A worker without output is omitted.
         """
         if time.monotonic() >= self._due:
             self._read = {

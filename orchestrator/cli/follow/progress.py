@@ -21,38 +21,40 @@ _UNSUCCESSFUL = [
 
 
 @dataclass
-class JobPart:
+class JobProgress:
     """The progress of one job of a tree: the root job or a child job."""
 
     tasks: int = 0
     workers: set[str] = field(default_factory=set)
-    #: Final status of the job; empty while it runs.
-    ended: str = ""
-    #: The server's present work for the job as a whole, such as planning or a gate's run.
+    #: Final status of the job; empty while the job runs.
+    final_status: str = ""
+    #: The server's current work for the whole job, such as planning or a gate's run.
     activity: str = ""
 
 
 @dataclass
-class ProgressLines:
+class TreeProgress:
+    """The progress of a job tree, according to the events that ``record`` got."""
+
     #: Status by worker.
     workers: dict[str, str] = field(default_factory=dict)
-    #: Start time of the present attempt, in seconds since the epoch, by running worker.
+    #: Start time of the current attempt, in seconds since the epoch, by running worker.
     started_at: dict[str, float] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
     #: Activity other than the agent's work, such as ``running gates: ruff, pytest``, by worker.
     activities: dict[str, str] = field(default_factory=dict)
-    jobs: dict[str, JobPart] = field(default_factory=dict)
+    jobs: dict[str, JobProgress] = field(default_factory=dict)
     _awaited: dict[str, Facts] = field(default_factory=dict)
     _parents: set[str] = field(default_factory=set)
     _costs: dict[str, float | None] = field(default_factory=dict)
     _finished_seconds: list[float] = field(default_factory=list)
     _most_running: int = 0
 
-    def take(self, event: Event) -> str | None:
+    def record(self, event: Event) -> str | None:
         """Record an event. Return the event's line, or None if the user need not see the event."""
         line = line_of(event, self)
         kind, facts = str(event["kind"]), event.get("data") or {}
-        job = self.jobs.setdefault(str(event["job_id"]), JobPart())
+        job = self.jobs.setdefault(str(event["job_id"]), JobProgress())
         worker = str(event.get("worker_id") or "")
         if kind in _OF_GATES:
             self._record_gate_event(kind, job, worker, facts)
@@ -65,15 +67,15 @@ class ProgressLines:
             if kind == EventKind.JOB_SUBMITTED:
                 self._parents.add(str(facts.get("parent_worker_id") or ""))
         elif kind == EventKind.JOB_RETRIED:
-            job.ended = ""
+            job.final_status = ""
             retried_workers = [each for each in job.workers if self.workers[each] not in SUCCEEDED]
             self.workers.update(dict.fromkeys(retried_workers, "pending"))
         elif kind == EventKind.JOB_REOPENED:
-            job.ended = ""
+            job.final_status = ""
         elif kind == EventKind.FEEDBACK_GIVEN and worker:
             self.workers[worker] = "pending"
         elif kind == EventKind.JOB_ENDED:
-            job.ended, job.activity = str(facts.get("status") or "ended"), ""
+            job.final_status, job.activity = str(facts.get("status") or "ended"), ""
         elif kind in (EventKind.PLANNER_STARTED, EventKind.REVIEWER_STARTED):
             doing = "planning" if kind == EventKind.PLANNER_STARTED else "reviewing candidates"
             job.activity = f"{facts.get('agent')} is {doing}"
@@ -82,12 +84,12 @@ class ProgressLines:
         return line
 
     def _record_worker_event(
-        self, kind: str, job: JobPart, worker: str, facts: Facts, at: float
+        self, kind: str, job: JobProgress, worker: str, facts: Facts, at: float
     ) -> None:
         if kind == EventKind.WORKER_USED:
             self._costs[worker] = facts.get("cost_usd")
             return
-        if kind not in _STATUS and kind not in _OTHERWISE:
+        if kind not in _STATUS and kind not in _DEFAULT_STATUS:
             return  # The event changes no status, or a later version of the product sent it.
         job.workers.add(worker)
         self.activities.pop(worker, None)
@@ -101,7 +103,7 @@ class ProgressLines:
             self._awaited.pop(worker, None)
         elif kind == EventKind.WORKER_ENDED:
             self._record_end(worker, str(facts.get("status")), at)
-        status = _STATUS.get(kind) or str(facts.get("status") or _OTHERWISE[kind])
+        status = _STATUS.get(kind) or str(facts.get("status") or _DEFAULT_STATUS[kind])
         self.workers[worker] = status
         self._most_running = max(self._most_running, sum(1 for _ in self.running()))
 
@@ -111,7 +113,7 @@ class ProgressLines:
         if began is not None and status in SUCCEEDED and worker not in self._parents:
             self._finished_seconds.append(at - began)
 
-    def _record_gate_event(self, kind: str, job: JobPart, worker: str, facts: Facts) -> None:
+    def _record_gate_event(self, kind: str, job: JobProgress, worker: str, facts: Facts) -> None:
         if kind == EventKind.GATES_STARTED and worker:
             gates = ", ".join(first_line(each, 40) for each in facts.get("gates") or ())
             self.activities[worker] = f"running gates: {gates}"
@@ -133,9 +135,9 @@ class ProgressLines:
         facts = self._awaited.get(worker) or {}
         ids = [str(each) for each in facts.get("child_job_ids") or ()]
         ended = [
-            f"child job {each} {job.ended}"
+            f"child job {each} {job.final_status}"
             for each in ids
-            if (job := self.jobs.get(each)) and job.ended
+            if (job := self.jobs.get(each)) and job.final_status
         ]
         locks = [first_line(each, 80) for each in facts.get("locks") or ()]
         acquired = [f"lock {', '.join(locks)} acquired"] if locks else []
@@ -186,12 +188,12 @@ class ProgressLines:
             if doing := job.activity or self._final_activity(job):
                 yield f"job {job_id}: {doing}"
 
-    def _final_activity(self, job: JobPart) -> str:
+    def _final_activity(self, job: JobProgress) -> str:
         """Return ``merging and writing reports`` if all workers have ended, but the job has not.
 
         Return "" at any other time.
         """
-        if job.ended or not job.workers or len(job.workers) < job.tasks:
+        if job.final_status or not job.workers or len(job.workers) < job.tasks:
             return ""
         is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)
         return "" if is_worked_on else "merging and writing reports"
@@ -223,7 +225,7 @@ class ProgressLines:
 
 
 #: Status of the worker after an event, by kind of event. For kinds that are not listed, the event's
-#: data or ``_OTHERWISE`` has the status.
+#: data or ``_DEFAULT_STATUS`` has the status.
 _STATUS: dict[str, str] = {
     EventKind.WORKER_STARTED: "running",
     EventKind.WORKER_RESUMED: "running",
@@ -231,7 +233,7 @@ _STATUS: dict[str, str] = {
     EventKind.WORKER_RETRYING: "pending",
 }
 #: Status of the worker after an event whose data has no status, by kind of event.
-_OTHERWISE: dict[str, str] = {
+_DEFAULT_STATUS: dict[str, str] = {
     EventKind.WORKER_SENT_BACK: "pending",
     EventKind.WORKER_ENDED: "ended",
 }

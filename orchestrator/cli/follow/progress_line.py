@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator
 
-from orchestrator.cli.follow.progress import ProgressLines
+from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal_text import duration
 from orchestrator.cli.output.text_width import columns
 
 BAR_COLUMNS = 20
 LEAST_SECONDS_LEFT = 1.0
-#: Parts that a narrow terminal omits, in this order; the counts stay.
+#: Parts of the line that are omitted on a narrow terminal, in this order. The line always has the
+#: other parts.
 _DROPPED = ("bar", "left", "cost", "queued", "waiting", "elapsed")
 
 
 def progress_line(
-    progress: ProgressLines,
+    progress: TreeProgress,
     now: float,
     began: float | None,
     width: int,
@@ -38,7 +39,7 @@ def progress_line(
 
 
 def _parts(
-    progress: ProgressLines, now: float, began: float | None, style: Style
+    progress: TreeProgress, now: float, began: float | None, style: Style
 ) -> Iterator[tuple[str, str]]:
     counts = progress.counts()
     done = f"{progress.done}/{progress.total} done"
@@ -60,7 +61,7 @@ def _parts(
         yield "left", style.dim(f"about {duration(round(remaining))} left")
 
 
-def _cost(progress: ProgressLines) -> str:
+def _cost(progress: TreeProgress) -> str:
     cost = progress.cost_usd
     if cost is None:
         return ""
@@ -68,7 +69,7 @@ def _cost(progress: ProgressLines) -> str:
     return f"at least {text}" if progress.cost_is_partial and cost >= 0.01 else text
 
 
-def _bar(progress: ProgressLines, style: Style, is_unicode: bool) -> str:
+def _bar(progress: TreeProgress, style: Style, is_unicode: bool) -> str:
     if not (total := progress.total):
         return ""
     full, empty = "━─" if is_unicode else "#-"

@@ -16,11 +16,13 @@ _NEEDS = {
 
 
 class RunNotifications:
-    def __init__(self, say: Callable[[str], None], *, approves: bool) -> None:
-        """``say`` prints a line. ``approves``: True if the job waits for approval of its plan."""
+    """Notifies the user when a job needs a person, and when the job has ended."""
+
+    def __init__(self, say: Callable[[str], None], *, needs_approval: bool) -> None:
+        """``say`` prints a line. ``needs_approval``: True if a person must approve the plan."""
         self._say = say
         self._needs = dict(_NEEDS)
-        if approves:
+        if needs_approval:
             self._needs[EventKind.JOB_PLANNED] = "the plan waits for your approval"
 
     def event(self, event: Event) -> None:

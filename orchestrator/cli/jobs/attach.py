@@ -55,9 +55,9 @@ def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
     """Open the session of WORKER's AI tool in this terminal.
 
     The tool is {tools}. WORKER must have ended. The session runs in WORKER's worktree, which is
-    recreated from its branch. When the session ends, all changes are committed on that branch, with
-    you as author. The last lines of the output have the command that merges the changes. Works with
-    the server up or down.
+    recreated from WORKER's branch. When the session ends, all changes are committed on this branch,
+    with you as author. The last lines of the output have the command that merges the changes. Works
+    with or without a running server.
     """
     from orchestrator.composition import AttachedSession
 
@@ -150,10 +150,10 @@ def _print_result(context: CliContext, job: Answer, row: Answer, changes: "Sessi
     click.echo(f"to show the changes: {COMMAND} diff {job_id} {name}", err=True)
     root = whole_job(context.workspace, root_id_of(context.workspace, job_id))
     ancestor_ids = list(_ancestors(root, job_id))
-    counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
+    is_merged_by_default = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
     command = (
         merge_commands("", job_id, ancestor_ids)
-        if counts
+        if is_merged_by_default
         else include_commands(name, job_id, ancestor_ids)
     )
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"

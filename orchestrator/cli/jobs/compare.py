@@ -1,4 +1,4 @@
-"""``orchestrator compare``: compares the candidates of a task, with the server up or down."""
+"""``orchestrator compare``: compares the candidates of a task."""
 
 import json
 from collections.abc import Iterator
@@ -50,7 +50,8 @@ def compare_command(context: CliContext, job_id: str, task_id: str, diff: bool) 
 def find_comparison(context: CliContext, job_id: str, task_id: str) -> Answer:
     """Return the comparison of a task's candidates, from the server or from the job's reports.
 
-    The reports are read if no server runs. Raise NotFound if there is no comparison.
+    The reports are read if no server runs. Raise NotFound if the task has no candidates, and
+    Conflict if only a server knows the candidates.
     """
     client = context.client_if_running()
     if client is not None:
@@ -99,18 +100,18 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def comparison_lines(found: Answer) -> Iterator[str]:
-    chosen = found.get("chosen")
-    why = found["why"] or ONLY_ONE
+def comparison_lines(comparison: Answer) -> Iterator[str]:
+    chosen = comparison.get("chosen")
+    why = comparison["why"] or ONLY_ONE
     yield f"chosen: {chosen} ({why})" if chosen else "no candidate has been chosen"
-    rows = [_row(each) for each in found["candidates"]]
+    rows = [_row(each) for each in comparison["candidates"]]
     yield printable(table([("CANDIDATE", "AGENT", "STATUS", "GATES", "TESTS", "REVIEW"), *rows]))
     yield ""
-    sizes = [_measures(each) for each in found["candidates"]]
+    sizes = [_measures(each) for each in comparison["candidates"]]
     yield printable(
         table([("CANDIDATE", "CHANGE", "COST", "TIME", "DECIDED BY", "REASON"), *sizes])
     )
-    reviewer = found.get("reviewer")
+    reviewer = comparison.get("reviewer")
     if reviewer:
         yield ""
         yield first_line(_review_text(reviewer), WHY_WIDTH * 3)
@@ -153,7 +154,7 @@ def _change_text(candidate: Answer) -> str:
 def _tests_text(candidate: Answer) -> str:
     """Return the numbers of a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
-    "1 counted": one of the new tests is considered in the choice of a candidate.
+    "1 counted": the choice of a candidate considers one of the new tests.
     """
     base, new = candidate.get("base_tests"), candidate.get("new_tests", 0)
     if base is None:
@@ -186,9 +187,9 @@ def _show_differences(context: CliContext, comparison: Answer) -> None:
 
 
 def _differences(context: CliContext, comparison: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield the worker id of each candidate that was not chosen, with a patch.
+    """Yield (worker id, patch) for each candidate that was not chosen.
 
-    The patch leads from the chosen candidate's branch to this candidate's branch. Candidates
+    ``patch``: the changes from the chosen candidate's branch to this candidate's branch. Candidates
     without a branch are omitted. Raise Conflict if no candidate was chosen, or if the chosen
     candidate has no branch.
     """

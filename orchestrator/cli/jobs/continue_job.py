@@ -35,7 +35,7 @@ MOST_CHARACTERS = 4000
 @click.option("--agent", metavar="NAME", help="Agent of the tasks.")
 @cap_options
 @click.option(
-    "--keep-server", is_flag=True, help="Keep the server running, if this command started it."
+    "--keep-server", is_flag=True, help="Do not stop the server that this command started."
 )
 @json_option
 @project_option
@@ -66,7 +66,7 @@ def continue_command(
             job = JobOptions(request=str(request), config=config)
             return run_to_its_end(context, job, keep_server)
         except UserExited:
-            click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
+            click.echo(f"the job has not ended; show its status: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
@@ -93,7 +93,7 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
 
 
 def _cause(context: CliContext, job_id: str, error: NotFound) -> str:
-    """Return why a job has no result: ``error``'s text, unless a person discarded the job."""
+    """Return why a job has no result: a person discarded the job, or the text of ``error``."""
     try:
         check_not_discarded(context, job_id)
     except NotFound as discarded:

@@ -50,7 +50,7 @@ def need_lines(needs: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def open_needs(context: CliContext, job_id: str) -> list[str]:
-    """Return a line for each need of a job and its child jobs, such as an open question.
+    """Return the lines about the needs of a job and its child jobs, such as a question.
 
     Return [] if no server answers, or if the caller may not list needs.
     """

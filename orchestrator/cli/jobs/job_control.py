@@ -101,9 +101,9 @@ _job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
     "--all",
     "everything",
     is_flag=True,
-    help="Apply to all present jobs, and to jobs that are submitted later.",
+    help="Pause all jobs, including jobs that are submitted later.",
 )
-@click.option("--stop", is_flag=True, help="Stop running attempts; they run again later.")
+@click.option("--stop", is_flag=True, help="Stop running attempts; they run again after the pause.")
 @json_option
 @pass_cli_context
 def pause_command(context: CliContext, job_id: str | None, everything: bool, stop: bool) -> None:
@@ -167,8 +167,9 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
 def budget_command(context: CliContext, /, job_id: str, **limits: Any) -> None:
     """Raise caps or the wall time of JOB.
 
-    A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time. It
-    continues when you raise this limit, and is stopped if you do not raise it within `ask_seconds`.
+    A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time.
+    The job continues when you raise this limit. The job is stopped if the limit was not raised
+    within `ask_seconds`.
     """
     new_limits = {name: value for name, value in limits.items() if value is not None}
     if not new_limits:

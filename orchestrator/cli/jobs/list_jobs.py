@@ -10,6 +10,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 
+#: Columns of a line before the request.
 REQUEST_COLUMN = 46
 
 
@@ -31,7 +32,7 @@ REQUEST_COLUMN = 46
 @json_option
 @pass_cli_context
 def jobs_command(context: CliContext, status: str | None, limit: int, children: bool) -> None:
-    """List jobs, with the server up or down."""
+    """List jobs, newest first. Works with or without a running server."""
     show_jobs(context, status, limit, children)
 
 
@@ -60,7 +61,7 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
 
 
 def warn_if_no_server(context: CliContext) -> None:
-    """If no server runs, print that unfinished jobs do not continue, and how to start a server."""
+    """Print the command that starts a server for unfinished jobs, if no server runs."""
     if context.address_if_running() is None:
         click.echo(
             f"no server is running; unfinished jobs continue with: {COMMAND} serve", err=True
@@ -72,9 +73,9 @@ def find_jobs(
 ) -> dict[str, Any]:
     """Return at most ``limit`` jobs, from the server, or from the jobs' files if no server runs.
 
-    ``status``: return only jobs with this status; None: return jobs with any status.
-    If ``children`` is True, child jobs are included. If a worker calls the server, the server
-    returns only the descendants of the worker.
+    ``status``: return only jobs with this status; None: return jobs with any status. If
+    ``children`` is True, child jobs are included. If a worker calls the server, the server returns
+    only descendants of the worker.
     """
     client = context.client_if_running()
     if client is not None:

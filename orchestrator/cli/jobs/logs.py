@@ -22,6 +22,7 @@ from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
 
+#: Number of earlier lines of each worker that ``--follow`` prints without WORKER and ``--tail``.
 FOLLOWED_LINES = 10
 
 
@@ -53,18 +54,18 @@ def logs_command(
 def _lines(
     context: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    files = _Files(context, job_id, worker_id)
-    if not files.here():
+    files = _LocalLogs(context, job_id, worker_id)
+    if not files.exist():
         # The files are on another machine, so ask the server for the lines.
         yield from _from_server(context, job_id, worker_id, follow, tail)
     elif follow:
-        yield from follow_files(files.find, files.ended, tail)
+        yield from follow_files(files.find, files.has_job_ended, tail)
     else:
         for file in files.find():
             yield from ((file.worker_id, line) for line in tail_lines(file.path, tail))
 
 
-class _Files:
+class _LocalLogs:
     """Finds the log files of a job on this machine. A running job adds files."""
 
     def __init__(self, context: CliContext, job_id: str, worker_id: str | None) -> None:
@@ -73,8 +74,12 @@ class _Files:
         self._worker_id = worker_id
         self._directory: Path | None = None
 
-    def here(self) -> bool:
-        """True if the job's log files are on this machine. Raise NotFound for an unknown worker."""
+    def exist(self) -> bool:
+        """True if the job's log files are on this machine.
+
+        Raise NotFound if a worker was requested that has no log. Raise NotFound for an unknown job
+        if no server runs.
+        """
         from orchestrator.cli.offline.jobs_on_disk import directory_of
 
         if self._context.environ.get("ORCHESTRATOR_API_URL"):
@@ -103,14 +108,14 @@ class _Files:
         worker_ids = workers_of(self._context.workspace, self._job_id)
         return [file for file in files if worker_ids is None or file.worker_id in worker_ids]
 
-    def ended(self) -> bool:
+    def has_job_ended(self) -> bool:
         from orchestrator.cli.offline.jobs_on_disk import find_job
 
         return find_job(self._context.workspace, self._job_id)["status"] in ENDED_JOB
 
 
 def _numbers(path: Path) -> tuple[list[int], str]:
-    """Return a sort key for log files that puts ``worker_10`` after ``worker_9``."""
+    """Return a sort key for log files that sorts ``worker_10`` after ``worker_9``."""
     return [int(number) for number in re.findall(r"\d+", path.stem)], path.stem
 
 

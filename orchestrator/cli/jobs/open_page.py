@@ -16,8 +16,8 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 def open_command(context: CliContext, job_id: str | None, only_print: bool) -> None:
     """Open the dashboard, or its page about JOB, in your browser.
 
-    The address contains a ticket that logs in one browser within 60 seconds. The ticket is in the
-    fragment of the address. Browsers do not send the fragment to a server.
+    The address contains a ticket that logs in one browser within 60 seconds. Servers and proxies do
+    not see the ticket, because browsers do not send the fragment of an address.
     """
     with context.client() as client:
         if job_id is not None:

@@ -42,7 +42,7 @@ def report_command(context: CliContext, job_id: str, name: str) -> None:
 def find_report(context: CliContext, job_id: str, name: str) -> str:
     """Return the text of a report, from the server, or from the job's files if no server runs.
 
-    Raise NotFound.
+    Raise NotFound if there is no such job or report.
     """
     client = context.client_if_running()
     if client is not None:
@@ -62,7 +62,10 @@ def find_report(context: CliContext, job_id: str, name: str) -> str:
 
 
 def _report_path(name: str) -> str:
-    """Return the path of the report ``name``, relative to the job's directory. Raise NotFound."""
+    """Return the path of the report ``name``, relative to the job's directory.
+
+    Raise NotFound if ``name`` is not a plain file name.
+    """
     if name == FINAL:
         return name
     if level := _LEVEL.fullmatch(name):

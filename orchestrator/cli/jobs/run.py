@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @request_options
 @click.option("--plan-only", is_flag=True, help="Show the plan, and run no task.")
 @click.option(
-    "--keep-server", is_flag=True, help="Keep the server running, if this command started it."
+    "--keep-server", is_flag=True, help="Do not stop the server that this command started."
 )
 @click.option(
     "--notify", is_flag=True, help="Show a desktop notification when the job needs you or ends."
@@ -47,10 +47,10 @@ def run_command(
 ) -> int:
     """Run REQUEST until its job has ended, with live progress.
 
-    Uses the running server of this folder; otherwise starts a server, and stops it after the job.
-    The first Ctrl-C stops the job; the second exits at once. A closed terminal also stops the job.
-    A closed pipe, such as that of "head", does not stop the job. "-" reads REQUEST from standard
-    input.
+    Uses the running server. If no server runs, starts a server, and stops it after the job. The
+    first Ctrl-C stops the job; the second exits at once. A closed terminal also stops the job. A
+    closed pipe does not stop the job, such as in `run REQUEST | head`. With - as REQUEST, reads
+    standard input.
     """
     from orchestrator.cli.follow.follow import UserExited, stop_signals_interrupt
 
@@ -63,7 +63,7 @@ def run_command(
         try:
             return run_to_its_end(context, job, keep_server, notify=notify)
         except UserExited:
-            click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
+            click.echo(f"the job has not ended; show its status: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
@@ -86,7 +86,7 @@ def _plan_only(context: CliContext, job: JobOptions, keep_server: bool) -> int:
         plan = draft(context, client, job)
         if plan.job_id is not None:
             reject(client, plan.job_id, "--plan-only runs no task")
-    code = show_plan(context, job, as_yaml=False, made=plan)
+    code = show_plan(context, job, as_yaml=False, draft=plan)
     if plan.job_id is not None:
         note = f"job {plan.job_id} has this plan; it is listed as cancelled, because no task ran"
         click.echo(note, err=True)
@@ -107,8 +107,8 @@ def run_to_its_end(
     if notify:
         from orchestrator.cli.follow.run_notifications import RunNotifications
 
-        approves = bool(job.config.get("approve"))
-        notifications = RunNotifications(display.say, approves=approves)
+        needs_approval = bool(job.config.get("approve"))
+        notifications = RunNotifications(display.say, needs_approval=needs_approval)
     with server_at(context, display.say, keep_server, job.unchecked_plan) as url:
         return _run_at(url, context, job, display, notifications)
 

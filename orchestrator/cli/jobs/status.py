@@ -38,7 +38,7 @@ def _bare_id(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
     """Show the status of JOB, or list all jobs.
 
-    The exit code for an ended JOB is that of `run` and `wait`: 0 if JOB is completed.
+    If JOB has ended, the exit code is the same as of `run` and `wait`: 0 if JOB is completed.
     """
     if job_id is None:
         if watch:
@@ -65,7 +65,7 @@ def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
 
 
 def _last_status(context: CliContext, final: dict[str, Any]) -> dict[str, Any]:
-    # The last answer lacks the workers of child jobs.
+    # ``final`` lacks the workers of child jobs, so read the status again.
     try:
         return find_status(context, str(final["job_id"]))
     except OrchestratorError:
@@ -89,7 +89,7 @@ def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | N
         return [display.styled(line) for line in status_lines(answer, terminal_width())]
 
     with client, stop_signals_interrupt():
-        # Ask first, so that NotFound is raised before anything is printed.
+        # Read the status first, so that NotFound is raised before anything is printed.
         if client.status(job_id)["status"] in ENDED_JOB:
             return None
         return watch(context, client, job_id, display, body=body)
@@ -98,8 +98,8 @@ def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | N
 def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
     """Return the status of a job, from the server, or from the job's files if no server runs.
 
-    With ``--json``, the status is the API's answer. Without ``--json``, it also has the workers of
-    all child jobs. Raise NotFound.
+    With ``--json``, the status is the API's answer. Without ``--json``, the status also has the
+    workers of all child jobs. Raise NotFound for an unknown job.
     """
     as_api = context.as_json
     client = context.client_if_running()

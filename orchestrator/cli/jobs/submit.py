@@ -30,7 +30,7 @@ from orchestrator.core.errors import OrchestratorError
 def submit_command(context: CliContext, /, idempotency_key: str | None, **options: Any) -> None:
     """Submit REQUEST and print the job's id.
 
-    Needs a running server. "-" reads REQUEST from standard input.
+    Needs a running server. With - as REQUEST, reads standard input.
     """
     from orchestrator.cli.plan.plan_review import notes_on, start
 

@@ -52,7 +52,7 @@ def usage_command(context: CliContext, by: str, since: int) -> None:
 
 
 def usage_lines(by: str, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a table of the rows with their total, and explanations of its marks ``~`` and ``+``."""
+    """Yield a table with the rows and a total, then explanations of the marks ``~`` and ``+``."""
     name = by.partition(":")[2] or by
     # A job with workers of two agents counts in both rows, so there is no sum of jobs.
     total = {each: sum(row[each] for row in rows) for each in COUNTS} | {"jobs": None}

@@ -98,7 +98,7 @@ def summary(job: Answer) -> Answer:
 def find_job(workspace: Path, job_id: str) -> Answer:
     """Return the status of a root job or a child job, with the fields of the server's answer.
 
-    Raises NotFound.
+    Raise NotFound for an unknown job.
     """
     job = _job(workspace, job_id)
     results = dict(job.get("results") or {})
@@ -109,7 +109,8 @@ def find_job(workspace: Path, job_id: str) -> Answer:
 def whole_job(workspace: Path, job_id: str) -> Answer:
     """Return the status of a job, with the workers of all child jobs in ``child_results``.
 
-    If the files of an unfinished job lack workers, print a message. Raise NotFound.
+    If the files of an unfinished job lack workers, print a message. Raise NotFound for an unknown
+    job.
     """
     job = _job(workspace, job_id)
     if omitted := job.get("workers_omitted"):
@@ -148,7 +149,7 @@ def _with_last_child_jobs(task: Answer) -> Answer:
 def directory_of(workspace: Path, job_id: str) -> Path:
     """Return the directory of the job; for a child job, the directory of its root job.
 
-    Raises NotFound.
+    Raise NotFound for an unknown job.
     """
     directory = workspace / f"job_{job_id}"
     if _status(directory) is not None:
@@ -163,7 +164,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 def written_at(workspace: Path, job_id: str) -> float:
     """Return the time at which a root job's status was last written, in seconds since the epoch.
 
-    If the job was removed, return the present time.
+    If the job was removed, return the current time.
     """
     try:
         return (workspace / f"job_{job_id}" / "status.json").stat().st_mtime
@@ -172,7 +173,7 @@ def written_at(workspace: Path, job_id: str) -> float:
 
 
 def root_id_of(workspace: Path, job_id: str) -> str:
-    """Return the id of a job's root job, which may be the job itself. Raises NotFound."""
+    """Return the id of the root job. A root job is its own root job. Raise NotFound."""
     return _root_id(directory_of(workspace, job_id))
 
 
@@ -181,7 +182,7 @@ def _root_id(directory: Path) -> str:
 
 
 def project_of_job(workspace: Path, job_id: str) -> str:
-    """Return the project of a job; "" if it is unknown."""
+    """Return the directory of a job's project; "" if the project is unknown."""
     try:
         root = _status(directory_of(workspace, job_id))
     except OrchestratorError:
@@ -209,9 +210,10 @@ def _with_all_workers(directory: Path) -> Answer | None:
 
 
 def _status(directory: Path, name: str = "status.json") -> Answer | None:
-    """Return the status in the file ``name`` of a job's directory. Raise UnreadableJobs.
+    """Return the status in the file ``name`` of a job's directory.
 
-    Return None if there is no such file, or if the file is damaged.
+    Return None if there is no such file, or if the file is damaged. Raise UnreadableJobs if this
+    user may not read the directory.
     """
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise UnreadableJobs(directory)
@@ -235,10 +237,10 @@ def _starting_workers(job: Answer, job_id: str) -> Iterator[Answer]:
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return the status of the child job ``job_id``, whose workers are ``tasks``.
+    """Return the status of the child job ``job_id``.
 
-    ``record``: fields of the child job in the root job's status. They override the fields that this
-    function computes from the workers, such as the status.
+    ``tasks``: the workers of the child job. ``record``: fields of the child job in the root job's
+    status. These fields override the fields that this function computes, such as the status.
     """
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {

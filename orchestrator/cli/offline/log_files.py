@@ -35,21 +35,24 @@ def tail_lines(path: Path, count: int | None) -> list[str]:
 
 
 class _Follower:
-    """Reads a growing log file. ``news`` returns new complete lines, ``rest`` an incomplete one."""
+    """Reads the lines of a growing log file, each with the worker's id."""
 
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
         self._file = open_plain(file.path)
         self._file.seek(0 if tail is None else tail_offset(self._file, tail))
-        self._rest = b""
+        #: The last line of the file, if the line has no line break yet.
+        self._incomplete_line = b""
 
-    def news(self) -> Iterator[tuple[str, str]]:
-        *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
+    def new_lines(self) -> Iterator[tuple[str, str]]:
+        """Yield the lines that were completed since the previous call."""
+        *lines, self._incomplete_line = (self._incomplete_line + self._file.read()).split(b"\n")
         yield from ((self._worker_id, self._text(line)) for line in lines)
 
-    def rest(self) -> Iterator[tuple[str, str]]:
-        if self._rest:
-            yield self._worker_id, self._text(self._rest)
+    def incomplete_line(self) -> Iterator[tuple[str, str]]:
+        """Yield the last line of the file, if the line has no line break."""
+        if self._incomplete_line:
+            yield self._worker_id, self._text(self._incomplete_line)
 
     def close(self) -> None:
         self._file.close()
@@ -60,30 +63,30 @@ class _Follower:
 
 
 def follow_files(
-    find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
+    find: Callable[[], Sequence[LogFile]], has_job_ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (worker, line) for each line of the logs when it is written, until a job has ended.
+    """Yield (worker id, line) for each new line of a job's logs, until the job has ended.
 
-    ``ended`` returns True if the job has ended. ``find`` returns the log files, and is called
-    repeatedly. ``tail``: number of old lines to yield from each file that the first call of
-    ``find`` returns; None: all lines. Files that a later call adds are yielded from their start.
+    ``find`` returns the log files, and is called repeatedly. ``tail``: number of old lines to yield
+    from each file that the first call of ``find`` returns; None: all lines. A file that a later
+    call of ``find`` adds is read from its start.
     """
     followed: dict[Path, _Follower] = {}
     try:
         while True:
-            # Call ``ended`` before the files are read, so that output before the end is not missed.
-            has_ended = ended()
+            # Check the job before the files are read, so that no output before its end is missed.
+            has_ended = has_job_ended()
             for file in find():
                 if file.path not in followed:
                     followed[file.path] = _Follower(file, tail)
             for follower in followed.values():
-                yield from follower.news()
+                yield from follower.new_lines()
             if has_ended:
                 break
             tail = None
             time.sleep(POLL_SECONDS)
         for follower in followed.values():
-            yield from follower.rest()
+            yield from follower.incomplete_line()
     finally:
         for follower in followed.values():
             follower.close()

@@ -18,7 +18,7 @@ SLACK_SECONDS = 5.0
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
     """True if the process that had the id ``pid`` at ``recorded_at`` is still alive.
 
-    ``recorded_at``: seconds since the epoch. If the present process with this id began later, it is
+    ``recorded_at``: seconds since the epoch. A process that began later has the same id, but is
     another process.
     """
     if not _exists(pid):
@@ -65,12 +65,13 @@ def _changed_at(path: str) -> float:
         status = os.stat(path)
     except OSError:
         return 0.0
-    # Use ctime, too, because `cp -p` and `rsync -a` keep the mtime of the original. In an installed
-    # package, use mtime only, because an installer may link the files again, which changes the
-    # ctime.
+    # Use ctime, too, because `cp -p` and `rsync -a` copy the mtime of the original. In an installed
+    # package, use mtime only, because an installer may create further hard links to the files,
+    # which changes the ctime.
     return status.st_mtime if IS_INSTALLED else max(status.st_mtime, status.st_ctime)
 
 
+#: Timeout of a call of the server, in seconds.
 ANSWER_SECONDS = 30.0
 
 

@@ -23,9 +23,9 @@ def gates_command(context: CliContext) -> int:
     """List the gates for this project, and why each one runs.
 
     Runs no gate. If the current commit has the file .orchestrator/gates.yaml, this file defines the
-    gates. Otherwise the gates fit the tools that the commit's files use.
+    gates. Otherwise, the files of the commit decide which gates run.
     """
-    gates = found_gates(context)
+    gates = gates_of_project(context)
     if context.as_json:
         click.echo(json.dumps({"gates": gates}, indent=2))
     elif gates:
@@ -35,7 +35,7 @@ def gates_command(context: CliContext) -> int:
     return ExitCode.OK
 
 
-def found_gates(context: CliContext) -> Sequence[Mapping[str, object]]:
+def gates_of_project(context: CliContext) -> Sequence[Mapping[str, object]]:
     from orchestrator.composition import gates_here
 
     return gates_here(context.folder, context.environ)

@@ -48,8 +48,8 @@ class JobOptions:
     unchecked_plan: Path | None = None
 
     @property
-    def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
-        """The tasks of the plan file. Without tasks, None: then a planner creates the tasks."""
+    def tasks_or_none(self) -> tuple[Mapping[str, Any], ...] | None:
+        """The tasks of the plan file; None if a planner creates the tasks."""
         return self.tasks or None
 
 
@@ -136,7 +136,7 @@ def request_options(command: Command) -> Command:
         ),
         *options_of(*FIRST),
         click.option(
-            "--edit-plan", is_flag=True, help="Edit the plan in $EDITOR before it starts."
+            "--edit-plan", is_flag=True, help="Edit the plan in $EDITOR before the job starts."
         ),
         *options_of(*SECOND),
         review_option,
@@ -171,8 +171,8 @@ def job_of_options(
 
     If ``is_checked_later`` is True, the check of the plan's fields may be skipped, to save time. If
     the check was skipped, the result's ``unchecked_plan`` is the plan file, otherwise None. If the
-    server rejects the job, the caller must pass ``unchecked_plan`` to ``check_plan``, which names
-    the errors.
+    server rejects the job, the caller must pass ``unchecked_plan`` to ``check_plan``, which reports
+    the position of each error.
     """
     options = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -184,7 +184,7 @@ def job_of_options(
         plan = None if is_checked_now else unchecked_plan(plan_path, request)
         is_unchecked = plan is not None
         plan = plan or read_plan(plan_path, request)
-        if plan.lists_none:
+        if plan.has_empty_task_list:
             name = plan_path.name
             click.echo(
                 f"{name}: 'tasks' is empty, so a planner splits the request into tasks", err=True
@@ -209,7 +209,7 @@ def job_of_options(
 
 
 def check_plan(plan_path: Path | None) -> None:
-    """Raise InvalidRequest if the plan file is invalid, with the place of each error.
+    """Raise InvalidRequest if the plan file is invalid, with the line and column of each error.
 
     Do nothing if ``plan_path`` is None.
     """

@@ -52,7 +52,7 @@ def plan_command(
 ) -> int:
     """Split REQUEST into tasks by rules, and show the tasks.
 
-    Runs nothing, and needs no server. "-" reads REQUEST from standard input.
+    Runs nothing, and needs no server. With - as REQUEST, reads standard input.
 
     \b
     To show the plan of an agent:
@@ -75,16 +75,16 @@ UNCHECKED = frozenset({"shell", "survey"})
 
 
 def show_plan(
-    context: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
+    context: CliContext, job: JobOptions, as_yaml: bool, draft: Draft | None = None
 ) -> int:
-    """Print a plan, and return the exit code. ``made``: the plan; None: ``local_plan`` makes it."""
-    made = made or local_plan(context, job)
-    tasks, estimate = made.tasks, made.estimate
+    """Print the plan ``draft``, or the plan that ``local_plan`` creates. Return the exit code."""
+    draft = draft or local_plan(context, job)
+    tasks, estimate = draft.tasks, draft.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
     document = {name: value for name, value in plan.items() if value}
     if context.as_json:
         click.echo(
-            json.dumps({**document, "planner": made.made_by, "estimate": estimate}, indent=2)
+            json.dumps({**document, "planner": draft.made_by, "estimate": estimate}, indent=2)
         )
     elif as_yaml:
         import yaml
@@ -93,10 +93,10 @@ def show_plan(
     else:
         default = job.config.get("agent") or "auto"
         rows = [_row(task, default) for task in tasks]
-        if fallback := made.made_by.get("fallback"):
+        if fallback := draft.made_by.get("fallback"):
             click.echo(f"planned by rules, not by {fallback['agent']}: {fallback['reason']}")
-        click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *rows]))
-        if line := _planner_line(made.made_by):
+        click.echo(table([("ID", "AGENT", "DEPENDS ON", "TASK"), *rows]))
+        if line := _planner_line(draft.made_by):
             click.echo(line)
         if estimate:
             click.echo(estimate_line(estimate))
@@ -110,9 +110,9 @@ def show_plan(
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:
-    """Return who made the plan, such as ``planned by rules: sentences``.
+    """Return the rule that created the plan, such as ``planned by rules: sentences``.
 
-    Return "" if the user gave the tasks.
+    Return "" if the tasks come from a plan file or from an agent.
     """
     if made_by.get("rule") is None:
         return ""
@@ -148,14 +148,14 @@ def _show_kinds(context: CliContext) -> int:
 def _gate_lines(
     context: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Sequence[str]:
-    from orchestrator.cli.plan.gates_command import found_gates, gate_lines
+    from orchestrator.cli.plan.gates_command import gate_lines, gates_of_project
 
     setting = job.config.get("gates", "auto")
     default = job.config.get("agent") or "auto"
     if setting == "auto" and all(UNCHECKED.issuperset(agents_of(task, default)) for task in tasks):
         return []
     if setting == "auto":
-        gates = found_gates(context)
+        gates = gates_of_project(context)
         return ["gates for the results:", *gate_lines(gates)] if gates else []
     if setting == "off":
         return ["no gates for the results (gates: off)"]

@@ -26,8 +26,8 @@ class PlanFile:
     request: str
     config: Mapping[str, Any]
     tasks: tuple[Mapping[str, Any], ...]
-    #: True if the file has a list of tasks that is empty.
-    lists_none: bool = False
+    #: True if the file has an empty list of tasks.
+    has_empty_task_list: bool = False
 
 
 def read_plan(path: Path, request: str | None) -> PlanFile:
@@ -43,9 +43,9 @@ def read_plan(path: Path, request: str | None) -> PlanFile:
 def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
     """Read a plan file without checking its fields, five times as fast as ``read_plan``.
 
-    If the server then rejects the plan, call ``read_plan``, which names the place of each error.
-    Return None for a plan that only ``read_plan`` can read: a plan from standard input, or in an
-    unusual form.
+    If the server then rejects the plan, call ``read_plan``, which reports the line and column of
+    each error. Return None for a plan that only ``read_plan`` can read: a plan from standard input,
+    or in an unusual form.
     """
     if path == STANDARD_INPUT:
         return None
@@ -95,7 +95,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
         request=plan["request"],
         config=plan.get("config") or {},
         tasks=tuple(task if task.get("approve") else {**inherited, **task} for task in tasks),
-        lists_none=plan.get("tasks") == [],
+        has_empty_task_list=plan.get("tasks") == [],
     )
 
 

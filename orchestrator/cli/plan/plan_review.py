@@ -37,9 +37,9 @@ def notes_on(accepted: Mapping[str, Any]) -> list[str]:
 
 
 def planning_agent(context: CliContext, job: JobOptions) -> str | None:
-    """Return the name of the agent that would make the job's plan.
+    """Return the name of the agent that would create the job's plan.
 
-    Return None if the user gave the tasks, or if the rules make the plan.
+    Return None if the tasks come from a plan file, or if the rules create the plan.
     """
     from orchestrator.composition import planner_of
 
@@ -52,7 +52,7 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
 
 
 def local_plan(context: CliContext, job: JobOptions) -> Draft:
-    """Return a job's plan, made without a server: the given tasks, or tasks made by the rules.
+    """Return a job's plan without a call of the server: the plan file's tasks, or the rules' tasks.
 
     Raise InvalidRequest if there are no tasks, or if their dependencies form a cycle.
     """
@@ -100,8 +100,8 @@ def agents_of(task: Mapping[str, Any], default: str) -> Sequence[str]:
 def draft(context: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
     """Return the plan of a job before the job starts.
 
-    If an agent makes the plan, this function submits the job, and waits for the plan. The job then
-    waits for approval, and the result's ``job_id`` is its id.
+    If an agent creates the plan, this function submits the job, and waits for the plan. Then the
+    job waits for approval, and ``Draft.job_id`` is the id of the job.
     """
     if planning_agent(context, job) is None:
         return local_plan(context, job)
@@ -145,7 +145,7 @@ def start(
     submission.
     """
     if not job.edit_plan:
-        return client.orchestrate(job.request, job.given_tasks, key, **job.config)
+        return client.orchestrate(job.request, job.tasks_or_none, key, **job.config)
     plan = draft(context, client, job)
     try:
         edited = _edited_job(job, plan)
@@ -159,8 +159,8 @@ def start(
         if edited.tasks != tuple(plan.tasks):
             _replace_tasks(client, plan.job_id, edited.tasks)
         return client.approve(plan.job_id)
-    # The user has changed the request or the settings, which a submitted job cannot change. So a
-    # new job is necessary.
+    # The user has changed the request or the settings. They cannot be changed in a submitted job,
+    # so submit a new job.
     reject(client, plan.job_id)
     return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
 
@@ -168,7 +168,7 @@ def start(
 def _replace_tasks(
     client: "OrchestratorClient", job_id: str, tasks: Sequence[Mapping[str, Any]]
 ) -> None:
-    # If the plan cannot be replaced, reject the job, which would otherwise wait forever.
+    # If the plan cannot be replaced, reject it. Otherwise, the job would wait for approval forever.
     try:
         client.edit_plan(job_id, tasks, int(client.plan(job_id)["version"]))
     except BaseException:
@@ -179,7 +179,7 @@ def _replace_tasks(
 def reject(client: "OrchestratorClient", job_id: str, comment: str = "") -> None:
     """Reject the plan of a job, and wait for the job's end, so that its server can stop.
 
-    ``comment``: the user's comment, which becomes a part of the job's reason.
+    ``comment``: a comment, which the job's reason then contains.
     """
     client.reject(job_id, comment=comment)
     client.wait(job_id, REJECT_SECONDS)
@@ -216,18 +216,19 @@ def _edited_job(job: JobOptions, plan: Draft) -> JobOptions:
     )
 
 
-def estimate_line(found: Mapping[str, Any]) -> str:
+def estimate_line(estimate: Mapping[str, Any]) -> str:
     """Return an estimate as text such as ``estimate: about 300,000 tokens, cost unknown (...)``."""
-    if not found["tokens"]:
+    if not estimate["tokens"]:
         return "estimate: no tokens, no cost (no task needs a model)"
-    money = _money(found.get("cost_usd"))
-    earlier = found["from_workers"]
+    money = _money(estimate.get("cost_usd"))
+    earlier = estimate["from_workers"]
     basis = f"based on {plural(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
-    about = f"estimate: about {found['tokens']:,} tokens, {money}"
-    workers = plural(found["workers"], "worker")
-    if found.get("reviewers"):
-        reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
-        workers += f" and {plural(found['reviewers'], 'reviewer')}: {reviewing}"
+    about = f"estimate: about {estimate['tokens']:,} tokens, {money}"
+    workers = plural(estimate["workers"], "worker")
+    if estimate.get("reviewers"):
+        review_cost = _money(estimate.get("review_cost_usd"))
+        reviewers = plural(estimate["reviewers"], "reviewer")
+        workers += f" and {reviewers}: {estimate['review_tokens']:,} tokens, {review_cost}"
     excluded = "without child jobs, retries, and merge rejections"
     return f"{about} ({workers}, {basis}; {excluded})"
 

@@ -30,7 +30,8 @@ MOST_LINES = 500
 def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
     """Show all jobs and workers, or JOB and its workers, live.
 
-    Press ? for the keys. Without a running server, shows the files of jobs, read-only.
+    Press ? for the keys. Without a running server, shows jobs from their files, and cannot change
+    jobs.
     """
     source = AnySource(context)
     job_id = (job_id or "").rstrip("/").rpartition("/")[2].removeprefix("job_")
@@ -50,8 +51,8 @@ def _is_unicode() -> bool:
 
 
 @dataclass
-class _Once:
-    """Tells a source which data ``top --once`` shows. Implements ``snapshots.Wanted``."""
+class _OneFrame:
+    """The data that ``top --once`` shows. Implements ``snapshots.Query``."""
 
     job_id: str
     view: View = field(default_factory=View)
@@ -64,12 +65,12 @@ class _Once:
 
 
 def _print_once(context: CliContext, source: AnySource, job_id: str) -> int:
-    query = _Once(job_id)
+    query = _OneFrame(job_id)
     if job_id:
         query.view.opened[job_id] = True
     query.view.show(source.read(query))
-    # Read a second time: only the visible workers get a last line, and the first read shows
-    # which workers are visible.
+    # Read a second time: a snapshot has last lines of visible workers only, and the first snapshot
+    # shows which workers are visible.
     snapshot = source.read(query)
     query.view.show(snapshot)
     query.view.selected = ("", "")
@@ -79,7 +80,7 @@ def _print_once(context: CliContext, source: AnySource, job_id: str) -> int:
         height = min(MOST_LINES, len(query.view.rows) + ROWS_AROUND)
     style = style_of(context.environ, sys.stdout)
     frame = Frame(snapshot=snapshot, view=query.view, style=style, is_unicode=_is_unicode())
-    # The last line of a frame has the keys.
+    # Omit the last line of the frame, which lists the keys.
     for line in frame.lines(width, max(height, LEAST_HEIGHT))[:-1]:
         click.echo(line)
     return ExitCode.OK

@@ -28,8 +28,10 @@ _WIDTHS: Mapping[str, tuple[int, int]] = {
     "GATES": (5, 104),
 }
 _NUMBERS = frozenset({"TRY", "TOKENS", "COST", "TIME", "GATES"})
-_NAME_WIDTH, _LAST_FROM = 18, 110
-_MEANING: Mapping[str, str] = {
+#: Width of the column with job and worker, and minimum width of the terminal for the last lines.
+_NAME_WIDTH, _LAST_LINE_FROM = 18, 110
+#: Style of a row, by the status of its worker or job.
+_STYLE_NAMES: Mapping[str, str] = {
     WorkerStatus.SUCCESS: "good",
     WorkerStatus.RECURSIVE_SUCCESS: "good",
     "completed": "good",
@@ -54,19 +56,20 @@ HELP = (
     "a   approve the plan of the job          r   retry the worker, or the job",
     "x   cancel the worker, or the job        m   send a message to the worker",
     "p   pause the job, or resume it          o   order: attention, index, time, cost",
-    "t   child jobs below their workers       /   show rows with a text; escape: all rows",
-    "q   quit                                 Ctrl-L   draw again",
+    "t   show child jobs below their workers  /   show rows with a text; escape: all rows",
+    "q   quit                                 Ctrl-L   redraw the screen",
 )
 
 
 @dataclass(slots=True)
 class Pane:
-    """The part of the screen with a log, changes, or help, below the rows or in place of them."""
+    """The area of the screen with a log, changes, or help."""
 
     title: str
     lines: Sequence[str] = ()
-    #: Number of lines below the window; 0: the window shows the end, and follows new lines.
+    #: Number of hidden lines after the visible lines; 0: show the end, and follow new lines.
     lines_below: int = 0
+    #: True: the pane replaces the rows. False: the pane is below the rows.
     is_whole: bool = False
 
 
@@ -75,8 +78,8 @@ class Frame:
     snapshot: Snapshot
     view: View
     pane: Pane | None = None
-    #: A question, or the text that the user types, in the last line; empty: the last line lists the
-    #: keys.
+    #: A question, and the text that the user types, for the last line; empty: the last line lists
+    #: the keys.
     prompt: str = ""
     #: The outcome of the latest action.
     notice: str = ""
@@ -140,7 +143,7 @@ class Frame:
             2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown_columns(width)) + 1
         )
         free = max(0, width - used_width)
-        return (free // 2, free - free // 2 - 1) if width >= _LAST_FROM else (free, 0)
+        return (free // 2, free - free // 2 - 1) if width >= _LAST_LINE_FROM else (free, 0)
 
     def _titles(self, width: int) -> str:
         _, last = self._flexible_widths(width)
@@ -167,7 +170,7 @@ class Frame:
         if row.key == self.view.selected:
             return self.style.bold(line)
         status = row.worker.status if row.worker else row.job.status
-        return self.style.of(_MEANING.get(status, ""))(line)
+        return self.style.of(_STYLE_NAMES.get(status, ""))(line)
 
     def _worker(self, row: Row, worker: WorkerLine, mark: str, width: int) -> str:
         indent = "  " * min(row.indent, 6)

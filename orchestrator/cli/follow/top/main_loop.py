@@ -35,17 +35,20 @@ class Refresher:
         self.job_id = job_id
         self._source = source
         self._wake = wake
-        self._asked: queue.Queue[Callable[[], str] | None] = queue.Queue()
+        #: Actions to run; None: end the thread.
+        self._actions: queue.Queue[Callable[[], str] | None] = queue.Queue()
         self._lock = threading.Lock()
+        #: See ``set_view``.
         self._view: tuple[Mapping[str, bool], Sequence[tuple[str, str]]] = ({}, ())
-        self._news: list[str] = []
+        #: Messages of actions that ``latest`` has not returned yet.
+        self._messages: list[str] = []
         self._snapshot = Snapshot()
         self._log: tuple[tuple[str, str], Sequence[str]] = (("", ""), ())
         #: The job and the worker whose log is shown; empty: none.
         self.followed = ("", "")
         self._thread = threading.Thread(target=self._run, name="top", daemon=True)
 
-    # Implementation of ``snapshots.Wanted``, for ``source``
+    # Implementation of ``snapshots.Query``, for ``source``
 
     def is_open(self, job: JobLine) -> bool:
         with self._lock:
@@ -61,17 +64,22 @@ class Refresher:
         self._thread.start()
 
     def stop(self) -> None:
-        self._asked.put(None)
+        self._actions.put(None)
 
-    def wants(self, opened: Mapping[str, bool], visible: Sequence[tuple[str, str]]) -> None:
+    def set_view(self, opened: Mapping[str, bool], visible: Sequence[tuple[str, str]]) -> None:
+        """Set the data that the next snapshots contain.
+
+        ``opened``: see ``View.opened``. ``visible``: (job id, worker id) of each visible row.
+        """
         with self._lock:
             self._view = (dict(opened), tuple(visible))
 
-    def soon(self) -> None:
-        self._asked.put(lambda: "")
+    def refresh_now(self) -> None:
+        self._actions.put(lambda: "")
 
-    def do(self, action: Callable[[], str]) -> None:
-        self._asked.put(action)
+    def run_action(self, action: Callable[[], str]) -> None:
+        """Run ``action`` in the thread. ``latest`` returns its message, unless it is empty."""
+        self._actions.put(action)
 
     def latest(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
         """Return the latest snapshot, the latest log, and the messages of finished actions.
@@ -79,8 +87,8 @@ class Refresher:
         The log is ((job id, worker id), lines). A message is returned only once.
         """
         with self._lock:
-            news, self._news = self._news, []
-            return self._snapshot, self._log, news
+            messages, self._messages = self._messages, []
+            return self._snapshot, self._log, messages
 
     def read(self) -> Snapshot:
         """Read a snapshot now. After an error, return the previous snapshot with the error."""
@@ -105,7 +113,7 @@ class Refresher:
     def _run_next_action(self, seconds: float) -> bool:
         """Wait up to ``seconds`` for an action, and run it. Return False at the program's end."""
         try:
-            action = self._asked.get(timeout=max(0.05, seconds))
+            action = self._actions.get(timeout=max(0.05, seconds))
         except queue.Empty:
             return True
         if action is None:
@@ -115,7 +123,7 @@ class Refresher:
         except OrchestratorError as error:
             message = f"error: {error.message}"
         with self._lock:
-            self._news += [message] if message else []
+            self._messages += [message] if message else []
         return True
 
 
@@ -128,12 +136,16 @@ class TopProgram:
         self._screen = Screen()
         self._refresher = Refresher(source, job_id, self._screen.wake)
         self._frame = Frame(snapshot=Snapshot(), view=View())
-        self._noticed = 0.0
+        #: Monotonic time at which the latest notice was shown, in seconds.
+        self._noticed_at = 0.0
+        #: The text that the user types after ``_question``; None: the user types no text.
         self._typed: str | None = None
-        self._done: Callable[[str], None] = lambda text: None
+        #: Called with the typed text after the key enter.
+        self._on_enter: Callable[[str], None] = lambda text: None
         self._question = ""
-        self._asked: Callable[[], None] | None = None
-        self._ends = False
+        #: The action that runs if the user confirms it with the key y; None: no question.
+        self._unconfirmed: Callable[[], None] | None = None
+        self._is_ending = False
         self._page = PAGE
 
     def run(self, style: Style, *, is_unicode: bool) -> int:
@@ -144,7 +156,7 @@ class TopProgram:
         self._frame.style, self._frame.is_unicode = style, is_unicode
         with self._screen:
             self._refresher.start()
-            while not (self._ends or self._screen.ended_by):
+            while not (self._is_ending or self._screen.ended_by):
                 self._update()
                 self._screen.draw(self._lines)
                 for key in self._screen.keys(REFRESH_SECONDS):
@@ -158,30 +170,30 @@ class TopProgram:
 
     def _update(self) -> None:
         frame, view = self._frame, self._frame.view
-        snapshot, (followed, log), news = self._refresher.latest()
+        snapshot, (followed, log), messages = self._refresher.latest()
         if snapshot is not frame.snapshot:
             frame.snapshot = snapshot
             view.show(snapshot)
         if frame.pane and followed == self._refresher.followed and followed[1]:
             frame.pane.lines = log
-        if news:
-            self._notify(news[-1])
-        elif time.monotonic() - self._noticed > NOTICE_SECONDS:
+        if messages:
+            self._notify(messages[-1])
+        elif time.monotonic() - self._noticed_at > NOTICE_SECONDS:
             frame.notice = ""
         rows = view.rows[view.top : view.top + self._page]
-        self._refresher.wants(view.opened, [row.key for row in rows])
+        self._refresher.set_view(view.opened, [row.key for row in rows])
         frame.prompt = self._question if self._typed is None else f"{self._question}{self._typed}_"
 
     def _notify(self, text: str) -> None:
-        self._frame.notice, self._noticed = text, time.monotonic()
+        self._frame.notice, self._noticed_at = text, time.monotonic()
 
     # Keys
 
     def _press(self, key: str) -> None:
         if self._typed is not None:
             self._type(key)
-        elif self._asked is not None:
-            action, self._asked, self._question = self._asked, None, ""
+        elif self._unconfirmed is not None:
+            action, self._unconfirmed, self._question = self._unconfirmed, None, ""
             if key in ("y", "Y"):
                 action()
         else:
@@ -193,7 +205,7 @@ class TopProgram:
             self._typed, self._question = None, ""
         elif key == "enter":
             text, self._typed, self._question = self._typed, None, ""
-            self._done(text)
+            self._on_enter(text)
         elif key == "backspace":
             self._typed = self._typed[:-1]
         elif len(key) == 1 and key.isprintable():
@@ -252,7 +264,7 @@ class TopProgram:
         if self._frame.pane is not None and self._frame.pane.is_whole:
             self._frame.pane = None
         else:
-            self._ends = True
+            self._is_ending = True
 
     def _escape(self) -> None:
         if self._frame.pane is not None:
@@ -268,8 +280,8 @@ class TopProgram:
             if becomes_open is not True:
                 view.selected = (row.job.job_id, "")
             view.show(self._frame.snapshot)
-            self._refresher.wants(view.opened, [])
-            self._refresher.soon()
+            self._refresher.set_view(view.opened, [])
+            self._refresher.refresh_now()
 
     def _log(self) -> None:
         row = self._frame.view.row
@@ -284,7 +296,7 @@ class TopProgram:
         if row is not None and row.worker is not None:
             self._frame.pane = Pane(f"log of {row.worker.worker_id}, job {row.worker.job_id}")
             self._refresher.followed = (row.worker.job_id, row.worker.worker_id)
-            self._refresher.soon()
+            self._refresher.refresh_now()
 
     def _sort(self) -> None:
         view = self._frame.view
@@ -311,11 +323,11 @@ class TopProgram:
     # Actions
 
     def _ask_text(self, question: str, on_enter: Callable[[str], None]) -> None:
-        self._question, self._typed, self._done = question, "", on_enter
+        self._question, self._typed, self._on_enter = question, "", on_enter
 
     def _confirm(self, question: str, action: Action) -> None:
         self._question = f"{question} y/n"
-        self._asked = lambda: self._act(action)
+        self._unconfirmed = lambda: self._act(action)
 
     def _act(self, action: Action) -> None:
         def run() -> str:
@@ -324,7 +336,7 @@ class TopProgram:
                 return f"read-only: no server runs; start one: {COMMAND} serve"
             return action(client)
 
-        self._refresher.do(run)
+        self._refresher.run_action(run)
 
     def _job(self) -> JobLine | None:
         row = self._frame.view.row
@@ -395,7 +407,7 @@ class TopProgram:
             pane.lines_below = max(0, len(pane.lines) - self._page)
             return "" if pane.lines else "no changes"
 
-        self._refresher.do(read)
+        self._refresher.run_action(read)
 
 
 def changes(context: CliContext, job_id: str, worker_id: str) -> str:

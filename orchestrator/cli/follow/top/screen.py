@@ -83,7 +83,7 @@ class Screen:
         atexit.unregister(self.leave)
 
     def enter(self) -> None:
-        """Switch the terminal to the screen's mode. Idempotent."""
+        """Switch the terminal to raw mode and to the alternate screen. Idempotent."""
         if self._before is None:
             self._before = termios.tcgetattr(self._in)
             raw = termios.tcgetattr(self._in)

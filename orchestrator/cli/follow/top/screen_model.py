@@ -1,4 +1,4 @@
-"""The data of the screen: jobs, workers, and a snapshot of them."""
+"""The data of the screen: jobs, workers, and snapshots."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -80,8 +80,8 @@ class JobLine:
     awaits_approval: bool = False
     is_paused: bool = False
     workers: Sequence[WorkerLine] | None = None
-    #: Time at which the files with these data were written; None if the data come from a server.
-    known_at: float | None = None
+    #: Time at which the job's files were written; None if the data come from a server.
+    written_at: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -106,7 +106,7 @@ class JobLine:
         The time is ``refreshed_at`` for a job from the server. For a job from files, it is the time
         at which the files were written. Times are seconds since the epoch.
         """
-        return refreshed_at if self.known_at is None else self.known_at
+        return refreshed_at if self.written_at is None else self.written_at
 
     def seconds(self, now: float) -> float | None:
         if self.started_at is None:
@@ -118,12 +118,13 @@ class JobLine:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     jobs: Sequence[JobLine] = ()
+    #: Time of the snapshot, in seconds since the epoch; 0: no snapshot was read yet.
     at: float = 0.0
     #: Number of all jobs; ``jobs`` may have fewer.
     total: int = 0
     #: True if the jobs come from files, so that the user can change nothing.
     is_offline: bool = False
-    #: Error of the latest refresh; empty if it succeeded.
+    #: Error of the latest refresh; empty if the refresh succeeded.
     problem: str = ""
     #: Last lines of logs, by job and worker.
     last_lines: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -22,30 +22,36 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: Timeout of a read, and seconds for which a failed read is retried.
-READ_SECONDS, PATIENCE_SECONDS = 60.0, 5.0
+#: Timeout of a call of the server, and seconds for which a failed call is retried.
+READ_SECONDS, RETRY_SECONDS = 60.0, 5.0
 #: Maximum number of jobs on the screen.
 MOST_JOBS = 100
 #: Maximum number of logs whose last line is read in one refresh.
 MOST_LOGS = 10
+#: Number of lines that are read from the end of a log, to find its last line with text.
 LAST_LINES = 5
 #: Maximum number of lines of a log in the pane.
 LOG_LINES = 500
-#: Maximum fraction of the time for reads of one job's workers. The slower a read was, the later the
-#: next read begins.
+#: Maximum fraction of the time that reads of one job's workers may take. After a slow read, the
+#: next read is later.
 MOST_SHARE = 0.1
 
 
 class Source(Protocol):
-    def read(self, wanted: "Wanted") -> Snapshot:
-        """Read a snapshot with the data that the screen needs. Raise OrchestratorError."""
+    def read(self, query: "Query") -> Snapshot:
+        """Read a snapshot with the data of ``query``.
+
+        Raise OrchestratorError if the jobs cannot be read.
+        """
         ...
 
-    def log(self, job_id: str, worker_id: str) -> Sequence[str]: ...
+    def log(self, job_id: str, worker_id: str) -> Sequence[str]:
+        """Return the last lines of a worker's log."""
+        ...
 
 
-class Wanted(Protocol):
-    """Tells a source which data the screen needs now."""
+class Query(Protocol):
+    """The data that the screen needs now."""
 
     #: The only job to show; empty: all jobs.
     job_id: str
@@ -66,14 +72,15 @@ class ServerSource:
     def __init__(self, address: "Address") -> None:
         self._address = address
         self._client = StdlibClient(address.url, address.key)
-        self._whole_client: OrchestratorClient | None = None
-        #: By job: its workers, the time when they were read, and the seconds that the read took.
+        #: The client for actions, which imports ``requests``; None: not used yet.
+        self._action_client: OrchestratorClient | None = None
+        #: By job: its workers, the time of their read, and the duration of the read, in seconds.
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
 
-    def read(self, wanted: Wanted) -> Snapshot:
-        answer = self._job_list(wanted.job_id)
-        jobs = [self._with_workers(_job(each), wanted) for each in answer["jobs"]]
-        lines = dict(self._last_lines(jobs, wanted.visible()))
+    def read(self, query: Query) -> Snapshot:
+        answer = self._job_list(query.job_id)
+        jobs = [self._with_workers(_job(each), query) for each in answer["jobs"]]
+        lines = dict(self._last_lines(jobs, query.visible()))
         return Snapshot(
             jobs=jobs,
             at=time.time(),
@@ -90,15 +97,15 @@ class ServerSource:
         jobs = jobs or [self._answer("jobs", job_id, "status", tasks="none")]
         return {"jobs": jobs, "total": 1}
 
-    def _with_workers(self, job: JobLine, wanted: Wanted) -> JobLine:
-        if not wanted.is_open(job):
+    def _with_workers(self, job: JobLine, query: Query) -> JobLine:
+        if not query.is_open(job):
             return job
         workers, read_at, read_seconds = self._columns.get(job.job_id, ((), 0.0, 0.0))
-        # An ended job is read a last time, for its final state.
+        # Read an ended job once after its end, for the final status of its workers.
         is_final = job.has_ended and job.ended_at is not None and read_at > job.ended_at
         if not is_final and time.time() - read_at >= read_seconds / MOST_SHARE:
             began = time.time()
-            workers = of_columns(self._answer("jobs", job.job_id, "columns"))
+            workers = workers_of_columns(self._answer("jobs", job.job_id, "columns"))
             self._columns[job.job_id] = (workers, began, time.time() - began)
         return replace(job, workers=workers)
 
@@ -127,13 +134,13 @@ class ServerSource:
     def client(self) -> "OrchestratorClient":
         from orchestrator.api.client import OrchestratorClient
 
-        if self._whole_client is None:
-            self._whole_client = OrchestratorClient(self._address.url, self._address.key)
-        return self._whole_client
+        if self._action_client is None:
+            self._action_client = OrchestratorClient(self._address.url, self._address.key)
+        return self._action_client
 
     def close(self) -> None:
-        if self._whole_client is not None:
-            self._whole_client.close()
+        if self._action_client is not None:
+            self._action_client.close()
 
     def _tail(self, job_id: str, worker_id: str, lines: int) -> str:
         reply = self._get("jobs", job_id, "logs", worker_id, tail=lines)
@@ -155,7 +162,7 @@ class ServerSource:
             return self._client.request("GET", path, timeout=READ_SECONDS)
 
         try:
-            reply = call_with_retries(once, PATIENCE_SECONDS)
+            reply = call_with_retries(once, RETRY_SECONDS)
         except OSError as error:
             raise ServerUnreachable(f"no answer from {self._address.url}: {error}") from error
         if reply.status >= 400:
@@ -169,13 +176,13 @@ class FileSource:
     def __init__(self, context: CliContext) -> None:
         self._context = context
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, query: Query) -> Snapshot:
         from orchestrator.cli.offline.jobs_on_disk import root_jobs, written_at
 
         workspace = self._context.workspace
         answers = root_jobs(workspace)
-        if wanted.job_id:
-            answers = [each for each in answers if each["job_id"] == wanted.job_id]
+        if query.job_id:
+            answers = [each for each in answers if each["job_id"] == query.job_id]
         shown_answers = answers[:MOST_JOBS]
         jobs = [_job_on_disk(each, written_at(workspace, each["job_id"])) for each in shown_answers]
         return Snapshot(jobs=jobs, at=time.time(), total=len(answers), is_offline=True)
@@ -201,28 +208,28 @@ class AnySource:
     def client(self) -> "OrchestratorClient | None":
         return self._server.client if self._server else None
 
-    def _present_source(self) -> Source:
+    def _current_source(self) -> Source:
         if self._server is None:
             address = self._find_address()
             self._server = ServerSource(address) if address else None
         return self._server or self._files
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, query: Query) -> Snapshot:
         try:
-            return self._present_source().read(wanted)
+            return self._current_source().read(query)
         except ServerUnreachable:
             self.close()
         try:
             # A restarted server may have another port.
-            return self._present_source().read(wanted)
+            return self._current_source().read(query)
         except ServerUnreachable:
             self.close()
-            return self._files.read(wanted)
+            return self._files.read(query)
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
         try:
             try:
-                return self._present_source().log(job_id, worker_id)
+                return self._current_source().log(job_id, worker_id)
             except ServerUnreachable:
                 return self._files.log(job_id, worker_id)
         except OrchestratorError as error:
@@ -253,7 +260,7 @@ def _job(answer: Answer) -> JobLine:
     )
 
 
-def of_columns(answer: Answer) -> list[WorkerLine]:
+def workers_of_columns(answer: Answer) -> list[WorkerLine]:
     """Return the workers in a ``ColumnsAnswer``, which has one list of values for each field."""
     worker_count, base = int(answer["n"]), float(answer["at"])
     columns = {name: _column(answer[name], worker_count) for name in _COLUMNS}
@@ -301,18 +308,18 @@ def _column(value: Any, number: int) -> Sequence[Any]:
     return value if isinstance(value, list) else [value] * number
 
 
-def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
+def _job_on_disk(answer: Answer, written_at: float) -> JobLine:
     from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 
     status, usage = str(answer["status"]), answer.get("usage") or {}
     reason = str(answer.get("reason") or "")
     if status not in ENDED_JOB:
-        reason = f"as of {local_time(known_at)}; no server runs"
+        reason = f"as of {local_time(written_at)}; no server runs"
     return JobLine(
         job_id=str(answer["job_id"]),
         status=status,
         # Durations stop at this time, because the job may have ended since then.
-        known_at=known_at,
+        written_at=written_at,
         request=str(answer.get("request") or ""),
         reason=reason,
         counts=answer.get("counts") or {},

@@ -41,6 +41,7 @@ class View:
 
     order: Order = Order.ATTENTION
     as_tree: bool = False
+    #: Text of the search; empty: all rows are shown.
     text: str = ""
     #: True for a job that the user has opened, False for a closed job. Any other job is open until
     #: it ends.
@@ -51,7 +52,8 @@ class View:
     #: Index of the first row in the window.
     top: int = 0
     rows: Sequence[Row] = ()
-    _places: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Index of each row, by the row's key.
+    _indexes: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def is_open(self, job: JobLine) -> bool:
         return self.opened.get(job.job_id, not job.has_ended)
@@ -60,7 +62,7 @@ class View:
         """Update the rows from a snapshot. The selected row stays selected if it still exists."""
         old_index, self.now = self.index, snapshot.at
         self.rows = list(self._rows(snapshot))
-        self._places = {row.key: index for index, row in enumerate(self.rows)}
+        self._indexes = {row.key: index for index, row in enumerate(self.rows)}
         if self.rows and self._selected_index() is None:
             self.selected = self.rows[min(old_index, len(self.rows) - 1)].key
 
@@ -107,7 +109,7 @@ class View:
     # The selected row
 
     def _selected_index(self) -> int | None:
-        return self._places.get(self.selected)
+        return self._indexes.get(self.selected)
 
     @property
     def index(self) -> int:
@@ -123,10 +125,7 @@ class View:
             self.selected = self.rows[index].key
 
     def window(self, height: int) -> Sequence[Row]:
-        """Return the part of the rows that is visible: at most ``height`` rows.
-
-        The part is moved so that it includes the selected row.
-        """
+        """Return the visible rows: at most ``height`` rows, which include the selected row."""
         index = self.index
         self.top = min(self.top, index)
         self.top = max(self.top, index - height + 1, 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.follow.progress import ProgressLines
+from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.output.job_summary import summary_lines
 from tests.integration.engine.gates.test_gates import (
     FILES,
@@ -412,8 +412,8 @@ def test_events_and_the_terminal_name_the_gate_and_the_commit_that_it_checks(
         # The check of the merged result reuses the run on the base commit.
     ]
     assert all(each["data"]["seconds"] > 0 for each in runs if each["kind"] == "gate_run_ended")
-    progress = ProgressLines()
-    lines = [line for each in events if (line := progress.take(each))]
+    progress = TreeProgress()
+    lines = [line for each in events if (line := progress.record(each))]
     assert "worker_1: running gate pytest on the base commit" in lines
     assert "running gate pytest on the merged result" in lines
     assert site.get("/stats")["gates"] == {"passed": 2, "failed": 0, "did_not_run": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.cli.follow.blocked_reason import waiting_workers
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
-from orchestrator.cli.follow.progress import ProgressLines
+from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.output.status_answer import counts_of
 from orchestrator.cli.output.style import Style, wants_color
@@ -26,7 +26,7 @@ def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) 
     return {"kind": kind, "job_id": "j1", "worker_id": worker, "at": at, "data": data}
 
 
-def counters(progress: ProgressLines) -> str:
+def counters(progress: TreeProgress) -> str:
     """The progress line at the start of a job, without its bar."""
     line = progress_line(progress, 100.0, 100.0, 200, Style(is_on=False), is_unicode=False)
     return line.partition(" ")[2]
@@ -41,39 +41,41 @@ def counters(progress: ProgressLines) -> str:
     ],
 )
 def test_a_waiting_worker_names_what_it_waits_for(facts: dict[str, Any], awaited: str) -> None:
-    line = ProgressLines().take(event("worker_waiting", "worker_2", **facts))
+    line = TreeProgress().record(event("worker_waiting", "worker_2", **facts))
 
     assert line == f"worker_2 waiting for {awaited}; slot released"
 
 
 def test_the_tasks_of_a_plan_are_counted() -> None:
     lines = [
-        ProgressLines().take(event("job_planned", tasks=many, source="claude")) for many in (1, 2)
+        TreeProgress().record(event("job_planned", tasks=many, source="claude")) for many in (1, 2)
     ]
 
     assert lines == ["job j1: 1 task, planned by claude", "job j1: 2 tasks, planned by claude"]
 
 
 def test_the_lines_of_a_worker_from_start_to_end() -> None:
-    progress = ProgressLines()
+    progress = TreeProgress()
 
     lines = [
-        progress.take(event("job_submitted", request="all", depth=0)),
-        progress.take(event("worker_started", "worker_2", attempt=1, agent="survey")),
-        progress.take(
+        progress.record(event("job_submitted", request="all", depth=0)),
+        progress.record(event("worker_started", "worker_2", attempt=1, agent="survey")),
+        progress.record(
             event("job_submitted", request="child", parent_worker_id="worker_2", depth=1)
         ),
-        progress.take(event("worker_waiting", "worker_2", child_job_ids=["c1"])),
-        progress.take(event("worker_started", "worker_2_1", at=101, attempt=2, agent="shell")),
-        progress.take(
+        progress.record(event("worker_waiting", "worker_2", child_job_ids=["c1"])),
+        progress.record(event("worker_started", "worker_2_1", at=101, attempt=2, agent="shell")),
+        progress.record(
             event("worker_retrying", "worker_2_1", attempt=2, delay_seconds=2, reason="exit 3")
         ),
-        progress.take(event("worker_started", "worker_2_1", at=104, attempt=3, agent="shell")),
-        progress.take(event("worker_ended", "worker_2_1", at=105.5, status="failed", reason="no")),
-        progress.take({**event("job_ended", status="completed"), "job_id": "c1"}),
-        progress.take(event("worker_resumed", "worker_2")),
-        progress.take(event("worker_ended", "worker_2", at=120, status="recursive_success")),
-        progress.take(event("job_ended", status="partial")),
+        progress.record(event("worker_started", "worker_2_1", at=104, attempt=3, agent="shell")),
+        progress.record(
+            event("worker_ended", "worker_2_1", at=105.5, status="failed", reason="no")
+        ),
+        progress.record({**event("job_ended", status="completed"), "job_id": "c1"}),
+        progress.record(event("worker_resumed", "worker_2")),
+        progress.record(event("worker_ended", "worker_2", at=120, status="recursive_success")),
+        progress.record(event("job_ended", status="partial")),
     ]
 
     assert lines == [
@@ -94,7 +96,7 @@ def test_the_lines_of_a_worker_from_start_to_end() -> None:
 
 def test_a_worker_with_rejected_changes_is_retrying_only_if_a_retry_follows() -> None:
     lines = [
-        ProgressLines().take(
+        TreeProgress().record(
             event("worker_sent_back", "worker_1", status=status, reason="gate failed")
         )
         for status in ("pending", "failed")
@@ -110,7 +112,7 @@ def test_an_agent_fallback_has_a_line_with_its_reason() -> None:
     facts = {"agent": "claude", "instead": "codex", "reason": "its key was refused"}
 
     lines = [
-        ProgressLines().take(event("agent_passed_over", worker, **facts))
+        TreeProgress().record(event("agent_passed_over", worker, **facts))
         for worker in ("worker_2", None)
     ]
 
@@ -121,21 +123,21 @@ def test_an_agent_fallback_has_a_line_with_its_reason() -> None:
 
 
 def test_counters_follow_the_workers() -> None:
-    progress = ProgressLines()
+    progress = TreeProgress()
     for worker in ("worker_1", "worker_2", "worker_3"):
-        progress.take(event("worker_started", worker, agent="shell"))
-    progress.take(event("worker_ended", "worker_1", status="success"))
-    progress.take(event("worker_ended", "worker_3", status="timeout"))
-    progress.take(event("worker_waiting", "worker_2", child_job_ids=["c"]))
+        progress.record(event("worker_started", worker, agent="shell"))
+    progress.record(event("worker_ended", "worker_1", status="success"))
+    progress.record(event("worker_ended", "worker_3", status="timeout"))
+    progress.record(event("worker_waiting", "worker_2", child_job_ids=["c"]))
 
     assert counters(progress) == "1/3 done, 1 timeout, 1 waiting, 0.0 s"
     assert list(progress.running()) == []
 
 
 def test_cancelled_and_skipped_workers_do_not_count_as_failed() -> None:
-    progress = ProgressLines()
+    progress = TreeProgress()
     for number, status in enumerate(("cancelled", "skipped", "failed", "cancelled")):
-        progress.take(event("worker_ended", f"worker_{number}", status=status))
+        progress.record(event("worker_ended", f"worker_{number}", status=status))
 
     assert counters(progress) == "0/4 done, 0 running, 1 failed, 2 cancelled, 1 skipped, 0.0 s"
 
@@ -143,7 +145,7 @@ def test_cancelled_and_skipped_workers_do_not_count_as_failed() -> None:
 def test_text_of_workers_cannot_steer_the_terminal() -> None:
     hostile = event("worker_ended", "worker_1", status="failed", reason="\x1b[2J\x9b1m\u202eevil\n")
 
-    assert ProgressLines().take(hostile) == "worker_1 failed: [2J1mevil"
+    assert TreeProgress().record(hostile) == "worker_1 failed: [2J1mevil"
 
 
 def test_lines_have_the_time_since_the_job_began_even_if_they_arrive_late(
@@ -186,9 +188,9 @@ def test_a_waiting_worker_is_found_at_any_depth() -> None:
 
 def test_a_display_is_idle_while_no_worker_runs(capsys: pytest.CaptureFixture[str]) -> None:
     for display in (PlainDisplay(), LiveDisplay()):
-        assert display.idle()
+        assert display.is_idle()
         display.event(event("worker_started", "worker_1", agent="shell"))
-        assert not display.idle()
+        assert not display.is_idle()
 
 
 @pytest.mark.parametrize(
@@ -226,12 +228,12 @@ def test_counts_are_the_servers_or_those_of_the_results() -> None:
 
 
 def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
-    progress = ProgressLines()
+    progress = TreeProgress()
     started = {"kind": "worker_started", "job_id": "a", "worker_id": "worker_1", "at": 1.0}
     refused = {"kind": "child_job_refused", "job_id": "a", "worker_id": "worker_1", "at": 2.0}
-    progress.take({**started, "data": {"agent": "shell", "attempt": 1}})
+    progress.record({**started, "data": {"agent": "shell", "attempt": 1}})
 
-    line = progress.take({**refused, "data": {"limit": "limit-depth", "detail": "too deep"}})
+    line = progress.record({**refused, "data": {"limit": "limit-depth", "detail": "too deep"}})
 
     assert line == "worker_1: child job rejected: too deep"
     assert [worker for worker, _ in progress.running()] == ["worker_1"]
@@ -239,7 +241,7 @@ def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
 
 def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
     def line_of(kind: str, worker: str | None = None, **data: object) -> str | None:
-        return ProgressLines().take(event(kind, worker, **data))
+        return TreeProgress().record(event(kind, worker, **data))
 
     late = {"ended": "exit code 0", "record": "salvage/1"}
     assert line_of("late_result", "worker_3", taken=True, **late) == (
@@ -261,13 +263,13 @@ def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
 
 
 def test_the_remaining_time_is_estimated_from_ended_tasks() -> None:
-    progress = ProgressLines()
-    progress.take(event("job_submitted", at=100.0, tasks=6))
+    progress = TreeProgress()
+    progress.record(event("job_submitted", at=100.0, tasks=6))
     for number in (1, 2, 3):
-        progress.take(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
-    progress.take(event("worker_ended", "worker_1", at=110.0, status="success"))
+        progress.record(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
+    progress.record(event("worker_ended", "worker_1", at=110.0, status="success"))
     assert progress.seconds_left(110.0) is None, "one task is no basis for an estimate"
-    progress.take(event("worker_ended", "worker_2", at=114.0, status="success"))
+    progress.record(event("worker_ended", "worker_2", at=114.0, status="success"))
 
     # 12 s each: three are queued, one has run for 14 s, and at most three ran in parallel.
     assert progress.seconds_left(114.0) == 12.0
@@ -275,35 +277,35 @@ def test_the_remaining_time_is_estimated_from_ended_tasks() -> None:
 
 
 def test_costs_are_summed_and_an_unknown_cost_makes_the_sum_a_minimum() -> None:
-    progress = ProgressLines()
-    progress.take(event("job_submitted", tasks=2))
+    progress = TreeProgress()
+    progress.record(event("job_submitted", tasks=2))
     for worker, cost in (("worker_1", 0.10), ("worker_1", 0.30), ("worker_2", 0.12)):
-        progress.take(event("worker_used", worker, cost_usd=cost))
+        progress.record(event("worker_used", worker, cost_usd=cost))
     assert "$0.42" in counters(progress)
-    progress.take(event("worker_used", "worker_3", cost_usd=None))
+    progress.record(event("worker_used", "worker_3", cost_usd=None))
     assert "at least $0.42" in counters(progress)
 
 
 def test_a_job_whose_workers_have_ended_is_being_merged_until_it_ends() -> None:
-    progress = ProgressLines()
-    progress.take(event("job_submitted", tasks=1))
-    progress.take(event("worker_started", "worker_1", agent="shell"))
+    progress = TreeProgress()
+    progress.record(event("job_submitted", tasks=1))
+    progress.record(event("worker_started", "worker_1", agent="shell"))
     assert list(progress.job_activities()) == []
-    progress.take(event("worker_ended", "worker_1", status="success"))
+    progress.record(event("worker_ended", "worker_1", status="success"))
     assert list(progress.job_activities()) == ["job j1: merging and writing reports"]
-    progress.take(event("gate_run_started", gate="pytest", on="merged result"))
+    progress.record(event("gate_run_started", gate="pytest", on="merged result"))
     assert list(progress.job_activities()) == ["job j1: running gate pytest on the merged result"]
-    progress.take(event("gate_run_ended", gate="pytest", on="merged result", seconds=1))
-    progress.take(event("job_ended", status="completed"))
+    progress.record(event("gate_run_ended", gate="pytest", on="merged result", seconds=1))
+    progress.record(event("job_ended", status="completed"))
     assert list(progress.job_activities()) == []
 
 
 def test_a_narrow_terminal_keeps_the_counts_and_no_line_is_too_long() -> None:
-    progress = ProgressLines()
-    progress.take(event("job_submitted", tasks=9))
+    progress = TreeProgress()
+    progress.record(event("job_submitted", tasks=9))
     for number in range(4):
-        progress.take(event("worker_started", f"worker_{number}", agent="shell"))
-    progress.take(event("worker_ended", "worker_0", status="failed"))
+        progress.record(event("worker_started", f"worker_{number}", agent="shell"))
+    progress.record(event("worker_ended", "worker_0", status="failed"))
 
     for width in range(30, 120):
         line = progress_line(progress, 160.0, 100.0, width, Style(is_on=True), is_unicode=True)
@@ -337,7 +339,7 @@ def test_environment_variables_decide_on_colors_before_the_terminal(
 
 def test_lines_of_gates_name_the_tree_and_the_outcome() -> None:
     def line_of(kind: str, **data: object) -> str | None:
-        return ProgressLines().take(
+        return TreeProgress().record(
             {"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": data}
         )
 
@@ -369,20 +371,20 @@ def test_lines_of_gates_name_the_tree_and_the_outcome() -> None:
 def test_an_answer_to_a_question_is_in_the_past_tense(data: dict[str, str], line: str) -> None:
     event = {"kind": "question_answered", "job_id": "j", "worker_id": "worker_1", "data": data}
 
-    assert ProgressLines().take(event) == line
+    assert TreeProgress().record(event) == line
 
 
 @pytest.mark.parametrize("kind", [*EventKind, "worker_of_a_later_version"])
 def test_each_kind_of_event_is_followed(kind: str) -> None:
     """``cancel JOB WORKER`` ended ``run`` with a traceback, because its event had no status."""
     event = {"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": {"by": "me"}}
-    lines = ProgressLines()
+    lines = TreeProgress()
 
-    lines.take(event)
-    lines.take({"kind": EventKind.JOB_RETRIED, "job_id": "j", "data": {}})
+    lines.record(event)
+    lines.record({"kind": EventKind.JOB_RETRIED, "job_id": "j", "data": {}})
 
 
 def test_the_cancel_of_one_worker_has_a_line() -> None:
     event = {"kind": "worker_cancel_requested", "job_id": "j", "worker_id": "worker_1"}
 
-    assert ProgressLines().take(event | {"data": {"by": "me"}}) == "stopping worker_1 ..."
+    assert TreeProgress().record(event | {"data": {"by": "me"}}) == "stopping worker_1 ..."

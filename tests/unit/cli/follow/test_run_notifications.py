@@ -19,7 +19,7 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_question_is_urgent_and_the_end_is_not(shown: Path) -> None:
-    notifications = RunNotifications(PlainDisplay().say, approves=False)
+    notifications = RunNotifications(PlainDisplay().say, needs_approval=False)
     event = {"seq": 1, "at": "2026-01-01T00:00:00Z", "job_id": "abc", "data": {}}
 
     for kind in ("job_planned", "question_asked"):
@@ -36,7 +36,7 @@ def test_a_machine_without_a_desktop_costs_a_line_only(
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
 
-    notifications = RunNotifications(PlainDisplay().say, approves=False)
+    notifications = RunNotifications(PlainDisplay().say, needs_approval=False)
     notifications.ended({"job_id": "a", "status": "completed"})
 
     assert "no notification: notify-send is not installed" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_top_shows_jobs_workers_and_last_lines_live(
     source, view = AnySource(context_of(site)), View()
     refresher = Refresher(source, "", lambda: None)
     refresher.start()
-    refresher.do(lambda: _cancelled(source, job))
+    refresher.run_action(lambda: _cancelled(source, job))
     until(lambda: "cancelled" in _status(refresher, view, job), "the next refresh shows it")
     refresher.stop()
     assert any(row.worker and row.worker.status == "cancelled" for row in view.rows) or (
@@ -98,7 +98,7 @@ def test_top_continues_with_files_when_the_server_has_stopped(make_site: MakeSit
     job = site.run("x", [shell("echo hello")])["job_id"]
     source, view = AnySource(context_of(site)), View(opened={job: True})
     refresher = Refresher(source, "", lambda: None)
-    refresher.wants({job: True}, [])
+    refresher.set_view({job: True}, [])
 
     first = refresher.read()
     assert (first.is_offline, [each.job_id for each in first.jobs]) == (False, [job])

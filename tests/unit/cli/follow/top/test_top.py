@@ -14,7 +14,7 @@ from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.follow.top.frame import Frame, Pane, clock, cost, count
 from orchestrator.cli.follow.top.screen import decoded
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
-from orchestrator.cli.follow.top.snapshots import of_columns
+from orchestrator.cli.follow.top.snapshots import workers_of_columns
 from orchestrator.cli.follow.top.visible_rows import Order, View
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal_text import local_time
@@ -220,7 +220,7 @@ def test_columns_of_equal_values_are_one_value() -> None:
         "reason": {"1": "why"},
     }
 
-    first, second = of_columns(answer)
+    first, second = workers_of_columns(answer)
 
     assert (first.worker_id, first.title, first.seconds(NOW), first.gates) == (
         ("worker_1", "a", 1.5, (1, 2))
