@@ -1,4 +1,4 @@
-"""Finds, starts, and stops the server of a folder in the background, for other commands."""
+"""Finds, starts, and stops the server of a home in the background, for other commands."""
 
 import errno
 import os
@@ -37,15 +37,15 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 if TYPE_CHECKING:
     from orchestrator.api.client.client import OrchestratorClient
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 30.0
+#: Maximum seconds until a started server answers, and until a stopped server has exited.
+READY_SECONDS, STOP_SECONDS = 60.0, 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: File in the workspace that identifies a server which its command left running, because other jobs
-#: were running. A later command stops this server.
-LEFT_NAME = "server.left"
-LEFT_BYTES = 100
+#: File in the workspace that identifies a leftover server: a command started the server, and did
+#: not stop it, because jobs were unfinished. A later command stops this server.
+LEFTOVER_NAME = "server.left"
+LEFTOVER_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
 #: Environment variable in a worker: the path of the project, or of the worker's worktree.
@@ -77,11 +77,11 @@ def server_at(context: CliContext, say: Say, keep: bool, plan: Path | None = Non
 def server_for(
     context: CliContext, say: Say, keep: bool, plan: Path | None = None
 ) -> Iterator[str]:
-    """Yield the URL of the folder's server. If no server runs, start a server.
+    """Yield the URL of the home's server. If no server runs, start a server.
 
-    At the end of the block, stop a server that this call started, unless ``keep`` is True. If the
-    server then has unfinished jobs, it keeps running, and a later command stops it. ``plan``: a
-    plan file that the started server must check.
+    At the end of the block, stop a server that this call started, unless ``keep`` is True. A server
+    with unfinished jobs is not stopped; a later command stops it. ``plan``: a plan file that the
+    started server must check.
     """
     if record := running_server(context.workspace):
         say(project_line(context))
@@ -141,7 +141,7 @@ def client_for(context: CliContext, job_id: str) -> "Iterator[OrchestratorClient
 
 
 def project_line(context: CliContext) -> str:
-    """Return the line that names the project, such as ``project: /home/me/shop``.
+    """Return a line with the project's path, such as ``project: /home/me/shop``.
 
     Raise ConfigError if the project is unknown. Raise InvalidRequest if the running server has
     another project than ``--project``.
@@ -188,17 +188,17 @@ def _project_of(context: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
-    """Check the settings if they may differ from the running server's. Raise ConfigError.
+    """Raise ConfigError if the settings are invalid. Print a note if config.yaml has changed.
 
-    Print a note if config.yaml has changed since the server started.
+    The settings are not checked if they are the settings that the running server has checked.
     """
     changed_at = _changed_at(context.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at
     if has_changed or record.started_at is None or _has_own_settings(context.environ):
         from orchestrator.config import load
 
-        # Require neither the API key nor variables such as env:HOOK_SECRET, because they may be set
-        # only for the server.
+        # Require neither the API key nor variables such as env:HOOK_SECRET, because possibly only
+        # the server's environment has them.
         load(context.folder, environ=context.environ)
     if has_changed:
         say(
@@ -217,7 +217,7 @@ def note_previous_code(record: ServerRecord, say: Say) -> None:
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    # Ignore the variable that ``--project`` sets. No other setting depends on it.
+    # Ignore the variable that ``--project`` sets, because no other setting depends on the project.
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 
@@ -266,7 +266,7 @@ def _start(
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     home = home_option(context.folder, context.environ)
     checks = ("--check-plan", str(plan.absolute())) if plan else ()
-    # With --any-port, the server also starts if another program takes the port in the meantime.
+    # With --any-port, the server also starts if another program has begun to use the port.
     arguments = [*home, "serve", *port, "--any-port", *checks]
     with output:
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
@@ -284,9 +284,10 @@ def _start(
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return the first free port of two: the configured port, and the port of a crashed server.
+    """Return a free port: the configured port, otherwise the port of a crashed server.
 
-    If both ports are in use, call ``say``, and return 0, which means any free port.
+    ``previous``: the record of the crashed server; None: no server crashed. If both ports are in
+    use, call ``say``, and return 0, which means any free port.
     """
     configured = settings.port
     if is_free(settings.host, configured):
@@ -324,7 +325,7 @@ def _wait_until_ready(
     log: ServerLog,
     plan: Path | None,
 ) -> ServerRecord:
-    """Wait until the folder's server answers, and return its record.
+    """Wait until the home's server answers, and return its record.
 
     The server may be ``process``, or a server that another command started. Raise ConfigError or
     InvalidRequest if ``process`` rejects the settings or the plan. Raise Unavailable if ``process``
@@ -334,7 +335,7 @@ def _wait_until_ready(
     while time.monotonic() < deadline:
         has_exited = process.poll() is not None
         # Read the record after the poll. If another command has started a server, ``process``
-        # exits, and the record is that of the other server.
+        # exits, and the record belongs to the other server.
         if record := running_server(context.workspace):
             return record
         if has_exited:
@@ -381,7 +382,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
         with suppress(OSError):
             replace_file(_leftover_mark(context), _identity(record).encode())
         jobs = plural(unfinished, "job")
-        say(f"server keeps running for {jobs}; a run that ends after them stops the server")
+        say(f"server keeps running for {jobs}; a later command stops it when all jobs have ended")
         return
     process.terminate()
     try:
@@ -392,12 +393,12 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
 
 
 def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop the running server if an earlier command left it running, and all jobs have ended.
+    """Stop the running server if it is a leftover server, and all jobs have ended.
 
     If ``keep`` is True, do not stop the server, and let no later command stop it.
     """
     mark = _leftover_mark(context)
-    if read_regular(mark, LEFT_BYTES) != _identity(record).encode():
+    if read_regular(mark, LEFTOVER_BYTES) != _identity(record).encode():
         return
     if not keep and _unfinished(context):
         return
@@ -412,7 +413,7 @@ def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> 
 
 
 def _leftover_mark(context: CliContext) -> Path:
-    return context.workspace / LEFT_NAME
+    return context.workspace / LEFTOVER_NAME
 
 
 def _identity(record: ServerRecord | None) -> str:

@@ -35,8 +35,9 @@ class DoctorProcess:
         self._project = project
         self._environ = environ
         self._running = threading.Lock()
-        self._found: Sequence[DoctorCheck] = ()
-        self._found_at = -OLDEST_SECONDS
+        self._results: Sequence[DoctorCheck] = ()
+        #: Monotonic time of the results, in seconds.
+        self._results_at = -OLDEST_SECONDS
 
     def __call__(self) -> Sequence[DoctorCheck]:
         """Return the results of the checks. Run the checks if there are no recent results.
@@ -44,17 +45,17 @@ class DoctorProcess:
         While the checks run for another caller, return the latest results. Raise Unavailable if
         these results are too old.
         """
-        age = time.monotonic() - self._found_at
+        age = time.monotonic() - self._results_at
         if age < FRESH_SECONDS:
-            return self._found
+            return self._results
         if not self._running.acquire(blocking=False):
             if age < OLDEST_SECONDS:
-                return self._found
+                return self._results
             raise Unavailable("the checks are running for another caller; retry in a few seconds")
         try:
-            self._found = self._run()
-            self._found_at = time.monotonic()
-            return self._found
+            self._results = self._run()
+            self._results_at = time.monotonic()
+            return self._results
         finally:
             self._running.release()
 

@@ -37,8 +37,8 @@ RUFF = 'extend-exclude = ["workspace"]\n'
 def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Create the home ``folder``, with the program for workers. Exclude the home from git.
 
-    Do nothing for the portable folder. Raise ConfigError if the home cannot be created, or if git
-    tracks its files. Idempotent.
+    ``say`` is called with a message if the home is new. Do nothing for the portable folder. Raise
+    ConfigError if the home cannot be created, or if git tracks its files. Idempotent.
     """
     if not is_home(folder, environ):
         return
@@ -78,7 +78,7 @@ def _create(folder: Path) -> bool:
 def write_command(folder: Path) -> Path:
     """Write the program ``bin/orchestrator`` into the home ``folder``, and return its path.
 
-    The program runs this installation with this home. Raise OSError.
+    The program runs this installation with this home. Raise OSError if the file cannot be written.
     """
     program = folder / "bin" / "orchestrator"
     values = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
@@ -102,7 +102,7 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return a text about it for the user.
+    """Exclude the home from the project's git. Return a text about the exclusion for the user.
 
     Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: another
     person may have written these files, and their settings can run programs.

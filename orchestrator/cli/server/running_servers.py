@@ -38,7 +38,8 @@ class RunningServers:
     def add(self, url: str, project: Path, started_at: float) -> None:
         """Record this process as the server of a project.
 
-        The record replaces that of the project's former server.
+        The record replaces the record of the project's former server. ``started_at``: start time of
+        this process, in seconds since the epoch.
         """
         name = hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
         record = _Record(url, str(project), os.getpid(), started_at)
@@ -66,7 +67,7 @@ class RunningServers:
         servers = []
         for path in self._record_paths():
             record = _read(path)
-            if record and record.pid != os.getpid() and record.lives:
+            if record and record.pid != os.getpid() and record.is_alive:
                 servers.append(OtherServer(url=record.url, project=record.project))
         return sorted(servers, key=lambda each: each.project)
 
@@ -85,7 +86,7 @@ class _Record:
     started_at: float
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         return is_same_process(self.pid, self.started_at)
 
 

@@ -1,4 +1,4 @@
-"""``orchestrator serve``: runs the server of this folder until it is stopped."""
+"""``orchestrator serve``: runs the home's server until it is stopped."""
 
 import gc
 from functools import partial
@@ -37,7 +37,7 @@ FIRST_IMPORTS = (
 @click.option(
     "--standby",
     is_flag=True,
-    help="Wait while another server uses the workspace, then take over.",
+    help="Wait while another server uses the workspace; start when that server ends.",
 )
 @click.option(
     "--check-plan",

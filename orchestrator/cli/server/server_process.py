@@ -51,8 +51,10 @@ OnReady = Callable[[str, Path, bool], None]
 
 #: Seconds for which a stopping server waits for running requests.
 SHUTDOWN_SECONDS = 10.0
+#: Maximum seconds that Python runs one thread while another thread waits.
 SWITCH_SECONDS = 0.0003
-SIGNAL_SECONDS = 0.5
+#: Seconds between two rounds of the periodic work in ``_wait_for_stop``.
+ROUND_SECONDS = 0.5
 #: Seconds for which a server that has lost its lease waits until calls are answered. The spawner
 #: kills the server after ``server_watch.EXIT_SECONDS``.
 ANSWER_SECONDS = 0.3
@@ -76,12 +78,14 @@ def serve(
     spawner: SpawnerProcess | None = None,
     on_ready: OnReady = lambda url, project, by_proxy: None,
 ) -> int:
-    """Run the server until SIGTERM or SIGINT. Return 0. Raise OrchestratorError.
+    """Run the server until SIGTERM or SIGINT, and return 0.
+
+    Raise OrchestratorError if the server cannot start.
 
     - ``flags``: settings from the command line, by dotted name.
     - ``standby``: True to wait while another server uses the workspace.
     - ``any_port``: True to listen on any free port if the configured port is in use.
-    - ``on_ready`` is called with three arguments: the server's URL, the project, and whether only
+    - ``on_ready`` is called with three arguments: the server's URL, the project, and True if only
       proxies may call the server.
     - ``spawner``: see ``LocalLauncher``.
     """
@@ -271,7 +275,7 @@ def api_options(settings: Settings) -> ApiOptions:
 def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> HttpServer:
     """Create the HTTP server, with the first free port of ``ports`` as the port for workers.
 
-    Raise PortTaken if no port is free. Raise BadCertificate.
+    Raise PortTaken if no port is free, and BadCertificate if the TLS certificate cannot be used.
     """
     api = settings.api
     tls = None
@@ -323,10 +327,10 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The previous server's port is included, because that server's workers still call it.
-    ``is_flag``: True if a flag of the command sets ``api.port``. In that case, the previous
-    server's port is included only if the flag's port is 0, or if workers call a separate local
-    address. The flag does not set the port of the separate local address.
+    The previous server's port is included, because that server's workers still call this port.
+    ``is_flag``: True if an option of the command sets ``api.port``. Then the previous server's port
+    is included only if the option's value is 0, or if workers call a separate local address. The
+    option does not set the port of the separate local address.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -355,7 +359,7 @@ def _wait_for_stop(
 
     ``is_recorded``: True if the record is current when this function is called.
     """
-    while not stop.wait(SIGNAL_SECONDS):
+    while not stop.wait(ROUND_SECONDS):
         if server.former_ports and not manager.parts.launcher.adopted:
             server.close_former_ports()
             is_recorded = False

@@ -33,7 +33,7 @@ def open_after_others(
     server. Raise StoreError or Unavailable if the workspace cannot be opened.
     """
     observer = manager.lease.observer if manager.lease is not None else None
-    known_at, free_at, waits = time.monotonic(), 0.0, False
+    known_at, free_at, is_noted = time.monotonic(), 0.0, False
     while not stop.is_set():
         try:
             lease = observer.read_lease() if observer is not None else None
@@ -41,12 +41,12 @@ def open_after_others(
                 manager.open(lease, on_lost)
                 return True
             known_at, free_at = time.monotonic(), 0.0
-            waits = waits or _note(f"standby: waiting until the server on {lease.holder} ends")
+            is_noted = is_noted or _note(f"standby: waiting for the end of {lease.holder}'s server")
         except WorkspaceBusy:
             now = time.monotonic()
             if manager.lock.is_held_here():
                 known_at = now
-                waits = waits or _note("standby: waiting until the server of this workspace ends")
+                is_noted = is_noted or _note("standby: waiting for the end of another server")
             elif now - known_at > _UNKNOWN_SECONDS:
                 # Nodes continue the workers of an absent server until a server with the same
                 # address returns. A server at another address would start these workers a second

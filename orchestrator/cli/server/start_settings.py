@@ -41,7 +41,7 @@ def start_settings(
 ) -> StartSettings:
     """Return the settings. If there is no API key, write a new key, and call ``say`` with a note.
 
-    Raise ConfigError for invalid settings. Only the started server finds all errors.
+    Raise ConfigError for invalid settings. Some errors are found only by the started server.
     """
     try:
         return _plain_start_settings(folder, environ)
@@ -62,7 +62,10 @@ def start_settings(
 
 
 def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
-    """Return the project that a server would have if it started now. Raise ConfigError."""
+    """Return the project that a server would have if it started now.
+
+    Raise ConfigError if the settings are invalid, or if the project is unknown.
+    """
     try:
         configured = _plain_setting(folder, environ, "orchestrator", "project_root", "")
         if not configured:

@@ -17,7 +17,7 @@ PINGS = 3
 
 @dataclass
 class Notifier:
-    """Sends the state of this process to the service manager that started it. Never raises."""
+    """Sends the state of this process to systemd, if systemd started the process. Never raises."""
 
     #: Path of a datagram socket; ``@`` at the beginning: an abstract socket; empty: no messages.
     address: str = ""

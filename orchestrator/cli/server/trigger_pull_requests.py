@@ -34,7 +34,7 @@ MOST_ATTEMPTS, RETRY_SECONDS = 3, 30.0
 def record_of(workspace: Path, job_id: str, run: int) -> Path:
     """Return the path of the file with the output of ``land --pr`` for a run of a job.
 
-    If the last try fails, the file has the error output.
+    If the last attempt fails, the file has the error output.
     """
     return workspace / DIRECTORY / f"{job_id}-{run}"
 
@@ -54,8 +54,8 @@ class PullRequests:
     """Runs ``land --pr`` each time that a job of a trigger is completed.
 
     The outcome of each ``land --pr`` is recorded on disk. If the server crashes before the record
-    is written, the next server runs the command again. This is harmless, because the command finds
-    the pushed commit and the open pull request.
+    is written, the next server repeats the command. A repetition is harmless, because the command
+    finds the pushed commit and the existing pull request.
     """
 
     def __init__(
@@ -119,9 +119,9 @@ class PullRequests:
                     self._service.landings.record_pull_request(job, "")
 
     def _land_if_due(self, job: Job, record: Path) -> None:
-        """Run ``land --pr`` for a job if it is due. Write the outcome to the file ``record``.
+        """Run ``land --pr`` for a job, unless it is too early for another attempt.
 
-        A failure is written only after the last try.
+        Write the outcome to the file ``record``, a failure only after the last attempt.
         """
         attempts, due = self._failures.get(record.name, (0, 0.0))
         if time.monotonic() < due:
@@ -144,7 +144,8 @@ class PullRequests:
         record.write_text(output)
 
     def _since(self) -> float:
-        # Return when pull requests were first enabled. Earlier jobs get no pull request.
+        # Return the time at which pull requests were first enabled, in seconds since the epoch.
+        # Earlier jobs get no pull request.
         directory = self._workspace / DIRECTORY
         directory.mkdir(parents=True, exist_ok=True)
         since_file = directory / "since"
@@ -155,7 +156,7 @@ class PullRequests:
     def _land(self, job: Job) -> tuple[str, bool]:
         """Run ``land --pr`` for a job, as the server's user, with its credentials and git hooks.
 
-        Return the command's output and True; after a failure, its error output and False.
+        Return (output, succeeded). ``output``: standard output; after a failure, standard error.
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]

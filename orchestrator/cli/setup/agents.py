@@ -12,6 +12,7 @@ import click
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal_text import GAP, first_line, pasteable, table, terminal_width
 
+#: Timeout of an agent's program that prints its version, in seconds.
 _VERSION_SECONDS = 15.0
 HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS")
 #: Minimum columns for the descriptions. With fewer columns, the table has no descriptions.
@@ -75,15 +76,15 @@ def _version(agent: Mapping[str, Any]) -> str | None:
 
 
 def _usable_text(agent: Mapping[str, Any]) -> str:
-    here = agent["installed"] and agent["authenticated"]
-    if here or not agent["nodes"]:
-        return "yes" if here else "no"
+    is_usable_here = agent["installed"] and agent["authenticated"]
+    if is_usable_here or not agent["nodes"]:
+        return "yes" if is_usable_here else "no"
     first, *more = agent["nodes"]
     return f"on {first}" + (f" and {len(more)} more" if more else "")
 
 
 def _width(context: CliContext) -> int:
-    """Return the width of the output. A file or pipe without a given width has no limit."""
+    """Return the width of the output. A file or pipe has no limit, unless COLUMNS is set."""
     has_width = sys.stdout.isatty() or context.environ.get("COLUMNS")
     return terminal_width() if has_width else sys.maxsize
 

@@ -53,8 +53,8 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     Also removes results of gates on base commits, if the results are older than AGE. Never removes
     unfinished jobs. A merged result that has not landed stays on its branch. Other changes that
     have not landed stay on git refs. The output lists these branches and refs, and `discard`
-    removes them. If a worker has no worktree, its files are removed; to save them, type `apply`
-    first. Works with the server up or down.
+    removes them. Files of workers without a worktree are removed; to save these files, use `apply`
+    first. Works with or without a running server.
     """
     workspace = context.workspace
     cutoff = time.time() - older_than
@@ -82,9 +82,10 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
 
 
 def _remove(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs, with the server up or down, and print each removed job.
+    """Remove jobs by calls of the server, or locally if no server runs. Print each removed job.
 
-    Yield each removed job's id, with the names of the git refs that save its unlanded changes.
+    Yield (job id, refs) for each removed job. ``refs``: names of the git refs with the job's
+    unlanded changes.
     """
     record = running_server(context.workspace)
     removals = _remove_by_server(context, record.url, job_ids) if record else None
@@ -98,16 +99,16 @@ def _remove(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, 
 def _remove_by_server(
     context: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs by calls of the server, and yield the same as ``_remove``.
+    """Remove jobs by calls of the server, and yield (job id, refs) as ``_remove`` does.
 
-    A job that is in use, or that runs again, is not removed. A message reports such a job.
+    A job that is in use, or that runs again, is not removed, but reported by a message.
     """
     with context.client_at(url) as client:
         for job_id in job_ids:
             try:
                 yield job_id, client.remove(job_id)["kept"]
             except NotFoundError:
-                yield job_id, ()  # another clean or the server has removed the job since
+                yield job_id, ()  # another command or the server has removed the job
             except ConflictError as error:
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)
 
@@ -117,7 +118,7 @@ def _remove_locally(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs while no server runs, and complete interrupted removals.
 
-    Yield the same as ``_remove``.
+    Yield (job id, refs) as ``_remove`` does.
     """
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove

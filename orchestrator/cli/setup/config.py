@@ -9,7 +9,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.output.terminal_text import table
 from orchestrator.core.errors import ConfigError
 
-#: Maximum width of a column of settings, except for longer values.
+#: Maximum width of a column. Longer values are not cut.
 MOST_COLUMNS = 40
 
 

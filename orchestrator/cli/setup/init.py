@@ -142,7 +142,7 @@ def _install(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
 
 
 def _write(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
-    """Write a file, and return the outcome. Raise OSError. Idempotent.
+    """Write a file, and return the outcome. Idempotent. Raise OSError if the write fails.
 
     If ``dry_run`` is True, write nothing, and return the outcome that a write would have. If
     ``force`` is False, an existing file that differs is not replaced.

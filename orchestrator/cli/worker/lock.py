@@ -56,13 +56,13 @@ class LockServer(spawn.Server):
         try:
             return self.call("DELETE", LOCKS, {"names": names})
         except spawn.CommandEnd as stop:
-            if stop.code != spawn.NOT_FOUND or not self.lost:
+            if stop.code != spawn.NOT_FOUND or not self.has_lost_answer:
                 raise
-            # The locks were already released by an earlier call whose answer was lost, or when the
-            # server ended.
+            # An earlier call whose answer was lost has released the locks, or the locks ended with
+            # the previous server.
             return {"names": names}
 
-    def look(self, name: str) -> spawn.Answer:
+    def leases_of(self, name: str) -> spawn.Answer:
         return self.call("GET", f"{LOCKS}/{quoted(name)}")
 
 
@@ -124,7 +124,7 @@ def lock(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     server = LockServer("lock")
-    answers = [server.look(name) for name in options.names]
+    answers = [server.leases_of(name) for name in options.names]
     is_active = all(
         any(lease["number"] == options.check for lease in answer["leases"]) for answer in answers
     )

@@ -34,7 +34,8 @@ EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "ca
 EXIT_BY_HTTP_STATUS = {401: KEY_REFUSED, 403: KEY_REFUSED, 404: NOT_FOUND}
 EXIT_BY_HTTP_STATUS |= {400: USAGE, 413: USAGE, 422: USAGE}
 SUCCEEDED = ("success", "recursive_success")
-TAKEN = {True: " (chosen)", False: " (not chosen: another candidate was chosen)"}
+#: Text about a worker, by the field ``chosen``.
+CHOICES = {True: " (chosen)", False: " (not chosen: another candidate was chosen)"}
 LIMIT_TYPES = ("cycle", "recursion-disabled")
 
 ANSWER_TIMEOUT_SECONDS = 30
@@ -62,8 +63,8 @@ class Server:
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: Name of the command in messages.
     command = "spawn"
-    #: True if a call got no answer, so that the server may have executed it.
-    lost = False
+    #: True if a call got no answer. The server may have executed this call.
+    has_lost_answer = False
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -82,10 +83,10 @@ class Server:
                 return answer
 
     def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
-        """Call the server, and return its answer. Raise CommandEnd.
+        """Call the server, and return its answer. Retry a call that gets no answer.
 
         A retry has no further effect: calls about locks are idempotent, and a submission has the
-        Idempotency-Key ``key``.
+        Idempotency-Key ``key``. Raise CommandEnd for an error answer, or if there is no answer.
         """
 
         def once() -> ServerReply:
@@ -94,7 +95,7 @@ class Server:
                     method, path, body, timeout=timeout, idempotency_key=key
                 )
             except OSError:
-                self.lost = True
+                self.has_lost_answer = True
                 raise
 
         timeout = self.answer_seconds + (WAIT_SECONDS if method == "GET" else 0)
@@ -178,9 +179,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
-    """Return the body of the submission. ``depth``: depth of this worker's job, if known.
+    """Return the body of the submission. Raise CommandEnd for invalid options.
 
-    Raise CommandEnd for invalid options.
+    ``depth``: depth of this worker's job, as text; None: unknown.
     """
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
@@ -207,7 +208,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """Return the absolute paths of files; None if ``names`` has no file.
+    """Return the absolute paths of files; None if ``names`` is empty or None.
 
     Absolute paths are necessary, because the server has another working directory. Raise CommandEnd
     if a path is not a file.
@@ -228,9 +229,10 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """Return the plan in the file ``name``; ``-`` means standard input. Raise CommandEnd.
+    """Return the plan in the file ``name``; ``-`` means standard input.
 
-    ``request``: the request if the plan has none.
+    ``request``: the request for a plan without a request. Raise CommandEnd if the plan cannot be
+    read, or is invalid.
     """
     try:
         text = text_of(name)
@@ -334,19 +336,19 @@ def name_of(task: Answer) -> Any:
     return task.get("task_id") or task.get("worker_id")
 
 
-def task_lines(task: Answer, room: int) -> list[str]:
+def task_lines(task: Answer, character_limit: int) -> list[str]:
     """Return lines about a worker: its status, its output, and its directory.
 
-    The output is cut to ``room`` characters.
+    The output is cut to ``character_limit`` characters.
     """
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
-    lines = output[:room].splitlines()[:SHOWN_LINES]
+    lines = output[:character_limit].splitlines()[:SHOWN_LINES]
     if len("\n".join(lines)) < len(output):
-        lines.append(f"... (shortened; whole output: --json; log: {task.get('log')})")
+        lines.append(f"... (shortened; complete output: --json; log: {task.get('log')})")
     if task.get("workspace"):
         lines.append(f"directory: {task['workspace']}")
-    choice = TAKEN.get(task.get("chosen", ""), "")
+    choice = CHOICES.get(task.get("chosen", ""), "")
     head = f"[{task.get('worker_id')}] {task.get('status')}{choice}{reason}"
     return [head, *("  " + t for t in lines)]
 

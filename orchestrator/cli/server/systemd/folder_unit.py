@@ -19,7 +19,8 @@ from orchestrator.security.files.product_files import FOLDER
 PYTHON_VARIABLE = "ORCHESTRATOR_PYTHON"
 PREFIX = "ORCHESTRATOR_"
 
-#: Subdirectories of a user's home directory that workers' tools fill. Their loss does no harm.
+#: Subdirectories of a user's home directory in which workers' tools store files that they can
+#: create again.
 CACHES = (
     *(".cache", ".npm", ".cargo/registry", ".cargo/git", "go/pkg"),
     *(".gradle/caches", ".m2/repository"),
@@ -64,11 +65,12 @@ def unit_of(
     has_user_namespace: bool,
     systemd_version: int,
 ) -> Unit:
-    """Return the unit that runs the folder's server as the user ``account``.
+    """Return the unit that runs the home's server as the user ``account``.
 
-    ``for_user``: True if the unit is for the user's own systemd, False if it is for the machine's.
-    ``has_user_namespace``: True if the user's own systemd can start services in user namespaces.
-    Raise ConfigError for settings that a server would reject.
+    ``for_user``: True if the unit is for the service manager of the user, False if it is for the
+    service manager of the machine. ``has_user_namespace``: True if the user's service manager can
+    start services in user namespaces. ``systemd_version``: 0 if the version is unknown. Raise
+    ConfigError for settings that a server would reject.
     """
     from orchestrator.composition.settings.repository import repository_of
     from orchestrator.config import load, project_root
@@ -113,8 +115,8 @@ def entry_point(context: CliContext) -> list[str]:
 
 def variables_not_in_unit(environ: Mapping[str, str]) -> list[str]:
     """Return the variables in ``environ`` that are settings, but are not set by the unit."""
-    carried = {orchestrator_home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
-    return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
+    in_unit = {orchestrator_home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
+    return sorted(each for each in environ if each.startswith(PREFIX) and each not in in_unit)
 
 
 def _environment(context: CliContext, account: Account) -> dict[str, str]:

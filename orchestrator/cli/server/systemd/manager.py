@@ -16,6 +16,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 SYSTEM_UNITS = Path("/etc/systemd/system")
 #: Directory that exists if systemd is this machine's service manager (sd_booted).
 BOOTED = Path("/run/systemd/system")
+#: Timeout of one call of systemctl, in seconds.
 SYSTEMCTL_SECONDS = 1200.0
 
 
@@ -30,10 +31,11 @@ def systemd_version() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Manager:
+    #: True: the service manager of the calling user. False: the service manager of the machine.
     of_user: bool
 
     @property
-    def words(self) -> list[str]:
+    def command(self) -> list[str]:
         return ["systemctl", "--user"] if self.of_user else ["systemctl"]
 
     def directory(self, context: CliContext) -> Path:
@@ -52,8 +54,9 @@ class Manager:
     def can_restrict_files(self, context: CliContext) -> bool:
         """True if this manager can restrict the file system of a service, or does not run.
 
-        A user's manager needs unprivileged user namespaces. Without them, it starts a service that
-        can write to all files, or fails to start the service. Therefore start a short service.
+        A user's manager needs unprivileged user namespaces. Without them, the manager starts a
+        service that can write to all files, or fails to start the service. Therefore this method
+        starts a short service, and checks if the service can write.
         """
         if not self.of_user or not self.is_running(context):
             return True
@@ -64,20 +67,20 @@ class Manager:
         done = _call("systemd-run", *options, *properties, "test", "!", "-w", writable)
         return done.returncode == 0
 
-    def ask(self, *words: str) -> str:
-        """Return the output of systemctl with the arguments ``words``; "" if systemctl fails."""
-        process = self._run(*words)
+    def output_of(self, *arguments: str) -> str:
+        """Return the output of systemctl with ``arguments``; "" if systemctl fails."""
+        process = self._systemctl(*arguments)
         return process.stdout.strip() if process.returncode == 0 else ""
 
-    def do(self, *words: str) -> None:
-        """Run systemctl with the arguments ``words``. Raise Unavailable if systemctl fails."""
-        process = self._run(*words)
+    def run(self, *arguments: str) -> None:
+        """Run systemctl with ``arguments``. Raise Unavailable if systemctl fails."""
+        process = self._systemctl(*arguments)
         if process.returncode:
             reason = process.stderr.strip() or f"exit code {process.returncode}"
-            raise Unavailable(f"{shlex.join([*self.words, *words])} failed: {reason}")
+            raise Unavailable(f"{shlex.join([*self.command, *arguments])} failed: {reason}")
 
-    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return _call(*self.words, "--no-pager", *words)
+    def _systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return _call(*self.command, "--no-pager", *arguments)
 
 
 def _call(*command: str) -> subprocess.CompletedProcess[str]:

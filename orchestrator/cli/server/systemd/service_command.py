@@ -1,4 +1,4 @@
-"""``orchestrator service``: installs the server of this folder as a service of systemd."""
+"""``orchestrator service``: installs the home's server as a service of systemd."""
 
 import os
 import pwd
@@ -64,7 +64,7 @@ run_as_option = click.option(
 
 @click.group("service")
 def service_command() -> None:
-    """Run the server of this folder as a service of systemd."""
+    """Run the server as a service of systemd."""
 
 
 @service_command.command("install")
@@ -80,15 +80,15 @@ def install_command(context: CliContext, of_user: bool, name: str, run_as: str |
     manager = Manager(of_user=of_user)
     path = _path(context, manager, name)
     _check_manager(context, manager)
-    _check_place(path, manager, context, "install")
+    _check_unit_file(path, manager, context, "install")
     prepare_home(context.folder, context.environ, partial(click.echo, err=True))
     unit = _unit(context, manager, run_as)
-    is_active = manager.ask("is-active", path.name) == "active"
+    is_active = manager.output_of("is-active", path.name) == "active"
     if not is_active:
         _check_no_server(context)
     changed = _write(path, unit.text())
-    manager.do("daemon-reload")
-    manager.do("enable", path.name)
+    manager.run("daemon-reload")
+    manager.run("enable", path.name)
     if not is_active:
         _start(manager, path.name)
     _show_installed(context, manager, path, unit, needs_restart=is_active and changed)
@@ -122,19 +122,19 @@ def uninstall_command(context: CliContext, of_user: bool, name: str) -> None:
     if not path.exists():
         click.echo(f"nothing to remove: {path} does not exist")
         return
-    _check_place(path, manager, context, "uninstall")
+    _check_unit_file(path, manager, context, "uninstall")
     if manager.is_running(context):
-        manager.do("disable", "--now", path.name)
+        manager.run("disable", "--now", path.name)
     path.unlink()
     if manager.is_running(context):
-        manager.do("daemon-reload")
-        manager.ask("reset-failed", path.name)
+        manager.run("daemon-reload")
+        manager.output_of("reset-failed", path.name)
     click.echo(f"removed {path}; jobs stay in {context.workspace}")
 
 
 def _unit(context: CliContext, manager: Manager, run_as: str | None) -> Unit:
     if manager.of_user and run_as:
-        raise InvalidRequest("--user and --run-as conflict: a user's service runs as that user")
+        raise InvalidRequest("--user and --run-as conflict: with --user, the server runs as you")
     workspace = context.workspace
     directory = workspace if workspace.exists() else context.folder
     if manager.of_user:
@@ -160,8 +160,7 @@ def _unit(context: CliContext, manager: Manager, run_as: str | None) -> Unit:
     )
     if not unit.restricts_files:
         click.echo(
-            "the service can write to all your files: user namespaces do not work here, so the "
-            "unit omits PrivateUsers=, ProtectSystem=, and the other options that need them; "
+            "the service can write to all your files, because user namespaces do not work here; "
             "to restrict the service, allow user namespaces and repeat this command, or install "
             f"a system service: {_command(context, 'install', DEFAULT_NAME)}",
             err=True,
@@ -191,8 +190,8 @@ def _check_manager(context: CliContext, manager: Manager) -> None:
     )
 
 
-def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -> None:
-    """Raise Conflict if ``path`` exists, and is not this folder's unit.
+def _check_unit_file(path: Path, manager: Manager, context: CliContext, verb: str) -> None:
+    """Raise Conflict if the file ``path`` exists, and is not the unit of this home.
 
     Raise Unavailable if this user may not write the file. ``verb``: the command in the message.
     """
@@ -226,13 +225,13 @@ def _check_no_server(context: CliContext) -> None:
     record = running_server(context.workspace)
     if record is not None:
         raise Conflict(
-            f"a server that the service did not start runs for this folder (process {record.pid}); "
-            f"nothing was changed; stop this server: kill {record.pid}"
+            f"a server that the service did not start is running (pid {record.pid}); nothing was "
+            f"changed; stop this server: kill {record.pid}"
         )
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write the unit. Return False if the file already has this text."""
+    """Write the unit, and return True. Return False if the file already has this text."""
     if path.exists() and path.read_bytes() == text.encode():
         return False
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -242,7 +241,7 @@ def _write(path: Path, text: str) -> bool:
 
 def _start(manager: Manager, unit: str) -> None:
     try:
-        manager.do("start", unit)
+        manager.run("start", unit)
     except Unavailable as error:
         log = shlex.join(["journalctl", *(["--user"] * manager.of_user), "-n", "20", "-u", unit])
         raise Unavailable(f"{error.message}; the reason is in the service's log: {log}") from error
@@ -251,7 +250,7 @@ def _start(manager: Manager, unit: str) -> None:
 def _show_installed(
     context: CliContext, manager: Manager, path: Path, unit: Unit, needs_restart: bool
 ) -> None:
-    systemctl = shlex.join(manager.words)
+    systemctl = shlex.join(manager.command)
     of_user = " --user" * manager.of_user
     sudo = "" if manager.of_user else "sudo "
     record = running_server(context.workspace)

@@ -8,8 +8,8 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.containment.cgroup import SERVER_GROUP
 
-#: Beginning of a unit's first line. The rest of the line is the folder's path, which shows to which
-#: folder the unit belongs.
+#: Beginning of a unit's first line. The rest of the line is the path of the home that the unit
+#: belongs to.
 MARK = "# Runs the orchestrator of "
 #: Seconds that the server has to stop its workers and to write the last state.
 STOP_SECONDS = 120
@@ -86,8 +86,8 @@ class Unit:
     #: Further writable directories, which are ignored if they do not exist.
     writable_if_present: Sequence[Path]
     private_tmp: bool = True
-    #: False if a service of the user cannot have a user namespace, which restrictions of its file
-    #: system need.
+    #: False if the user's service manager cannot start services in user namespaces. Then systemd
+    #: cannot restrict the file system of the service.
     has_user_namespace: bool = True
     #: The version of systemd; 0: unknown.
     systemd_version: int

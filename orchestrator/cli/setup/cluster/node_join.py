@@ -19,13 +19,14 @@ def node_command() -> None:
 @click.option(
     "--slots",
     type=Count(1, 10_000),
-    help="Number of workers (default: number of processors).",
+    help="Maximum number of workers that run in parallel (default: number of processors).",
 )
 @click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Directory on a local disk for records and logs of running workers.",
+    help="Directory on a local disk for records and logs of running workers (default: below "
+    "$XDG_STATE_HOME, or ~/.local/state).",
 )
 @click.option(
     "--own-files",

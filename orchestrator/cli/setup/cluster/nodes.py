@@ -64,7 +64,7 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 def _labels(labels: Iterable[str]) -> dict[str, str]:
-    """Convert texts such as ``gpu=true`` to labels. Raise click.BadParameter."""
+    """Convert texts such as ``gpu=true`` to labels. Raise click.BadParameter for invalid labels."""
     label_values = dict(part.partition("=")[::2] for part in labels)
     for part in (*label_values, *label_values.values()):
         if not re.fullmatch(LABEL_PATTERN, part):
@@ -140,7 +140,7 @@ def init_command(context: CliContext, addresses: tuple[str, ...], days: float) -
 @click.option(
     "--slots",
     type=Count(1, 10_000),
-    help="Number of workers (default: the machine's number of processors).",
+    help="Maximum number of workers that run in parallel (default: number of processors).",
 )
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of the node.")
 @days_option
@@ -185,13 +185,14 @@ def add_command(
         click.echo(json.dumps({"name": name, "join_file": str(path), "copy": copy, "join": join}))
         return
     click.echo(
-        f"On {name}, if its paths of this folder and of the workspace are those of this machine:",
+        f"On {name}, if orchestrator's folder and the workspace have the same paths there as here:",
         err=True,
     )
     click.echo(join)
     click.echo("Otherwise, copy the join file, which has a private key:", err=True)
     click.echo(copy)
-    click.echo(f"Then on {name}, in orchestrator's folder:", err=True)
+    where = "" if IS_INSTALLED else ", in orchestrator's folder"
+    click.echo(f"Then on {name}{where}:", err=True)
     program = "orchestrator" if IS_INSTALLED else IN_FOLDER
     click.echo(f"{program} node join ~/{name}.join --own-files")
 
@@ -247,7 +248,7 @@ def label_command(context: CliContext, name: str, changes: tuple[str, ...]) -> N
 def remove_command(context: CliContext, name: str) -> None:
     """Remove the node NAME and reject its certificate.
 
-    Its workers start again on other machines.
+    The node's workers start again on other machines.
     """
     _registry(context).remove(name)
     (_directory(context) / f"{name}.join").unlink(missing_ok=True)
@@ -261,7 +262,7 @@ def forget_command(context: CliContext, name: str) -> None:
     """Start the workers of an unreachable node on other machines.
 
     Without this command, the workers start on other machines when the node's lease ends. Use the
-    command only if the machine NAME is switched off. Otherwise, its workers run twice.
+    command only if the machine NAME is switched off. Otherwise, the node's workers run twice.
     """
     _registry(context).forget(name)
     click.echo(f"if {name} is unreachable, its workers start again on other machines")
