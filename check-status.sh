@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Shows the status of one job, or of all jobs, with the server up or down.
+# Shows the status of one job, or of all jobs. Works with or without a running server.
 set -euo pipefail
 
 usage() {
   cat <<'USAGE'
 Usage: ./check-status.sh [job_id] [options]
 
-Show the status of one job, or of all jobs. Works with the server up or down.
+Show the status of one job, or of all jobs. Works with or without a running server.
 
   --json           print JSON
   -h, --help       show this text
@@ -62,7 +62,7 @@ for directory in "${directories[@]}"; do
     hidden=yes
   fi
 done
-# Read regular files only. A worker could put a pipe there, which blocks the reader, or a link to another file.
+# Read regular files only. A worker could replace a file by a pipe, which blocks the reader, or by a link.
 is_plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
 files=()
 for file in "$folder"/workspace/job_*/status.json; do
@@ -132,7 +132,7 @@ PYTHON
 else
   for file in "${files[@]}"; do
     name=${file%/status.json}
-    # The first status in the file is that of the job. The others are those of its workers.
+    # The first field "status" in the file belongs to the job. The others belong to its workers.
     status=$(awk -F'"' '{ for (i = 1; i < NF; i++) if ($i == "status") { print $(i + 2); exit } }' "$file")
     printf '%s  %s\n' "${name##*/job_}" "${status:-unknown}"
   done

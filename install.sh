@@ -104,8 +104,7 @@ requirements=requirements.txt
 no_grammars=$folder/.venv/.no-grammars
 # Directory of a pip that exists only during the installation.
 own_pip=$folder/.venv/.pip
-# Unset the variables with which pip or uv would install other versions, or into another place, and with which Python
-# would load other libraries.
+# Unset variables that change what pip and uv install, or into which directory, and which libraries Python loads.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
 unset UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_TARGET UV_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
@@ -164,7 +163,7 @@ logged() { "$@" >>"$log" 2>&1 </dev/null; }
 
 fail_with_log() {
   tail -n 12 "$log" >&2 || true
-  fail "$1 (the whole log: $log)" \
+  fail "$1 (complete log: $log)" \
     'If the lines above name a network error: behind a proxy, set HTTPS_PROXY; without a network,' \
     "use $(path_here install.sh) --offline DIR. If they name a full disk: free space, and run the script again."
 }
@@ -181,15 +180,15 @@ venv_is_good() {
   grep -Fqs -- "$folder/.venv" .venv/bin/activate
 }
 
-# Fails if the option --python names another Python version than that of a usable .venv. A server may be using
-# the .venv, so this script does not replace it.
-check_asked_python() {
+# Fails if a usable .venv has another Python version than the Python of the option --python. This script does not
+# replace the .venv, because a server may be using it.
+check_requested_python() {
   [ -n "$python" ] || return 0
   find_python
-  local asked present
+  local requested current
   venv_is_good || return 0
-  asked=$(version_of "$python") present=$(version_of "$venv_python")
-  [ "$asked" = "$present" ] || fail "$folder/.venv has Python $present, and '$python' is $asked" \
+  requested=$(version_of "$python") current=$(version_of "$venv_python")
+  [ "$requested" = "$current" ] || fail "$folder/.venv has Python $current, and '$python' is $requested" \
     "To change it, stop the server, then type: rm -rf $(path_here .venv) && $(path_here install.sh) --python '$python'"
 }
 
@@ -222,7 +221,7 @@ choose_installer() {
       return
     fi
   done
-  # Debian's Python has no pip of its own, but with the package python3-venv it can create one.
+  # Debian's Python has no pip, but can install pip if the machine has the package python3-venv.
   if "$venv_python" -I -c 'import ensurepip' 2>/dev/null; then
     logged "$venv_python" -I -m venv "$own_pip" || fail_with_log 'pip could not be installed'
     installer=("$own_pip/bin/python" -I -m pip --python "$venv_python" install)
@@ -280,7 +279,7 @@ wants_grammars() {
   case $grammars in
     yes) true ;;
     no) false ;;
-    # If the former .venv had grammars, the new one gets them, too.
+    # If the former .venv had grammars, the new .venv also gets grammars.
     *) [ "$had_grammars" = yes ] || project_needs_grammars ;;
   esac
 }
@@ -341,7 +340,7 @@ packages_of_former_release() {
   done
 }
 
-check_asked_python
+check_requested_python
 former=$(packages_of_former_release)
 [ -z "$former" ] || fail "$folder has code of a former release" \
   "Type there: rm -r ${former//$'\n'/ }" \

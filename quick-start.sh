@@ -9,13 +9,13 @@ Usage: ./quick-start.sh "request" [options]
        ./quick-start.sh --demo
 
 Runs the request with live progress, and prints the paths of the result. Installs the folder at
-the first run. Uses the folder's running server; otherwise starts one and stops it at the end.
+the first run. Uses the running server; otherwise starts a server, and stops it at the end.
 
   --demo           run a demo with scripted agents in a separate repository
   --plan FILE      read the tasks from a YAML file; - for standard input
   --plan-only      show the plan, and run no task
   --agent NAME     agent of tasks that name no agent
-  --keep-server    keep the server running, if this command started it
+  --keep-server    do not stop the server that this command started
   --json           print the result as JSON
   -h, --help       show this text
 

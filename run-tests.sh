@@ -12,7 +12,7 @@ Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
   --agents         run only the tests with real AI tools, against a model API on this machine. npm
                    installs the tools into .agents-tools (1.2 GB). With CI=true and no arguments,
                    these tests run in addition to the others.
-  --nightly        run also the tests that other runs exclude: one minute of the soak test, each
+  --nightly        also run the tests that other runs exclude: one minute of the soak test, each
                    AI tool, crashes at every failpoint, and all Hypothesis examples
   -h, --help       show this text
 
@@ -121,9 +121,9 @@ filled() {
     # Hold a lock, because two runs at the same time would overwrite each other's files.
     if command -v flock >/dev/null; then flock -w 600 9; fi
     # The target's path is part of the stamp, because installed programs contain their own path.
-    named=$(printf '%s\n' "$target" && cat "$list")
-    if [ "$named" = "$(cat "$target/installed" 2>/dev/null)" ]; then exit 0; fi
-    "$3" "$list" "$target" && printf '%s\n' "$named" >"$target/installed"
+    stamp=$(printf '%s\n' "$target" && cat "$list")
+    if [ "$stamp" = "$(cat "$target/installed" 2>/dev/null)" ]; then exit 0; fi
+    "$3" "$list" "$target" && printf '%s\n' "$stamp" >"$target/installed"
   ) 9>"$target.lock"
 }
 
@@ -188,9 +188,9 @@ check_agents() {
 set -- ${pytest_options[@]+"${pytest_options[@]}"}
 if [ "$quick" = true ]; then
   # The fast tests need no tools, and wait little. Each additional process must also collect all tests.
-  left_out=slow processes=$((processors < 7 ? processors + 1 : 8))
+  excluded=slow processes=$((processors < 7 ? processors + 1 : 8))
 else
-  left_out=real_tools
+  excluded=real_tools
 fi
 if [ "$suite" = true ]; then
   # The tools are downloaded during the next steps.
@@ -203,7 +203,7 @@ if [ "$suite" = true ]; then
   # AI tools wait most of the time. With two parallel tests, the tests of AI tools end before the other tests.
   if [ "$agents" = true ]; then begin agents check_agents 2 "$@"; fi
   # With worksteal, an idle process runs tests of a busy process. Slow tests are next to each other in the list.
-  step tests "$python" -m pytest -n "$processes" --dist worksteal -m "not $left_out$nightly" "$@"
+  step tests "$python" -m pytest -n "$processes" --dist worksteal -m "not $excluded$nightly" "$@"
   if [ "$agents" = true ]; then await agents; fi
 else
   # Run at most four tests in parallel, because an AI tool needs up to a gigabyte of memory.
