@@ -52,7 +52,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _OneFrame:
-    """The data that ``top --once`` shows. Implements ``snapshots.Query``."""
+    """The data that ``top --once`` shows. Implements ``snapshots.SnapshotQuery``."""
 
     job_id: str
     view: View = field(default_factory=View)

@@ -48,7 +48,7 @@ class Refresher:
         self.followed = ("", "")
         self._thread = threading.Thread(target=self._run, name="top", daemon=True)
 
-    # Implementation of ``snapshots.Query``, for ``source``
+    # Implementation of ``snapshots.SnapshotQuery``, for ``source``
 
     def is_open(self, job: JobLine) -> bool:
         with self._lock:

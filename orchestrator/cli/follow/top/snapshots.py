@@ -38,7 +38,7 @@ MOST_SHARE = 0.1
 
 
 class Source(Protocol):
-    def read(self, query: "Query") -> Snapshot:
+    def read(self, query: "SnapshotQuery") -> Snapshot:
         """Read a snapshot with the data of ``query``.
 
         Raise OrchestratorError if the jobs cannot be read.
@@ -50,7 +50,7 @@ class Source(Protocol):
         ...
 
 
-class Query(Protocol):
+class SnapshotQuery(Protocol):
     """The data that the screen needs now."""
 
     #: The only job to show; empty: all jobs.
@@ -77,7 +77,7 @@ class ServerSource:
         #: By job: its workers, the time of their read, and the duration of the read, in seconds.
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
 
-    def read(self, query: Query) -> Snapshot:
+    def read(self, query: SnapshotQuery) -> Snapshot:
         answer = self._job_list(query.job_id)
         jobs = [self._with_workers(_job(each), query) for each in answer["jobs"]]
         lines = dict(self._last_lines(jobs, query.visible()))
@@ -97,7 +97,7 @@ class ServerSource:
         jobs = jobs or [self._answer("jobs", job_id, "status", tasks="none")]
         return {"jobs": jobs, "total": 1}
 
-    def _with_workers(self, job: JobLine, query: Query) -> JobLine:
+    def _with_workers(self, job: JobLine, query: SnapshotQuery) -> JobLine:
         if not query.is_open(job):
             return job
         workers, read_at, read_seconds = self._columns.get(job.job_id, ((), 0.0, 0.0))
@@ -176,7 +176,7 @@ class FileSource:
     def __init__(self, context: CliContext) -> None:
         self._context = context
 
-    def read(self, query: Query) -> Snapshot:
+    def read(self, query: SnapshotQuery) -> Snapshot:
         from orchestrator.cli.offline.jobs_on_disk import root_jobs, written_at
 
         workspace = self._context.workspace
@@ -214,7 +214,7 @@ class AnySource:
             self._server = ServerSource(address) if address else None
         return self._server or self._files
 
-    def read(self, query: Query) -> Snapshot:
+    def read(self, query: SnapshotQuery) -> Snapshot:
         try:
             return self._current_source().read(query)
         except ServerUnreachable:
