@@ -36,9 +36,9 @@ class CliContext:
     #: The home: the directory with config.yaml, the workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    #: True if ``--json`` was given: results and errors are JSON objects.
+    #: True with ``--json``: results and errors are printed as JSON objects.
     as_json: bool = False
-    #: The directory of ``--project``; None: not given.
+    #: The directory of ``--project``; None without this option.
     project: Path | None = None
 
     @property
@@ -89,7 +89,7 @@ class CliContext:
         return OrchestratorClient.from_env(self.folder, environ=environ, waiting=waiting)
 
     def work_on_project_of(self, job_id: str) -> None:
-        """Use the project of a job in this command, unless the option ``--project`` was given."""
+        """Use the project of a job in this command. The option ``--project`` has priority."""
         from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
         directory = project_of_job(self.workspace, job_id) if self.project is None else None

@@ -69,7 +69,7 @@ def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
         )
         return HealthCheck(name="api key", ok=None, message=message)
     if key:
-        return HealthCheck(name="api key", ok=True, message="present")
+        return HealthCheck(name="api key", ok=True, message="api.api_key is set")
     command = KEY_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")
     fix = f"run {command}, which creates a key"
     return HealthCheck(name="api key", ok=False, message="api.api_key is not set", fix=fix)

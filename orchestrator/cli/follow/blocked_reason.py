@@ -31,8 +31,8 @@ class BlockedWorkers:
     def next_line(self) -> str | None:
         """Return a line with the reason why a worker waits.
 
-        Return None if the latest event is recent, if no worker waits, if the previous call returned
-        the same reason, or if the server does not answer.
+        Return None if the latest event is recent, or if the server does not answer. Also return
+        None if no worker waits, or if the reason was returned before.
         """
         if time.monotonic() - self._quiet_since < QUIET_SECONDS:
             return None

@@ -200,7 +200,7 @@ class TreeProgress:
 
     @property
     def cost_usd(self) -> float | None:
-        """Known cost of all workers so far, in US dollars; None if no cost is known."""
+        """Reported cost of all workers so far, in US dollars; None if no worker reported a cost."""
         known_costs = [cost for cost in self._costs.values() if cost is not None]
         return sum(known_costs) if known_costs else None
 

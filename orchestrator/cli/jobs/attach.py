@@ -124,8 +124,8 @@ def _in_this_terminal(terminal: "Terminal") -> int:
 
 @contextmanager
 def _signals_passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    # The tool gets the terminal's signals, so this process ignores them. SIGTERM is passed on to
-    # the tool.
+    # The tool gets the terminal's signals, so this process ignores these signals. This process
+    # forwards SIGTERM to the tool.
     previous_handlers = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
     previous_handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:

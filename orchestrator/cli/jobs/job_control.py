@@ -61,7 +61,7 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
 
 
 def _wait(context: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
-    """Wait until the job has ended or ``timeout`` has passed, and return its status."""
+    """Wait until the job has ended, at most ``timeout`` seconds, and return its status."""
     from orchestrator.cli.follow.blocked_reason import no_answer_line
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch

@@ -173,7 +173,10 @@ def written_at(workspace: Path, job_id: str) -> float:
 
 
 def root_id_of(workspace: Path, job_id: str) -> str:
-    """Return the id of the root job. A root job is its own root job. Raise NotFound."""
+    """Return the id of a job's root job. For a root job, return ``job_id``.
+
+    Raise NotFound for an unknown job.
+    """
     return _root_id(directory_of(workspace, job_id))
 
 

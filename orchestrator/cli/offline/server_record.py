@@ -18,8 +18,8 @@ SLACK_SECONDS = 5.0
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
     """True if the process that had the id ``pid`` at ``recorded_at`` is still alive.
 
-    ``recorded_at``: seconds since the epoch. A process that began later has the same id, but is
-    another process.
+    ``recorded_at``: seconds since the epoch. False if the process with this id began later, because
+    the id was reused for another process.
     """
     if not _exists(pid):
         return False

@@ -1,4 +1,4 @@
-"""The status of a job as lines of text: outcome, tree of workers, usage, and what to do next."""
+"""The status of a job as lines of text: outcome, tree of workers, usage, and next commands."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which the process is killed. A healthy machine needs about one second.
 DOCTOR_SECONDS = 20.0
-#: Seconds for which a result is returned without another run of the checks, and maximum age of a
-#: result that is returned while the checks run.
+#: Maximum age of results that are returned without another run of the checks, and maximum age of
+#: results that are returned while the checks run, in seconds.
 FRESH_SECONDS, OLDEST_SECONDS = 5.0, 60.0
 
 

@@ -21,7 +21,7 @@ LARGEST_FILE_BYTES = 65536
 
 
 class RunningServers:
-    """A directory below the user's home directory, with a file for each server. Never raises.
+    """A directory in the user's home directory, with a file for each server. Never raises.
 
     Without this directory, a server works, but other dashboards do not link to it.
     """

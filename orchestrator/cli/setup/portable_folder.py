@@ -16,8 +16,8 @@ PACKAGE = "orchestrator"
 def names() -> tuple[str, ...]:
     """Return the names of the files and directories in the portable folder.
 
-    The Python package is omitted. An installed package contains a copy of each named file and
-    directory.
+    The Python package is omitted. An installed package contains a copy of each of these files and
+    directories.
     """
     document = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(document["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])

@@ -90,7 +90,8 @@ class Frame:
     def lines(self, width: int, height: int) -> list[str]:
         """Return the frame: ``height`` lines of at most ``width`` columns each."""
         if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-            return [fit(f"{width}x{height} is too small", width)] + [""] * (height - 1)
+            text = f"{width}x{height} is too small; use {LEAST_WIDTH}x{LEAST_HEIGHT}"
+            return [fit(text, width)] + [""] * (height - 1)
         body = height - ROWS_AROUND
         pane_lines = self._pane_lines(body)
         rows = body - len(pane_lines)

@@ -44,7 +44,7 @@ class WorkerLine:
     tokens: int | None = None
     cost_usd: float | None = None
     attempt: int = 0
-    #: Number of gates that passed, and of all gates; None: no gates.
+    #: (number of passed gates, number of all gates); None: no gates.
     gates: tuple[int, int] | None = None
     reason: str = ""
     #: Number of jobs above the worker's job.

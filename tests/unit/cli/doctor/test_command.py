@@ -129,7 +129,7 @@ def test_a_missing_key_and_a_wrong_setting_are_failures(
 def test_a_key_that_looks_like_an_example_is_noted(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
-    assert checks(orchestrator, capsys)["api key"]["message"] == "present"
+    assert checks(orchestrator, capsys)["api key"]["message"] == "api.api_key is set"
 
     (folder / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
     check = checks(orchestrator, capsys)["api key"]
