@@ -87,8 +87,8 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 def may_add_markers(git: Git, start: str, end: str) -> bool:
     """True if ``end`` may add conflict markers to ``start``. False if ``end`` adds no markers.
 
-    This function reads only a patch, which is cached for the worker's gates. If the result is True,
-    the caller must search for markers with git.
+    This function reads only a patch, which is cached for the worker's gates. If the patch may add
+    markers, the caller must search for them with git.
     """
     if not _is_next(git, start, end):
         return True
@@ -112,7 +112,7 @@ def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
 
 
 def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
-    """Return the given texts that occur in a file of a commit. Each text is one line."""
+    """Return the texts of ``texts`` that occur in a file of a commit. Each text is one line."""
     if not texts:
         return set()
     # Pass the texts on standard input, because other users can read a program's arguments.

@@ -43,7 +43,7 @@ def keep(
     """Create a ref for each commit with changes that would be lost with the job. Return the refs.
 
     ``directory``: path of the job's directory when its worktrees were created. ``present``: the
-    directory's present path, which differs if the caller has renamed the directory.
+    directory's current path, which differs if the caller has renamed the directory.
     """
     starts = _refs_below(git, f"{hidden(root_id)}start/")
     results, tips = _results_and_tips(git, root_id)

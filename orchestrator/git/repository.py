@@ -52,8 +52,7 @@ def roll_back(
     """Reset a branch and the branch's worktree to ``commit``. Restore saved ignored files.
 
     ``kept``: commit with the saved ignored files; "" if no ignored files were saved. The worktree's
-    present files are lost, so save them first. The contract is that of ``roll_back`` in
-    ``core.repository.repository``.
+    current files are lost, so save them first. ``Repository.roll_back`` has the full contract.
     """
     broken_worktrees.repair(worktrees, directory, branch, commit)
     worktree = worktrees.find(directory)
@@ -185,8 +184,8 @@ logger = logging.getLogger(__name__)
 class GitRepository(CommitsAndRefs):
     """The project's repository. Paths are absolute.
 
-    If the project has no repository, each call searches again, because a project may become a
-    repository later.
+    If the project has no repository, each call searches for one again, because the user may create
+    it later.
     """
 
     def __init__(
@@ -247,7 +246,10 @@ class GitRepository(CommitsAndRefs):
         )
 
     def _create_command(self) -> str:
-        """Return the command that creates the repository, without the product in it."""
+        """Return the shell command that creates a repository and commits the project's files.
+
+        The command excludes the product's own folder.
+        """
         home, project = os.path.realpath(self._home), os.path.realpath(self._project)
         line = user_repository.exclude_line(home, project)
         exclude = f"echo {shlex.quote(line)} >> .git/info/exclude && " if line else ""
@@ -281,7 +283,10 @@ class GitRepository(CommitsAndRefs):
         return place.top, str(place.common)
 
     def relocate(self) -> None:
-        """Update stored paths after the project was moved. Idempotent. Raise RepositoryError."""
+        """Update stored paths after the project was moved. Idempotent.
+
+        Raise RepositoryError if git fails.
+        """
         if has_repository(self._project):
             relocate(self.place(), self._workspace)
 
@@ -345,8 +350,8 @@ class GitRepository(CommitsAndRefs):
             return False
         if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed():
             return False
-        # Ignore submodules, because git would run programs that a nested repository's own
-        # configuration names.
+        # Ignore submodules, because the configuration of a nested repository may name programs,
+        # which git would run.
         options = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all")
         answer = git.run("status", *options, accept=range(256))
         return answer.code == 0 and not answer.out

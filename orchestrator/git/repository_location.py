@@ -21,8 +21,7 @@ OLDEST = (2, 38)
 class GitLocation:
     top: str
     common: Path
-    #: Path of the project in its repository, with a trailing slash; "" if the project is the
-    #: top.
+    #: Path of the project in its repository, with a trailing slash; "" if the project is the top.
     prefix: str
     git: Git
     worktrees: GitWorktrees

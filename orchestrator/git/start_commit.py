@@ -29,8 +29,9 @@ _MOST_PATHS = 10
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
     """Return a commit on top of ``commit`` with the uncommitted files, and notes on omitted files.
 
-    ``commit`` must be HEAD's commit. If nothing is uncommitted, return ``commit`` itself. Raise
-    RepositoryError if the files cannot be committed.
+    ``commit`` must be HEAD's commit. ``ours``: the product's own folders, which are not committed.
+    If nothing is uncommitted, return ``commit`` itself. Raise RepositoryError if the files cannot
+    be committed.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
@@ -175,7 +176,7 @@ def commit_of(git: Git, revision: str) -> str:
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """Return the short name of the user's branch that ``revision`` names; "" if no branch.
+    """Return the short name of the user's branch that ``revision`` names; "" if it names none.
 
     For the revision "", return the checked-out branch.
     """

@@ -4,8 +4,8 @@ Each submodule of a worktree has its own repository, inside the worktree's git d
 repository borrows objects from the user's submodule repository, so no network is needed.
 
 A worker's changes are committed in the worktree's submodule repository. The commits are then
-fetched to a branch of the user's submodule repository, so that they outlive the worktree. Nothing
-else in the user's repository is changed.
+fetched to a branch of the user's submodule repository, so that they outlive the worktree. The
+product changes nothing else in the user's submodule repository.
 """
 
 import hashlib
@@ -88,8 +88,8 @@ def links(git: Git, commit: str) -> dict[str, str]:
     return {path: header.split(" ")[2] for header, _, path in entries if header.startswith(LINK)}
 
 
-#: Cache of commits without submodules, by the repository's directory and the commit. A job asks
-#: about the same two commits seven times.
+#: Cache of commits without submodules, by the repository's directory and the commit. A job checks
+#: the same two commits seven times.
 _plain = BoundedCache[tuple[str, str], bool](_MOST_PLAIN)
 
 
@@ -194,6 +194,7 @@ def _relink(module: Submodule) -> None:
 
 
 def _with_files(git: Git, admin: Path, top: str) -> Iterator[Submodule]:
+    """Yield the submodules of HEAD that have files, after repairing their repositories."""
     for module in listed(git, admin, top, "HEAD") if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -234,10 +235,11 @@ def commit_all(
 
 
 def _keep(module: Submodule, commit: str, name: str) -> None:
-    """Fetch a commit into the user's submodule repository, as the ref ``name``.
+    """Save a commit of a worktree's submodule in the user's submodule repository.
 
-    The commit is fetched instead of pushed, because a push would run the user's hooks. Raise
-    RepositoryError.
+    The commit gets the ref ``name`` there, unless another ref contains it already. The commit is
+    fetched instead of pushed, because a push would run the user's hooks. Raise RepositoryError if
+    the user's clone no longer exists, or if git fails.
     """
     source = module.source
     if source is None:

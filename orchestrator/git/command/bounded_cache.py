@@ -22,7 +22,7 @@ class BoundedCache(Generic[Key, Value]):
             return self._values.get(key)
 
     def put(self, key: Key, value: Value) -> None:
-        """Store a value. It replaces an earlier value of the key."""
+        """Store a value, and replace the key's earlier value."""
         with self._lock:
             self._values.pop(key, None)
             self._values[key] = value

@@ -130,6 +130,9 @@ def _files_with_rules(settings: Sequence[bytes], common: str, top: str) -> Itera
 
 
 def path_of(field: str) -> str:
-    """Return the path in ``field``, an entry of ``git status``. Words precede the path."""
+    """Return the path in ``field``, an entry of ``git status``.
+
+    The entry's first character decides how many words precede the path.
+    """
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]

@@ -49,7 +49,7 @@ _MOST_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class FrozenConfig:
-    #: Path of the file with the settings that apply to a job. If the file is missing, the present
+    #: Path of the file with the settings that apply to a job. If the file is missing, the current
     #: settings apply.
     noted: Path
 
@@ -58,7 +58,7 @@ class FrozenConfig:
         note_once(self.noted, lambda: _present_settings(git))
 
     def of(self, git: Git) -> Git:
-        """Return ``git`` with the saved settings instead of the present configuration."""
+        """Return ``git`` with the saved settings instead of the current settings."""
         saved_text = read_regular(self.noted, _MOST_BYTES)
         present_text = _present_settings(git)
         if saved_text is None or saved_text == present_text:
@@ -102,7 +102,7 @@ IGNORE_RULES = "ignored-before"
 class FrozenIgnoreRules:
     #: The part of the repository that all worktrees share.
     common: Path
-    #: Path of the file with the rules that apply to a job. If the file is missing, all present
+    #: Path of the file with the rules that apply to a job. If the file is missing, all current
     #: rules apply.
     noted: Path
 

@@ -14,8 +14,9 @@ from orchestrator.git.command.runner import Git, has_lfs
 #: Maximum seconds for which a configuration is cached, because git may read files whose changes
 #: this module does not notice.
 KEPT_SECONDS = 30.0
-#: Seconds after a change of a file in which another change may leave the file's time unchanged. A
-#: configuration that is read in these seconds is not cached.
+#: A second change of a file within this number of seconds may leave the file's time unchanged.
+#: Therefore a configuration is not cached if one of its files has changed in the last
+#: SETTLED_SECONDS.
 SETTLED_SECONDS = 0.1
 #: Settings that make git read further files, possibly other files for each branch or worktree.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
@@ -67,7 +68,10 @@ def of_file(path: Path) -> Sequence[bytes] | None:
 
 
 def listed(git: Git) -> Sequence[bytes]:
-    """Return all settings as git lists them: name, line feed, and value. Raise RepositoryError."""
+    """Return all settings as git lists them: name, line feed, and value.
+
+    Raise RepositoryError if git cannot read the configuration.
+    """
     part = shared_part(git.directory, git.env)
     if part is None or "GIT_CONFIG_COUNT" in git.env:
         return _settings_and_files(git)[0]
@@ -93,8 +97,8 @@ def _cache(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    The configuration is not cached in two cases: one of its files changed after ``began`` or
-    shortly before (SETTLED_SECONDS), or a setting's name matches ``excluded``.
+    ``began``: Unix time. The configuration is not cached in two cases: one of its files changed
+    later than SETTLED_SECONDS before ``began``, or a setting's name matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in configuration.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

@@ -27,7 +27,7 @@ AGE_SECONDS = 2.0
 ANSWER_SECONDS = 1.0
 #: Timeout of a change, in seconds. A change waits for the disk.
 CHANGE_SECONDS = 10.0
-#: Seconds that a stopped session has to remove its lock files.
+#: Seconds for which a stopped session may remove its lock files, before it is killed.
 _STOP_SECONDS = 1.0
 #: Maximum bytes of a request. With a longer request, git and this process could wait for each other
 #: forever.
@@ -41,7 +41,7 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The git directory that a repository's worktrees share, and the place of one HEAD in it."""
+    """The git directory that a repository's worktrees share, and the prefix of one HEAD in it."""
 
     common: str
     #: Prefix of HEAD's name in this directory: ``worktrees/NAME/`` for a linked worktree, otherwise

@@ -1,7 +1,7 @@
-"""Finds and removes files that a git process left behind.
+"""Finds and removes leftover files of git processes.
 
 A killed git leaves lock files, which block later git commands. A git that fails because the disk is
-full removes its lock files, but leaves incomplete objects and packs. These keep the disk full.
+full removes its lock files, but leaves incomplete objects and packs, which keep the disk full.
 """
 
 import os
@@ -67,7 +67,7 @@ def remove_leftover_lock(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Wait for LEFT_SECONDS. Then remove each of the lock files ``paths`` that did not change.
+    """Wait for LEFT_SECONDS. Then remove the lock files in ``paths`` that did not change.
 
     A lock file that does not change belongs to a killed git process. If ``paths`` is empty, return
     at once.
@@ -134,7 +134,8 @@ def _temporary_files(
 def _open_files() -> set[tuple[int, int]] | None:
     """Return the device and inode of every file that this user's processes have open.
 
-    Return None if the system does not show which files are open, or hides those of a git process.
+    Return None if the system does not show which files are open, or hides the open files of a git
+    process.
     """
     if not process_table.has_proc():
         return None

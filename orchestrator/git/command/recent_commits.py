@@ -35,8 +35,8 @@ class _Unknown(Exception):
 class RecentCommits:
     """The commits that git has read in the last AGE_SECONDS. Any thread may call.
 
-    If a commit is removed from the repository, it is still found here for at most AGE_SECONDS. A
-    git session also finds removed commits for a while.
+    A commit that was removed from the repository is still found for at most AGE_SECONDS. A git
+    session also finds removed commits for a while.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

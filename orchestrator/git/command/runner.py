@@ -229,9 +229,9 @@ class Git:
         return released if process.communicate(PAUSES[-1]) else None
 
     def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
-        """Yield the output while git writes it. Raise RepositoryError.
+        """Yield the output while git writes it. Raise RepositoryError if git fails.
 
-        If the caller stops reading early, git is stopped.
+        If the caller stops reading early, git is killed.
         """
         with tempfile.TemporaryFile() as source:
             source.write(given)
@@ -291,7 +291,8 @@ class Git:
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
         """Set each ref to its commit; delete a ref whose commit is "". All refs change, or none.
 
-        ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
+        ``new``: True if none of the refs exists yet. Raise RepositoryError if git rejects a change,
+        and OSError if the disk is full.
         """
         action = "create" if new else "update"
         changes = [
@@ -401,8 +402,8 @@ def _is_full(path: str) -> bool:
 
 #: Git's exit code for a fatal error.
 FATAL = 128
-#: Minimum free bytes. If git fails while fewer bytes are free, the disk counts as full, whatever
-#: git's output is.
+#: Minimum free disk space, in bytes. If git fails while less space is free, the disk counts as
+#: full, whatever git's output is.
 LEAST_BYTES = 64 * 1024
 #: Git's messages about a full disk. Some of these messages do not name the reason.
 _FULL = (

@@ -1,4 +1,4 @@
-"""Reads the user's own checkout, to verify that a job left the checkout unchanged; reads ref logs.
+"""Reads the user's own checkout, to detect changes by a job; reads ref logs.
 
 This module writes only ``info/exclude``, so that git does not show the product's directories, such
 as the workspace. Ref logs show which refs workers changed, because each entry has the email address
@@ -231,7 +231,7 @@ def exclude_line(directory: str, top: str) -> str:
 def exclude_command(directory: Path) -> str:
     """Return a shell command that makes git ignore a directory; "" if no command is necessary.
 
-    Raise RepositoryError or OSError.
+    Raise RepositoryError if git fails, and OSError if the disk is full.
     """
     git = Git(str(directory.absolute().parent), {})
     top, file = git.ask("rev-parse", "--show-toplevel"), git.ask(*_EXCLUDE_FILE)
@@ -262,7 +262,8 @@ def exclude(directory: Path) -> bool:
     """Make git ignore a directory, by a line in its repository's ``info/exclude``. Idempotent.
 
     Return True if a line was added. Does nothing if git already ignores the directory. Linked
-    worktrees share the file. Raise RepositoryError or OSError.
+    worktrees share the file. Raise RepositoryError if git fails, and OSError if the file cannot be
+    written.
     """
     git = Git(str(directory.parent), {})
     top, common = git.ask("rev-parse", "--show-toplevel"), git.ask("rev-parse", "--git-common-dir")
@@ -274,7 +275,7 @@ def exclude(directory: Path) -> bool:
 def tracked_below(directory: Path) -> str:
     """Return the first file in ``directory`` that its repository tracks; "" without such a file.
 
-    Raise RepositoryError.
+    Raise RepositoryError if git fails.
     """
     git = Git(str(directory.parent), {})
     if not git.ask("rev-parse", "--show-toplevel"):
@@ -292,7 +293,7 @@ _PUSHED = b"update by push"
 #: earlier than the time of the clock.
 _CLOCK_SECONDS = 2.0
 #: Name in the email address of the orchestrator's own commits. A worker's address has the worker's
-#: id in this place.
+#: id instead.
 _MERGER = "merge"
 
 

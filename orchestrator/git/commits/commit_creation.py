@@ -103,7 +103,7 @@ class CommitRules:
     patterns: FrozenIgnoreRules
     #: The worker's start commit.
     start: str
-    #: Paths that are never committed, even if the present .gitignore does not list them.
+    #: Paths that are never committed, even if the current .gitignore does not list them.
     without: Sequence[str]
     #: New files that are not committed, unless the task promises them.
     never: NeverCommit = NOTHING
@@ -128,7 +128,7 @@ class AddedFiles:
     differences: Differences | None
 
 
-#: Function that adds all files to an index, except the given files.
+#: Function that adds all files to an index, except the files of its last argument.
 _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 
 
@@ -251,8 +251,8 @@ def _write_tree(
     ``add``: adds the files to an index. ``modules``: the new commits of submodules, by path. Return
     the tree's id, and the nested repositories and held-back files.
 
-    Held-back files are not in the tree, but their objects are stored. Omitting the objects would
-    need one more process per commit. Only if the disk is full, a second try omits these objects.
+    Held-back files are not in the tree, but git stores their objects, because omitting them would
+    take one more process per commit. If the disk is full, a second try omits these objects.
     """
     try:
         return _write_tree_once(git, rules, add, modules)
@@ -332,7 +332,7 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
 
 
 def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files except those that git cannot add, for example because a filter fails."""
+    """Add all files that git can add. Git cannot add a file if, for example, its filter fails."""
     try:
         return _add(git, rules, without)
     except RepositoryError:
@@ -351,7 +351,7 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
 
 
 def _unaddable(git: Git, paths: Sequence[str]) -> Iterator[str]:
-    """Yield the paths that git cannot add. Stop when at least ``_MOST_IMPOSSIBLE`` are found."""
+    """Yield the paths that git cannot add, but at most ``_MOST_IMPOSSIBLE + 1`` paths."""
     try:
         git.run("add", "--all", "--sparse", *FROM_INPUT, given=with_nul(paths))
     except RepositoryError:

@@ -28,7 +28,7 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 #: Limits of ``BranchWork``: commits, files, characters of a commit's subject, and columns of the
 #: file statistics.
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
-#: Maximum number of changed files whose changed places are read.
+#: Maximum number of changed files whose hunks are read.
 _MOST_LOOKED_INTO = 20
 
 _MOST_KEPT = 256
@@ -56,7 +56,7 @@ def differing_paths(git: Git, start: str, end: str) -> Differences:
 
 
 def remember(git: Git, start: str, end: str, found: Differences) -> None:
-    """Store the known differences of two commits for ``differing_paths``."""
+    """Store the differences of two commits in the cache of ``differing_paths``."""
     _cache(_cache_key(git, start, end), found)
 
 
@@ -180,7 +180,7 @@ def of_worker(
 ) -> bytes:
     """Return a patch of one worker's changes, including the changes of its child jobs.
 
-    ``attempt``: return the changes at the end of this attempt; None: the present changes. ``stat``:
+    ``attempt``: return the changes at the end of this attempt; None: the current changes. ``stat``:
     True to return only the numbers of changed lines. Raise NotFound if the worker has no branch, or
     if the attempt has no checkpoint.
     """
@@ -238,8 +238,8 @@ def _commit_of(git: Git, branch: str) -> str:
 def changed_places(git: Git, commit: str) -> dict[str, list[str]]:
     """Return the tracked files of the worktree that differ from a commit, by path.
 
-    A value has one digest for each changed place of the file. Only the first ``_MOST_LOOKED_INTO``
-    files are read. All other files have the value ``[""]``.
+    A value has one digest for each hunk of the file. Only the first ``_MOST_LOOKED_INTO`` files are
+    read. All other files have the value ``[""]``.
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
@@ -251,7 +251,7 @@ def changed_places(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places_in(patch: bytes) -> list[bytes]:
-    """Return the removed and added lines of each changed place of a patch, without line numbers.
+    """Return the removed and added lines of each hunk of a patch, without line numbers.
 
     For a file that is not text, return one value: the patch after its ``index`` line.
     """

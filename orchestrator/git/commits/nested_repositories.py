@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
 #: Maximum number of branches of a nested repository that are saved. Only a clone has more branches.
 _MOST_BRANCHES = 100
-#: Ref of the last state of a shallow clone, without the incomplete history.
+#: Ref of a commit with the content of a shallow clone, but without the clone's incomplete history.
 _ALONE = "refs/orchestrator/alone"
 _MOST_LINK_BYTES = 65536
 _NOBODY = {
@@ -147,8 +147,8 @@ def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
     """Yield nested repositories that contain files in ``changed``.
 
     Usually git adds a nested repository as a link, which shows that the repository exists. If the
-    index already has files of the nested repository, git adds no link, but more files. Only this
-    function finds the nested repository in that case.
+    index already has files of the nested repository, git adds further files instead of a link. Then
+    only this function finds the nested repository.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:

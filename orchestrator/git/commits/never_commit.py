@@ -103,7 +103,7 @@ def held(
 
 
 class _Roots:
-    """Finds what holds a file back: a rule for the file, or for a directory above the file."""
+    """Finds the rule that holds a file back: a rule for the file, or for a parent directory."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -210,6 +210,6 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 def clean_exclusions(admin: Path) -> list[str]:
     """Return options that make ``git clean`` keep held-back files.
 
-    Held-back files stay: the worker's checks may have used these files, and may need them again.
+    The files stay in the worktree, because the worker's checks may need them again.
     """
     return [f"--exclude=/{literal(each.path)}" for each in noted(admin)[0]]

@@ -165,7 +165,7 @@ def _matching_files(checkout: Git, patterns: Sequence[str]) -> list[str]:
     bare_patterns = [each.strip("/") for each in patterns]
     command = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
     paths = [each for each in checkout.run(*command).fields if _matches(each, bare_patterns)]
-    # The command above does not list files inside directories that are ignored as a whole.
+    # For an ignored directory, ``ls-files --directory`` lists only the directory, not its files.
     deep = [
         each for pattern in bare_patterns if "/" in pattern for each in _glob(checkout, pattern)
     ]

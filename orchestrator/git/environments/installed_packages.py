@@ -20,7 +20,7 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 
-#: Seconds after a change of the index in which another change may leave the index's time unchanged.
+#: A second change of the index within this number of seconds may leave the index's time unchanged.
 _SETTLED_SECONDS = 0.1
 _MOST_KEPT = 16
 

@@ -59,7 +59,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
     """Create the environment ``target``, which must not exist, from the environment ``source``.
 
     ``sources`` maps the checkout's files to their paths in the worktree. ``added``: directories
-    with packages that ``source`` lacks. Raise OSError.
+    with packages that ``source`` lacks. Raise OSError if a file cannot be read or written.
     """
     os.makedirs(f"{target}/bin", mode=0o700)
     Path(target, ".gitignore").write_text("*\n")

@@ -102,7 +102,7 @@ def check_untracked(git: Git, before: str, after: str) -> None:
 def _blocking_path(top: str, path: str) -> str:
     """Return the existing path that blocks a new file at ``path``; "" if no path blocks it.
 
-    The result is either ``path`` itself, or a file or link in place of a directory above ``path``.
+    The result is ``path`` itself, or a file or link in place of a parent directory of ``path``.
     """
     parts = path.split("/")
     for count in range(1, len(parts)):

@@ -35,7 +35,6 @@ from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.file_merge import merged_by_drivers
 from orchestrator.security.files.umask import users_umask
 
-_MOST_NAMED = 10
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
@@ -419,7 +418,7 @@ class Landing:
     def check_undoable(self) -> None:
         """Raise NotFound if the job was not landed, and Conflict if ``undo`` is impossible.
 
-        The method does not look at uncommitted files of the checkout. It changes nothing.
+        Uncommitted files of the checkout are not checked. Nothing is changed.
         """
         branch = self.branch()
         before, after = self._noted_move()
@@ -473,9 +472,8 @@ class Landing:
     def _resume(self) -> bool:
         """Restore the files of HEAD if ``land`` or ``undo`` was killed while changing files.
 
-        Return False if there was nothing to restore. Raise Conflict if the files cannot be
-        restored, because a file was changed after the interruption, or because another git may be
-        running.
+        Return True if files were restored, and False if there was nothing to restore. Raise
+        Conflict if a file was changed after the interruption, or if another git may be running.
         """
         before, after = self._noted_move()
         if not before or not after:

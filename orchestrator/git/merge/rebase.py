@@ -97,7 +97,7 @@ def _commit_with_author(
 
 
 def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
-    """Return those ``paths`` that were changed in the commits ``start..tip``."""
+    """Return the paths in ``paths`` that were changed in the commits ``start..tip``."""
     command = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
     return [path for path in paths if git.run(*command, path).text]
 
@@ -107,9 +107,9 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
 
     All later commits are rewritten. Return the rewritten ``tip``.
 
-    The message of the new commit is ``message``, followed by the subjects of the squashed commits.
-    A subject that equals the subject of ``message`` is omitted. If no subject remains, the new
-    commit keeps the message of the next commit.
+    The message of the new commit is ``message``, with the subjects of the squashed commits. A
+    subject that equals the subject of ``message`` is omitted. If no subject remains, the new commit
+    keeps the message of the next commit.
 
     Return ``tip`` unchanged in these cases:
 

@@ -98,7 +98,7 @@ class _Refs:
     of_users: dict[str, str]
     #: Names of the refs in ``side`` that are no branches.
     abandoned: list[str]
-    #: Commits that the worker made on a detached HEAD, and then left by a checkout.
+    #: Commits that the worker made on a detached HEAD before it checked out another commit.
     left: list[str]
     #: Last commits of the worker's deleted branches, by branch name.
     deleted: dict[str, str]
@@ -326,7 +326,7 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
 
 
 def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
-    """Return the commits that the worker made on a detached HEAD and then left by a checkout.
+    """Return the commits that the worker made on a detached HEAD before another checkout.
 
     Like ``git switch -``, this function recognizes a checkout by the text of its log entry. Two
     kinds of commits are omitted: commits in the histories of ``merged``, and commits to which the
@@ -384,9 +384,9 @@ def _own_branches(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
-    The first mapping has the worker's own branches. The second mapping has branches of the user.
-    A branch of the user is omitted if its log shows that a worker moved the branch to this last
-    commit, because the job's report already names the branches that workers moved.
+    The first mapping has the worker's own branches. The second mapping has branches of the user. A
+    branch of the user is omitted if its log shows that a worker moved the branch to this last
+    commit. The job's report already names such branches.
     """
     own, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -424,10 +424,10 @@ def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[L
 
 
 def _commit_made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
-    """Return the worker's last commit on a branch, if made in the worker's worktree; otherwise "".
+    """Return the worker's last commit on a branch; "" if it was not made in the worker's worktree.
 
-    ``tip``: the branch's present commit. It is newer than the result if another worker has added
-    commits.
+    ``tip``: the branch's current commit. This commit is newer than the result if another worker has
+    added commits.
     """
     last_commit = log.left_at(ref)
     if not last_commit or tip in log.created:
@@ -438,7 +438,7 @@ def _commit_made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> 
 
 
 def _branches_by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
-    """Return {ref: commit} for those ``refs`` whose commit has the worker's email address."""
+    """Return the commits of ``refs``, by ref, that have the worker's email address."""
     if not refs:
         return {}
     format_ = "--format=%(refname) %(objectname) %(committeremail)"
@@ -531,13 +531,14 @@ def _own_stash_entries(
         return []
     stash = list(entries(path))
     if not stash:
-        # Git no longer lists the entries, but the ref still names the latest entry.
+        # The log was emptied, so git lists no entries. The ref still names the latest entry.
         latest = _own_commits(home, log, list(_tips(home, _STASH).values()), ())
         return [(commit, commit[:12]) for commit in latest]
     bases = log.stashed(stash)
     admins = [home.common, *(each.admin for each in worktrees.all())] if bases else ()
     for admin in (each for each in admins if each != home.found.admin):
-        # Another worker or the user has used the same address at the same time.
+        # Omit entries that were created in another worktree: another worker or the user may have
+        # used the same address at the same time.
         elsewhere = HeadLog(admin).stashed(stash)
         bases = {entry: base for entry, base in bases.items() if entry not in elsewhere}
     return [(each.after, each.words) for each in stash if _is_stashed_here(home, log, each, bases)]
@@ -546,7 +547,7 @@ def _own_stash_entries(
 def _is_stashed_here(
     home: EndedWorktree, log: HeadLog, entry: LogEntry, bases: Mapping[str, str]
 ) -> bool:
-    """True if the worker created the stash entry. ``bases``: what ``HeadLog.stashed`` returned."""
+    """True if the worker created the stash entry. ``bases``: a result of ``HeadLog.stashed``."""
     if _is_by(home, entry):
         return True
     if _is_other_workers(home, entry) or entry.seconds < int(_start_time(home)):

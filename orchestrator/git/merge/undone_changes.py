@@ -1,4 +1,4 @@
-"""Finds changes of a child job that the parent worker undid later, and applies them again."""
+"""Finds changes of a child job that the parent worker undid later, and reapplies them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -34,7 +34,7 @@ _IMPORT = re.compile(
 
 
 def may_unite(path: str, *, is_new: bool) -> bool:
-    """True if it is allowed to merge this file by keeping the added lines of both sides.
+    """True if this file may be merged by keeping the added lines of both sides.
 
     ``is_new``: True if both sides created the file.
     """

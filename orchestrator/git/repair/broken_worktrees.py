@@ -1,4 +1,4 @@
-"""Worktrees that agents damaged: finds the damage, and repairs what git needs to save files."""
+"""Repairs worktrees that agents damaged, so that git can commit their files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -58,7 +58,7 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
 def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
     """Restore the file ``.git``, which names the worktree's git directory.
 
-    Yield a text for each damage that was found.
+    Yield a text for each damage.
     """
     worktree = worktrees.find(directory)
     if worktree is None:
@@ -121,8 +121,8 @@ def _repair_index(git: Git, worktree: Found) -> Iterator[str]:
 def _clear_flags(git: Git, marked: Sequence[tuple[str, str]]) -> None:
     """Clear the flags by which git overlooks changes: ``assume-unchanged``, ``skip-worktree``.
 
-    ``marked``: for each file, its tag in ``ls-files -v``, and its path. In a sparse checkout,
-    ``skip-worktree`` is left to git, which clears this flag if the file exists.
+    ``marked``: for each file, its tag in ``ls-files -v``, and its path. In a sparse checkout, this
+    function does not clear ``skip-worktree``: git itself clears this flag if the file exists.
     """
     hidden = {"--no-assume-unchanged": [path for tag, path in marked if tag.islower()]}
     skipped = [path for tag, path in marked if tag in "Ss"]

@@ -1,8 +1,8 @@
 """Restores the files by which git recognizes a repository: HEAD, configuration, branches, and tags.
 
 All worktrees share these files, so one broken file would stop all workers. Only files that git
-cannot use are restored, because any other change may be the user's intention.
-Broken files are saved in the job's directory, with a list of the repairs.
+cannot use are restored, because any other change may be the user's intention. Broken files are
+saved in the job's directory, with a list of the repairs.
 """
 
 import os
@@ -148,7 +148,7 @@ class RepositoryBackup:
     def note(self, git: Git, common: Path) -> None:
         """Back up the repository before any agent starts. Idempotent: only the first call writes.
 
-        Raise RepositoryError if git cannot use the present state.
+        Raise RepositoryError if git cannot use the repository in its current state.
         """
         if (self.job / NAME).exists():
             return
@@ -225,8 +225,8 @@ class _Restoration:
         self._note(path, what, f"restored to their values before the job{copy_note}")
 
     def _exchange_config(self, path: str) -> None:
-        # If git still fails with the saved configuration, another file is the cause, so restore the
-        # present configuration.
+        # If git still fails with the saved configuration, another file is the cause. Then undo the
+        # exchange.
         now = present(path)
         copy_note = self._exchange(path)
         if self.before.works():

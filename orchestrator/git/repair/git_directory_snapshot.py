@@ -115,9 +115,9 @@ def configure(path: str, name: str, value: str | None) -> None:
 def snapshot_json(git: Git, common: Path) -> bytes:
     """Return a new snapshot as JSON, in the form that ``read`` reads from a file.
 
-    The caller must first read the refs with git, and so ensure that git can use the repository:
-    this function usually runs no git. Raise RepositoryError if git fails, or does not recognize the
-    project as a repository.
+    This function usually runs no git. Therefore the caller must first read the refs with git, to
+    check that git can use the repository. Raise RepositoryError if git fails, or does not recognize
+    the project as a repository.
     """
     where = _format_and_top_by_settings(git) or _format_and_top(git)
     if not where.endswith(f" {git.directory}"):
@@ -156,7 +156,7 @@ def _format_and_top(git: Git) -> str:
 
 
 def _format_and_top_by_settings(git: Git) -> str:
-    """Return the result of ``_format_and_top`` without a call of git; "" if only git can tell.
+    """Return the result of ``_format_and_top`` without running git; "" if git is necessary.
 
     Call this only if git recognizes the repository.
     """

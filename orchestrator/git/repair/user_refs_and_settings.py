@@ -36,7 +36,7 @@ class RestoreState(StrEnum):
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
-    #: The present state differs from both the state at the job's start and the state at its end.
+    #: The current state differs from both the state at the job's start and the state at its end.
     CHANGED_SINCE = "changed since the job"
     #: A person must restore the state; ``restore`` cannot.
     BY_HAND = "must be restored by hand"
@@ -83,7 +83,10 @@ class RepositoryRestore:
         return states
 
     def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
-        """Return each change of a job with its present state. Raise Conflict or RepositoryError."""
+        """Return each change of a job with its current state.
+
+        Raise Conflict if the recorded states are missing, and RepositoryError if git fails.
+        """
         return [self._restorable(each) for each in changes]
 
     def _restorable(self, change: RepositoryChange) -> Restorable:

@@ -21,9 +21,11 @@ from orchestrator.git.environments import copied_files
 #: Maximum size of a saved directory or file, in bytes. A larger directory or file is neither saved
 #: nor rolled back.
 MOST_BYTES = 64 * 1024 * 1024
+#: Maximum number of files in a saved directory.
 MOST_FILES = 5_000
 #: Maximum size of all saved files together, in bytes.
 MOST_BYTES_IN_ALL = 256 * 1024 * 1024
+#: Maximum number of all saved files together.
 MOST_FILES_IN_ALL = 20_000
 _NOTE = "Orchestrator-Ignored: "
 
@@ -35,7 +37,8 @@ class Ignored:
     #: Files that are saved.
     files: list[str] = field(default_factory=list)
     size: int = 0
-    #: Files that are not saved, with the reason. Directories have no trailing slash.
+    #: Files and directories that are not saved, with the reason. A key is a path without a trailing
+    #: slash.
     not_kept: dict[str, str] = field(default_factory=dict)
     #: Files that are equal to the same files in the user's checkout. The commit does not need their
     #: content.
@@ -163,7 +166,11 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 
 
 def restore_kept(git: Git, top: str, commit: str) -> None:
-    """Restore the files that ``keep`` saved. Existing files are overwritten. Idempotent."""
+    """Restore the files of a commit that ``keep`` created. Idempotent.
+
+    Existing files are overwritten. Exception: a file that equaled the same file in the user's
+    checkout is copied from there, and only if it is missing.
+    """
     with private_index() as env:
         git.run("read-tree", commit, env=env)
         git.run("checkout-index", "--all", "--force", env=env)

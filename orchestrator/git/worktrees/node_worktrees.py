@@ -58,7 +58,7 @@ _LOG_ENTRY = re.compile(
 )
 _SIDE_REF = re.compile(r"(?:branch|deleted|stash|head)/[^\0\n]+")
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-#: Maximum number of commits that a machine reports as present, so that the other machine need not
+#: Maximum number of commits that a machine reports as stored, so that the other machine need not
 #: send their objects.
 _MOST_KNOWN = 32
 #: Number of stored commits above which a machine removes all except the newest ``_MOST_KNOWN``.
@@ -86,7 +86,8 @@ def write_for_node(
     ``commit``: the worker's start commit. ``changes``: the worktree's files as a commit; equal to
     ``commit`` if no file has changed. ``known``: commits that the node already has; their objects
     are omitted. Return the commits that the node has after the transfer: ``commit``, and the
-    ``known`` commits that exist in this repository. Raise RepositoryError or OSError.
+    ``known`` commits that exist in this repository. Raise RepositoryError if git fails, and OSError
+    if the files cannot be written.
     """
     existing = write_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
@@ -98,7 +99,8 @@ def write_commits(
 ) -> Sequence[str]:
     """Write the objects of commits into a directory. Objects of ``known`` commits are omitted.
 
-    Return the ``known`` commits that exist in this repository. Raise RepositoryError or OSError.
+    Return the ``known`` commits that exist in this repository. Raise RepositoryError if git fails,
+    and OSError if the files cannot be written.
     """
     ids = [each for each in known if _ID.fullmatch(each)]
     existing = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in ids]) if each]
@@ -114,7 +116,7 @@ def is_changed(git: Git) -> bool:
 def other_files(git: Git) -> Sequence[str]:
     """Return the worktree's untracked files, including ignored files.
 
-    Nested repositories are omitted. Raise RepositoryError.
+    Nested repositories are omitted. Raise RepositoryError if git fails.
     """
     listed = git.run("ls-files", "--others", "-z").fields
     return [each for each in listed if not each.endswith("/")]
@@ -127,7 +129,8 @@ def take(
 
     ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
     ``aside``: prefix of the refs for commits that the branch does not contain.
-    ``directory``: the received files. Raise RepositoryError or OSError. After an error, either the
+    ``directory``: directory with the received files. Raise RepositoryError if the files are not
+    valid or git fails, and OSError if a file cannot be read or written. After an error, either the
     branch is unchanged, or a second call completes the change.
     """
     state, side = _state_of(directory), _side_work_of(directory)
@@ -185,8 +188,8 @@ def _write_state(directory: str, head: str, changes: str) -> None:
 class _SideWork:
     """Commits of a worker that HEAD does not contain, and the log of HEAD."""
 
-    #: Branches, stash entries, and former commits of the worker's branch. The key is a part of the
-    #: ref's name.
+    #: Commits of branches and stash entries, and former commits of the worker's branch. A key is
+    #: the end of the ref's name.
     refs: dict[str, str]
     #: HEAD's commits before checkouts. The branches of these commits may no longer exist.
     left: list[str]
@@ -242,7 +245,8 @@ def _git_for_objects(git: Git, directory: str, others: Sequence[str]) -> Git:
 def _index_pack(git: Git, pack: str) -> str:
     """Check a pack file, and add it to the objects of ``git``.
 
-    Return the pack's id; "" if the file does not exist. Raise RepositoryError.
+    Return the pack's id; "" if the file does not exist. Raise RepositoryError if the pack is
+    damaged.
     """
     if not os.path.exists(pack):
         return ""
@@ -267,7 +271,7 @@ def _check_complete(git: Git, commit: str, known: str) -> None:
 
 def _store_pack(packs: str, digest: str, to: str) -> None:
     os.makedirs(to, exist_ok=True)
-    # Git finds a pack by its index.
+    # Move the index last, because git uses a pack as soon as the pack's index exists.
     for kind in ("pack", "idx"):
         os.chmod(f"{packs}/pack-received.{kind}", 0o444)
         os.replace(f"{packs}/pack-received.{kind}", f"{to}/pack-{digest}.{kind}")
@@ -288,7 +292,7 @@ def _remove_others(git: Git, index: str) -> None:
                 os.unlink(f"{git.directory}/{each}")
 
 
-# The other machine
+# The node
 
 
 class NodeRepository:
@@ -395,7 +399,8 @@ class NodeRepository:
                 bring(git, change.now, change.then)
         git_directory = f"{directory}/.git"
         if change.branches and os.path.isdir(git_directory) and not os.path.islink(git_directory):
-            # Send the files even if the worker has damaged the branches.
+            # Ignore an error: the worker may have damaged its repository, and its files are already
+            # changed.
             with suppress(RepositoryError):
                 Git(directory, {"GIT_DIR": git_directory, "GIT_WORK_TREE": directory}).point(
                     change.branches

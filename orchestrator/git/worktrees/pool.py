@@ -171,8 +171,8 @@ def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
     ``git reset`` rewrites every file whose times, size, or inode differ from the index. One
-    difference may remain: git may miss a change of a file's mode in the second in which the file
-    was written.
+    difference may remain: git may miss a new file mode, if the mode changed in the second in which
+    the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

@@ -23,7 +23,7 @@ _MOST_PATHS = 500
 def bring(git: Git, now: str, then: str) -> None:
     """Change the worktree's files from the commit ``now`` to ``then``. The index stays unchanged.
 
-    Git checks all files before it changes the first file.
+    Git checks all files before it changes the first file, so an error changes nothing.
     """
     with private_index() as index_env:
         env = {**index_env, **_NOT_SPARSE}

@@ -199,8 +199,7 @@ class GitWorktrees:
         """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
 
         A new branch begins at the commit ``start``. ``settled`` receives the worktree's Git, and
-        returns the Git that writes the files. The contract is that of ``open_worktree`` in
-        ``core.repository.repository``.
+        returns the Git that writes the files. ``Repository.open_worktree`` has the full contract.
         """
         existing = self.sound(directory, branch)
         if existing is not None:
@@ -271,7 +270,7 @@ class GitWorktrees:
         """
         if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
             return None
-        moved = f"{directory}.aside"
+        moved = f"{directory}{MOVED_SUFFIX}"
         with self._adding, _filling(directory):
             os.rename(directory, moved)
             worktree = self._add(directory, branch, "")
@@ -354,7 +353,7 @@ class GitWorktrees:
     def close(self, directory: str, *, spare: bool = False) -> None:
         """Remove the worktree's files and registration. The worktree's branch stays. Idempotent.
 
-        ``spare``: the next worktree of the job may reuse the files.
+        ``spare``: True to store the files, so that the job's next worktree can reuse them.
         """
         worktree = self.find(directory) if spare else None
         if worktree is not None and worktree.is_whole:
@@ -406,9 +405,10 @@ def _filling(directory: str) -> Iterator[None]:
 
 
 def _registered_link(admin: Path) -> str:
-    """Return the path of a worktree's ``.git``, as the registration names it.
+    """Return the path of a worktree's ``.git`` from the worktree's registration.
 
-    A FIFO among the files of the registration is removed, because git would wait for its data.
+    If the file with this path is a FIFO or device, remove all FIFOs and devices of the
+    registration, because git would wait for their data.
     """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -420,7 +420,7 @@ def _registered_link(admin: Path) -> str:
 
 
 def remove_entry(admin: Path) -> None:
-    """Remove a worktree's registration. A ``git gc`` may remove it at the same time."""
+    """Remove a worktree's registration, even if a ``git gc`` removes it at the same time."""
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
             shutil.rmtree(admin)
