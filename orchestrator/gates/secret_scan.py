@@ -58,7 +58,7 @@ class Additions:
     _path: bytes = b""
     _in_message: bool = False
     _number: int = 0
-    #: Number of remaining lines in the present hunk.
+    #: Number of remaining lines in the current hunk.
     _left: int = 0
     #: Number of parents with which the commit is compared. A line of a hunk begins with one sign
     #: ("+", "-", or a space) for each parent.

@@ -77,8 +77,7 @@ def _always_succeeds(text: str, called: Called, *, stops: bool) -> bool:
 def _words(line: str) -> list[str]:
     """Return the words and operators of a line, without quotes.
 
-    Raises:
-        ValueError: a quote is not closed.
+    Raise ValueError if a quote is not closed.
     """
     words = shlex.shlex(line, posix=True, punctuation_chars=True)
     # Without this, "PATH=/bin:$PATH" is several words.
@@ -130,8 +129,8 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
 def _wrapped(words: Sequence[str]) -> list[str]:
     """Return the command that ``time``, ``nice``, or ``timeout 60`` runs.
 
-    Return all other commands unchanged. ``timeout`` itself fails if the time expires. This failure
-    is ignored here: a gate that fails only because of the time does not check the change.
+    Return all other commands unchanged. ``timeout`` fails if the time expires. This function
+    ignores this failure: a gate that fails only because of the time does not check the change.
     """
     command = list(words)
     while command and command[0] in _WRAPPERS:

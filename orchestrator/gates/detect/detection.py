@@ -17,7 +17,7 @@ from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rul
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Matches text of a file with Python tests. The file's name must also be that of a test file.
+#: Matches text of a file with Python tests. The file must also have the name of a test file.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
 #: Maximum number of test files that are searched for this text.
 _MOST_READ = 20
@@ -85,8 +85,7 @@ def _detected_gate(name: str, files: GateFiles, why: str) -> Gate:
     return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **fields)
 
 
-# -- evidence for a gate
-# ---------------------------------------------------------------------------
+# -- evidence for a gate ---------------------------------------------------------------------------
 
 
 def _ruff_evidence(files: GateFiles) -> str:
@@ -111,7 +110,7 @@ def _pytest_evidence(files: GateFiles) -> str:
     for name in ("pytest.ini", "conftest.py"):
         if name in top:
             return name
-    # A file counts if its name and its content are those of a test file. Its directory does not
+    # A file counts if it has the name and the content of a test file. Its directory does not
     # matter, because test files may be next to the code.
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
@@ -142,8 +141,7 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 }
 
 
-# -- commands
-# --------------------------------------------------------------------------------------
+# -- commands --------------------------------------------------------------------------------------
 
 
 def _ruff_fields(files: GateFiles) -> Mapping[str, Any]:

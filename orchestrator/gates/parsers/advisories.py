@@ -16,7 +16,7 @@ _LONGEST_PATH = 4096
 
 
 def read_bandit(content: bytes, cwd: str) -> Reading:
-    """Parse a report of ``bandit -f json``. Raise UnreadableReport."""
+    """Parse a report of ``bandit -f json``. Raise UnreadableReport if the report is not valid."""
     report = mapping(parsed(content, "JSON of bandit"))
     if "results" not in report:
         raise UnreadableReport(

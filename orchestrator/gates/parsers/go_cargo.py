@@ -7,6 +7,7 @@ from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
+#: Maximum number of failed and passed tests of a gate.
 MOST_TESTS = 200_000
 #: Maximum number of characters of a name, and of a test's message.
 LONGEST = 500
@@ -64,7 +65,10 @@ _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 
 
 def read_go(content: bytes) -> Reading:
-    """Parse the output of ``go test -v``. Raise UnreadableReport."""
+    """Parse the output of ``go test -v``.
+
+    Raise UnreadableReport if there are more than MOST_TESTS tests.
+    """
     # The line with a package's name comes after the lines of its tests.
     results, tests, running = _TestResults(), _Tests(), ""
     for line in _lines(content):
@@ -105,7 +109,10 @@ _CARGO_SIDES = ("left: ", "right: ")
 
 
 def read_cargo(content: bytes) -> Reading:
-    """Parse the output of ``cargo test``. Raise UnreadableReport."""
+    """Parse the output of ``cargo test``.
+
+    Raise UnreadableReport if there are more than MOST_TESTS tests.
+    """
     cargo = _Cargo()
     for line in _lines(content):
         cargo.read(line)

@@ -14,7 +14,10 @@ _FAILED, _PASSED = "failed", "passed"
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Parse a report. Paths in the result are relative to ``cwd``. Raise UnreadableReport."""
+    """Parse a report. Paths in the result are relative to ``cwd``.
+
+    Raise UnreadableReport if the report is not valid.
+    """
     report = parsed(content, "JSON of jest")
     if not isinstance(report, dict) or not isinstance(report.get("testResults"), list):
         raise UnreadableReport(
@@ -40,8 +43,7 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
         sentence = text(messages[0]) if messages else ""
         first_line = str(messages[0]).strip().partition("\n")[0] if messages else ""
         yield Flaw(name, f"{name}: {sentence or 'failed'}", failure=first_line[:LONGEST_FAILURE])
-    # The file could not be loaded and has no tests, or one of its hooks failed outside of the
-    # tests.
+    # The file could not be loaded, or one of its hooks failed outside of the tests.
     if suite.get("status") == _FAILED and not failed:
         yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)
 

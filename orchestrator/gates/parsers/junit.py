@@ -35,7 +35,7 @@ _NO_CLASS = ("", "test")
 
 
 def read(content: bytes) -> Reading:
-    """Parse a JUnit XML report. Raise UnreadableReport."""
+    """Parse a JUnit XML report. Raise UnreadableReport if the report is not valid."""
     document = _Document()
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse
@@ -163,8 +163,8 @@ class _Document:
             self.flaws.append(Flaw(suite, f"{suite}: {first_line}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
-        # pytest reports a skipped module as one test, whose name is a prefix of the module's test
-        # names.
+        # pytest reports a skipped module as one test. The last part of this test's name is a prefix
+        # of the names of the module's tests.
         self.is_skipped = True
         if attributes.get("message") == _SKIPPED_WHOLE:
             self.name = self.name.rpartition("::")[2]

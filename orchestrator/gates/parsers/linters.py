@@ -18,7 +18,7 @@ from orchestrator.gates.parsers.report_json import (
     text,
 )
 
-#: ``path:line:column: error: message  [code]``; the column and the code may be missing.
+#: Matches ``path:line:column: error: message  [code]``. The column and the code may be missing.
 _MYPY = re.compile(
     r"^(?P<path>[^:\n]{1,1000}?):(?P<line>\d{1,9})(?::\d{1,9}){0,3}: error: "
     r"(?P<message>[^\n]{0,2000}?)(?:  \[(?P<code>[a-z0-9-]{1,60})\])?$",
@@ -29,9 +29,9 @@ _NUMBERED = re.compile(r"\bline \d+\b")
 
 
 def read_ruff(content: bytes, cwd: str) -> Reading:
-    """Parse the output of ``ruff check --output-format=json``. Raise UnreadableReport.
+    """Parse the output of ``ruff check --output-format=json``.
 
-    Paths in the result are relative to ``cwd``.
+    Paths in the result are relative to ``cwd``. Raise UnreadableReport if the output is not valid.
     """
     findings = parsed(content, "JSON of ruff")
     if not isinstance(findings, list):
@@ -48,9 +48,10 @@ def _ruff_flaw(finding: dict[str, object], cwd: str) -> Flaw:
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:
-    """Parse mypy's text output; ignore lines that are no findings. Raise UnreadableReport.
+    """Parse mypy's text output. Lines that are no findings are ignored.
 
-    Paths in the result are relative to ``cwd``.
+    Paths in the result are relative to ``cwd``. Raise UnreadableReport if there are more than
+    MOST_FINDINGS findings.
     """
     flaws = []
     for match in _MYPY.finditer(content.decode("utf-8", "replace")):
@@ -67,7 +68,7 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
 
 #: Maximum length of a line with the name of a hook.
 LONGEST_LINE = 1000
-#: ``name...............(no files to check)Skipped``
+#: Matches ``name...............(no files to check)Skipped``. The parentheses may be missing.
 _ENDS = re.compile(r"(?P<name>[^\n]{1,300}?)\.{3,}(?:\([^)\n]*\))?(?P<end>Passed|Failed|Skipped)$")
 _MESSAGE = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 

@@ -1,7 +1,7 @@
 """Detects a gate that found no test, skipped all tests, or hides failed tests.
 
 This module reads the output of gates that are judged only by their exit code. Only the output of
-known test runners counts, because other gates, such as linters, have no tests.
+test runners in this module's patterns counts, because other gates, such as linters, have no tests.
 """
 
 import re

@@ -1,7 +1,4 @@
-"""Reads values from JSON reports of gates.
-
-A function here either ignores a value of the wrong type, or raises UnreadableReport.
-"""
+"""Reads values from JSON reports of gates. A value of the wrong type is ignored."""
 
 import json
 import os
@@ -17,6 +14,10 @@ MOST_FINDINGS = 100_000
 
 
 def parsed(content: bytes, what: str) -> Any:
+    """Parse a JSON report. Raise UnreadableReport if ``content`` is not JSON.
+
+    ``what``: the expected format, for the error's text.
+    """
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -24,6 +25,10 @@ def parsed(content: bytes, what: str) -> Any:
 
 
 def sequence(value: object) -> list[Any]:
+    """Return the value if it is a list; otherwise an empty list.
+
+    Raise UnreadableReport if the list is longer than MOST_FINDINGS.
+    """
     values = json_values.sequence(value)
     if len(values) > MOST_FINDINGS:
         raise UnreadableReport(
@@ -33,7 +38,7 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """Return the value as one line of at most ``longest`` characters; "" if it is no text.
+    """Return the value as one line of at most ``longest`` characters; "" if it is not text.
 
     The line has no NUL and no lone surrogates, because no store accepts these characters.
     """
@@ -41,6 +46,7 @@ def text(value: object, longest: int = 500) -> str:
 
 
 def number(value: object) -> str:
+    """Return an integer as text; "?" for any other value."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else "?"
 
 

@@ -24,7 +24,10 @@ LONGEST_PATH = 4096
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Parse a SARIF report. Paths in the result are relative to ``cwd``. Raise UnreadableReport."""
+    """Parse a SARIF report. Paths in the result are relative to ``cwd``.
+
+    Raise UnreadableReport if the report is not valid, or if the tool crashed.
+    """
     report = parsed(content, "SARIF")
     if not isinstance(report, dict) or not isinstance(report.get("runs"), list):
         raise UnreadableReport("the report is JSON, but not SARIF: it has no runs")
@@ -84,7 +87,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    # A location without an address refers to the file by its index in the run's list of files.
+    # A location without a URI has the index of the file in the run's list of files.
     index, files = location.get("index"), sequence(run.get("artifacts"))
     uri = text(location.get("uri"), LONGEST_PATH)
     if uri or not isinstance(index, int) or not 0 <= index < len(files):

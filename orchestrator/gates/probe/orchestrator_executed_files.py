@@ -18,7 +18,7 @@ _MOST_BYTES = 1 << 24
 
 
 def begin() -> None:
-    """Begin to record executed Python files: their paths are appended to the gate's report file.
+    """Append the path of each Python file that is executed from now on to the gate's report file.
 
     Only files of the worktree or of the user's checkout are recorded. A path is appended as soon as
     the file is executed, because Python may end with ``os._exit``. Exception: the path of a file
