@@ -62,7 +62,7 @@ class OutboxService:
         now: Callable[[], float],
         trouble: Sequence[str],
     ) -> None:
-        """``switch`` turns endpoints off and on. ``trouble``: lines with errors in the settings."""
+        """``switch`` turns endpoints off and on. ``trouble``: errors in the settings, as lines."""
         self._store = store
         self._webhooks = webhooks
         self._notifications = notifications

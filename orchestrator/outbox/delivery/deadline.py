@@ -32,6 +32,7 @@ class Deadline:
         self._lock = threading.Lock()
         #: Duplicates of the watched sockets, because TLS detaches a socket from its connection.
         self._sockets: list[socket.socket] = []
+        #: True after the deadline.
         self.passed = False
         for adapter in session.adapters.values() if session is not None else ():
             adapter.poolmanager.pool_classes_by_scheme = _pools(self.watch)  # type: ignore[attr-defined]

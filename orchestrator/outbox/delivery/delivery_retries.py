@@ -18,9 +18,13 @@ _EARLY = frozenset({404, 409})
 MOST_REFUSED = 3
 #: Statuses 4xx that allow as many attempts as a status 5xx.
 _LATER = frozenset({408, 425, 429})
+#: Statuses with which the header ``Retry-After`` counts.
 _ASKS = frozenset({429, 503})
+#: Status of a receiver that accepts no message any more.
 GONE = 410
+#: Maximum seconds of a wait from the header ``Retry-After``.
 MOST_WAIT = 86_400.0
+#: Maximum random change of a wait, as a share of the wait.
 JITTER = 0.1
 
 
@@ -30,7 +34,7 @@ def after_attempt(
     now: float,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> OutboxEntry:
-    """Return ``entry`` with its state after an attempt: delivered, failed, or due for a retry.
+    """Return ``entry`` with its state after an attempt: delivered, failed, or pending a retry.
 
     ``now``: seconds since the epoch. ``jitter`` returns a random number between two numbers.
     """

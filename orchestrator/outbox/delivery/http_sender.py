@@ -21,12 +21,12 @@ NO_ANSWER = "no answer within webhooks.timeout"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    #: Status code of the answer; None if no answer came.
+    #: Status code of the answer; None without an answer.
     status: int | None = None
     #: Why the attempt failed; empty if the receiver accepted the message.
     error: str = ""
     answer: str = ""
-    #: Seconds that the receiver asks to wait before a retry; None: the receiver does not ask.
+    #: Seconds to wait before a retry, from the header ``Retry-After``; None without this header.
     retry_after: float | None = None
     #: True if a retry cannot succeed.
     final: bool = False

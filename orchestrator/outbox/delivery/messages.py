@@ -18,9 +18,11 @@ TYPES: Mapping[Topic, str] = {
     Topic.NEEDS_YOU: "job.needs_you",
     Topic.JOB_LANDED: "job.landed",
 }
+#: Maximum characters of a request, and of a reason, in a message.
 MOST_REQUEST, MOST_REASON = 300, 1000
 #: Maximum number of needs and of labels in a message.
 MOST_NEEDS, MOST_LABELS = 10, 20
+#: Maximum characters of a label's name, and of its value.
 MOST_LABEL = 200
 
 
@@ -67,7 +69,7 @@ class Messages:
         """Return the fields ``status`` and ``reason`` of a message.
 
         A message about a job's end has the values of the event ``job_ended``. Any other message has
-        the job's present values.
+        the job's current values.
         """
         if entry.topic is Topic.JOB_ENDED:
             events = self._store.events(entry.root_id, entry.seq - 1, 1)
