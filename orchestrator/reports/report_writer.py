@@ -64,10 +64,11 @@ class ReportError(OrchestratorError):
 
 
 def write_report(directory: Path, name: str, text: str) -> Path:
-    """Write or replace the file ``directory/name``, and return its path. Raise ReportError.
+    """Write or replace the file ``directory/name``, and return its path.
 
     ``name`` may contain directories, which are created. ``directory`` must exist. Files have mode
-    0600, and new directories have mode 0700. A directory at the file's path is renamed and kept.
+    0600, and new directories have mode 0700. If there is a directory at the file's path, the
+    directory is renamed. Raise ReportError if the file cannot be written.
     """
     path = PurePosixPath(name)
     try:
@@ -116,7 +117,7 @@ def _replace(folder: int, name: str, content: bytes) -> None:
 
 
 def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
-    """Write reports, given as pairs (name, text). Return the paths of the files.
+    """Write reports, which are pairs (name, text). Return the paths of the files.
 
     If a report cannot be written, write the other reports, and then raise ReportError. If the disk
     is full, raise ReportError at once.
@@ -478,7 +479,8 @@ def _without_notice(notice: str, worker: WorkerView) -> WorkerView:
 class Reports:
     """Writes reports for people about a job tree.
 
-    ``template_dir``: the user's own templates, which replace shipped templates of the same name.
+    ``template_dir``: directory of the user's own templates. They replace shipped templates with the
+    same names.
     """
 
     def __init__(
@@ -511,8 +513,8 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job, and return their paths.
 
-        For a root job, also write the reports of its child jobs again. Some facts about a child job
-        are known only at the root job's end.
+        For a root job, also rewrite the reports of its child jobs, because some facts about a child
+        job are known only at the root job's end.
 
         ``directory``: the root job's directory, which must exist. ``notice``: Markdown for the top
         of each report. ``merges``: the outcome of each job's merge, by job id.

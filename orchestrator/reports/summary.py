@@ -84,7 +84,7 @@ class Summary:
     """The values of the table at the top of a result."""
 
     merge: MergeReport
-    #: The landings of the present result, one for each branch.
+    #: The landings of the current result, one for each branch.
     landed: Sequence[Landed]
     #: Ids of the workers whose changes are in the result.
     merged: Sequence[str]
@@ -228,6 +228,6 @@ def as_text(steps: Sequence[Step]) -> str:
 
 
 def named(names: Sequence[str]) -> str:
-    """Format names, such as ``worker_1, worker_2 and 3 more``."""
+    """Return the first MOST_NAMED names as text, such as ``worker_1, worker_2 and 3 more``."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

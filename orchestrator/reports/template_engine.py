@@ -1,4 +1,4 @@
-"""Renders Jinja templates. A user's template replaces the shipped template of the same name."""
+"""Renders Jinja templates. A user's template replaces the shipped template with the same name."""
 
 import marshal
 import os
@@ -148,8 +148,8 @@ _OPTIONS: Mapping[str, Any] = {
 class _CompiledTemplates(BytecodeCache):
     """The compiled templates, shared by all Jinja environments.
 
-    Compiled shipped templates are also stored on disk, next to their sources. Compiling them takes
-    a quarter of a second, which is most of the time that a server's first job takes.
+    Compiled shipped templates are also stored on disk, next to their sources. Compiling these
+    templates takes 0.25 s, which is most of the time of a server's first job.
     """
 
     def __init__(self, shipped: Path) -> None:

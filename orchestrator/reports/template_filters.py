@@ -43,7 +43,7 @@ _WORDS = lazy_pattern(r"[A-Za-z0-9 /-]*(?:(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])[A-Za-
 _LINK_START = lazy_pattern(r"(?i)\b(www|mailto|xmpp)([.:])")
 _PLAIN_PATH = lazy_pattern(r"[A-Za-z0-9/._~-]*")
 _ENTITY = lazy_pattern(r"&(?=#?\w+;)")
-#: Characters that start a heading, list, quote, rule or underline at the beginning of a line.
+#: Matches characters that start a heading, list, quote, rule, or underline at a line's beginning.
 _BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
@@ -137,7 +137,7 @@ def _escaped_start(match: re.Match[str]) -> str:
     return f"&#{ord(start[0])};{start[1:]}"
 
 
-#: The report's own headings use levels 1 to 3. Headings in workers' texts get higher levels.
+#: The report's own headings have levels 1 to 3. Headings in workers' texts get levels 4 to 6.
 _SMALLEST_OWN_HEADING = 3
 
 _CONTAINERS = r"(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]))*[ \t]*"

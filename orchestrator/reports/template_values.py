@@ -117,7 +117,7 @@ class WorkerView:
     rollbacks: Sequence[Rollback]
     #: Messages from people, in order.
     messages: Sequence[WorkerMessage]
-    #: Seconds of all attempts, including the waits for child jobs; None: the worker never started.
+    #: Seconds of all attempts, including the waits for child jobs; None if there was no attempt.
     seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
@@ -268,7 +268,7 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def without_repeated_ending(self, text: str) -> str:
-        """Return a worker's output. Replace a repeated last section by "as above".
+        """Return a worker's output, with a repeated last section replaced by "as above".
 
         A last section counts as repeated if an earlier output in the report ends with the same
         section.
@@ -445,7 +445,7 @@ def made_files(
     lines: Mapping[str, tuple[int, int]],
     unmerged: Collection[str],
 ) -> Sequence[MadeFile]:
-    """Return every created, changed, or removed file once, with all its workers.
+    """Return each created, changed, or removed file once, with all workers that did this.
 
     ``in_project``: ids of workers that created their files in ``project``, a path relative to the
     root job's directory. ``lines``: numbers of added and removed lines of the merged result, by

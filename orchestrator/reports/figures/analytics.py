@@ -104,7 +104,8 @@ Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 class Total:
     """A sum over the started workers whose value is known.
 
-    ``known``, ``unknown``: numbers of started workers whose value is known or unknown.
+    ``known`` and ``unknown`` are the numbers of started workers whose value is known or unknown.
+    ``value`` is None if no value is known.
     """
 
     value: float | None

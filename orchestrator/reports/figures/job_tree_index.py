@@ -376,7 +376,8 @@ class WorkerFigures:
     ended_at: float | None
     attempts: int
     retries: int
-    #: Seconds between two times: the job and the dependencies were ready; the worker started.
+    #: Seconds from the moment when the worker could start (the job existed, and the dependencies
+    #: had ended) to its actual start; None if the worker has not started.
     queued_seconds: float | None
     #: Seconds of work in all attempts, without the time of unfinished child jobs.
     work_seconds: float
