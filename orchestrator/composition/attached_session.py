@@ -151,7 +151,7 @@ class AttachedSession:
         return resumption
 
     def _git_user(self) -> Signature:
-        signature = signature_of_user(self._repository.place().git)
+        signature = signature_of_user(self._repository.location().git)
         if signature is None:
             raise Conflict(
                 "git has no user to commit as; no session was opened; set "

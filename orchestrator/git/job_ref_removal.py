@@ -19,13 +19,13 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git import submodules
 from orchestrator.git.command import frozen_config
-from orchestrator.git.command.ref_files import is_users, listed_refs, part_of_ref
+from orchestrator.git.command.ref_files import is_in_users_refs, listed_refs, part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit_creation as commits
-from orchestrator.git.environments.copied_files import carried
+from orchestrator.git.environments.copied_files import copied_paths
 from orchestrator.git.landing import squash
 from orchestrator.git.repository_location import GitLocation
-from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
+from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree, is_complete
 
 logger = logging.getLogger(__name__)
 
@@ -37,17 +37,18 @@ _WORK = "+work"
 _ATTEMPT = "+attempt-"
 
 
-def keep(
-    git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
+def save_commits(
+    git: Git, worktrees: GitWorktrees, root_id: str, directory: str, current_directory: str
 ) -> Sequence[str]:
     """Create a ref for each commit with changes that would be lost with the job. Return the refs.
 
-    ``directory``: path of the job's directory when its worktrees were created. ``present``: the
-    directory's current path, which differs if the caller has renamed the directory.
+    ``directory``: path of the job's directory when its worktrees were created.
+    ``current_directory``: the directory's current path, which differs if the caller has renamed the
+    directory.
     """
     starts = _refs_below(git, f"{hidden(root_id)}start/")
     results, tips = _results_and_tips(git, root_id)
-    tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
+    tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, current_directory))
     tips |= _rolled_back(git, root_id)
     nested = _refs_below(git, kept_refs(root_id))
     refs = []
@@ -98,20 +99,21 @@ def _uncommitted(
     tips: dict[str, str],
     root_id: str,
     directory: str,
-    present: str,
+    current_directory: str,
 ) -> Iterator[tuple[str, str]]:
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
     ``tips``: the head of each worker's branch. If the commit contains this head, the name is the
     worker's name. Otherwise, ``+worktree`` is added to the name, so that the caller saves the head
-    and the commit under different names. ``directory``, ``present``: see ``keep``.
+    and the commit under different names. ``directory`` and ``current_directory``: as in
+    ``save_commits``.
     """
     for worktree in worktrees.below(directory):
-        moved = f"{present}{worktree.directory.removeprefix(directory)}"
-        if not was_whole(moved):
+        moved = f"{current_directory}{worktree.directory.removeprefix(directory)}"
+        if not is_complete(moved):
             continue
         worker = part_of_ref(os.path.basename(os.path.dirname(worktree.directory)))
-        git = worktrees.git_of(Found(moved, worktree.admin))
+        git = worktrees.git_of(RegisteredWorktree(moved, worktree.admin))
         try:
             worktrees.unlock(worktree, f"refs/heads/{BRANCHES}/none")
             message, name = f"Uncommitted files of {worker}", f"{kept_refs(root_id)}{worker}"
@@ -119,10 +121,10 @@ def _uncommitted(
             inner = submodules.snapshot(*worktree_and_top, name, message, _NOBODY)
             rules = commits.CommitRules(
                 patterns=frozen_config.FrozenIgnoreRules(
-                    worktree.admin.parents[1], Path(present, frozen_config.IGNORE_RULES)
+                    worktree.admin.parents[1], Path(current_directory, frozen_config.IGNORE_RULES)
                 ),
                 start=f"{hidden(root_id)}start/{worker}",
-                without=carried(worktree.admin),
+                without=copied_paths(worktree.admin),
             )
             commit, _ = commits.snapshot(git, worktree.admin, message, _NOBODY, inner, rules)
         except RepositoryError as error:
@@ -147,7 +149,7 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
         return True
     if any(_has_changes_of(git, result, commit) for result in results):
         return True
-    return is_users(git, commit, "refs/heads", "refs/tags", "refs/remotes")
+    return is_in_users_refs(git, commit, "refs/heads", "refs/tags", "refs/remotes")
 
 
 def _has_changes_of(git: Git, result: str, commit: str) -> bool:
@@ -164,18 +166,20 @@ def _has_changes_of(git: Git, result: str, commit: str) -> bool:
 UNCOMMITTED = "uncommitted"
 
 
-def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Sequence[str]:
+def remove(
+    location: GitLocation, root_id: str, directory: str, current_directory: str
+) -> Sequence[str]:
     """Remove the worktrees and refs of a root job, except a result that was not landed.
 
     Implements ``core.repository.repository.Repository.remove_job_refs``, which has the details.
     """
     directory = os.path.realpath(directory)
-    refs = keep(place.git, place.worktrees, root_id, directory, present)
-    for worktree in place.worktrees.below(directory):
-        place.worktrees.close(worktree.directory)
-    refs = [*refs, *_drop_refs(place, root_id)]
+    refs = save_commits(location.git, location.worktrees, root_id, directory, current_directory)
+    for worktree in location.worktrees.below(directory):
+        location.worktrees.close(worktree.directory)
+    refs = [*refs, *_drop_refs(location, root_id)]
     try:
-        submodules.remove_job_refs(place.git, place.top, root_id)
+        submodules.remove_job_refs(location.git, location.top, root_id)
     except RepositoryError as error:
         logger.warning(
             "cannot remove the branches of a job from submodules", extra={"error": error.message}
@@ -183,13 +187,13 @@ def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Se
     return refs
 
 
-def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
+def unlanded(location: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Return the commits of a root job that are on no branch of the user, by full ref name.
 
     The result also has an item for each worktree that remains after a full disk or a crash. The
     item's key is the worktree's path, and its value is ``UNCOMMITTED``.
     """
-    git = place.git
+    git = location.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     results = _results(git, root_id)
     unlanded_results = {
@@ -197,18 +201,18 @@ def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]
     }
     others = lost_commits(git, root_id, list(results.values()))
     refs = {**unlanded_results, **{f"{branches}{name}": commit for name, commit in others.items()}}
-    remaining = {each.directory: UNCOMMITTED for each in place.worktrees.below(directory)}
+    remaining = {each.directory: UNCOMMITTED for each in location.worktrees.below(directory)}
     return {**refs, **listed_refs(git, kept_refs(root_id)), **remaining}
 
 
-def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
+def discard(location: GitLocation, root_id: str, directory: str) -> Sequence[str]:
     """Remove all worktrees and refs of a root job, including a result that was not landed.
 
     Implements ``core.repository.repository.Repository.discard_job``, which has the details.
     """
-    git, directory = place.git, os.path.realpath(directory)
-    for worktree in place.worktrees.below(directory):
-        place.worktrees.close(worktree.directory)
+    git, directory = location.git, os.path.realpath(directory)
+    for worktree in location.worktrees.below(directory):
+        location.worktrees.close(worktree.directory)
     landed = [
         each for each in _results(git, root_id) if not _is_unlanded_result(git, root_id, each)
     ]
@@ -226,17 +230,17 @@ def _results(git: Git, root_id: str) -> dict[str, str]:
 
 
 def _delete(git: Git, names: Iterable[str]) -> None:
-    git.point(dict.fromkeys(names, ""))
+    git.update_refs(dict.fromkeys(names, ""))
 
 
-def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
+def _drop_refs(location: GitLocation, root_id: str) -> Sequence[str]:
     """Remove the refs of a root job. Return the branches that remain.
 
     A result branch remains if it was not landed. If a result branch remains, the branches of
     candidates that were not chosen remain, too.
     """
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
-    git = place.git
+    git = location.git
     names = listed_refs(git, branches).keys()
     remaining = {name for name in names if _is_unlanded_result(git, root_id, name)}
     if remaining:
@@ -259,7 +263,7 @@ def _is_unlanded_result(git: Git, root_id: str, name: str) -> bool:
     job_id = last.removeprefix("result").removeprefix("_") or root_id
     if squash.is_landed(git, root_id, job_id, git.ask("rev-parse", name)):
         return False
-    return not is_users(git, name, "refs/heads")
+    return not is_in_users_refs(git, name, "refs/heads")
 
 
 def has_traces(common: Path, root_id: str) -> bool:

@@ -21,13 +21,13 @@ from orchestrator.core.text.path_patterns import within
 from orchestrator.git import job_ref_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
-from orchestrator.git.command.ref_files import OURS
+from orchestrator.git.command.ref_files import REFLOG_ENV
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, nested_repositories, never_commit
 from orchestrator.git.commits_and_refs import CommitsAndRefs
 from orchestrator.git.environments import copied_files
-from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
+from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, copied_paths
 from orchestrator.git.environments.installed_packages import InstalledPackages
 from orchestrator.git.job_ref_removal import has_traces
 from orchestrator.git.merge import side_work
@@ -39,10 +39,10 @@ from orchestrator.git.repository_location import (
     check_has_files,
     check_version,
     has_repository,
-    place_of,
+    location_of,
 )
 from orchestrator.git.worktrees import ignored_files, node_worktrees, worktree_files
-from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
+from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree, is_complete
 from orchestrator.security.files.untrusted_files import replace_file
 
 
@@ -60,16 +60,16 @@ def roll_back(
         raise RepositoryError(f"the worktree {directory} no longer exists")
     git = worktrees.git_of(worktree)
     commits.make_readable(directory)
-    not_saved = ignored_files.look(git, top).not_kept
+    not_saved = ignored_files.find_ignored(git, top).not_kept
     git.run("symbolic-ref", "-m", "orchestrator: rolled back", "HEAD", branch)
     git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
     failpoints.reached("rollback: branch moved")
     broken_worktrees.abort_operation(worktree)
-    git.run("reset", "--hard", "--quiet", env=OURS)
+    git.run("reset", "--hard", "--quiet", env=REFLOG_ENV)
     ignored_files.clear(git, not_saved)
     failpoints.reached("rollback: files as they were")
     if kept:
-        ignored_files.restore_kept(git, top, kept)
+        ignored_files.restore(git, top, kept)
 
 
 #: Maximum size of a configuration file, in bytes.
@@ -94,11 +94,11 @@ class CommitFiles:
         directory, _, name = path.rpartition("/")
         if name not in self._names(directory):
             return ""
-        place = f"{self._commit}:{self._prefix}{path}"
-        size = self._git.ask("cat-file", "-s", place)
+        object_name = f"{self._commit}:{self._prefix}{path}"
+        size = self._git.ask("cat-file", "-s", object_name)
         if not size.isdigit() or int(size) > MOST_BYTES:
             return ""
-        answer = self._git.run("cat-file", "blob", place, accept=(0, 128))
+        answer = self._git.run("cat-file", "blob", object_name, accept=(0, 128))
         return answer.out.decode("utf-8", "replace") if answer.code == 0 else ""
 
     def names(self, directory: str = "") -> Collection[str]:
@@ -106,8 +106,8 @@ class CommitFiles:
 
     @cached_property
     def _paths(self) -> Collection[str]:
-        place = f"{self._commit}:{self._prefix}".rstrip("/")
-        answer = self._git.run("ls-tree", "-r", "-z", "--name-only", place, accept=(0, 128))
+        object_name = f"{self._commit}:{self._prefix}".rstrip("/")
+        answer = self._git.run("ls-tree", "-r", "-z", "--name-only", object_name, accept=(0, 128))
         fields = answer.fields if answer.code == 0 else ()
         return [each for each in fields if not f"{self._prefix}{each}".startswith(self._ours)]
 
@@ -115,8 +115,8 @@ class CommitFiles:
         return self._paths
 
     def _listed(self, directory: str) -> frozenset[str]:
-        place = f"{self._commit}:{self._prefix}{directory}".rstrip("/")
-        answer = self._git.run("ls-tree", "-z", "--name-only", place, accept=(0, 128))
+        object_name = f"{self._commit}:{self._prefix}{directory}".rstrip("/")
+        answer = self._git.run("ls-tree", "-z", "--name-only", object_name, accept=(0, 128))
         return frozenset(answer.fields if answer.code == 0 else ())
 
 
@@ -148,30 +148,30 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
 _JOB = "/job_"
 
 
-def relocate(place: GitLocation, workspace: Path) -> None:
+def relocate(location: GitLocation, workspace: Path) -> None:
     """Update stored paths after the project or the workspace was moved. Idempotent.
 
     Git stores the paths of the worktrees. A file of each job stores the path of the repository.
     """
-    directories = list(_moved_worktrees(place, workspace))
+    directories = list(_moved_worktrees(location, workspace))
     if directories:
         # A worker may have broken a worktree. Git then fails, but still repairs the other
         # worktrees.
-        place.git.run("worktree", "repair", *directories, accept=range(256))
+        location.git.run("worktree", "repair", *directories, accept=range(256))
     for job in workspace.glob("job_*"):
         path = job / git_directory_repair.NAME
         snapshot = read(path)
         if (
             snapshot is not None
             and not os.path.lexists(snapshot.common)
-            and has_traces(place.common, job.name.removeprefix("job_"))
+            and has_traces(location.common, job.name.removeprefix("job_"))
         ):
-            new = moved(snapshot, place.top, str(place.common))
+            new = moved(snapshot, location.top, str(location.common))
             replace_file(path, json.dumps(new).encode())
 
 
-def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
-    for worktree in list(place.worktrees.all()):
+def _moved_worktrees(location: GitLocation, workspace: Path) -> Iterator[str]:
+    for worktree in list(location.worktrees.all()):
         _, sign, inside = worktree.directory.rpartition(_JOB)
         new = f"{os.path.realpath(workspace)}{_JOB}{inside}"
         if sign and not os.path.lexists(worktree.directory) and os.path.lexists(f"{new}/.git"):
@@ -196,7 +196,7 @@ class GitRepository(CommitsAndRefs):
         self._workspace = workspace
         self._home = home
         self._finding = threading.Lock()
-        self._place: GitLocation | None = None
+        self._location: GitLocation | None = None
         self._hidden = False
         self._rules = rules
 
@@ -210,7 +210,7 @@ class GitRepository(CommitsAndRefs):
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
             if is_requested:
-                raise start_commit.refused(revision, error) from error
+                raise start_commit.invalid_base(revision, error) from error
             why = str(error)
             return Base(
                 note=f"workers get plain directories instead of worktrees: {why}", hindrance=why
@@ -225,22 +225,22 @@ class GitRepository(CommitsAndRefs):
         git = Git(str(self._project), {})
         check_version(git)
         check_has_files(git)
-        place = self.place()
+        location = self.location()
         commit = start_commit.commit_of(git, revision)
-        start_commit.check(place, commit, revision)
-        notes = start_commit.notes(place.git, commit)
+        start_commit.check(location, commit, revision)
+        notes = start_commit.notes(location.git, commit)
         start = commit
         if dirty:
-            start, omitted = start_commit.snapshot(place.git, self._ours(place), commit)
+            start, omitted = start_commit.snapshot(location.git, self._ours(location), commit)
             notes += omitted
         elif not revision:
-            notes += start_commit.not_included(place.git, place.top, self._ours(place))
+            notes += start_commit.not_included(location.git, location.top, self._ours(location))
         branch = start_commit.branch_of(git, revision)
         return Base(
             commit=start,
             branch=branch,
             dirty=start != commit,
-            has_submodules=bool(place.git.resolve(f"{start}:.gitmodules")),
+            has_submodules=bool(location.git.resolve(f"{start}:.gitmodules")),
             # The note is stored as text, but file names in it may contain invalid UTF-8.
             note=os.fsencode("; ".join(notes)).decode("utf-8", "replace"),
         )
@@ -255,32 +255,32 @@ class GitRepository(CommitsAndRefs):
         exclude = f"echo {shlex.quote(line)} >> .git/info/exclude && " if line else ""
         return f"git init && {exclude}git add -A && git commit"
 
-    def _ours(self, place: GitLocation) -> list[str]:
-        return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
+    def _ours(self, location: GitLocation) -> list[str]:
+        return [os.path.relpath(each, location.top) for each in (self._home, self._workspace)]
 
-    def place(self) -> GitLocation:
+    def location(self) -> GitLocation:
         with self._finding:
-            if self._place is None:
-                self._place = place_of(self._project, self._workspace)
-            return self._place
+            if self._location is None:
+                self._location = location_of(self._project, self._workspace)
+            return self._location
 
     def known_common_directory(self) -> Path | None:
         """Return the repository's common directory if it is already known, otherwise None.
 
         Runs no git.
         """
-        return self._place.common if self._place else None
+        return self._location.common if self._location else None
 
     def directories(self) -> Sequence[str]:
         """Return the repository's top and its common directory; empty if there is no repository."""
         if not has_repository(self._project):
             return ()
         try:
-            place = self.place()
+            location = self.location()
         # Jobs that need the repository are rejected later, with the reason.
         except RepositoryError:
             return ()
-        return place.top, str(place.common)
+        return location.top, str(location.common)
 
     def relocate(self) -> None:
         """Update stored paths after the project was moved. Idempotent.
@@ -288,63 +288,71 @@ class GitRepository(CommitsAndRefs):
         Raise RepositoryError if git fails.
         """
         if has_repository(self._project):
-            relocate(self.place(), self._workspace)
+            relocate(self.location(), self._workspace)
 
-    def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
-        place = self.place()
-        self._hide(place)
-        self._ignore_rules(directory).note(place.git)
-        if was_whole(directory):
+    def open_worktree(
+        self, directory: str, branch: str, start: str, parent_directory: str = ""
+    ) -> None:
+        location = self.location()
+        self._hide(location)
+        self._ignore_rules(directory).save(location.git)
+        if is_complete(directory):
             # The worktree has files of an attempt, so repair it and never create it again.
-            broken_worktrees.repair(place.worktrees, directory, branch, start)
+            broken_worktrees.repair(location.worktrees, directory, branch, start)
         settings_before = self._settings(directory)
-        worktree = place.worktrees.open(directory, branch, start, settings_before.of)
-        git = place.worktrees.git_of(worktree)
-        settings_before.note(git)
-        submodules.fill(git, worktree.admin, place.top, "HEAD", refill=False)
-        parent = place.worktrees.find(above) if above else None
+        worktree = location.worktrees.open(directory, branch, start, settings_before.of)
+        git = location.worktrees.git_of(worktree)
+        settings_before.save(git)
+        submodules.fill(git, worktree.admin, location.top, "HEAD", refill=False)
+        parent = location.worktrees.find(parent_directory) if parent_directory else None
         if parent is not None:
-            parent_git = place.worktrees.git_of(parent)
-            copied_files.inherit(parent_git, place.top, git, worktree.admin, self._rules)
+            parent_git = location.worktrees.git_of(parent)
+            copied_files.inherit(parent_git, location.top, git, worktree.admin, self._rules)
         self._carry(worktree)
 
-    def _carry(self, worktree: Found) -> None:
-        place = self.place()
-        git = place.worktrees.git_of(worktree)
-        copied_files.carry(place.git, git, worktree.admin, self._rules, self._ours(place))
+    def _carry(self, worktree: RegisteredWorktree) -> None:
+        location = self.location()
+        git = location.worktrees.git_of(worktree)
+        copied_files.copy_or_link(
+            location.git, git, worktree.admin, self._rules, self._ours(location)
+        )
         self._toolchains(worktree).derive(worktree.admin)
 
-    def _toolchains(self, worktree: Found) -> InstalledPackages:
-        place = self.place()
-        project = place.prefix.rstrip("/")
-        ours = self._ours(place)
-        return InstalledPackages(place.git, ours, worktree.directory, project, self._rules.derive)
+    def _toolchains(self, worktree: RegisteredWorktree) -> InstalledPackages:
+        location = self.location()
+        project = location.prefix.rstrip("/")
+        ours = self._ours(location)
+        return InstalledPackages(
+            location.git, ours, worktree.directory, project, self._rules.derive
+        )
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        chains = self._toolchains(self.place().whole(directory))
+        chains = self._toolchains(self.location().complete_worktree(directory))
         return chains.tools(programs, search, trusted=trusted)
 
-    def _hide(self, place: GitLocation) -> None:
+    def _hide(self, location: GitLocation) -> None:
         with self._finding:
             if not self._hidden:
-                user_repository.hide(place.git, place.top, place.common, str(self._workspace))
+                user_repository.hide(
+                    location.git, location.top, location.common, str(self._workspace)
+                )
                 self._hidden = True
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
-        place = self.place()
+        location = self.location()
         if not self._is_committed(directory, branch):
-            worktree = place.worktrees.sound(directory, branch)
+            worktree = location.worktrees.sound(directory, branch)
             if worktree is not None:
                 self._commit(worktree, branch, "Uncommitted files of the worktree", signature)
-        place.worktrees.close(directory, spare=True)
+        location.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
         """True if the branch contains all files of the worktree. False if that is uncertain."""
-        place = self.place()
-        worktree = place.worktrees.find(directory) if was_whole(directory) else None
+        location = self.location()
+        worktree = location.worktrees.find(directory) if is_complete(directory) else None
         if worktree is None:
             return False
-        place.worktrees.unlock(worktree, branch)
+        location.worktrees.unlock(worktree, branch)
         git, nested = self._git_of(worktree), nested_refs(*self._worker_of(directory))
         if submodules.may_have_some(git, worktree.admin) or self.commits_below(nested):
             return False
@@ -357,15 +365,15 @@ class GitRepository(CommitsAndRefs):
         return answer.code == 0 and not answer.out
 
     def remove_spare_worktrees(self, directory: str) -> None:
-        self.place().spares.drop(directory)
+        self.location().spares.drop(directory)
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
         if not has_repository(self._project):
             return ()
-        return tuple(refusals(self.place().git))
+        return tuple(refusals(self.location().git))
 
     def project_path(self, directory: str) -> str:
-        return os.path.join(directory, self.place().prefix).rstrip("/")
+        return os.path.join(directory, self.location().prefix).rstrip("/")
 
     def commit(
         self,
@@ -375,13 +383,15 @@ class GitRepository(CommitsAndRefs):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> str:
-        worktrees = self.place().worktrees
-        worktree = worktrees.sound(directory, branch) or self.place().whole(directory)
+        worktrees = self.location().worktrees
+        worktree = worktrees.sound(directory, branch) or self.location().complete_worktree(
+            directory
+        )
         return self._commit(worktree, branch, message, signature, promised)
 
     def _commit(
         self,
-        worktree: Found,
+        worktree: RegisteredWorktree,
         branch: str,
         message: str,
         signature: Signature,
@@ -392,29 +402,29 @@ class GitRepository(CommitsAndRefs):
         ``promised``: paths of files that the task must create; None: the paths of the previous call
         for this worktree.
         """
-        git, top = self._git_of(worktree), self.place().top
+        git, top = self._git_of(worktree), self.location().top
         submodules.commit_all(git, worktree.admin, top, branch, message, signature)
         rules = self._rules_of(worktree, promised)
         tip, added = commits.commit_changes(git, branch, message, signature, rules)
         if added.nested:
-            nested_repositories.keep(
+            nested_repositories.save_histories(
                 git, added.nested, nested_refs(*self._worker_of(worktree.directory))
             )
         never_commit.note(worktree.admin, added.held, rules.promised)
         return tip
 
     def _rules_of(
-        self, worktree: Found, promised: Sequence[str] | None = None
+        self, worktree: RegisteredWorktree, promised: Sequence[str] | None = None
     ) -> commits.CommitRules:
         if promised is None:
             paths = never_commit.noted(worktree.admin)[1]
         else:
-            paths = tuple(posixpath.join(self.place().prefix, each) for each in promised)
+            paths = tuple(posixpath.join(self.location().prefix, each) for each in promised)
         root_id, worker_id = self._worker_of(worktree.directory)
         return commits.CommitRules(
             patterns=self._ignore_rules(worktree.directory),
             start=f"{hidden(root_id)}start/{worker_id}",
-            without=carried(worktree.admin),
+            without=copied_paths(worktree.admin),
             never=self._rules.never,
             promised=paths,
             abandoned=abandoned_refs(root_id, worker_id),
@@ -429,13 +439,13 @@ class GitRepository(CommitsAndRefs):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> MergedSideWork:
-        place = self.place()
-        worktree = place.whole(directory)
+        location = self.location()
+        worktree = location.complete_worktree(directory)
         root_id, worker_id = self._worker_of(worktree.directory)
-        home = side_work.EndedWorktree(
-            found=worktree,
-            git=place.worktrees.git_of(worktree),
-            settled=self._settings(worktree.directory).of,
+        ended = side_work.EndedWorktree(
+            worktree=worktree,
+            git=location.worktrees.git_of(worktree),
+            with_saved_settings=self._settings(worktree.directory).of,
             branch=branch,
             root_id=root_id,
             worker_id=worker_id,
@@ -444,11 +454,11 @@ class GitRepository(CommitsAndRefs):
             rules=self._rules_of(worktree),
             job=self._job_directory(directory),
         )
-        merged, work = side_work.merge_side_work(home, place.worktrees, tip)
+        merged, work = side_work.merge_side_work(ended, location.worktrees, tip)
         if merged != tip:
             # The merged files may include links to nested repositories, so commit again.
             merged = self._commit(worktree, branch, message, signature, promised)
-        copied = carried(worktree.admin)
+        copied = copied_paths(worktree.admin)
         held = never_commit.noted(worktree.admin)[0]
         # Omit files that were copied at the worktree's start, which the worker did not create.
         theirs = (each for each in held if not any(within(each.path, copy) for copy in copied))
@@ -459,23 +469,23 @@ class GitRepository(CommitsAndRefs):
 
     def _ignore_rules(self, directory: str) -> frozen_config.FrozenIgnoreRules:
         return frozen_config.FrozenIgnoreRules(
-            self.place().common, self._job_directory(directory) / frozen_config.IGNORE_RULES
+            self.location().common, self._job_directory(directory) / frozen_config.IGNORE_RULES
         )
 
     def _settings(self, directory: str) -> FrozenConfig:
         return FrozenConfig(self._job_directory(directory) / frozen_config.NAME)
 
-    def _git_of(self, worktree: Found) -> Git:
-        return self._settings(worktree.directory).of(self.place().worktrees.git_of(worktree))
+    def _git_of(self, worktree: RegisteredWorktree) -> Git:
+        return self._settings(worktree.directory).of(self.location().worktrees.git_of(worktree))
 
     def _job_directory(self, directory: str) -> Path:
         return self._workspace / f"job_{self._root_of(directory)}"
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        worktree = self.place().whole(directory)
-        place = self.place()
+        worktree = self.location().complete_worktree(directory)
+        location = self.location()
         git, name = self._git_of(worktree), f"{hidden(self._root_of(directory))}snapshot"
-        inner = submodules.snapshot(git, worktree.admin, place.top, name, message, signature)
+        inner = submodules.snapshot(git, worktree.admin, location.top, name, message, signature)
         rules = self._rules_of(worktree)
         return commits.snapshot(git, worktree.admin, message, signature, inner, rules)[0]
 
@@ -484,79 +494,86 @@ class GitRepository(CommitsAndRefs):
         return inside.split("/")[0].removeprefix("job_")
 
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
-        place = self.place()
-        damage = broken_worktrees.repair(place.worktrees, directory, branch, start)
-        return damage, broken_worktrees.head_before_rebase(self.place().whole(directory))
+        location = self.location()
+        damage = broken_worktrees.repair(location.worktrees, directory, branch, start)
+        return damage, broken_worktrees.head_before_rebase(
+            self.location().complete_worktree(directory)
+        )
 
     def has_conflicts(self, directory: str) -> bool:
-        worktree = self.place().whole(directory)
+        worktree = self.location().complete_worktree(directory)
         if broken_worktrees.unfinished(worktree.admin):
             return True
-        return bool(broken_worktrees.unmerged(self.place().worktrees.git_of(worktree)))
+        return bool(broken_worktrees.unmerged(self.location().worktrees.git_of(worktree)))
 
     def abort_operation(self, directory: str) -> None:
-        broken_worktrees.abort_operation(self.place().whole(directory))
+        broken_worktrees.abort_operation(self.location().complete_worktree(directory))
 
     def commit_ignored(self, directory: str, message: str, signature: Signature) -> str:
-        place = self.place()
-        git = place.worktrees.git_of(self.place().whole(directory))
-        return ignored_files.keep(git, place.top, message, signature)
+        location = self.location()
+        git = location.worktrees.git_of(self.location().complete_worktree(directory))
+        return ignored_files.save(git, location.top, message, signature)
 
     def ignored_files(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
-        place = self.place()
-        git = place.worktrees.git_of(place.whole(directory))
-        return ignored_files.fitting(git, place.prefix, paths)
+        location = self.location()
+        git = location.worktrees.git_of(location.complete_worktree(directory))
+        return ignored_files.matching(git, location.prefix, paths)
 
     def new_ignored_files(self, kept: str, earlier: str) -> Sequence[str]:
         known_paths = {*self.gate_files(earlier).paths()} if earlier else ()
-        users = self.project_path(self.place().top)
+        users = self.project_path(self.location().top)
         new_paths = (each for each in self.gate_files(kept).paths() if each not in known_paths)
         return [each for each in new_paths if not os.path.lexists(os.path.join(users, each))]
 
     def restore_ignored(self, directory: str, commit: str) -> None:
-        place = self.place()
-        ignored_files.restore_kept(
-            place.worktrees.git_of(self.place().whole(directory)), place.top, commit
+        location = self.location()
+        ignored_files.restore(
+            location.worktrees.git_of(self.location().complete_worktree(directory)),
+            location.top,
+            commit,
         )
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
-        place = self.place()
-        roll_back(place.worktrees, place.top, directory, branch, commit, kept)
-        worktree = place.whole(directory)
+        location = self.location()
+        roll_back(location.worktrees, location.top, directory, branch, commit, kept)
+        worktree = location.complete_worktree(directory)
         self._refill(worktree, commit)
         # Copy files from the checkout again, because a checkpoint does not record which files were
         # copied.
         self._carry(worktree)
 
-    def _refill(self, worktree: Found, commit: str) -> None:
-        place = self.place()
-        submodules.fill(place.worktrees.git_of(worktree), worktree.admin, place.top, commit)
+    def _refill(self, worktree: RegisteredWorktree, commit: str) -> None:
+        location = self.location()
+        submodules.fill(location.worktrees.git_of(worktree), worktree.admin, location.top, commit)
 
     def update_files(self, directory: str, now: str, then: str) -> None:
-        place, worktree = self.place(), self.place().whole(directory)
-        git = place.worktrees.git_of(worktree)
-        submodules.check_clean(git, worktree.admin, place.top, now, then)
-        worktree_files.bring(git, now, then)
-        submodules.move(git, worktree.admin, place.top, now, then)
+        location, worktree = self.location(), self.location().complete_worktree(directory)
+        git = location.worktrees.git_of(worktree)
+        submodules.check_clean(git, worktree.admin, location.top, now, then)
+        worktree_files.change_files(git, now, then)
+        submodules.move(git, worktree.admin, location.top, now, then)
 
     def gate_files(self, commit: str) -> CommitFiles:
-        place = self.place()
-        return CommitFiles(place.git, commit, place.prefix, self._ours(place))
+        location = self.location()
+        return CommitFiles(location.git, commit, location.prefix, self._ours(location))
 
     def open_detached_worktree(self, directory: str, commit: str) -> None:
-        place = self.place()
-        self._hide(place)
-        worktree = place.worktrees.open_at(directory, commit)
+        location = self.location()
+        self._hide(location)
+        worktree = location.worktrees.open_at(directory, commit)
         submodules.fill(
-            place.worktrees.git_of(worktree), worktree.admin, place.top, commit, refill=False
+            location.worktrees.git_of(worktree), worktree.admin, location.top, commit, refill=False
         )
         self._carry(worktree)
 
     # Copies on other machines: implements ``core.ports.attempt_files.ServerWorktrees``.
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
-        place, registered = self.place(), self.place().whole(worktree.directory)
-        git, changes = place.worktrees.git_of(registered), worktree.commit
+        location, registered = (
+            self.location(),
+            self.location().complete_worktree(worktree.directory),
+        )
+        git, changes = location.worktrees.git_of(registered), worktree.commit
         if submodules.may_have_some(git, registered.admin):
             raise RepositoryError(
                 "submodules of the project are not copied to other machines; run the task on the "
@@ -566,90 +583,107 @@ class GitRepository(CommitsAndRefs):
             # Files have changed since the commit, for example because of a late child job's result.
             message_and_author = node_worktrees.MESSAGE, node_worktrees.WHO
             changes = self.snapshot(worktree.directory, *message_and_author)
-        return node_worktrees.write_for_node(place.git, worktree.commit, changes, known, path)
+        return node_worktrees.write_for_node(location.git, worktree.commit, changes, known, path)
 
     def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
-        place = self.place()
-        return node_worktrees.other_files(place.worktrees.git_of(place.whole(worktree.directory)))
+        location = self.location()
+        return node_worktrees.other_files(
+            location.worktrees.git_of(location.complete_worktree(worktree.directory))
+        )
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
-        place, registered = self.place(), self.place().whole(worktree.directory)
-        place.worktrees.unlock(registered, worktree.branch)
-        objects = str(place.common / "objects")
+        location, registered = (
+            self.location(),
+            self.location().complete_worktree(worktree.directory),
+        )
+        location.worktrees.unlock(registered, worktree.branch)
+        objects = str(location.common / "objects")
         prefix = abandoned_refs(*self._worker_of(worktree.directory))
         arguments = (objects, worktree.branch, worktree.commit, prefix, path)
         node_worktrees.take(self._git_of(registered), registered.admin, *arguments)
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
         tips = (change.now, change.then, *change.branches.values())
-        node_worktrees.write_commits(self.place().git, tuple(dict.fromkeys(tips)), known, path)
+        node_worktrees.write_commits(self.location().git, tuple(dict.fromkeys(tips)), known, path)
 
     def remove_detached_worktree(self, directory: str) -> None:
-        self.place().worktrees.close(directory)
+        self.location().worktrees.close(directory)
 
     def set_files(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        worktree, worktrees = self.place().whole(directory), self.place().worktrees
+        worktree, worktrees = (
+            self.location().complete_worktree(directory),
+            self.location().worktrees,
+        )
         worktrees.unlock(worktree)
         worktree_files.set_files(worktrees.git_of(worktree), commit, base, swap)
 
     def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
-        worktree = self.place().whole(directory)
-        return commit_diffs.changed_places(self.place().worktrees.git_of(worktree), commit)
+        worktree = self.location().complete_worktree(directory)
+        return commit_diffs.changed_places(self.location().worktrees.git_of(worktree), commit)
 
     def restore_files(self, directory: str, commit: str) -> None:
-        worktree, worktrees = self.place().whole(directory), self.place().worktrees
+        worktree, worktrees = (
+            self.location().complete_worktree(directory),
+            self.location().worktrees,
+        )
         worktrees.unlock(worktree)
         worktree_files.restore(worktrees.git_of(worktree), commit)
         self._refill(worktree, commit)
 
     def ways_to_merge(self) -> str:
-        place = self.place()
-        return user_repository.ways_to_merge(place.git, place.common)
+        location = self.location()
+        return user_repository.ways_to_merge(location.git, location.common)
 
     def back_up_git_files(self, directory: str) -> None:
-        place = self.place()
+        location = self.location()
         try:
-            RepositoryBackup(Path(directory)).note(place.git, place.common)
+            RepositoryBackup(Path(directory)).note(location.git, location.common)
         except RepositoryError:
             git_directory_repair.restore_for_running_jobs(self._workspace)
-            RepositoryBackup(Path(directory)).note(place.git, place.common)
+            RepositoryBackup(Path(directory)).note(location.git, location.common)
 
     def restore_git_files(self, directory: str) -> Sequence[str]:
         return RepositoryBackup(Path(directory)).restore()
 
     def checkout_state(self) -> Mapping[str, str]:
-        place = self.place()
-        self._hide(place)
-        state = user_repository.state(place.git, place.top, place.common, self._ours(place))
-        return {**state, **dict(submodules.state(place.top, place.git))}
+        location = self.location()
+        self._hide(location)
+        state = user_repository.state(
+            location.git, location.top, location.common, self._ours(location)
+        )
+        return {**state, **dict(submodules.state(location.top, location.git))}
 
     def exists(self) -> bool:
         return has_repository(self._project)
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        return tuple(user_repository.ref_moves(self.place().common, root_id, since))
+        return tuple(user_repository.ref_moves(self.location().common, root_id, since))
 
     def checkout_files(self, state: Mapping[str, str] | None = None) -> Checkout | None:
         if not self.exists():
             return None
-        place = self.place()
-        self._hide(place)
+        location = self.location()
+        self._hide(location)
         fingerprints = None if state is None else user_repository.files_of(state)
         if fingerprints is None:
-            fingerprints = user_repository.files(place.git, place.top, self._ours(place))
+            fingerprints = user_repository.files(location.git, location.top, self._ours(location))
         files = {
-            posixpath.relpath(path, f"./{place.prefix}"): fingerprint
+            posixpath.relpath(path, f"./{location.prefix}"): fingerprint
             for path, fingerprint in fingerprints.items()
         }
-        commit = place.git.resolve("HEAD")
-        return Checkout(files, commit, place.prefix, place.top)
+        commit = location.git.resolve("HEAD")
+        return Checkout(files, commit, location.prefix, location.top)
 
-    def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
+    def remove_job_refs(
+        self, root_id: str, directory: str, current_directory: str
+    ) -> Sequence[str]:
         try:
-            if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return job_ref_removal.remove(self.place(), root_id, directory, present)
+            if has_repository(self._project) and has_traces(self.location().common, root_id):
+                return job_ref_removal.remove(
+                    self.location(), root_id, directory, current_directory
+                )
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
             logger.warning(
@@ -658,20 +692,20 @@ class GitRepository(CommitsAndRefs):
         return ()
 
     def secure(self, root_id: str, directory: str) -> None:
-        place = self.place() if has_repository(self._project) else None
-        if place is None or not has_traces(place.common, root_id):
+        location = self.location() if has_repository(self._project) else None
+        if location is None or not has_traces(location.common, root_id):
             return
         real = os.path.realpath(directory)
-        if place.worktrees.below(real):
-            job_ref_removal.keep(place.git, place.worktrees, root_id, real, real)
+        if location.worktrees.below(real):
+            job_ref_removal.save_commits(location.git, location.worktrees, root_id, real, real)
 
     def discard_job(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
-        return job_ref_removal.discard(self.place(), root_id, directory)
+        return job_ref_removal.discard(self.location(), root_id, directory)
 
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return job_ref_removal.unlanded(self.place(), root_id, directory)
+        return job_ref_removal.unlanded(self.location(), root_id, directory)

@@ -11,7 +11,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool
-from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
+from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree
 
 #: The first version of git that has ``merge-tree --write-tree``.
 OLDEST = (2, 38)
@@ -27,18 +27,18 @@ class GitLocation:
     worktrees: GitWorktrees
     spares: WorktreePool
 
-    def whole(self, directory: str) -> Found:
+    def complete_worktree(self, directory: str) -> RegisteredWorktree:
         """Return the worktree in ``directory``.
 
         Raise RepositoryError if the worktree does not exist or is incomplete.
         """
         worktree = self.worktrees.find(directory)
-        if worktree is None or not worktree.is_whole:
+        if worktree is None or not worktree.is_complete:
             raise RepositoryError(f"the worktree {directory} no longer exists or is incomplete")
         return worktree
 
 
-def place_of(project: Path, workspace: Path) -> GitLocation:
+def location_of(project: Path, workspace: Path) -> GitLocation:
     """Return the location of the project's repository.
 
     Raise RepositoryError if the project has no repository.

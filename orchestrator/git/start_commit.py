@@ -75,7 +75,7 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
 
 def _update_index(git: Git, env: dict[str, str], fields: Sequence[str], *options: str) -> None:
     paths = with_nul(path_of(each) for each in fields)
-    git.run("update-index", *options, "-z", "--stdin", given=paths, env=env)
+    git.run("update-index", *options, "-z", "--stdin", stdin=paths, env=env)
 
 
 def _is_gone(field: str) -> bool:
@@ -187,21 +187,21 @@ def branch_of(git: Git, revision: str) -> str:
     return short(name) if is_users else ""
 
 
-def check(place: GitLocation, commit: str, revision: str) -> None:
+def check(location: GitLocation, commit: str, revision: str) -> None:
     """Raise RepositoryError if workers cannot start from the commit."""
-    if place.git.resolve(f"refs/heads/{BRANCHES}"):
+    if location.git.resolve(f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
             f"cannot create branches {BRANCHES}/..., because a branch is named {BRANCHES!r}; "
             f"rename it: git branch -m {BRANCHES} NEW"
         )
-    if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
+    if location.prefix and not tracks(location.git, commit, location.prefix.rstrip("/")):
         what = f"commit {commit[:12]}" if revision else "the last commit"
         raise RepositoryError(
-            f"the project directory {place.prefix} does not exist in {what} of {place.top}; commit "
-            "its files first, or start from another commit"
+            f"the project directory {location.prefix} does not exist in {what} of {location.top}; "
+            "commit its files first, or start from another commit"
         )
     if revision:
-        _check_files_are_here(place.git, commit)
+        _check_files_are_here(location.git, commit)
 
 
 def _check_files_are_here(git: Git, commit: str) -> None:
@@ -223,6 +223,6 @@ def tracks(git: Git, commit: str, path: str) -> bool:
     return bool(git.resolve(f"{commit}:{path}"))
 
 
-def refused(revision: str, error: Exception) -> InvalidRequest:
+def invalid_base(revision: str, error: Exception) -> InvalidRequest:
     what = f"base {revision!r}" if revision else "include_dirty"
     return InvalidRequest(f"cannot start from {what}: {error}", kind="base")

@@ -71,7 +71,7 @@ class Submodule:
         return Git(git_directory, {"GIT_DIR": git_directory}) if git_directory else None
 
     @property
-    def is_here(self) -> bool:
+    def has_source_commit(self) -> bool:
         source = self.source
         return source is not None and has(source, self.commit)
 
@@ -107,7 +107,7 @@ def _has_modules(git: Git, commit: str) -> bool:
     return bool(modules)
 
 
-def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
+def submodules_of(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
     for path, each in links(git, commit).items():
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         place = f"{git.directory}/{path}"
@@ -128,7 +128,7 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, refill: bool = True) -
     A submodule stays empty if the user's repository of the submodule lacks the objects. ``refill``:
     True to also check out submodules that already have files.
     """
-    for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
+    for module in submodules_of(git, admin, top, commit) if may_have_some(git, admin) else ():
         if not refill and (module.is_filled or module.is_workers):
             continue
         if (module.is_filled or _create_repository(module)) and _check_out(module):
@@ -160,7 +160,7 @@ def _check_out(module: Submodule) -> bool:
 
 def _create_repository(module: Submodule) -> bool:
     users = module.source
-    if users is None or not module.is_here or os.path.islink(module.directory):
+    if users is None or not module.has_source_commit or os.path.islink(module.directory):
         return False
     shutil.rmtree(module.own, ignore_errors=True)
     module.own.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def _relink(module: Submodule) -> None:
 
 def _with_files(git: Git, admin: Path, top: str) -> Iterator[Submodule]:
     """Yield the submodules of HEAD that have files, after repairing their repositories."""
-    for module in listed(git, admin, top, "HEAD") if may_have_some(git, admin) else ():
+    for module in submodules_of(git, admin, top, "HEAD") if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
         if has_files and (module.is_filled or _recreate_repository(module)):
@@ -231,10 +231,10 @@ def commit_all(
             inner.run(
                 "update-ref", "-m", "orchestrator: uncommitted files of the worker", "HEAD", head
             )
-        _keep(module, head, branch)
+        _save_commit(module, head, branch)
 
 
-def _keep(module: Submodule, commit: str, name: str) -> None:
+def _save_commit(module: Submodule, commit: str, name: str) -> None:
     """Save a commit of a worktree's submodule in the user's submodule repository.
 
     The commit gets the ref ``name`` there, unless another ref contains it already. The commit is
@@ -247,7 +247,7 @@ def _keep(module: Submodule, commit: str, name: str) -> None:
             f"cannot save the changes in submodule {module.path}: your clone of the submodule no "
             "longer exists; restore it: git submodule update --init"
         )
-    if _is_kept(source, commit, hidden=name.startswith(_HIDDEN)):
+    if _is_saved(source, commit, hidden=name.startswith(_HIDDEN)):
         return
     module.git.run("update-ref", _KEPT, commit)
     quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
@@ -257,7 +257,7 @@ def _keep(module: Submodule, commit: str, name: str) -> None:
     )
 
 
-def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
+def _is_saved(git: Git, commit: str, *, hidden: bool) -> bool:
     """True if a ref of the repository contains the commit.
 
     ``hidden``: also search the product's own refs below ``refs/orchestrator/``.
@@ -293,7 +293,7 @@ def snapshot(
         if tree != tree_of(inner, head):
             commit = commit_tree(inner, tree, [head], message, signature)
             commits[module.path] = commit
-        _keep(module, commit, f"{name}/{commit}")
+        _save_commit(module, commit, f"{name}/{commit}")
     return commits
 
 
@@ -303,7 +303,7 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     ``now`` and ``then``: the worktree's commits before and after the move.
     """
     after = links(git, then)
-    for module in listed(git, admin, top, now):
+    for module in submodules_of(git, admin, top, now):
         moves = module.is_filled and after.get(module.path) not in (module.commit, None)
         if moves and module.git.run("status", "--porcelain", "-z").fields:
             raise RepositoryError(
@@ -318,7 +318,7 @@ def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     ``now`` and ``then``: the worktree's commits before and after the move.
     """
     before = links(git, now)
-    for module in listed(git, admin, top, then):
+    for module in submodules_of(git, admin, top, then):
         if before.get(module.path) != module.commit and (
             module.is_filled or _create_repository(module)
         ):
@@ -332,18 +332,20 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 
     In worktrees, the directories of these submodules are empty.
     """
-    modules = listed(git, Path(top), top, commit)
-    return [each.path for each in modules if not each.is_here]
+    modules = submodules_of(git, Path(top), top, commit)
+    return [each.path for each in modules if not each.has_source_commit]
 
 
-def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
+def changed_submodules(
+    git: Git, top: str, start: str, end: str
+) -> Iterator[tuple[Git, str, str, str]]:
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
     Each item has a Git for the user's repository of the submodule, the path, the earlier commit,
     and the later commit. The earlier commit is "" if the user's repository lacks it.
     """
     before = links(git, start)
-    for module in listed(git, Path(top), top, end):
+    for module in submodules_of(git, Path(top), top, end):
         earlier = before.get(module.path, "")
         source = module.source
         if earlier != module.commit and source is not None and has(source, module.commit):
@@ -356,7 +358,7 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 
     The digest covers the refs and settings that a job must not change.
     """
-    for module in listed(git, Path(top), top, "HEAD"):
+    for module in submodules_of(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:
             exclusions = ("--exclude=refs/heads/orchestrator/*", "--exclude=refs/orchestrator/*")
@@ -371,7 +373,7 @@ def remove_job_refs(git: Git, top: str, root_id: str) -> None:
     A branch of the job is removed only if another ref contains the branch's commits. The product's
     branches and this job's refs do not count as other refs.
     """
-    for module in listed(git, Path(top), top, "HEAD"):
+    for module in submodules_of(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:
             _remove_job_refs(source, root_id)
@@ -384,4 +386,4 @@ def _remove_job_refs(git: Git, root_id: str) -> None:
         holders = listed_refs(git, f"--contains={name}")
         if any(not each.startswith(("refs/heads/orchestrator/", hidden)) for each in holders):
             stale.append(name)
-    git.point(dict.fromkeys(stale, ""))
+    git.update_refs(dict.fromkeys(stale, ""))

@@ -264,11 +264,14 @@ class Repository(Protocol):
         never raise: if there is no commit, the result has a ``hindrance``.
         """
 
-    def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
+    def open_worktree(
+        self, directory: str, branch: str, start: str, parent_directory: str = ""
+    ) -> None:
         """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it is missing.
 
-        Ignored files are copied from the worktree ``above``, if this worktree exists. Ignored files
-        that the worktree lacks are copied from the user's checkout.
+        ``parent_directory``: the worktree of the parent worker; "" for none. Ignored files are
+        copied from this worktree. Ignored files that this worktree lacks are copied from the user's
+        checkout.
 
         Idempotent: a complete worktree stays, and an incomplete worktree is recreated.
         """
@@ -649,13 +652,15 @@ class Repository(Protocol):
         search for changed files is needed.
         """
 
-    def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
+    def remove_job_refs(
+        self, root_id: str, directory: str, current_directory: str
+    ) -> Sequence[str]:
         """Remove worktrees and refs of a root job. A result that was not landed stays.
 
-        ``directory``: the job's former directory. ``present``: the directory's present path. If a
-        worker's changes are in no result and on no branch of the user, they are saved on refs below
-        ``kept_refs``. Return the full names of these refs and of the remaining branches.
-        Idempotent.
+        ``directory``: path of the job's directory when its worktrees were created.
+        ``current_directory``: the directory's current path. If a worker's changes are in no result
+        and on no branch of the user, they are saved on refs below ``kept_refs``. Return the full
+        names of these refs and of the remaining branches. Idempotent.
         """
 
     def discard_job(self, root_id: str, directory: str) -> Sequence[str]:

@@ -12,7 +12,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
 from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.file_stamps import FileStamps, are_older, stamps
-from orchestrator.git.command.git_config import KEPT_SECONDS, SETTLED_SECONDS
+from orchestrator.git.command.git_config import CACHE_SECONDS, SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
@@ -20,7 +20,7 @@ _HOW = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "
 #: Maximum size of the index of a checkout whose status is cached, in bytes. With a larger index,
 #: comparing the stamps of all files takes as long as ``git status``.
 _MOST_INDEX_BYTES = 128 * 1024
-_MOST_KEPT = 16
+_MOST_CACHED = 16
 #: Files in the repository's directory that decide which files git ignores, or how git compares
 #: files.
 _DECIDING = ("info/exclude", "info/attributes", "info/sparse-checkout")
@@ -59,7 +59,7 @@ class _State:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedStatus:
     until: float
     #: None if the output must not be used again, because the state was too complex, or because a
     #: file had just changed.
@@ -67,7 +67,7 @@ class _Kept:
     fields: Sequence[str]
 
 
-_kept = BoundedCache[str, _Kept](_MOST_KEPT)
+_cached_statuses = BoundedCache[str, _CachedStatus](_MOST_CACHED)
 
 
 def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
@@ -76,7 +76,7 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     The result is empty if git fails. ``ours``: the product's own folders, relative to ``top``.
     Entries for files in these folders may be out of date.
     """
-    cached = _kept.get(top)
+    cached = _cached_statuses.get(top)
     fields = cached.fields if cached else ()
     began, without = time.time(), _unread_directories(fields, ours)
     state = _state(git, top, without)
@@ -87,8 +87,8 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
         fields = answer.fields if answer.code == 0 else ()
         is_current = answer.code == 0 and _unread_directories(fields, ours) == without
         is_settled = is_current and state is not None and state.is_settled(began)
-        expiry = time.monotonic() + KEPT_SECONDS
-        _kept.put(top, _Kept(expiry, state if is_settled else None, fields))
+        expiry = time.monotonic() + CACHE_SECONDS
+        _cached_statuses.put(top, _CachedStatus(expiry, state if is_settled else None, fields))
     # Omit entries of directories, because this module does not read a directory's content.
     return [each for each in fields if not each.endswith("/")]
 
@@ -107,7 +107,7 @@ def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
     if index is None or index[1] > _MOST_INDEX_BYTES:
         return None
     try:
-        settings = tuple(git_config.listed(git))
+        settings = tuple(git_config.all_settings(git))
     except RepositoryError:
         return None
     commit = git.resolve("HEAD")

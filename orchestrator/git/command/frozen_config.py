@@ -16,7 +16,7 @@ from orchestrator.git.command.runner import FROM_INPUT, Git, with_nul
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 
-def note_once(path: Path, content: Callable[[], bytes]) -> None:
+def write_once(path: Path, content: Callable[[], bytes]) -> None:
     """Write the result of ``content`` to the file ``path`` if the file does not exist. Idempotent.
 
     The write is atomic. Does nothing if the file's directory does not exist.
@@ -51,24 +51,24 @@ _MOST_BYTES = 65536
 class FrozenConfig:
     #: Path of the file with the settings that apply to a job. If the file is missing, the current
     #: settings apply.
-    noted: Path
+    file: Path
 
-    def note(self, git: Git) -> None:
+    def save(self, git: Git) -> None:
         """Save the settings. Idempotent: only the first call saves them."""
-        note_once(self.noted, lambda: _present_settings(git))
+        write_once(self.file, lambda: _present_settings(git))
 
     def of(self, git: Git) -> Git:
         """Return ``git`` with the saved settings instead of the current settings."""
-        saved_text = read_regular(self.noted, _MOST_BYTES)
+        saved_text = read_regular(self.file, _MOST_BYTES)
         present_text = _present_settings(git)
         if saved_text is None or saved_text == present_text:
             return git
-        saved, present = _parsed(saved_text), _parsed(present_text)
-        values = {name: saved.get(name, _default(name)) for name in {**saved, **present}}
+        saved, current = _parsed(saved_text), _parsed(present_text)
+        values = {name: saved.get(name, _default(name)) for name in {**saved, **current}}
         differing = {
             name: value
             for name, value in values.items()
-            if value != present.get(name, _default(name))
+            if value != current.get(name, _default(name))
         }
         return Git(git.directory, {**git.env, **_settings_as_variables(differing)})
 
@@ -104,12 +104,12 @@ class FrozenIgnoreRules:
     common: Path
     #: Path of the file with the rules that apply to a job. If the file is missing, all current
     #: rules apply.
-    noted: Path
+    file: Path
 
-    def note(self, git: Git) -> None:
+    def save(self, git: Git) -> None:
         """Save the ignore rules. Idempotent: only the first call saves them."""
-        note_once(
-            self.noted,
+        write_once(
+            self.file,
             lambda: _content(_user_ignore_file(git)) + b"\n" + _content(self._exclude_file),
         )
 
@@ -121,11 +121,11 @@ class FrozenIgnoreRules:
         """
         if not self.have_changed():
             return False
-        kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.noted}")
+        kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.file}")
         others = git.run("ls-files", "--others", "-z", *kinds).fields
         hidden = [each for each in others if each not in excluded]
         if hidden:
-            git.run("add", "--force", "--sparse", *FROM_INPUT, given=with_nul(hidden))
+            git.run("add", "--force", "--sparse", *FROM_INPUT, stdin=with_nul(hidden))
         return bool(hidden)
 
     def have_changed(self) -> bool:
@@ -133,9 +133,9 @@ class FrozenIgnoreRules:
 
         If the result is True although the rules are unchanged, the caller only checks them again.
         """
-        if not self.noted.exists():
+        if not self.file.exists():
             return False
-        began = self.noted.stat().st_mtime_ns
+        began = self.file.stat().st_mtime_ns
         places = (self._exclude_file, self.common / "config")
         return any(each.exists() and each.stat().st_mtime_ns > began for each in places)
 

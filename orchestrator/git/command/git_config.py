@@ -13,25 +13,25 @@ from orchestrator.git.command.runner import Git, has_lfs
 
 #: Maximum seconds for which a configuration is cached, because git may read files whose changes
 #: this module does not notice.
-KEPT_SECONDS = 30.0
+CACHE_SECONDS = 30.0
 #: A second change of a file within this number of seconds may leave the file's time unchanged.
 #: Therefore a configuration is not cached if one of its files has changed in the last
 #: SETTLED_SECONDS.
 SETTLED_SECONDS = 0.1
 #: Settings that make git read further files, possibly other files for each branch or worktree.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
-_MOST_KEPT = 64
+_MOST_CACHED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedConfig:
     until: float
     stamps: Mapping[str, Stamp | None]
     #: The settings as ``git config --list -z`` prints them.
     settings: Sequence[bytes]
 
 
-_kept = BoundedCache[tuple[str, bool], _Kept](_MOST_KEPT)
+_cached_configs = BoundedCache[tuple[str, bool], _CachedConfig](_MOST_CACHED)
 
 
 def matching(git: Git, pattern: str) -> bytes:
@@ -40,21 +40,21 @@ def matching(git: Git, pattern: str) -> bytes:
     The format is that of ``git config -z --get-regexp``.
     """
     expression = re.compile(pattern.encode())
-    settings = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
+    settings = [each for each in all_settings(git) if expression.search(each.partition(b"\n")[0])]
     return b"".join(each + b"\0" for each in settings)
 
 
 def value(git: Git, name: str) -> str:
     """Return the last value of a setting; "" if it is not set. ``name`` must be in lower case."""
     prefix = f"{name}\n".encode()
-    values = [each for each in listed(git) if each.startswith(prefix)]
+    values = [each for each in all_settings(git) if each.startswith(prefix)]
     return os.fsdecode(values[-1][len(prefix) :]) if values else ""
 
 
 def of_file(path: Path) -> Sequence[bytes] | None:
     """Return all settings of a file, without included files; None if git cannot read the file."""
     key = str(path), False
-    cached = _kept.get(key)
+    cached = _cached_configs.get(key)
     now = time.monotonic()
     if cached is None or cached.stamps != _stamps(cached.stamps):
         began, stamps = time.time(), _stamps([key[0]])
@@ -62,12 +62,12 @@ def of_file(path: Path) -> Sequence[bytes] | None:
         answer = Git("/", {"GIT_DIR": os.devnull}).run("config", *options, accept=range(256))
         if answer.code:
             return None
-        cached = _Kept(now + KEPT_SECONDS, stamps, answer.out.split(b"\0")[:-1])
+        cached = _CachedConfig(now + CACHE_SECONDS, stamps, answer.out.split(b"\0")[:-1])
         _cache(key, cached, began)
     return cached.settings
 
 
-def listed(git: Git) -> Sequence[bytes]:
+def all_settings(git: Git) -> Sequence[bytes]:
     """Return all settings as git lists them: name, line feed, and value.
 
     Raise RepositoryError if git cannot read the configuration.
@@ -76,7 +76,7 @@ def listed(git: Git) -> Sequence[bytes]:
     if part is None or "GIT_CONFIG_COUNT" in git.env:
         return _settings_and_files(git)[0]
     key = part.common, has_lfs()
-    cached = _kept.get(key)
+    cached = _cached_configs.get(key)
     now = time.monotonic()
     if cached is None or now > cached.until or cached.stamps != _stamps(cached.stamps):
         began = time.time()
@@ -84,14 +84,14 @@ def listed(git: Git) -> Sequence[bytes]:
         # Take the stamps after the read. If a file has changed since the read, its stamp is recent,
         # so the configuration is not cached.
         stamps = _stamps([*files, *_usual_files(part.common)])
-        cached = _Kept(now + KEPT_SECONDS, stamps, settings)
+        cached = _CachedConfig(now + CACHE_SECONDS, stamps, settings)
         _cache(key, cached, began, _INCLUDING)
     return cached.settings
 
 
 def _cache(
     key: tuple[str, bool],
-    configuration: _Kept,
+    configuration: _CachedConfig,
     began: float,
     excluded: re.Pattern[str] | None = None,
 ) -> None:
@@ -104,9 +104,9 @@ def _cache(
     has_excluded = excluded is not None and any(map(excluded.search, names))
     changed = max((max(each[2:]) for each in configuration.stamps.values() if each), default=0)
     if not has_excluded and changed < (began - SETTLED_SECONDS) * 1e9:
-        _kept.put(key, configuration)
+        _cached_configs.put(key, configuration)
     else:
-        _kept.drop(key)
+        _cached_configs.drop(key)
 
 
 def _settings_and_files(git: Git) -> tuple[Sequence[bytes], list[str]]:

@@ -30,10 +30,10 @@ class GitProcess:
         directory: str,
         arguments: Sequence[str],
         env: Mapping[str, str],
-        given: bytes,
+        stdin: bytes,
         umask: int | None = None,
     ) -> None:
-        """Start git with the input ``given``. Raise OSError if git cannot be started.
+        """Start git with the input ``stdin``. Raise OSError if git cannot be started.
 
         ``umask``: the umask of git; None: this process's umask.
         """
@@ -43,7 +43,7 @@ class GitProcess:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
         #: The exit code, negative for a signal; None while git runs.
         self.code: int | None = None
-        self._given = memoryview(given)
+        self._unwritten_input = memoryview(stdin)
         self._output: dict[int, list[bytes]] = {}
         self._poll = select.poll()
         #: Descriptor of git's input; -1 if it is closed.
@@ -70,7 +70,7 @@ class GitProcess:
                 os.close(descriptor)
 
     def _open_input(self) -> int:
-        if not self._given:
+        if not self._unwritten_input:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         source, self._input = os.pipe()
         os.set_blocking(self._input, False)
@@ -112,13 +112,13 @@ class GitProcess:
 
     def _write(self) -> None:
         try:
-            written = os.write(self._input, self._given[:_PIECE_BYTES])
+            written = os.write(self._input, self._unwritten_input[:_PIECE_BYTES])
         except BlockingIOError:
             return
         except BrokenPipeError:  # Git has read all that it needs.
-            written = len(self._given)
-        self._given = self._given[written:]
-        if not self._given:
+            written = len(self._unwritten_input)
+        self._unwritten_input = self._unwritten_input[written:]
+        if not self._unwritten_input:
             self._close_input()
 
     def _read(self, descriptor: int) -> None:

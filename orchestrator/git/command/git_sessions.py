@@ -48,7 +48,7 @@ class SharedPart:
     #: "".
     head: str
 
-    def named(self, name: str) -> str:
+    def session_name(self, name: str) -> str:
         """Return ``name`` in the form that a session needs, such as ``worktrees/NAME/HEAD^``.
 
         Only a name that begins with HEAD is changed, because each worktree has its own HEAD.
@@ -69,8 +69,8 @@ class SharedPart:
         return statuses[0].st_ino, *stamp_of(statuses[1])
 
 
-def stamp_of(found: os.stat_result) -> Stamp:
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def stamp_at(path: str) -> Stamp | None:
@@ -123,11 +123,11 @@ class _Session:
     lock: threading.Lock = field(default_factory=threading.Lock)
     is_closed: bool = False
 
-    def ask(self, given: bytes, lines: int, seconds: float) -> Sequence[bytes]:
+    def ask(self, stdin: bytes, lines: int, seconds: float) -> Sequence[bytes]:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.used = time.monotonic()
         try:
-            self.process.stdin.write(given)
+            self.process.stdin.write(stdin)
         except OSError as error:
             raise SessionFailed from error
         handle, output = self.process.stdout.fileno(), b""
@@ -176,18 +176,18 @@ class Sessions:
         part: SharedPart,
         command: Sequence[str],
         env: Callable[[], Mapping[str, str]],
-        given: bytes,
+        stdin: bytes,
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        """Send ``given`` to a session that runs ``command``. Return the answer's lines.
+        """Send ``stdin`` to a session that runs ``command``. Return the answer's lines.
 
         ``part``: the repository. ``env``: returns the variables of a new session. ``lines``:
         expected number of lines. ``seconds``: timeout of each wait for output. Raise SessionFailed
         if the session gives no usable answer.
         """
         stamp = part.stamp()
-        if stamp is None or len(given) > MOST_BYTES:
+        if stamp is None or len(stdin) > MOST_BYTES:
             raise SessionFailed
         key = (part.common, *command)
         while True:
@@ -197,7 +197,7 @@ class Sessions:
                     # Another thread has closed this session. Get its replacement.
                     continue
                 try:
-                    return session.ask(given, lines, seconds)
+                    return session.ask(stdin, lines, seconds)
                 except SessionFailed:
                     session.close()
             with self._guard:

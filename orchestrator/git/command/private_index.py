@@ -23,5 +23,5 @@ def edited_tree(git: Git, tree: str, entries: bytes) -> str:
     """
     with private_index() as env:
         git.run("read-tree", tree, env=env)
-        git.run("update-index", "-z", "--index-info", given=entries, env=env)
+        git.run("update-index", "-z", "--index-info", stdin=entries, env=env)
         return git.run("write-tree", env=env).text

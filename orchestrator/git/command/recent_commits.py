@@ -25,7 +25,7 @@ _LONGEST = 4096
 #: Maximum size of a file of packed refs that is searched, in bytes. A session is faster than a
 #: longer search.
 _MOST_PACKED = 64 * 1024
-_MOST_KEPT = 1024
+_MOST_CACHED = 1024
 
 
 class _Unknown(Exception):
@@ -42,15 +42,15 @@ class RecentCommits:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         #: Time when git read a commit, by the shared directory and the commit.
-        self._read = BoundedCache[tuple[str, str], float](_MOST_KEPT)
+        self._read = BoundedCache[tuple[str, str], float](_MOST_CACHED)
 
     def note(self, part: SharedPart, commit: str) -> None:
         self._read.put((part.common, commit), self._clock())
 
-    def named(self, part: SharedPart, name: str) -> str | None:
+    def commit_of(self, part: SharedPart, name: str) -> str | None:
         """Return the commit of a ref or of HEAD; "" if the ref does not exist.
 
-        Return None if only git can answer. ``name``: a result of ``SharedPart.named``.
+        Return None if only git can answer. ``name``: a result of ``SharedPart.commit_of``.
         """
         match = _NAME.fullmatch(name)
         if match is None:

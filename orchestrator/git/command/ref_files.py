@@ -44,7 +44,7 @@ def listed_refs(git: Git, *how: str) -> dict[str, str]:
     return dict(line.split(" ") for line in output.splitlines())
 
 
-def is_users(git: Git, commit: str, *places: str) -> bool:
+def is_in_users_refs(git: Git, commit: str, *places: str) -> bool:
     """True if the commit is in the history of a ref of the user below ``places``.
 
     ``places``: directories of refs, such as ``refs/heads``. Branches of jobs do not count, because
@@ -164,27 +164,29 @@ _STASHED = "reset: moving to HEAD"
 _STASH_SECONDS = 2
 #: Variables for the orchestrator's git commands, so that their log entries do not look like the
 #: worker's.
-OURS = {"GIT_REFLOG_ACTION": "orchestrator"}
+REFLOG_ENV = {"GIT_REFLOG_ACTION": "orchestrator"}
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
+    """An entry of a ref's log. ``before`` and ``after``: the ref's object ids."""
+
     before: str
     after: str
     #: Address of the person or worker that ran the command.
     email: str
     #: Unix time.
     seconds: int
-    words: str
+    message: str
 
     @property
     def creates(self) -> bool:
         """True if the logged command created the commit ``after``."""
-        command, _, details = self.words.partition(": ")
+        command, _, details = self.message.partition(": ")
         if command.startswith("commit"):
             return True
         moves = details.lower() == "fast-forward" or any(each in command for each in _STEPS)
-        return self.words.startswith(_CREATING) and not moves
+        return self.message.startswith(_CREATING) and not moves
 
 
 def entries(path: Path) -> Iterator[LogEntry]:
@@ -221,11 +223,11 @@ class HeadLog:
 
         If HEAD was detached, the first value is the commit's id.
         """
-        switches = (each for each in self._entries if each.words.startswith(_CHECKOUT))
-        moves = ((each.words.removeprefix(_CHECKOUT), each.before) for each in switches)
+        switches = (each for each in self._entries if each.message.startswith(_CHECKOUT))
+        moves = ((each.message.removeprefix(_CHECKOUT), each.before) for each in switches)
         return [(words.partition(" to ")[0], commit) for words, commit in moves]
 
-    def left_at(self, branch: str) -> str:
+    def last_commit_of(self, branch: str) -> str:
         """Return the branch's commit when HEAD last switched away from the branch; "" if never.
 
         ``branch``: full name. The commit may have been removed since then.
@@ -240,7 +242,7 @@ class HeadLog:
         ``stash``: the log of the stash.
         """
         bases = dict[str, str]()
-        for reset in (each for each in self._entries if each.words == _STASHED):
+        for reset in (each for each in self._entries if each.message == _STASHED):
             for entry in reversed(stash):
                 if entry.email == reset.email and entry.seconds <= reset.seconds:
                     if reset.seconds - entry.seconds <= _STASH_SECONDS:
@@ -249,5 +251,5 @@ class HeadLog:
         return bases
 
 
-def created(found: Iterable[LogEntry]) -> Iterator[str]:
-    return (each.after for each in found if each.creates)
+def created(log_entries: Iterable[LogEntry]) -> Iterator[str]:
+    return (each.after for each in log_entries if each.creates)

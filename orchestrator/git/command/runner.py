@@ -151,18 +151,18 @@ class Git:
     def run(
         self,
         *arguments: str,
-        given: bytes = b"",
+        stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
     ) -> GitOutput:
         """Run git. Raise RepositoryError for an exit code that is not in ``accept``.
 
-        If a disk is full, raise OSError instead. ``given``: git's input. ``env``: variables in
+        If a disk is full, raise OSError instead. ``stdin``: git's input. ``env``: variables in
         addition to those of this object.
         """
         environment = {**self.env, **(env or {})}
         began = time.time()
-        answer = self._run_unblocked(arguments, given, environment)
+        answer = self._run_unblocked(arguments, stdin, environment)
         if answer.code and _reports_full_disk(answer):
             self._remove_temporary(environment, began)
         if answer.code not in accept:
@@ -183,26 +183,26 @@ class Git:
         return any(map(_is_full, (self.directory, git_directory)))
 
     def _run_unblocked(
-        self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
+        self, arguments: Sequence[str], stdin: bytes, env: Mapping[str, str]
     ) -> GitOutput:
-        answer, released = self._run_once(arguments, given, env)
+        answer, released = self._run_once(arguments, stdin, env)
         if answer.code and released:
             # Repeat the command, because git failed when it read the pipe's empty content.
-            answer, _ = self._run_once(arguments, given, env)
+            answer, _ = self._run_once(arguments, stdin, env)
         for _ in range(_MOST_LOCKS):
             if not answer.code or not leftover_files.remove_leftover_lock(answer.err):
                 break
-            answer, _ = self._run_once(arguments, given, env)
+            answer, _ = self._run_once(arguments, stdin, env)
         return answer
 
     def _run_once(
-        self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
+        self, arguments: Sequence[str], stdin: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
         """Run git once. Return git's output, and True if a FIFO that blocked git was removed."""
         words = [*_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments]
         try:
             environment = _with_inherited(env)
-            with GitProcess(self.directory, words, environment, given, self.umask) as process:
+            with GitProcess(self.directory, words, environment, stdin, self.umask) as process:
                 released = self._wait(process, env)
         except FileNotFoundError as error:
             raise RepositoryError(
@@ -228,13 +228,13 @@ class Git:
             released = fifo_guard.release(self.directory, env) or released
         return released if process.communicate(PAUSES[-1]) else None
 
-    def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
+    def streamed(self, *arguments: str, stdin: bytes = b"") -> Iterator[bytes]:
         """Yield the output while git writes it. Raise RepositoryError if git fails.
 
         If the caller stops reading early, git is killed.
         """
         with tempfile.TemporaryFile() as source:
-            source.write(given)
+            source.write(stdin)
             source.seek(0)
             with subprocess.Popen(
                 ["git", *_OPTIONS, *arguments],
@@ -274,13 +274,13 @@ class Git:
         part = shared_part(self.directory, self.env)
         if part is not None and not any(map(_NO_LINE.search, names)):
             with suppress(SessionFailed):
-                return self._resolved(part, [part.named(each) for each in names])
+                return self._resolved(part, [part.session_name(each) for each in names])
         command = ("rev-parse", "--verify", "--quiet", "--end-of-options")
         # The last line is the object id, because some versions of git print the option first.
         return [self.ask(*command, each).split("\n")[-1] for each in names]
 
     def _resolved(self, part: SharedPart, names: Sequence[str]) -> Sequence[str]:
-        commits = [RECENT.named(part, each) for each in names]
+        commits = [RECENT.commit_of(part, each) for each in names]
         unknown = [name for name, commit in zip(names, commits, strict=True) if commit is None]
         if not unknown:
             return [each or "" for each in commits]
@@ -288,7 +288,7 @@ class Git:
         answers = iter(self._ask_session(part, _READER, request, len(unknown)))
         return [_recorded_id(part, next(answers)) if each is None else each for each in commits]
 
-    def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
+    def update_refs(self, refs: Mapping[str, str], *, new: bool = False) -> None:
         """Set each ref to its commit; delete a ref whose commit is "". All refs change, or none.
 
         ``new``: True if none of the refs exists yet. Raise RepositoryError if git rejects a change,
@@ -306,7 +306,7 @@ class Git:
                 answers = self._ask_session(part, _WRITER, request, len(_COMMITTED), CHANGE_SECONDS)
                 if answers == _COMMITTED:
                     return
-        self.run(*_WRITER, given="".join(changes).encode())
+        self.run(*_WRITER, stdin="".join(changes).encode())
 
     def store_commit(self, content: bytes) -> str:
         """Store a commit without a new process. Return the commit's id; "" if that fails.

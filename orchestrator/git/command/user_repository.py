@@ -254,7 +254,7 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
     # literal.
     literal_paths = with_nul(f"./{path}" for path in paths)
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
-    fields = git.run(*command, given=literal_paths, accept=(0, 1)).fields
+    fields = git.run(*command, stdin=literal_paths, accept=(0, 1)).fields
     return [path.removeprefix("./") for path in fields]
 
 

@@ -61,7 +61,7 @@ def commit_tree(
         commit = git.store_commit(_commit_object(tree, parents, text, signature))
         if commit:
             return commit
-    return git.run("commit-tree", *parent_options, tree, given=text, env=signed(signature)).text
+    return git.run("commit-tree", *parent_options, tree, stdin=text, env=signed(signature)).text
 
 
 def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bool:
@@ -156,8 +156,8 @@ def commit_changes(
         remember(git, start, head, added.differences)
     # The agent may have switched to a branch of its own, or have moved ``branch``.
     if head_branch != branch:
-        _keep_abandoned(git, branch, head, rules.abandoned)
-    git.point({branch: head})
+        _save_abandoned(git, branch, head, rules.abandoned)
+    git.update_refs({branch: head})
     if head_branch != branch:
         # Set HEAD last. Otherwise a crash could leave HEAD on ``branch`` while ``branch`` is still
         # at its old commit. Files that only the old commit has would then look as if the worker had
@@ -185,16 +185,16 @@ def _is_rewritten(git: Git, start: str, head: str) -> bool:
         elif words.startswith("rebase (start): "):
             bases.add(after)
         is_reset = is_reset or (after == base and words.startswith("reset: moving to "))
-    if amended != start and _is_known_in(git, head, amended):
+    if amended != start and _has_ancestor(git, head, amended):
         return True
-    if not (is_reset or any(_is_known_in(git, start, each) for each in bases)):
+    if not (is_reset or any(_has_ancestor(git, start, each) for each in bases)):
         return False
     command = ("diff", "--name-only", "--no-renames", "-z", base)
     changed = ({*git.run(*command, each).fields} for each in (start, head))
     return bool(set.intersection(*changed))
 
 
-def _is_known_in(git: Git, commit: str, ancestor: str) -> bool:
+def _has_ancestor(git: Git, commit: str, ancestor: str) -> bool:
     # Check that ``ancestor`` exists, because the log may name removed commits.
     return bool(git.resolve(f"{ancestor}^{{commit}}")) and contains(git, commit, ancestor)
 
@@ -215,7 +215,7 @@ def _head(git: Git) -> tuple[str, str, str]:
     return commit, tree, names[0] if names else ""
 
 
-def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
+def _save_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     """Save the branch's old head on a ref if the new ``head`` does not contain the old head.
 
     During an unfinished rebase, only the old head has the commits that are not rebased yet.
@@ -225,7 +225,7 @@ def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     if not old:
         # The agent has deleted or renamed the branch.
         prefix = prefix and deleted_refs(prefix)
-        last_commit = HeadLog(git.env["GIT_DIR"]).left_at(branch)
+        last_commit = HeadLog(git.env["GIT_DIR"]).last_commit_of(branch)
         old = git.resolve(f"{last_commit}^{{commit}}") if last_commit else ""
     if prefix and old and not contains(git, head, old):
         git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
@@ -328,7 +328,7 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     excludes_paths = any(within(each.path, path) for path in rules.without for each in changed)
     is_whole = not (others or held_paths or without or excludes_paths)
     differences = [(each.kind, each.path) for each in changed] if is_whole else None
-    return AddedFiles(inner, held.found, unwanted, differences)
+    return AddedFiles(inner, held.held_back, unwanted, differences)
 
 
 def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
@@ -353,7 +353,7 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
 def _unaddable(git: Git, paths: Sequence[str]) -> Iterator[str]:
     """Yield the paths that git cannot add, but at most ``_MOST_IMPOSSIBLE + 1`` paths."""
     try:
-        git.run("add", "--all", "--sparse", *FROM_INPUT, given=with_nul(paths))
+        git.run("add", "--all", "--sparse", *FROM_INPUT, stdin=with_nul(paths))
     except RepositoryError:
         middle = len(paths) // 2
         parts = (paths[:middle], paths[middle:]) if middle else ()
@@ -367,7 +367,7 @@ def _add_except(git: Git, paths: Sequence[str]) -> None:
         return
     pathspecs = with_nul([".", *(f":(exclude,top,literal){each}" for each in paths)])
     command = ("add", "--all", "--sparse", *FROM_INPUT)
-    git.run("--no-literal-pathspecs", *command, given=pathspecs)
+    git.run("--no-literal-pathspecs", *command, stdin=pathspecs)
 
 
 def make_readable(directory: str) -> None:
@@ -402,13 +402,13 @@ def unused_name(name: str) -> str:
 def _remove_from_index(git: Git, paths: Sequence[str]) -> None:
     if paths:
         options = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
-        git.run("rm", *options, *FROM_INPUT, given=with_nul(paths))
+        git.run("rm", *options, *FROM_INPUT, stdin=with_nul(paths))
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
     lines = with_nul(f"{LINK} {commit}\t{path}" for path, commit in modules.items())
     if lines:
-        git.run("update-index", "-z", "--index-info", given=lines, env=env)
+        git.run("update-index", "-z", "--index-info", stdin=lines, env=env)
 
 
 def snapshot(

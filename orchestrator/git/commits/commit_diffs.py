@@ -31,7 +31,7 @@ MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
 #: Maximum number of changed files whose hunks are read.
 _MOST_LOOKED_INTO = 20
 
-_MOST_KEPT = 256
+_MOST_CACHED = 256
 
 #: Maximum number of paths of a cached difference.
 _MOST_CACHED_PATHS = 500
@@ -39,12 +39,12 @@ _MOST_CACHED_PATHS = 500
 #: Pairs (letter, path) of changed files. The letter is git's letter for the kind of the change.
 Differences = Sequence[tuple[str, str]]
 
-_kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
+_cached_differences = BoundedCache[tuple[str, str, str], Differences](_MOST_CACHED)
 
 
 def differing_paths(git: Git, start: str, end: str) -> Differences:
     key = _cache_key(git, start, end)
-    cached = _kept.get(key) if key else None
+    cached = _cached_differences.get(key) if key else None
     if cached is not None:
         return cached
     fields = git.run(
@@ -55,9 +55,9 @@ def differing_paths(git: Git, start: str, end: str) -> Differences:
     return differences
 
 
-def remember(git: Git, start: str, end: str, found: Differences) -> None:
+def remember(git: Git, start: str, end: str, differences: Differences) -> None:
     """Store the differences of two commits in the cache of ``differing_paths``."""
-    _cache(_cache_key(git, start, end), found)
+    _cache(_cache_key(git, start, end), differences)
 
 
 def _cache_key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
@@ -83,7 +83,7 @@ def commit_key(git: Git, commit: str) -> tuple[str, str] | None:
 
 def _cache(key: tuple[str, str, str] | None, differences: Differences) -> None:
     if key is not None and len(differences) <= _MOST_CACHED_PATHS:
-        _kept.put(key, differences)
+        _cached_differences.put(key, differences)
 
 
 def changed(git: Git, start: str, end: str) -> list[str]:

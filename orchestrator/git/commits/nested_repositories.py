@@ -92,9 +92,9 @@ def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
         _enter(git, at(git, path), repositories, files)
     if repositories:
         links = with_nul(each.path for each in repositories)
-        git.run("update-index", "--force-remove", "-z", "--stdin", given=links)
+        git.run("update-index", "--force-remove", "-z", "--stdin", stdin=links)
     if files:
-        git.run("update-index", "--add", "--replace", "-z", "--stdin", given=with_nul(files))
+        git.run("update-index", "--add", "--replace", "-z", "--stdin", stdin=with_nul(files))
     return repositories
 
 
@@ -125,7 +125,7 @@ def _ignored(
     """
     paths = with_nul(f"./{path}/{name}" for name in names)
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
-    fields = git.run(*command, given=paths, env=empty, accept=(0, 1)).fields
+    fields = git.run(*command, stdin=paths, env=empty, accept=(0, 1)).fields
     ignored_names = set()
     for source, pattern, matched_path in zip(fields[::4], fields[2::4], fields[3::4], strict=True):
         name = matched_path.removeprefix(f"./{path}/")
@@ -166,7 +166,7 @@ def declared(git: Git) -> set[str]:
     return {each.partition("\n")[2].rstrip("/") for each in fields}
 
 
-def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
+def save_histories(git: Git, repositories: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
     If an earlier call fetched a history that the new history does not contain, the earlier history
@@ -174,27 +174,27 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     commit has the files.
     """
     names: list[str] = []
-    for _, each in sorted({nested.path: nested for nested in found}.items()):
+    for _, each in sorted({nested.path: nested for nested in repositories}.items()):
         name = _ref_name(each.path, names)
         names.append(each.path)
         try:
-            _keep(git, each, f"{prefix}{name}")
+            _save_history(git, each, f"{prefix}{name}")
         except RepositoryError as error:
             about = {"nested": each.path, "error": error.message}
             logger.warning("cannot save the history of a nested repository", extra=about)
 
 
-def _ref_name(path: str, above: Sequence[str]) -> str:
+def _ref_name(path: str, outer_paths: Sequence[str]) -> str:
     # Git does not allow a ref and a directory of refs with the same name. Therefore the refs of an
     # outer repository and of its inner repositories get different names.
-    outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
+    outer = next((each for each in reversed(outer_paths) if path.startswith(f"{each}/")), "")
     if not outer:
         return part_of_ref(path)
     inner = path.removeprefix(f"{outer}/")
-    return f"{_ref_name(outer, above[: above.index(outer)])}+/{part_of_ref(inner)}"
+    return f"{_ref_name(outer, outer_paths[: outer_paths.index(outer)])}+/{part_of_ref(inner)}"
 
 
-def _keep(git: Git, nested: Nested, ref: str) -> None:
+def _save_history(git: Git, nested: Nested, ref: str) -> None:
     refs, existing = _refs_to_fetch(nested, ref), listed_refs(git, ref.rpartition("/")[0])
     changed = {name: source for name, source in refs.items() if existing.get(name) != source.commit}
     if not changed:
@@ -244,7 +244,7 @@ def _without_history(git: Git, head: str) -> _Source:
     dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), times, strict=True)
     env = {name: f"@{seconds} +0000" for name, seconds in dates} | _NOBODY
     message = git.run("show", "--no-patch", "--format=%B", head).out
-    commit = git.run("commit-tree", f"{head}^{{tree}}", given=message, env=env).text
+    commit = git.run("commit-tree", f"{head}^{{tree}}", stdin=message, env=env).text
     git.run("update-ref", *ITSELF, _ALONE, commit)
     return _Source(_ALONE, commit)
 

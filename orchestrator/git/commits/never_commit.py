@@ -55,7 +55,7 @@ NOTHING = NeverCommit()
 
 
 @dataclass(frozen=True, slots=True)
-class _Root:
+class _HeldPath:
     path: str
     rule: HeldBackRule
 
@@ -64,7 +64,7 @@ class _Root:
 class HeldFiles:
     #: Paths to remove from the index.
     files: list[str] = field(default_factory=list)
-    found: list[HeldBack] = field(default_factory=list)
+    held_back: list[HeldBack] = field(default_factory=list)
 
 
 def held(
@@ -80,8 +80,8 @@ def held(
     ``promised``: paths that the task promises; promised files are committed.
     """
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
-    roots = _Roots(git.directory, never, new)
-    by_root: dict[_Root, list[str]] = {}
+    roots = _HeldPaths(git.directory, never, new)
+    by_root: dict[_HeldPath, list[str]] = {}
     for path in new:
         root = roots.root_of(path)
         if root is not None and not _is_promised(root, path, promised, never):
@@ -96,20 +96,20 @@ def held(
         if root.path not in tracked:
             result.files += files
             size = sum(_size(f"{git.directory}/{each}") for each in files)
-            result.found.append(
+            result.held_back.append(
                 HeldBack(path=root.path, rule=root.rule, files=len(files), size=size)
             )
     return result
 
 
-class _Roots:
+class _HeldPaths:
     """Finds the rule that holds a file back: a rule for the file, or for a parent directory."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
         self._never = never
         self._marked = dict(self._marked_directories(new)) if never.patterns else {}
-        self._known: dict[str, _Root | None] = {"": None}
+        self._known: dict[str, _HeldPath | None] = {"": None}
 
     def _marked_directories(self, new: Sequence[str]) -> Iterator[tuple[str, HeldBackRule]]:
         for path in new:
@@ -121,26 +121,26 @@ class _Roots:
     def _is_cache(self, path: str) -> bool:
         return _first_bytes(f"{self._top}/{path}", len(_CACHE)) == _CACHE
 
-    def root_of(self, path: str) -> _Root | None:
+    def root_of(self, path: str) -> _HeldPath | None:
         above = self._root_above(posixpath.dirname(path))
         if above is not None:
             return above
         if matches(path, self._never.patterns):
-            return _Root(path, HeldBackRule.NAME)
+            return _HeldPath(path, HeldBackRule.NAME)
         rule = self._rule_by_content(f"{self._top}/{path}")
-        return _Root(path, rule) if rule else None
+        return _HeldPath(path, rule) if rule else None
 
-    def _root_above(self, directory: str) -> _Root | None:
+    def _root_above(self, directory: str) -> _HeldPath | None:
         if directory not in self._known:
             above = self._root_above(posixpath.dirname(directory))
             self._known[directory] = above or self._root_at(directory)
         return self._known[directory]
 
-    def _root_at(self, directory: str) -> _Root | None:
+    def _root_at(self, directory: str) -> _HeldPath | None:
         if matches(f"{directory}/", self._never.patterns):
-            return _Root(directory, HeldBackRule.NAME)
+            return _HeldPath(directory, HeldBackRule.NAME)
         rule = self._marked.get(directory)
-        return _Root(directory, rule) if rule else None
+        return _HeldPath(directory, rule) if rule else None
 
     def _rule_by_content(self, place: str) -> HeldBackRule | None:
         size = _size(place)
@@ -168,7 +168,7 @@ def _is_core(place: str) -> bool:
     return begin.startswith(_ELF) and _ELF_CORE in kind and sum(kind) == _ELF_CORE
 
 
-def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
+def _is_promised(root: _HeldPath, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
     """True if the task promises the file.
 
     If the task promises a directory, dependencies in the directory are not promised.
@@ -180,14 +180,14 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
     return False
 
 
-def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
+def note(admin: Path, held_back: Sequence[HeldBack], promised: Sequence[str]) -> None:
     """Save the held-back files and promised paths. Gates and later commits read them.
 
     ``admin``: the worktree's git directory (``.git/worktrees/NAME``).
     """
     place = admin / NAME
-    if found or promised:
-        listed = [asdict(each) for each in found[:MOST_STORED]]
+    if held_back or promised:
+        listed = [asdict(each) for each in held_back[:MOST_STORED]]
         place.write_text(json.dumps({"found": listed, "promised": list(promised)}), "utf-8")
     else:
         place.unlink(missing_ok=True)

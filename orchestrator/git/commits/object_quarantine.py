@@ -42,7 +42,7 @@ class Quarantine:
         for name in objects:
             (self.directory / name[:2] / name[2:]).unlink(missing_ok=True)
         for index in self.directory.glob("pack/*.idx") if objects else ():
-            listed = self.git.run("show-index", given=index.read_bytes()).text.splitlines()
+            listed = self.git.run("show-index", stdin=index.read_bytes()).text.splitlines()
             if {line.split(" ")[1] for line in listed} <= {*objects}:
                 for part in list(index.parent.glob(f"{index.stem}.*")):
                     part.unlink()

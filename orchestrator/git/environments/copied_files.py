@@ -89,7 +89,9 @@ class CopyRules:
 NO_RULES = CopyRules()
 
 
-def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]) -> None:
+def copy_or_link(
+    checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]
+) -> None:
     """Copy or link files from the checkout into a worktree. Idempotent: existing files stay.
 
     The rules name the files. A file is copied or linked only if git ignores it in the checkout and
@@ -107,32 +109,32 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Seq
             relocate(os.path.join(to, path), top, to)
 
 
-def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
-    """Copy ignored files from ``above``, the worktree of the parent worker.
+def inherit(parent: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
+    """Copy ignored files from ``parent``, the worktree of the parent worker.
 
-    Call this before ``carry``, which does not replace existing files. ``top``: the user's checkout.
-    Only regular files are copied: the parent worker may still run, and could replace a file with a
-    link.
+    Call this before ``copy_or_link``, which does not replace existing files. ``top``: the user's
+    checkout. Only regular files are copied: the parent worker may still run, and could replace a
+    file with a link.
     """
     to = worktree.directory
     try:
         paths = [
             each
-            for each in _matching_files(above, (*rules.copy, *_included_patterns(top)))
+            for each in _matching_files(parent, (*rules.copy, *_included_patterns(top)))
             if each[-1] != "/"
         ]
         ignored_paths = ignored(worktree, [each for each in paths if not _exists(to, each)])
     except RepositoryError:
         logger.warning(
             "cannot copy ignored files from the parent worker's worktree %s",
-            above.directory,
+            parent.directory,
             exc_info=True,
         )
         return
     for path in ignored_paths:
         note(admin, path)
-        act = partial(_copy_plain, within=above.directory)
-        _try(act, os.path.join(above.directory, path), os.path.join(to, path))
+        act = partial(_copy_plain, within=parent.directory)
+        _try(act, os.path.join(parent.directory, path), os.path.join(to, path))
 
 
 def note(admin: Path, path: str) -> None:
@@ -145,7 +147,7 @@ def note(admin: Path, path: str) -> None:
         file.write(os.fsencode(path) + b"\0")
 
 
-def carried(admin: Path) -> list[str]:
+def copied_paths(admin: Path) -> list[str]:
     """Return the paths that were copied or linked into a worktree, without trailing slashes."""
     listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]

@@ -22,9 +22,9 @@ from orchestrator.git.environments.virtualenvs import PathMove
 
 #: A second change of the index within this number of seconds may leave the index's time unchanged.
 _SETTLED_SECONDS = 0.1
-_MOST_KEPT = 16
+_MOST_CACHED = 16
 
-_kept = BoundedCache[str, tuple[Stamp, Sequence[str]]](_MOST_KEPT)
+_cached_manifests = BoundedCache[str, tuple[Stamp, Sequence[str]]](_MOST_CACHED)
 
 
 def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
@@ -35,13 +35,13 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
     began, stamp = time.time(), stamp_at(index)
-    cached = _kept.get(index)
+    cached = _cached_manifests.get(index)
     if cached is not None and cached[0] == stamp:
         return cached[1]
     command = ("--no-literal-pathspecs", "ls-files", "-z", "--")
     paths = checkout.run(*command, *(f":(glob)**/{each}" for each in names)).fields
     if stamp is not None and max(stamp[2:]) < (began - _SETTLED_SECONDS) * 1e9:
-        _kept.put(index, (stamp, paths))
+        _cached_manifests.put(index, (stamp, paths))
     return paths
 
 

@@ -83,6 +83,6 @@ def _rewrite(git: Git, commit: _Commit, parents: Sequence[str], user: Signature)
     trailer = coauthor(commit.author) if is_ours(commit.author) else ""
     if trailer:
         command = ("interpret-trailers", "--no-divider", "--if-exists=addIfDifferent")
-        text = git.run(*command, "--trailer", trailer, given=text).out
+        text = git.run(*command, "--trailer", trailer, stdin=text).out
     parent_options = [word for parent in parents for word in ("-p", parent)]
-    return git.run("commit-tree", *parent_options, commit.tree, given=text, env=env).text
+    return git.run("commit-tree", *parent_options, commit.tree, stdin=text, env=env).text

@@ -96,13 +96,15 @@ def changed(git: Git, base: str, result: str) -> Iterator[ChangedPath]:
         )
 
 
-def content(git: Git, found: ChangedPath) -> bytes:
+def content(git: Git, changed_path: ChangedPath) -> bytes:
     """Return the content of a changed file as a checkout would write it.
 
     Raise OSError if the content is not available.
     """
     try:
-        written = git.run("cat-file", "--filters", f"--path={found.path}", found.blob).out
+        written = git.run(
+            "cat-file", "--filters", f"--path={changed_path.path}", changed_path.blob
+        ).out
     except RepositoryError as error:
         raise OSError(error.message) from error
     if written.startswith(_POINTER):

@@ -63,7 +63,7 @@ class PullRequest:
             filters = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
             if address := self._run(["gh", "pr", "list", *filters], captured=True).stdout.strip():
                 return str(address)
-        answer = self._run(command, given=self.body if tool == "gh" else "", captured=True)
+        answer = self._run(command, stdin=self.body if tool == "gh" else "", captured=True)
         if answer.returncode:
             raise Conflict(
                 f"{self.head} was pushed to {remote}, but no pull request was opened: "
@@ -114,7 +114,7 @@ class PullRequest:
         return [*command, "--description", self.body[:_MOST_CHARACTERS], "--yes"]
 
     def _run(
-        self, command: Sequence[str], given: str = "", *, captured: bool = False
+        self, command: Sequence[str], stdin: str = "", *, captured: bool = False
     ) -> subprocess.CompletedProcess[str]:
         program = shutil.which(command[0], path=self._search_path) or command[0]
         env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
@@ -125,7 +125,7 @@ class PullRequest:
                 [program, *command[1:]],
                 cwd=self.project,
                 env=env,
-                input=given[:_MOST_CHARACTERS] or None,
+                input=stdin[:_MOST_CHARACTERS] or None,
                 stdout=subprocess.PIPE if captured else 2,
                 text=True,
                 check=False,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.repository.git_refs import landed_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.formatting import cut
-from orchestrator.git.command.ref_files import is_users, listed_refs
+from orchestrator.git.command.ref_files import is_in_users_refs, listed_refs
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.landing.authorship import coauthor
@@ -69,4 +69,4 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
     """True if ``result`` was landed as rewritten commits that are on a branch of the user."""
     commits = landed_at(git, root_id, job_id, result)
-    return any(is_users(git, commit, "refs/heads") for commit in commits)
+    return any(is_in_users_refs(git, commit, "refs/heads") for commit in commits)

@@ -59,7 +59,7 @@ def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: s
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
     request = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
-    _run_or_conflict(git, "update-ref", "--stdin", given=request)
+    _run_or_conflict(git, "update-ref", "--stdin", stdin=request)
 
 
 def _run_or_conflict(git: Git, *arguments: str, **more: Any) -> None:
@@ -109,7 +109,7 @@ def restore(git: Git, before: str, after: str) -> None:
         _remove(top, path)
     paths = with_nul(differing(git, "a", before, after))
     with suppress(RepositoryError):
-        Git(top, git.env, git.umask).run("checkout-index", "-f", "-q", "-z", "--stdin", given=paths)
+        Git(top, git.env, git.umask).run("checkout-index", "-f", "-q", "-z", "--stdin", stdin=paths)
 
 
 def _remove(top: str, path: str) -> None:

@@ -109,7 +109,7 @@ def write_blobs(git: Git, contents: Iterable[Content]) -> list[Entry]:
         for path, (_, text) in zip(paths, with_text, strict=True):
             path.write_bytes(text)
         path_lines = os.fsencode("".join(f"{path}\n" for path in paths))
-        blobs = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", given=path_lines).text
+        blobs = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=path_lines).text
     pairs = zip(with_text, blobs.split(), strict=True)
     return [(each.mode, blob, each.path) for (each, _), blob in pairs]
 
@@ -293,11 +293,11 @@ def _merged_mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 def _texts_of_blobs(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
     """Return texts by blob id. Binary files and files that are too large are omitted."""
     request = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
-    lines = git.run("cat-file", "--batch-check", given=request).text.splitlines()
+    lines = git.run("cat-file", "--batch-check", stdin=request).text.splitlines()
     sizes = {words[0]: int(words[2]) for words in map(str.split, lines) if words[1] == "blob"}
     small = [blob for blob, size in sizes.items() if size <= MOST_BYTES]
     output = git.run(
-        "cat-file", "--batch", given="".join(f"{each}\n" for each in small).encode()
+        "cat-file", "--batch", stdin="".join(f"{each}\n" for each in small).encode()
     ).out
     texts, position = {}, 0
     for blob in small:
@@ -316,7 +316,7 @@ def _paths_with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _drivers_of(git: Git, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    fields = git.run("check-attr", "-z", "--stdin", "merge", given=with_nul(paths)).fields
+    fields = git.run("check-attr", "-z", "--stdin", "merge", stdin=with_nul(paths)).fields
     return zip(fields[::3], fields[2::3], strict=True)
 
 
@@ -350,7 +350,7 @@ def merged_by_drivers_since(git: Git, start: str, tip: str) -> list[str]:
 
 
 def _configured_drivers(git: Git) -> set[str]:
-    matches = map(_DRIVERS.match, git_config.listed(git))
+    matches = map(_DRIVERS.match, git_config.all_settings(git))
     return {os.fsdecode(each[1]) for each in matches if each}
 
 

@@ -93,7 +93,7 @@ def _commit_with_author(
     }
     env = {**facts.author, **committer}
     text = facts.message.encode("utf-8", "surrogateescape")
-    return git.run("commit-tree", "-p", parent, tree, given=text, env=env).text
+    return git.run("commit-tree", "-p", parent, tree, stdin=text, env=env).text
 
 
 def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
@@ -137,7 +137,7 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
         lines = [_with_new_parent(line, renamed) for line in head.split(b"\n")]
         content = b"\n".join(lines) + b"\n\n" + text
         renamed[commit] = git.run(
-            "hash-object", "-t", "commit", "-w", "--stdin", given=content
+            "hash-object", "-t", "commit", "-w", "--stdin", stdin=content
         ).text
     return renamed[tip]
 

@@ -39,7 +39,7 @@ from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.staged_entries import LINK
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.undone_changes import undone
-from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
+from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
 class EndedWorktree:
     """A worker's worktree after its attempt has ended. All changes in it are committed."""
 
-    found: Found
+    worktree: RegisteredWorktree
     git: Git
     branch: str
     root_id: str
@@ -65,16 +65,16 @@ class EndedWorktree:
     rules: commits.CommitRules
     #: Function that returns a Git with the job's saved settings, for writing files. The call starts
     #: one more process.
-    settled: Callable[[Git], Git]
+    with_saved_settings: Callable[[Git], Git]
     #: The job's directory. Side worktrees below it are removed after their work is merged or saved.
     job: Path
 
     @property
     def common(self) -> Path:
-        return self.found.admin.parents[1]
+        return self.worktree.admin.parents[1]
 
     @property
-    def kept(self) -> str:
+    def saved_prefix(self) -> str:
         return f"{kept_refs(self.root_id)}{self.worker_id}/"
 
 
@@ -91,6 +91,8 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
+    """Refs and commits that may be side work of a worker."""
+
     #: Branches that the worker created, and refs of commits that the worker removed from its own
     #: branch. A value is the ref's commit.
     side: dict[str, str]
@@ -99,55 +101,67 @@ class _Refs:
     #: Names of the refs in ``side`` that are no branches.
     abandoned: list[str]
     #: Commits that the worker made on a detached HEAD before it checked out another commit.
-    left: list[str]
+    detached: list[str]
     #: Last commits of the worker's deleted branches, by branch name.
     deleted: dict[str, str]
     #: Refs that save the last commits of the worker's own branch, which the worker has deleted.
     lost: list[str]
-    kept: dict[str, str]
+    #: Refs that already save side work of the worker. A value is the ref's commit.
+    saved: dict[str, str]
     #: Commits of the worker's checkpoints. They contain side work that earlier attempts merged,
     #: even if a rollback has removed this work from the branch.
     checkpoints: list[str]
 
 
 def merge_side_work(
-    home: EndedWorktree, worktrees: GitWorktrees, tip: str
+    ended: EndedWorktree, worktrees: GitWorktrees, tip: str
 ) -> tuple[str, tuple[SideWork, ...]]:
     """Merge the worker's side work into the worker's branch, whose head is ``tip``. Idempotent.
 
     Conflicting side work is saved on a ref. Return the new head, and the side work that was merged
     or saved.
     """
-    log = HeadLog(home.found.admin)
-    refs, side_worktrees = _refs(home, tip, log), list(_own_worktrees(home, worktrees))
-    stash_entries = _own_stash_entries(home, worktrees, log)
-    if refs.side or refs.of_users or refs.left or refs.deleted or side_worktrees or stash_entries:
-        home = replace(home, git=home.settled(home.git))
-    merging = _SideWorkMerge(home, worktrees, refs, tip)
+    log = HeadLog(ended.worktree.admin)
+    refs, side_worktrees = _refs(ended, tip, log), list(_own_worktrees(ended, worktrees))
+    stash_entries = _own_stash_entries(ended, worktrees, log)
+    if (
+        refs.side
+        or refs.of_users
+        or refs.detached
+        or refs.deleted
+        or side_worktrees
+        or stash_entries
+    ):
+        ended = replace(ended, git=ended.with_saved_settings(ended.git))
+    merging = _SideWorkMerge(ended, worktrees, refs, tip)
     merging.run(side_worktrees, stash_entries)
     return merging.tip, tuple(merging.work)
 
 
 class _SideWorkMerge:
-    def __init__(self, home: EndedWorktree, worktrees: GitWorktrees, refs: _Refs, tip: str) -> None:
-        self._home = home
-        self._git = home.git
+    def __init__(
+        self, ended: EndedWorktree, worktrees: GitWorktrees, refs: _Refs, tip: str
+    ) -> None:
+        self._ended = ended
+        self._git = ended.git
         self._worktrees = worktrees
         self._refs = refs
         self.tip = tip
         self.work: list[SideWork] = []
 
     def run(
-        self, side_worktrees: Sequence[Found], stash_entries: Sequence[tuple[str, str]]
+        self, side_worktrees: Sequence[RegisteredWorktree], stash_entries: Sequence[tuple[str, str]]
     ) -> None:
         inner: list[Nested] = []
         for worktree in side_worktrees:
             with _logged("worktree", worktree.directory):
-                self._merge_or_save(_worktree_piece(self._home, self._worktrees, worktree, inner))
-                nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
+                self._merge_or_save(_worktree_piece(self._ended, self._worktrees, worktree, inner))
+                nested_repositories.save_histories(
+                    self._git, inner, f"{self._ended.saved_prefix}nested/"
+                )
                 # Remove a side worktree in the job's directory, because gates would check its
                 # files, too.
-                is_here = worktree.directory.startswith(f"{os.path.realpath(self._home.job)}/")
+                is_here = worktree.directory.startswith(f"{os.path.realpath(self._ended.job)}/")
                 if is_here or not os.path.lexists(worktree.directory):
                     self._worktrees.close(worktree.directory)
         for ref, commit in self._refs.side.items():
@@ -161,7 +175,7 @@ class _SideWorkMerge:
                 if not contains(self._git, self.tip, commit):
                     name = ref.removeprefix(_HEADS)
                     self._keep(_Piece(kind=SideWorkKind.OF_USER, name=name, commit=commit))
-        for commit in self._refs.left:
+        for commit in self._refs.detached:
             with _logged("commit", commit):
                 self._merge_or_save(
                     _Piece(kind=SideWorkKind.BRANCH, name=commit[:12], commit=commit)
@@ -171,13 +185,13 @@ class _SideWorkMerge:
         for commit, name in stash_entries:
             with _logged("stash", name):
                 self._merge_or_save(_stash_piece(self._git, commit, name))
-                _drop_stash_entry(self._home, commit)
+                _drop_stash_entry(self._ended, commit)
         for name, commit in self._refs.deleted.items():
             with _logged("deleted branch", name):
                 self._save_deleted(name, commit)
         for ref in self._refs.lost:
             self._git.run("update-ref", *ITSELF, "-d", ref)
-        if self._refs.kept or self.work or inner:
+        if self._refs.saved or self.work or inner:
             self.work += self._saved_before()
 
     def _merge_or_save(self, piece: _Piece) -> None:
@@ -196,7 +210,11 @@ class _SideWorkMerge:
 
     def _save_deleted(self, name: str, commit: str) -> None:
         """Save the commits of a deleted branch on a ref, unless their content is already merged."""
-        saved = (self.tip, *self._refs.checkpoints, *_tips(self._home, self._home.kept).values())
+        saved = (
+            self.tip,
+            *self._refs.checkpoints,
+            *_tips(self._ended, self._ended.saved_prefix).values(),
+        )
         if any(contains(self._git, each, commit) for each in saved):
             return
         base = self._git.ask("merge-base", commit, self.tip)
@@ -216,8 +234,8 @@ class _SideWorkMerge:
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merge(self, piece: _Piece) -> str:
-        git, signature = self._git, self._home.signature
-        message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
+        git, signature = self._git, self._ended.signature
+        message = f"Merge {piece.kind} {piece.name!r} of {self._ended.worker_id}\n"
         if not piece.base:
             return merge_tree.merge(git, self.tip, piece.commit, message, signature).commit
         # Merge copies without history, because the worker may have discarded the commit to which
@@ -249,18 +267,18 @@ class _SideWorkMerge:
             return False
         failpoints.reached("side work: files are merged")
         reason = "orchestrator: merged the worker's side work"
-        self._git.run("update-ref", *ITSELF, "-m", reason, self._home.branch, merged)
+        self._git.run("update-ref", *ITSELF, "-m", reason, self._ended.branch, merged)
         failpoints.reached("side work: branch moved")
         self.tip = merged
         return True
 
     def _ref_of(self, piece: _Piece) -> str:
         # If the ref has work of an earlier attempt, use another name.
-        ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
+        ref = f"{self._ended.saved_prefix}{piece.kind}/{part_of_ref(piece.name)}"
         commit = piece.original or piece.commit
         if piece.kind is SideWorkKind.STASH:
-            return f"{self._home.kept}{piece.kind}/{commit[:12]}"
-        return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
+            return f"{self._ended.saved_prefix}{piece.kind}/{commit[:12]}"
+        return ref if self._refs.saved.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _saved_before(self) -> Iterator[SideWork]:
         """Yield the side work that is already saved on refs.
@@ -269,8 +287,8 @@ class _SideWorkMerge:
         nested repositories.
         """
         reported = {each.ref for each in self.work}
-        for ref, commit in _tips(self._home, self._home.kept).items():
-            kind, _, path = ref.removeprefix(self._home.kept).partition("/")
+        for ref, commit in _tips(self._ended, self._ended.saved_prefix).items():
+            kind, _, path = ref.removeprefix(self._ended.saved_prefix).partition("/")
             is_work = kind in set(SideWorkKind) and ref not in reported
             if is_work and not (kind == SideWorkKind.NESTED and "+" in path.replace("+/", "/")):
                 name = unquote(path.replace("+/", "/"))
@@ -299,33 +317,33 @@ def _logged(kind: str, name: str) -> Iterator[None]:
         logger.warning("cannot merge the branches or stashes of an agent", extra=about)
 
 
-def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
+def _refs(ended: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
     # If the worker has no side work, which is the usual case, this function starts no process.
-    checkpoint_tips = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
-    prefix = abandoned_refs(home.root_id, home.worker_id)
-    saved = _tips(home, prefix)
+    checkpoint_tips = _tips(ended, checkpoint_refs(ended.root_id, ended.worker_id))
+    prefix = abandoned_refs(ended.root_id, ended.worker_id)
+    saved = _tips(ended, prefix)
     lost = {ref for ref in saved if ref.startswith(deleted_refs(prefix))}
     abandoned = {ref: commit for ref, commit in saved.items() if ref not in lost}
     # Skip branches of jobs: the worker did not create them, and their number grows.
-    branches = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
+    branches = ref_files.tips(ended.git, ended.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
     checkpoints = [commit for ref, commit in checkpoint_tips.items() if ref.endswith("-after")]
-    deleted = _deleted_branches(home, log, branches)
+    deleted = _deleted_branches(ended, log, branches)
     # These commits come from the log of the worker's own worktree, so they are the worker's.
-    deleted |= {home.branch.removeprefix(_HEADS): saved[ref] for ref in lost}
-    own_branches, of_users = _own_branches(home, log, branches)
+    deleted |= {ended.branch.removeprefix(_HEADS): saved[ref] for ref in lost}
+    own_branches, of_users = _own_branches(ended, log, branches)
     return _Refs(
         {**own_branches, **abandoned},
         of_users,
         list(abandoned),
-        _abandoned_commits(home, log, [tip, *checkpoints]),
+        _abandoned_commits(ended, log, [tip, *checkpoints]),
         deleted,
         list(lost),
-        _tips(home, home.kept),
+        _tips(ended, ended.saved_prefix),
         checkpoints,
     )
 
 
-def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
+def _abandoned_commits(ended: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
     """Return the commits that the worker made on a detached HEAD before another checkout.
 
     Like ``git switch -``, this function recognizes a checkout by the text of its log entry. Two
@@ -334,12 +352,12 @@ def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str])
     """
     detached = {commit for name, commit in log.checkouts if name == commit}
     if detached:
-        detached -= {each.after for each in entries(_log_of(home, home.branch))}
-    return _own_commits(home, log, detached, merged)
+        detached -= {each.after for each in entries(_log_of(ended, ended.branch))}
+    return _own_commits(ended, log, detached, merged)
 
 
 def _deleted_branches(
-    home: EndedWorktree, log: HeadLog, branches: Collection[str]
+    ended: EndedWorktree, log: HeadLog, branches: Collection[str]
 ) -> dict[str, str]:
     """Return the last commit of each deleted branch that the worker had checked out, by name.
 
@@ -352,12 +370,12 @@ def _deleted_branches(
         and f"{_HEADS}{name}" not in branches
         and not name.startswith(f"{BRANCHES}/")
     }
-    own_commits = _own_commits(home, log, set(last_commits.values()), ())
+    own_commits = _own_commits(ended, log, set(last_commits.values()), ())
     return {name: commit for name, commit in last_commits.items() if commit in own_commits}
 
 
 def _own_commits(
-    home: EndedWorktree, log: HeadLog, commits: Collection[str], merged: Sequence[str]
+    ended: EndedWorktree, log: HeadLog, commits: Collection[str], merged: Sequence[str]
 ) -> list[str]:
     """Return the commits in ``commits`` that the worker made.
 
@@ -368,19 +386,19 @@ def _own_commits(
     revisions = "\n".join((*commits, *(f"^{each}" for each in merged), "")).encode()
     no_walk = () if merged else ("--no-walk",)
     options = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", *no_walk, "--stdin")
-    output = home.git.run("rev-list", *options, given=revisions).text
+    output = ended.git.run("rev-list", *options, stdin=revisions).text
     pairs = (line.split(" ", 1) for line in output.splitlines())
-    address = home.signature.email
+    address = ended.signature.email
     own = (commit for commit, email in pairs if email == address or commit in log.created)
     return [commit for commit in own if commit in commits]
 
 
-def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
-    return ref_files.tips(home.git, home.common, prefix)
+def _tips(ended: EndedWorktree, prefix: str) -> dict[str, str]:
+    return ref_files.tips(ended.git, ended.common, prefix)
 
 
 def _own_branches(
-    home: EndedWorktree, log: HeadLog, branches: Mapping[str, str]
+    ended: EndedWorktree, log: HeadLog, branches: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
@@ -390,171 +408,173 @@ def _own_branches(
     """
     own, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
-        path = _log_of(home, ref)
-        if not _is_changed(home, path):
+        path = _log_of(ended, ref)
+        if not _is_changed(ended, path):
             continue
         moves = list(entries(path))
-        if _is_own(home, moves):
-            if tip in log.created or tip in created(_not_of_others(home, moves)):
+        if _is_own(ended, moves):
+            if tip in log.created or tip in created(_not_of_others(ended, moves)):
                 own[ref] = tip
             else:
                 unsure.append(ref)
-        elif commit := _commit_made_here(home, log, ref, tip):
-            if moves[0].seconds >= int(_start_time(home)):
+        elif commit := _commit_made_here(ended, log, ref, tip):
+            if moves[0].seconds >= int(_start_time(ended)):
                 own[ref] = commit
             elif not any(each.after == commit and _is_workers(each) for each in moves):
                 of_users[ref] = commit
-    by_address = _branches_by_address(home, unsure)
+    by_address = _branches_by_address(ended, unsure)
     for ref in unsure:
-        if commit := by_address.get(ref) or _commit_made_here(home, log, ref, branches[ref]):
+        if commit := by_address.get(ref) or _commit_made_here(ended, log, ref, branches[ref]):
             own[ref] = commit
     return own, of_users
 
 
-def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
+def _not_of_others(ended: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
     """Yield the entries of a branch's log, except entries of other workers and of the user.
 
     The log has entries of others if another worker or the user commits on the branch after this
     worker.
     """
-    users = {each.email for each in entries(_log_of(home, "HEAD"))}
+    users = {each.email for each in entries(_log_of(ended, "HEAD"))}
     yield from (
-        each for each in moves if not _is_other_workers(home, each) and each.email not in users
+        each for each in moves if not _is_other_workers(ended, each) and each.email not in users
     )
 
 
-def _commit_made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
+def _commit_made_here(ended: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
     """Return the worker's last commit on a branch; "" if it was not made in the worker's worktree.
 
     ``tip``: the branch's current commit. This commit is newer than the result if another worker has
     added commits.
     """
-    last_commit = log.left_at(ref)
+    last_commit = log.last_commit_of(ref)
     if not last_commit or tip in log.created:
         return tip if last_commit else ""
     return (
-        last_commit if last_commit in log.created and contains(home.git, tip, last_commit) else ""
+        last_commit if last_commit in log.created and contains(ended.git, tip, last_commit) else ""
     )
 
 
-def _branches_by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
+def _branches_by_address(ended: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
     """Return the commits of ``refs``, by ref, that have the worker's email address."""
     if not refs:
         return {}
     format_ = "--format=%(refname) %(objectname) %(committeremail)"
-    output = home.git.run("for-each-ref", format_, *refs).text
+    output = ended.git.run("for-each-ref", format_, *refs).text
     lines = [line.split(" ", 2) for line in output.splitlines()]
-    address = f"<{home.signature.email}>"
+    address = f"<{ended.signature.email}>"
     return {ref: tip for ref, tip, email in lines if email == address and ref in refs}
 
 
-def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
+def _is_own(ended: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
     """True if the log of a branch shows that the worker created the branch, or if the log is empty.
 
     An empty log proves nothing, because any worker may have emptied all logs, for example by ``git
     reflog expire --expire=now --all``. Then the caller must check who made the commits.
     """
-    beginnings = tuple(f"Branch: {action} {home.branch} to " for action in ("renamed", "copied"))
+    beginnings = tuple(f"Branch: {action} {ended.branch} to " for action in ("renamed", "copied"))
     return (
         not moves
-        or moves[0].email == home.signature.email
-        or any(each.words.startswith(beginnings) for each in moves)
+        or moves[0].email == ended.signature.email
+        or any(each.message.startswith(beginnings) for each in moves)
     )
 
 
-def _is_other_workers(home: EndedWorktree, entry: LogEntry) -> bool:
-    return _is_workers(entry) and not _is_by(home, entry)
+def _is_other_workers(ended: EndedWorktree, entry: LogEntry) -> bool:
+    return _is_workers(entry) and not _is_by(ended, entry)
 
 
 def _is_workers(entry: LogEntry) -> bool:
     return entry.email.endswith(ADDRESSES)
 
 
-def _start_time(home: EndedWorktree) -> float:
+def _start_time(ended: EndedWorktree) -> float:
     """Return the time at which the worker's worktree was created (Unix time)."""
-    return os.lstat(home.found.admin / "commondir").st_mtime
+    return os.lstat(ended.worktree.admin / "commondir").st_mtime
 
 
-def _is_changed(home: EndedWorktree, log: Path) -> bool:
+def _is_changed(ended: EndedWorktree, log: Path) -> bool:
     """True if a ref's log was written after the worker's worktree was created."""
     try:
-        return os.lstat(log).st_mtime >= _start_time(home)
+        return os.lstat(log).st_mtime >= _start_time(ended)
     except OSError:
         return False
 
 
-def _own_worktrees(home: EndedWorktree, worktrees: GitWorktrees) -> Iterator[Found]:
-    directory = os.path.dirname(home.found.directory)
+def _own_worktrees(ended: EndedWorktree, worktrees: GitWorktrees) -> Iterator[RegisteredWorktree]:
+    directory = os.path.dirname(ended.worktree.directory)
     for worktree in worktrees.all():
-        if worktree.admin == home.found.admin:
+        if worktree.admin == ended.worktree.admin:
             continue
         moves = entries(worktree.admin / "logs" / "HEAD")
-        if within(worktree.directory, directory) or _is_by(home, next(moves, None)):
+        if within(worktree.directory, directory) or _is_by(ended, next(moves, None)):
             yield worktree
 
 
-def _is_by(home: EndedWorktree, entry: LogEntry | None) -> bool:
-    return entry is not None and entry.email == home.signature.email
+def _is_by(ended: EndedWorktree, entry: LogEntry | None) -> bool:
+    return entry is not None and entry.email == ended.signature.email
 
 
-def _log_of(home: EndedWorktree, ref: str) -> Path:
-    return home.common / "logs" / ref
+def _log_of(ended: EndedWorktree, ref: str) -> Path:
+    return ended.common / "logs" / ref
 
 
 def _worktree_piece(
-    home: EndedWorktree, worktrees: GitWorktrees, worktree: Found, inner: list[Nested]
+    ended: EndedWorktree, worktrees: GitWorktrees, worktree: RegisteredWorktree, inner: list[Nested]
 ) -> _Piece:
     git = worktrees.git_of(worktree)
     kind, name = SideWorkKind.WORKTREE, worktree.admin.name
     if not os.path.isdir(worktree.directory):
         # The agent has removed the worktree's directory.
-        git = Git(str(home.common), {"GIT_DIR": str(worktree.admin)})
+        git = Git(str(ended.common), {"GIT_DIR": str(worktree.admin)})
         commit = git.run("rev-parse", "HEAD^{commit}").text
         # The index still has the staged files, unless the worktree has conflicts.
         tree = git.ask("write-tree") or tree_of(git, commit)
         if tree != tree_of(git, commit):
-            commit = commit_tree(git, tree, [commit], home.message, home.signature)
+            commit = commit_tree(git, tree, [commit], ended.message, ended.signature)
         return _Piece(kind=kind, name=name, commit=commit)
     worktrees.unlock(worktree)
     commit, added = commits.snapshot(
-        git, worktree.admin, home.message, home.signature, {}, home.rules
+        git, worktree.admin, ended.message, ended.signature, {}, ended.rules
     )
     inner += added.nested
     return _Piece(kind=kind, name=name, commit=commit)
 
 
 def _own_stash_entries(
-    home: EndedWorktree, worktrees: GitWorktrees, log: HeadLog
+    ended: EndedWorktree, worktrees: GitWorktrees, log: HeadLog
 ) -> list[tuple[str, str]]:
-    path = _log_of(home, _STASH)
-    if not _is_changed(home, path):
+    path = _log_of(ended, _STASH)
+    if not _is_changed(ended, path):
         return []
     stash = list(entries(path))
     if not stash:
         # The log was emptied, so git lists no entries. The ref still names the latest entry.
-        latest = _own_commits(home, log, list(_tips(home, _STASH).values()), ())
+        latest = _own_commits(ended, log, list(_tips(ended, _STASH).values()), ())
         return [(commit, commit[:12]) for commit in latest]
     bases = log.stashed(stash)
-    admins = [home.common, *(each.admin for each in worktrees.all())] if bases else ()
-    for admin in (each for each in admins if each != home.found.admin):
+    admins = [ended.common, *(each.admin for each in worktrees.all())] if bases else ()
+    for admin in (each for each in admins if each != ended.worktree.admin):
         # Omit entries that were created in another worktree: another worker or the user may have
         # used the same address at the same time.
         elsewhere = HeadLog(admin).stashed(stash)
         bases = {entry: base for entry, base in bases.items() if entry not in elsewhere}
-    return [(each.after, each.words) for each in stash if _is_stashed_here(home, log, each, bases)]
+    return [
+        (each.after, each.message) for each in stash if _is_stashed_here(ended, log, each, bases)
+    ]
 
 
 def _is_stashed_here(
-    home: EndedWorktree, log: HeadLog, entry: LogEntry, bases: Mapping[str, str]
+    ended: EndedWorktree, log: HeadLog, entry: LogEntry, bases: Mapping[str, str]
 ) -> bool:
     """True if the worker created the stash entry. ``bases``: a result of ``HeadLog.stashed``."""
-    if _is_by(home, entry):
+    if _is_by(ended, entry):
         return True
-    if _is_other_workers(home, entry) or entry.seconds < int(_start_time(home)):
+    if _is_other_workers(ended, entry) or entry.seconds < int(_start_time(ended)):
         return False
     if not (log.created or entry.after in bases):
         return False
-    base = home.git.resolve(f"{entry.after}^1")
+    base = ended.git.resolve(f"{entry.after}^1")
     return base in log.created or base == bases.get(entry.after)
 
 
@@ -568,19 +588,19 @@ def _stash_piece(git: Git, entry: str, name: str) -> _Piece:
     return _Piece(kind=kind, name=name, commit=commit, base=base, original=entry)
 
 
-def _drop_stash_entry(home: EndedWorktree, entry: str) -> None:
+def _drop_stash_entry(ended: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
     Git names an entry by its position in the list. If the user adds an entry during the call, the
     positions change, and git removes the wrong entry. This function then restores that entry.
     """
-    before = [each.after for each in entries(_log_of(home, _STASH))]
+    before = [each.after for each in entries(_log_of(ended, _STASH))]
     if not before:
-        home.git.run("update-ref", *ITSELF, "-d", _STASH, entry)
+        ended.git.run("update-ref", *ITSELF, "-d", _STASH, entry)
     if entry not in before:
         return
     place = len(before) - 1 - before.index(entry)
-    home.git.run("stash", "drop", "--quiet", f"stash@{{{place}}}")
-    after = {each.after for each in entries(_log_of(home, _STASH))}
+    ended.git.run("stash", "drop", "--quiet", f"stash@{{{place}}}")
+    after = {each.after for each in entries(_log_of(ended, _STASH))}
     for lost in (each for each in before if each not in after and each != entry):
-        home.git.run("stash", "store", "--quiet", "-m", "restored", lost)
+        ended.git.run("stash", "store", "--quiet", "-m", "restored", lost)

@@ -9,7 +9,12 @@ from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.commit_creation import unused_name
 from orchestrator.git.merge.conflicts import marked_lines
-from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees, refill
+from orchestrator.git.worktrees.worktrees import (
+    MOVED_SUFFIX,
+    GitWorktrees,
+    RegisteredWorktree,
+    refill,
+)
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -77,7 +82,7 @@ def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterat
     Path(link).write_bytes(content)
 
 
-def _repair_head(git: Git, worktree: Found, branch: str, start: str) -> Iterator[str]:
+def _repair_head(git: Git, worktree: RegisteredWorktree, branch: str, start: str) -> Iterator[str]:
     if not is_head(worktree.admin / "HEAD"):
         (worktree.admin / "HEAD").unlink(missing_ok=True)
         (worktree.admin / "HEAD").write_text(f"ref: {branch}\n")
@@ -100,7 +105,7 @@ def is_head(path: Path) -> bool:
     return hexadecimal or content.startswith("ref: refs/")
 
 
-def _repair_index(git: Git, worktree: Found) -> Iterator[str]:
+def _repair_index(git: Git, worktree: RegisteredWorktree) -> Iterator[str]:
     if not (worktree.admin / "index").exists():
         git.run("read-tree", "HEAD")
         return
@@ -130,7 +135,7 @@ def _clear_flags(git: Git, marked: Sequence[tuple[str, str]]) -> None:
         hidden["--no-skip-worktree"] = skipped
     for option, paths in hidden.items():
         if paths:
-            git.run("update-index", option, "-z", "--stdin", given=with_nul(paths))
+            git.run("update-index", option, "-z", "--stdin", stdin=with_nul(paths))
 
 
 def unmerged(git: Git) -> list[str]:
@@ -148,22 +153,22 @@ def unfinished(admin: Path) -> list[str]:
     return list(dict.fromkeys(kinds))
 
 
-def head_before_rebase(found: Found) -> str:
+def head_before_rebase(worktree: RegisteredWorktree) -> str:
     """Return the branch's commit before an unfinished rebase; "" if no rebase is unfinished.
 
     During a rebase, HEAD has only some of the branch's changes.
     """
     for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
-        content = read_regular(found.admin / name, MOST_BYTES)
+        content = read_regular(worktree.admin / name, MOST_BYTES)
         if content is not None and content.isascii():
             return content.decode("ascii").strip()
     return ""
 
 
-def abort_operation(found: Found) -> None:
+def abort_operation(worktree: RegisteredWorktree) -> None:
     """Abort an unfinished merge, rebase, or similar operation. Files stay unchanged. Idempotent."""
     for name in (*_UNFINISHED, *_LEFTOVERS, *_BISECT):
-        remove(found.admin / name)
+        remove(worktree.admin / name)
 
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.git.command.frozen_config import note_once
+from orchestrator.git.command.frozen_config import write_once
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import unused_name
 from orchestrator.git.repair.git_directory_snapshot import (
@@ -23,8 +23,8 @@ from orchestrator.git.repair.git_directory_snapshot import (
     admin_of,
     configure,
     deciding,
-    present,
     read,
+    regular_content,
     snapshot_json,
 )
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -50,13 +50,13 @@ class BrokenFiles:
 
         The reports of these jobs show the record.
         """
-        working = at_work(self.job.parent)
+        working = worktrees_of_jobs(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / BROKEN).mkdir(exist_ok=True, mode=0o700)
             with (job / BROKEN / _NOTES).open("a", encoding="utf-8", errors="replace") as file:
                 file.write(f"{line}{_suspects(job, working)}\n")
 
-    def keep(self, path: str) -> str:
+    def save(self, path: str) -> str:
         """Save a broken file in the job's directory, so that a new file can replace it.
 
         Return a text for the end of a message, with the path of the copy; "" if there is no copy.
@@ -77,7 +77,7 @@ class BrokenFiles:
         return f"; the former content is saved as {place}"
 
 
-def at_work(workspace: Path) -> Sequence[Path]:
+def worktrees_of_jobs(workspace: Path) -> Sequence[Path]:
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 
@@ -93,7 +93,7 @@ def _suspects(job: Path, working: Sequence[Path]) -> str:
 
 
 #: Command whose output has the lines of a file of packed refs.
-_ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
+_LIST_REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
 def refs_as_text(git: Git) -> bytes:
@@ -102,10 +102,10 @@ def refs_as_text(git: Git) -> bytes:
     Raise RepositoryError if git recognizes no repository in the directory itself.
     """
     # The variable prevents git from using the repository of a parent directory.
-    return git.run(*_ASKED, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
+    return git.run(*_LIST_REFS, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
 
 
-def listed(content: bytes) -> dict[str, str]:
+def parsed_refs(content: bytes) -> dict[str, str]:
     """Return the refs in the content of a packed-refs file, with their commits.
 
     Invalid lines are omitted.
@@ -120,7 +120,7 @@ def restore_refs(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
 
     ``missing``: True to restore only refs that no longer exist.
     """
-    existing = listed(refs_as_text(git)) if missing else {}
+    existing = parsed_refs(refs_as_text(git)) if missing else {}
     for name in refs.keys() - existing.keys():
         git.ask("update-ref", *ITSELF, name, refs[name])
 
@@ -155,9 +155,9 @@ class RepositoryBackup:
         refs = refs_as_text(git)
         content = snapshot_json(git, common)
         index = f"{admin_of(git)}/index"
-        note_once(self.job / REFS, lambda: refs)
-        note_once(self.job / INDEX, lambda: _index_content(index))
-        note_once(self.job / NAME, lambda: content)
+        write_once(self.job / REFS, lambda: refs)
+        write_once(self.job / INDEX, lambda: _index_content(index))
+        write_once(self.job / NAME, lambda: content)
 
     def restore(self) -> Sequence[str]:
         """Restore the repository. Idempotent.
@@ -201,7 +201,7 @@ class _Restoration:
         """Create missing directories. Return True if the directory of the refs was missing."""
         missing = list(self.before.missing())
         for path in missing:
-            copy_note = self.broken_files.keep(path)
+            copy_note = self.broken_files.save(path)
             if os.path.isfile(path):
                 os.unlink(path)
             os.mkdir(path)
@@ -214,11 +214,11 @@ class _Restoration:
     def _restore_deciding_settings(self, path: str) -> None:
         # Restore only the settings by which git recognizes the repository, because the user may
         # have changed other settings.
-        now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
+        now, then = deciding(regular_content(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
             return
-        copy_note = self.broken_files.keep(path)
+        copy_note = self.broken_files.save(path)
         for name in names:
             configure(path, name, then.get(name))
         what = f"had invalid values of {', '.join(names)}"
@@ -227,7 +227,7 @@ class _Restoration:
     def _exchange_config(self, path: str) -> None:
         # If git still fails with the saved configuration, another file is the cause. Then undo the
         # exchange.
-        now = present(path)
+        now = regular_content(path)
         copy_note = self._exchange(path)
         if self.before.works():
             what = "had invalid settings"
@@ -236,7 +236,7 @@ class _Restoration:
             replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        copy_note, content = self.broken_files.keep(path), self.before.files[path]
+        copy_note, content = self.broken_files.save(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
         else:
@@ -247,7 +247,7 @@ class _Restoration:
         path = self.before.index
         content = read_regular(self.broken_files.job / INDEX, _LARGEST_INDEX)
         if content:
-            copy_note = self.broken_files.keep(path)
+            copy_note = self.broken_files.save(path)
             replace_file(Path(path), content, mode=0o644)
             self._note(
                 path, "could not be used by git", f"restored to its state before the job{copy_note}"
@@ -261,12 +261,12 @@ class _Restoration:
         the packed-refs file. If this line is unreadable, the ref gets its commit before the job.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
-        refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")
+        refs = parsed_refs(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")
         if all_gone and self.before.has_refs():
             restore_refs(git, refs, missing=False)
             return
-        packed = listed(read_regular(path, _MOST_BYTES) or b"")
-        copy_note = self.broken_files.keep(path)
+        packed = parsed_refs(read_regular(path, _MOST_BYTES) or b"")
+        copy_note = self.broken_files.save(path)
         Path(path).unlink(missing_ok=True)
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
         restore_refs(git, refs, missing=not all_gone)
@@ -278,7 +278,7 @@ class _Restoration:
 
 
 def restore_for_running_jobs(workspace: Path) -> None:
-    for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
+    for job in dict.fromkeys(each.parents[2] for each in worktrees_of_jobs(workspace)):
         RepositoryBackup(job).restore()
 
 

@@ -58,7 +58,7 @@ class GitDirectorySnapshot:
         return f"{self.common}/packed-refs"
 
     def is_untouched(self) -> bool:
-        same = all(present(path) == content for path, content in self.files.items())
+        same = all(regular_content(path) == content for path, content in self.files.items())
         unchanged = all(_stamp(path) == stamp for path, stamp in self.stamps.items())
         return same and unchanged and not list(self.missing())
 
@@ -97,8 +97,8 @@ class GitDirectorySnapshot:
 
     def _is_usable(self, path: str) -> bool:
         if path.endswith("/shallow"):
-            return all(map(_is_id, (present(path) or b"").split()))
-        if not os.path.lexists(path) or present(path) == b"":
+            return all(map(_is_id, (regular_content(path) or b"").split()))
+        if not os.path.lexists(path) or regular_content(path) == b"":
             # A file that has become empty is damaged, because no person empties these files.
             return not self.files[path]
         if path.endswith("/HEAD"):
@@ -167,7 +167,7 @@ def _format_and_top_by_settings(git: Git) -> str:
 
 
 def _content_and_mode(path: str) -> tuple[str, int] | None:
-    content = present(path)
+    content = regular_content(path)
     if content is None:
         return None
     return content.decode("latin-1"), stat.S_IMODE(os.stat(path).st_mode)
@@ -224,12 +224,12 @@ def _is_id(word: bytes) -> bool:
     return len(word) in (40, 64) and not word.strip(b"0123456789abcdef")
 
 
-def present(path: str) -> bytes | None:
+def regular_content(path: str) -> bytes | None:
     return read_regular(path, _MOST_BYTES)
 
 
 def _is_plain(path: str) -> bool:
-    return present(path) is not None
+    return regular_content(path) is not None
 
 
 def deciding(config: bytes) -> dict[str, str]:
@@ -238,12 +238,12 @@ def deciding(config: bytes) -> dict[str, str]:
     ``config``: content of a configuration file.
     """
     options = ("--file", "-", "-z", "--get-regexp", _DECIDING)
-    answer = _run_config(*options, given=config)
+    answer = _run_config(*options, stdin=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
     return {name: value if sign else "true" for name, sign, value in pairs}
 
 
-def _run_config(*arguments: str, given: bytes = b"") -> GitOutput:
+def _run_config(*arguments: str, stdin: bytes = b"") -> GitOutput:
     # Run git outside of any repository, because the job's repository may be broken.
     git = Git("/", {"GIT_DIR": os.devnull})
-    return git.run("config", *arguments, given=given, accept=range(256))
+    return git.run("config", *arguments, stdin=stdin, accept=range(256))

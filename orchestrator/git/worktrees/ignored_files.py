@@ -49,22 +49,22 @@ class Ignored:
         return not (self.files or self.not_kept or self.shared)
 
 
-def keep(git: Git, top: str, message: str, signature: Signature) -> str:
+def save(git: Git, top: str, message: str, signature: Signature) -> str:
     """Save the worktree's ignored files in a commit. Return the commit; "" if no file is ignored.
 
     ``top``: directory of the user's checkout.
     """
-    ignored = look(git, top)
+    ignored = find_ignored(git, top)
     if ignored.is_empty:
         return ""
     note = json.dumps({"not_kept": ignored.not_kept, "shared": ignored.shared})
     with private_index() as env:
-        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(ignored.files), env=env)
+        git.run("update-index", "--add", "-z", "--stdin", stdin=with_nul(ignored.files), env=env)
         tree = git.run("write-tree", env=env).text
     return commit_tree(git, tree, [], f"{message}\n\n{_NOTE}{note}\n", signature)
 
 
-def look(git: Git, top: str) -> Ignored:
+def find_ignored(git: Git, top: str) -> Ignored:
     """Find the ignored files of a worktree. ``top``: directory of the user's checkout."""
     ignored, carried = Ignored(), _copied_paths(git)
     options = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
@@ -77,7 +77,7 @@ def look(git: Git, top: str) -> Ignored:
     return ignored
 
 
-def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
+def matching(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
     """Return the ignored files below ``prefix`` that match a path or pattern of ``promised``.
 
     The patterns and the returned paths are relative to ``prefix``.
@@ -93,7 +93,7 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
 
 
 def _copied_paths(git: Git) -> frozenset[str]:
-    return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
+    return frozenset(copied_files.copied_paths(Path(git.env["GIT_DIR"])))
 
 
 def _add_entry(ignored: Ignored, directory: str, entry: str, top: str) -> None:
@@ -155,7 +155,7 @@ def _is_shared(own: str, users: str) -> bool:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note that ``keep`` wrote into its commit; empty if the commit has none.
+    """Return the note that ``save`` wrote into its commit; empty if the commit has none.
 
     The note has the fields ``not_kept`` and ``shared`` of ``Ignored``.
     """
@@ -165,8 +165,8 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
     return note if isinstance(note, dict) else {}
 
 
-def restore_kept(git: Git, top: str, commit: str) -> None:
-    """Restore the files of a commit that ``keep`` created. Idempotent.
+def restore(git: Git, top: str, commit: str) -> None:
+    """Restore the files of a commit that ``save`` created. Idempotent.
 
     Existing files are overwritten. Exception: a file that equaled the same file in the user's
     checkout is copied from there, and only if it is missing.
@@ -182,21 +182,21 @@ def restore_kept(git: Git, top: str, commit: str) -> None:
             shutil.copy2(users, own)
 
 
-def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all untracked files, including ignored files, except the paths in ``left``."""
+def clear(git: Git, excluded: Mapping[str, str]) -> None:
+    """Remove all untracked files, including ignored files, except the paths in ``excluded``."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
-        _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
+        _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, excluded)
 
 
-def _remove(path: str, directory: str, left: Mapping[str, str]) -> None:
+def _remove(path: str, directory: str, excluded: Mapping[str, str]) -> None:
     name = os.path.relpath(path, directory)
-    if name in left:
+    if name in excluded:
         return
     if os.path.islink(path) or not os.path.isdir(path):
         with suppress(FileNotFoundError):
             os.unlink(path)
-    elif any(each.startswith(f"{name}/") for each in left):
+    elif any(each.startswith(f"{name}/") for each in excluded):
         for child in os.listdir(path):
-            _remove(os.path.join(path, child), directory, left)
+            _remove(os.path.join(path, child), directory, excluded)
     else:
         shutil.rmtree(path)

@@ -28,7 +28,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.path_patterns import literal
 from orchestrator.git.command.private_index import edited_tree
 from orchestrator.git.command.ref_files import (
-    OURS,
+    REFLOG_ENV,
     HeadLog,
     LogEntry,
     entries,
@@ -38,7 +38,7 @@ from orchestrator.git.command.ref_files import (
 )
 from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
-from orchestrator.git.worktrees.worktree_files import bring
+from orchestrator.git.worktrees.worktree_files import change_files
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -149,7 +149,7 @@ def take(
         # An earlier transfer of the attempt may have left refs that no longer exist on the node.
         for ref in listed_refs(git, aside):
             git.run("update-ref", *ITSELF, "-d", ref)
-        git.point(
+        git.update_refs(
             {branch: state.head, **{f"{aside}{name}": tip for name, tip in side.refs.items()}}
         )
         _write_files(changes, admin, f"{temporary}/index", state.changes)
@@ -192,13 +192,13 @@ class _SideWork:
     #: the end of the ref's name.
     refs: dict[str, str]
     #: HEAD's commits before checkouts. The branches of these commits may no longer exist.
-    left: list[str]
+    before_checkouts: list[str]
     #: Lines of the log of HEAD.
     entries: list[str]
 
     @property
     def commits(self) -> Sequence[str]:
-        return tuple(dict.fromkeys((*self.refs.values(), *self.left)))
+        return tuple(dict.fromkeys((*self.refs.values(), *self.before_checkouts)))
 
 
 def _side_work_of(directory: str) -> _SideWork:
@@ -329,7 +329,7 @@ class NodeRepository:
             return
         git = self._git
         lines = "".join(f"delete {_KNOWN}{each}\n" for each in stored[_MOST_KNOWN:])
-        git.run("update-ref", "--stdin", given=lines.encode("ascii"))
+        git.run("update-ref", "--stdin", stdin=lines.encode("ascii"))
         # Remove the objects that no remaining commit has.
         git.run("repack", "-a", "-d", "-q")
 
@@ -346,17 +346,17 @@ class NodeRepository:
             raise RepositoryError(
                 f"the server did not send commit {commit}, the start of {worktree.branch}"
             )
-        git.point({f"{_KNOWN}{commit}": commit})
+        git.update_refs({f"{_KNOWN}{commit}": commit})
         os.makedirs(directory, 0o700, exist_ok=True)
         _init_repository(directory, kind)
         Path(directory, ".git/objects/info/alternates").write_text(f"{self._objects}\n")
         worker_git = Git(directory, {"GIT_DIR": f"{directory}/.git", "GIT_WORK_TREE": directory})
-        worker_git.point({worktree.branch: commit})
+        worker_git.update_refs({worktree.branch: commit})
         worker_git.run("symbolic-ref", "HEAD", worktree.branch)
-        worker_git.run("reset", "--hard", "--quiet", env=OURS)
+        worker_git.run("reset", "--hard", "--quiet", env=REFLOG_ENV)
         changes = _state_of(path).changes
         if changes != commit:
-            bring(worker_git, commit, changes)
+            change_files(worker_git, commit, changes)
 
     def _add_pack(self, pack: str) -> None:
         if not os.path.exists(pack):
@@ -388,7 +388,9 @@ class NodeRepository:
             _write_pack(git, [changes], [head], f"{path}/{_CHANGES}")
         _write_state(path, head, changes)
         if side != _SideWork({}, [], []):
-            text = json.dumps({"refs": side.refs, "left": side.left, "entries": side.entries})
+            text = json.dumps(
+                {"refs": side.refs, "left": side.before_checkouts, "entries": side.entries}
+            )
             replace_file(Path(path, _SIDE_WORK), text.encode("ascii"))
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
@@ -396,13 +398,13 @@ class NodeRepository:
         if change.now != change.then:
             with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as temporary:
                 git = self._separate_repository(f"{temporary}/git", directory, len(change.now))
-                bring(git, change.now, change.then)
+                change_files(git, change.now, change.then)
         git_directory = f"{directory}/.git"
         if change.branches and os.path.isdir(git_directory) and not os.path.islink(git_directory):
             # Ignore an error: the worker may have damaged its repository, and its files are already
             # changed.
             with suppress(RepositoryError):
-                Git(directory, {"GIT_DIR": git_directory, "GIT_WORK_TREE": directory}).point(
+                Git(directory, {"GIT_DIR": git_directory, "GIT_WORK_TREE": directory}).update_refs(
                     change.branches
                 )
 
@@ -430,7 +432,7 @@ def _side_work(git: Git, directory: str, git_directory: str, branch: str, head: 
     }
     if branch in heads:
         refs[f"head/{heads[branch][:12]}"] = heads[branch]
-    elif last_commit := log.left_at(branch):
+    elif last_commit := log.last_commit_of(branch):
         refs[f"deleted/{last_commit[:12]}"] = last_commit
     for entry in entries(Path(git_directory, "logs", "refs", "stash")):
         refs[f"stash/{entry.after[:12]}"] = _stash_commit(git, entry)
@@ -453,7 +455,7 @@ def _stash_commit(git: Git, entry: LogEntry) -> str:
     tree = tree_of(git, entry.after)
     for each in filter(None, untracked):
         tree = edited_tree(git, entry.after, git.run("ls-tree", "-r", "-z", each).out)
-    return commit_tree(git, tree, [base], entry.words, WHO)
+    return commit_tree(git, tree, [base], entry.message, WHO)
 
 
 def _init_repository(directory: str, kind: str, *more: str) -> None:
@@ -486,7 +488,7 @@ def _tree_of_files(git: Git, directory: str, head: str, promised: Sequence[str])
     if promised_files:
         git.run("add", "--force", "--", *promised_files)
     if inner:
-        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(inner))
+        git.run("update-index", "--add", "-z", "--stdin", stdin=with_nul(inner))
     return git.run("write-tree").text
 
 
@@ -515,9 +517,9 @@ def _write_pack(git: Git, commits: Sequence[str], known: Sequence[str], path: st
     Write no file if there are no such objects. ``path``: the pack file.
     """
     revisions = "\n".join((*commits, *(f"^{each}" for each in known), "")).encode("ascii")
-    if not git.run("rev-list", "--max-count=1", "--stdin", given=revisions).text:
+    if not git.run("rev-list", "--max-count=1", "--stdin", stdin=revisions).text:
         return
     with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as temporary:
-        git.run("pack-objects", "--revs", "--quiet", f"{temporary}/p", given=revisions)
+        git.run("pack-objects", "--revs", "--quiet", f"{temporary}/p", stdin=revisions)
         [pack] = glob.glob(f"{glob.escape(temporary)}/p-*.pack")
         os.replace(pack, path)

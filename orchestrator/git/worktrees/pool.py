@@ -157,7 +157,7 @@ class WorktreePool:
             return None
 
     def _written_by(self) -> str:
-        settings = b"\0".join(git_config.listed(self._git))
+        settings = b"\0".join(git_config.all_settings(self._git))
         attributes = self._common / "info" / "attributes"
         settings += attributes.read_bytes() if attributes.exists() else b""
         return hashlib.sha256(settings).hexdigest()

@@ -20,7 +20,7 @@ _NOT_SPARSE = {
 _MOST_PATHS = 500
 
 
-def bring(git: Git, now: str, then: str) -> None:
+def change_files(git: Git, now: str, then: str) -> None:
     """Change the worktree's files from the commit ``now`` to ``then``. The index stays unchanged.
 
     Git checks all files before it changes the first file, so an error changes nothing.

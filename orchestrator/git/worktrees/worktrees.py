@@ -17,7 +17,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import fifo_guard, git_config
-from orchestrator.git.command.ref_files import OURS
+from orchestrator.git.command.ref_files import REFLOG_ENV
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool, restore
 from orchestrator.security.files.tree_removal import remove
@@ -66,7 +66,7 @@ def register(git: Git, common: Path, directory: str, branch: str) -> Path | None
 
 def _is_unusual(git: Git) -> bool:
     try:
-        settings = git_config.listed(git)
+        settings = git_config.all_settings(git)
     except RepositoryError:
         return True
     names = (each.partition(b"\n")[0] for each in settings)
@@ -130,7 +130,7 @@ _LOCKED = ("--lock", "--reason", REASON)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RegisteredWorktree:
     """A worktree that is registered in the repository."""
 
     directory: str
@@ -138,8 +138,8 @@ class Found:
     admin: Path
 
     @property
-    def is_whole(self) -> bool:
-        return was_whole(self.directory)
+    def is_complete(self) -> bool:
+        return is_complete(self.directory)
 
 
 class GitWorktrees:
@@ -157,13 +157,13 @@ class GitWorktrees:
         #: HEAD and the index's stamp of each worktree that was created or checked.
         self._sound: dict[Path, tuple[bytes, int, int, int]] = {}
 
-    def find(self, directory: str) -> Found | None:
+    def find(self, directory: str) -> RegisteredWorktree | None:
         # Git stores the real path.
         real = os.path.realpath(directory)
         linked = self._worktree_by_link(real)
         return linked or next((each for each in self.all() if each.directory == real), None)
 
-    def _worktree_by_link(self, directory: str) -> Found | None:
+    def _worktree_by_link(self, directory: str) -> RegisteredWorktree | None:
         """Return the worktree that the directory's ``.git`` names; None if ``.git`` is not valid.
 
         An agent may have changed ``.git``. Therefore the worktree's registration must name the
@@ -174,32 +174,37 @@ class GitWorktrees:
         if admin.parent != self._entries or admin.name == "..":
             return None
         with suppress(OSError):
-            worktree = Found(_registered_link(admin).removesuffix("/.git"), admin)
+            worktree = RegisteredWorktree(_registered_link(admin).removesuffix("/.git"), admin)
             return worktree if worktree.directory == directory else None
         return None
 
-    def all(self) -> Iterator[Found]:
+    def all(self) -> Iterator[RegisteredWorktree]:
         with suppress(FileNotFoundError, NotADirectoryError):
             for admin in sorted(self._entries.iterdir()):
                 with suppress(OSError):
-                    yield Found(_registered_link(admin).removesuffix("/.git"), admin)
+                    yield RegisteredWorktree(_registered_link(admin).removesuffix("/.git"), admin)
 
-    def below(self, directory: str) -> list[Found]:
+    def below(self, directory: str) -> list[RegisteredWorktree]:
         """Return the worktrees in a directory. ``directory``: a real path."""
         return [each for each in self.all() if each.directory.startswith(f"{directory}/")]
 
-    def git_of(self, found: Found) -> Git:
+    def git_of(self, worktree: RegisteredWorktree) -> Git:
         """Return a Git for a worktree, which works even if the agent has replaced ``.git``."""
-        place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
-        return Git(found.directory, place)
+        place = {"GIT_DIR": str(worktree.admin), "GIT_WORK_TREE": worktree.directory}
+        return Git(worktree.directory, place)
 
     def open(
-        self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
-    ) -> Found:
+        self,
+        directory: str,
+        branch: str,
+        start: str,
+        with_saved_settings: Callable[[Git], Git] = lambda g: g,
+    ) -> RegisteredWorktree:
         """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
 
-        A new branch begins at the commit ``start``. ``settled`` receives the worktree's Git, and
-        returns the Git that writes the files. ``Repository.open_worktree`` has the full contract.
+        A new branch begins at the commit ``start``. ``with_saved_settings`` receives the worktree's
+        Git, and returns the Git that writes the files. ``Repository.open_worktree`` has the full
+        contract.
         """
         existing = self.sound(directory, branch)
         if existing is not None:
@@ -209,34 +214,38 @@ class GitWorktrees:
                 self._drop(directory)
                 worktree = self._add(directory, branch, start)
             failpoints.reached("worktree: registered")
-            worktree = self._with_files(worktree, branch, start, settled)
+            worktree = self._with_files(worktree, branch, start, with_saved_settings)
             self._spares.note(worktree.directory, worktree.admin)
             self.note_sound(worktree)
             failpoints.reached("worktree: checked out")
         return worktree
 
     def _with_files(
-        self, worktree: Found, branch: str, start: str, settled: Callable[[Git], Git]
-    ) -> Found:
+        self,
+        worktree: RegisteredWorktree,
+        branch: str,
+        start: str,
+        with_saved_settings: Callable[[Git], Git],
+    ) -> RegisteredWorktree:
         tip = self._git.resolve(branch) or start
         if self._spares.take(worktree.directory, worktree.admin, tip):
             failpoints.reached("worktree: spare files taken")
             with suppress(RepositoryError, OSError):
-                if restore(settled(self.git_of(worktree)), tip):
+                if restore(with_saved_settings(self.git_of(worktree)), tip):
                     return worktree
             with self._adding:
                 self._drop(worktree.directory)
                 worktree = self._add(worktree.directory, branch, start)
-        settled(self.git_of(worktree)).run("reset", "--hard", "--quiet", env=OURS)
+        with_saved_settings(self.git_of(worktree)).run("reset", "--hard", "--quiet", env=REFLOG_ENV)
         return worktree
 
-    def sound(self, directory: str, branch: str) -> Found | None:
+    def sound(self, directory: str, branch: str) -> RegisteredWorktree | None:
         """Return the worktree in ``directory``, after a repair if it is damaged.
 
         If git's registration of the worktree was removed, the worktree is registered again. Return
         None if the worktree cannot be registered, or if its creation was never completed.
         """
-        if not was_whole(directory):
+        if not is_complete(directory):
             return None
         worktree = self.find(directory)
         if worktree is None and not os.path.isdir(f"{directory}/.git"):
@@ -250,20 +259,20 @@ class GitWorktrees:
             repair(self.git_of(worktree), worktree.admin, branch)
         return worktree
 
-    def note_sound(self, found: Found) -> None:
+    def note_sound(self, worktree: RegisteredWorktree) -> None:
         """Record that a worktree is sound.
 
         Git can read the HEAD and the index of a sound worktree, and the index has no conflict.
         """
-        state = _head_and_index(found.admin)
+        state = _head_and_index(worktree.admin)
         if state is not None:
-            self._sound[found.admin] = state
+            self._sound[worktree.admin] = state
 
-    def is_sound(self, found: Found) -> bool:
+    def is_sound(self, worktree: RegisteredWorktree) -> bool:
         """True if the worktree's HEAD and index file are unchanged since ``note_sound``."""
-        return self._sound.get(found.admin, ()) == _head_and_index(found.admin)
+        return self._sound.get(worktree.admin, ()) == _head_and_index(worktree.admin)
 
-    def _adopt(self, directory: str, branch: str) -> Found | None:
+    def _adopt(self, directory: str, branch: str) -> RegisteredWorktree | None:
         """Register the existing files of a worktree whose registration was removed.
 
         Return None if the branch does not exist.
@@ -280,13 +289,13 @@ class GitWorktrees:
         refill(self.git_of(worktree), worktree.admin)
         return worktree
 
-    def open_at(self, directory: str, commit: str) -> Found:
+    def open_at(self, directory: str, commit: str) -> RegisteredWorktree:
         """Return a worktree in ``directory`` with ``commit`` checked out and a detached HEAD.
 
         Create the worktree if it does not exist. Idempotent.
         """
         existing = self.find(directory)
-        if existing is not None and existing.is_whole:
+        if existing is not None and existing.is_complete:
             self.unlock(existing)
             return existing
         with _filling(directory):
@@ -300,7 +309,7 @@ class GitWorktrees:
             self.git_of(worktree).run("reset", "--hard", "--quiet")
         return worktree
 
-    def register_again(self, directory: str, branch: str) -> Found:
+    def register_again(self, directory: str, branch: str) -> RegisteredWorktree:
         """Register a worktree whose git directory was removed. The worktree's files stay.
 
         The caller must repair the worktree's ``.git`` and index.
@@ -318,32 +327,32 @@ class GitWorktrees:
         self.git_of(worktree).run("symbolic-ref", "HEAD", branch)
         return worktree
 
-    def unlock(self, found: Found, branch: str = "") -> None:
+    def unlock(self, worktree: RegisteredWorktree, branch: str = "") -> None:
         """Remove lock files of killed git processes. Call this only if the attempt has no process.
 
         Also remove pipes, for which git would wait, and restore the file ``commondir``.
         """
-        fifo_guard.clear(found.admin)
-        common, content = found.admin / "commondir", b"../..\n"
+        fifo_guard.clear(worktree.admin)
+        common, content = worktree.admin / "commondir", b"../..\n"
         if read_regular(common, _LONGEST_LINK) != content:
             remove(common)
             common.write_bytes(content)
         for name in ("index.lock", "HEAD.lock"):
-            (found.admin / name).unlink(missing_ok=True)
+            (worktree.admin / name).unlink(missing_ok=True)
         if branch:
             # With a reftable, ``refs/heads`` is a file.
             with suppress(FileNotFoundError, NotADirectoryError):
                 (self._entries.parent / f"{branch}.lock").unlink()
 
-    def _add(self, directory: str, branch: str, start: str) -> Found:
+    def _add(self, directory: str, branch: str, start: str) -> RegisteredWorktree:
         if not self._git.resolve(branch):
             # Do not use ``worktree add -b``, because it obeys branch.autoSetupMerge.
-            self._git.point({branch: start}, new=True)
+            self._git.update_refs({branch: start}, new=True)
             # ``register`` is safe here, because a new branch is not checked out in another
             # worktree.
             admin = register(self._git, self._entries.parent, directory, branch)
             if admin is not None:
-                return Found(os.path.realpath(directory), admin)
+                return RegisteredWorktree(os.path.realpath(directory), admin)
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
         worktree = self.find(directory)
@@ -356,7 +365,7 @@ class GitWorktrees:
         ``spare``: True to store the files, so that the job's next worktree can reuse them.
         """
         worktree = self.find(directory) if spare else None
-        if worktree is not None and worktree.is_whole:
+        if worktree is not None and worktree.is_complete:
             self._spares.put(directory, worktree.admin)
         mark = Path(f"{directory}{FILLING}")
         with self._adding:
@@ -387,7 +396,7 @@ def _head_and_index(admin: Path) -> tuple[bytes, int, int, int] | None:
     return (head, index.st_ino, index.st_size, index.st_ctime_ns) if head else None
 
 
-def was_whole(directory: str) -> bool:
+def is_complete(directory: str) -> bool:
     """True if the worktree was written completely, and is not being removed.
 
     The agent may have removed files since then.

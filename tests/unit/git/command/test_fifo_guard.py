@@ -163,4 +163,4 @@ def test_the_input_of_git_is_sent_once_even_if_git_reads_late(
     lines = "".join(f"delete refs/heads/gone-{number}\n" for number in range(5000))
     commands = f"start\nupdate refs/heads/main {head}\n{lines}prepare\nabort\n".encode()
     with pytest.raises(RepositoryError, match=r"packed-refs\.lock"):
-        runner.Git(str(project.path), {}).run("update-ref", "--stdin", given=commands)
+        runner.Git(str(project.path), {}).run("update-ref", "--stdin", stdin=commands)

@@ -34,8 +34,8 @@ def test_refs_are_read_from_their_files(
     if packed:
         project.git("pack-refs", "--all")
     head = project.git("rev-parse", "HEAD")
-    assert [recent.named(part, each) for each in NAMES] == [head] * len(NAMES)
-    assert [recent.named(part, f"refs/heads/{each}") for each in ("none", "side")] == ["", ""]
+    assert [recent.commit_of(part, each) for each in NAMES] == [head] * len(NAMES)
+    assert [recent.commit_of(part, f"refs/heads/{each}") for each in ("none", "side")] == ["", ""]
 
 
 def test_the_head_of_a_worktree_is_its_own(
@@ -44,19 +44,19 @@ def test_the_head_of_a_worktree_is_its_own(
     project.git("worktree", "add", "-q", "--detach", str(tmp_path / "side"))
     first = project.git("rev-parse", "HEAD")
     project.git("commit", "-q", "--allow-empty", "-m", "second")
-    assert recent.named(part, "worktrees/side/HEAD^{commit}") == first
-    assert recent.named(part, "HEAD^{commit}") is None
+    assert recent.commit_of(part, "worktrees/side/HEAD^{commit}") == first
+    assert recent.commit_of(part, "HEAD^{commit}") is None
 
 
 def test_only_git_knows_a_commit_that_was_read_long_ago(part: SharedPart, project: Project) -> None:
     now = 100.0
     recent = RecentCommits(lambda: now)
-    assert recent.named(part, "HEAD") is None
+    assert recent.commit_of(part, "HEAD") is None
     recent.note(part, project.git("rev-parse", "HEAD"))
     now += AGE_SECONDS - 0.1
-    assert recent.named(part, "HEAD")
+    assert recent.commit_of(part, "HEAD")
     now += 0.2
-    assert recent.named(part, "HEAD") is None
+    assert recent.commit_of(part, "HEAD") is None
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_only_git_knows_a_commit_that_was_read_long_ago(part: SharedPart, projec
     ],
 )
 def test_only_git_reads_other_names(recent: RecentCommits, part: SharedPart, name: str) -> None:
-    assert recent.named(part, name) is None
+    assert recent.commit_of(part, name) is None
 
 
 def test_only_git_reads_unusual_refs(
@@ -80,20 +80,20 @@ def test_only_git_reads_unusual_refs(
     (heads / "empty").touch()
     os.mkfifo(heads / "pipe")
     for name in ("symbolic", "link", "empty", "pipe"):
-        assert recent.named(part, f"refs/heads/{name}") is None
+        assert recent.commit_of(part, f"refs/heads/{name}") is None
 
 
 @pytest.mark.parametrize("name", ["reftable", "packed-refs"])
 def test_only_git_reads_an_unusual_repository(
     recent: RecentCommits, part: SharedPart, project: Project, name: str
 ) -> None:
-    assert recent.named(part, "refs/heads/none") == ""
+    assert recent.commit_of(part, "refs/heads/none") == ""
     place = project.path / ".git" / name
     if name == "reftable":
         place.mkdir()
     else:
         place.write_text("# large\n" * 10_000)
-    assert recent.named(part, "refs/heads/none") is None
+    assert recent.commit_of(part, "refs/heads/none") is None
 
 
 def test_a_second_question_needs_no_git(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.gates import Secrets
 from orchestrator.git import GitRepository
-from orchestrator.git.commits_and_refs import MOST_KEPT_BYTES
+from orchestrator.git.commits_and_refs import MOST_CACHED_BYTES
 from tests.support.project import Project
 
 #: Put together here, so that no scanner reports this file.
@@ -48,13 +48,13 @@ def finding_at(project: Project, revision: str, place: str) -> str:
 def test_lines_are_the_same_when_they_are_read_again(
     project: Project, repository: GitRepository
 ) -> None:
-    project.commit({"a.txt": f"a\n{KEY}\nc\n", "big.txt": "x\n" * MOST_KEPT_BYTES}, "with it")
+    project.commit({"a.txt": f"a\n{KEY}\nc\n", "big.txt": "x\n" * MOST_CACHED_BYTES}, "with it")
     start, tip = repository.commit_of("start"), repository.commit_of("work")
     partly = repository.log_with_diffs(start, tip)
     next(iter(partly))
     partly.close()  # type: ignore[attr-defined]
     first = b"".join(repository.log_with_diffs(start, tip))
-    assert first.count(b"+x\n") == MOST_KEPT_BYTES
+    assert first.count(b"+x\n") == MOST_CACHED_BYTES
     project.git("rm", "-q", "big.txt")
     project.commit({"a.txt": "a\n"}, "smaller")
     end = repository.commit_of("work")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
-from orchestrator.git.commits_and_refs import MOST_KEPT_BYTES
+from orchestrator.git.commits_and_refs import MOST_CACHED_BYTES
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -105,7 +105,7 @@ def test_a_patch_without_markers_is_not_searched_again(
 
 
 @pytest.mark.parametrize("line", ["<<<", "=" * 12, ">" * 7, "|" * 7])
-@pytest.mark.parametrize("more", [0, MOST_KEPT_BYTES])
+@pytest.mark.parametrize("more", [0, MOST_CACHED_BYTES])
 def test_markers_of_each_length_are_found(
     repository: GitRepository, opened: Path, line: str, more: int
 ) -> None:

@@ -293,7 +293,7 @@ def test_conflicts_are_found_at_once(project: Project, repository: GitRepository
     project.commit({f"src/{i % 50}/{i}.txt": f"{i}\n" for i in range(1000)}, "a thousand files")
     first = side(project, "ours", write("a.txt", "x\n"))
     second = side(project, "theirs", write("a.txt", "y\n"))
-    repository.place()
+    repository.location()
     spent = []
     for _ in range(5):
         began = time.perf_counter()

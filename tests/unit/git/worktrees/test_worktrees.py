@@ -154,7 +154,7 @@ def test_with_a_reftable_no_lock_of_a_branch_is_removed(tmp_path: Path) -> None:
     admin = tmp_path / "worktrees" / "worktree"
     admin.mkdir(parents=True)
     git = Git(str(tmp_path), {})
-    found = worktrees.Found(str(tmp_path), admin)
+    found = worktrees.RegisteredWorktree(str(tmp_path), admin)
 
     worktrees.GitWorktrees(git, tmp_path, WorktreePool(git, tmp_path, tmp_path)).unlock(
         found, BRANCH
