@@ -60,9 +60,9 @@ class OutboxService:
         policy: AddressPolicy,
         switch: Switch,
         now: Callable[[], float],
-        trouble: Sequence[str],
+        setting_errors: Sequence[str],
     ) -> None:
-        """``switch`` turns endpoints off and on. ``trouble``: errors in the settings, as lines."""
+        """``switch`` turns endpoints off and on. ``setting_errors``: one line for each error."""
         self._store = store
         self._webhooks = webhooks
         self._notifications = notifications
@@ -70,13 +70,13 @@ class OutboxService:
         self._policy = policy
         self._switch = switch
         self._now = now
-        self._trouble = tuple(trouble)
+        self._setting_errors = tuple(setting_errors)
         self.dispatcher = OutboxDispatcher(store, self.deliver, now, most_of=_most_at_once)
 
     def check_settings(self) -> None:
         """Raise ConfigError if the settings have errors, such as a variable that is not set."""
-        if self._trouble:
-            raise ConfigError("\n".join(self._trouble))
+        if self._setting_errors:
+            raise ConfigError("\n".join(self._setting_errors))
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         """Send an entry, and return it with its new state.

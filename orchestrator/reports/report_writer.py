@@ -48,8 +48,8 @@ from orchestrator.reports.template_values import (
     job_line,
     job_view,
     made_files,
+    texts_of_people,
     timeline,
-    words_of_people,
     worker_output,
 )
 
@@ -241,7 +241,7 @@ class Pages:
             not_run=final.not_run,
             replaced=final.replaced,
             successes=final.successes,
-            people=words_of_people(self._index, self._workers_in_tree()),
+            people=texts_of_people(self._index, self._workers_in_tree()),
             comment_limit=FINAL_COMMENTS,
             child_jobs=self._child_jobs(),
             files=self._all_files,

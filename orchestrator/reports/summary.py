@@ -188,7 +188,9 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
     ]
     if not worker_ids or status is JobStatus.COMPLETED:
         return []
-    return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(worker_ids)}")]
+    return [
+        Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {shortened_list(worker_ids)}")
+    ]
 
 
 def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
@@ -207,7 +209,7 @@ def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
             purposes.setdefault(each.otherwise, "or let the better side win the conflicts of")
     return [
-        Step(command=command, purpose=f"{purposes[command]} {named(names)}")
+        Step(command=command, purpose=f"{purposes[command]} {shortened_list(names)}")
         for command, names in workers.items()
     ]
 
@@ -227,7 +229,7 @@ def as_text(steps: Sequence[Step]) -> str:
     return "\n".join(f"{each.command:<{width}}  # {each.purpose}" for each in steps)
 
 
-def named(names: Sequence[str]) -> str:
+def shortened_list(names: Sequence[str]) -> str:
     """Return the first MOST_NAMED names as text, such as ``worker_1, worker_2 and 3 more``."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

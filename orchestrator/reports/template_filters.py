@@ -162,7 +162,7 @@ _NEUTRAL = {"](": "]&#40;", "]:": "]&#58;", "][": "]&#91;", "[!": "&#91;!", "$":
 _DRAWN = {"mermaid", "geojson", "topojson", "stl", "math"}
 
 
-class Opened(NamedTuple):
+class OpenFence(NamedTuple):
     character: str
     length: int
     column: int
@@ -196,7 +196,7 @@ def quoted(text: str) -> str:
 
 def _lines(source: list[str]) -> Iterator[str]:
     block: list[str] | None = None
-    opened = Opened("", 0, 0, "")
+    opened = OpenFence("", 0, 0, "")
     for line in source:
         if block is not None:
             if _closes(line, opened):
@@ -215,15 +215,15 @@ def _lines(source: list[str]) -> Iterator[str]:
         yield from _code_block(block, opened.language)
 
 
-def _opening(start: re.Match[str]) -> Opened:
+def _opening(start: re.Match[str]) -> OpenFence:
     run = start.group(2) or start.group(4)
     name_match = re.match(r"\s*([\w+#.-]{1,20})", start.group(3) or start.group(5) or "", re.ASCII)
     language = name_match.group(1) if name_match else "text"
     language = "text" if language.lower() in _DRAWN else language
-    return Opened(run[0], len(run), len(start.group(1)), language)
+    return OpenFence(run[0], len(run), len(start.group(1)), language)
 
 
-def _closes(line: str, opened: Opened) -> bool:
+def _closes(line: str, opened: OpenFence) -> bool:
     run = line.strip(" >")
     return len(run) >= opened.length and set(run) == {opened.character}
 

@@ -74,7 +74,7 @@ class EarlierAttempt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PersonsWord:
+class PersonText:
     """A text of a person: an answer to a question, or one round of feedback."""
 
     at: float
@@ -397,21 +397,23 @@ def worker_view(
     )
 
 
-def words_of_people(index: JobTreeIndex, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
+def texts_of_people(index: JobTreeIndex, workers: Iterable[Worker]) -> Sequence[PersonText]:
     """Return answers to questions, and feedback to workers, in chronological order."""
-    words: list[PersonsWord] = []
+    texts: list[PersonText] = []
     for worker in workers:
         question = worker.question
         if question and question.answered_at is not None:
             text = f"{index.task(worker).approve} – {question.outcome}"
-            words.append(PersonsWord(at=question.answered_at, subject=worker.task_id, text=text))
+            texts.append(PersonText(at=question.answered_at, subject=worker.task_id, text=text))
         for each in worker.result.feedback if worker.result else ():
             number = each.answered_by
             answer = f"answered by attempt {number}" if number else "not answered"
             text = f"feedback from {each.by}, {answer}{f': {each.summary}' if each.summary else ''}"
-            word = PersonsWord(at=each.at, subject=worker.id, text=text, comments=each.comments)
-            words.append(word)
-    return sorted(words, key=lambda each: each.at)
+            person_text = PersonText(
+                at=each.at, subject=worker.id, text=text, comments=each.comments
+            )
+            texts.append(person_text)
+    return sorted(texts, key=lambda each: each.at)
 
 
 def _is_outside_project(index: JobTreeIndex, worker: Worker) -> bool:

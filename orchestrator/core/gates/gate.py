@@ -388,12 +388,11 @@ class GateFinder(Protocol):
     def default_gates(self, files: GateFiles) -> Sequence[Gate]:
         """Return a project's default gates. Raise InvalidRequest if a gate is invalid."""
 
-    def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
+    def requested_gates(self, requests: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
         """Return the requested gates, with all their fields set.
 
-        ``asked``: gates with a name, a command, or both. Raise InvalidRequest for a name that the
-        project does not know, for two gates with one name, and for a requested command that always
-        succeeds.
+        ``requests``: gates with a name, a command, or both. Raise InvalidRequest for an unknown
+        name, for two gates with one name, and for a requested command that always succeeds.
         """
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:

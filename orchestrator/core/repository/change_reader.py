@@ -121,13 +121,13 @@ class ChangeReader(Protocol):
     def tip(self, name: str) -> str:
         """Return the commit of a branch or ref; empty if it does not exist."""
 
-    def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
+    def difference(self, base: str, commit: str, request: DiffRequest) -> Difference:
         """Return the difference between two commits.
 
         Raise TooLarge, with the paths of the changed files, if the difference is too large.
         """
 
-    def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
+    def patch(self, base: str, commit: str, request: DiffRequest) -> bytes:
         """Return the difference between two commits as one text.
 
         Raise TooLarge, with the paths of the changed files, if the difference is too large.

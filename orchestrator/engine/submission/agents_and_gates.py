@@ -273,7 +273,7 @@ class GatePlans:
             return ()
         if not base:
             gates = [each for each in gates if each.run != AUTO_RUN]
-        return tuple(self._finder.named(gates, self._files(base)))
+        return tuple(self._finder.requested_gates(gates, self._files(base)))
 
     def _files(self, base: str) -> GateFiles:
         return self._repository.gate_files(base) if base else _NoFiles()

@@ -80,8 +80,8 @@ class GateResolver:
             gates.insert(0, secrets())
         return _without_duplicates(self._with_all_fields(gates, files))
 
-    def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
-        return _without_duplicates(self._with_all_fields(self._resolved(asked, files), files))
+    def requested_gates(self, requests: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
+        return _without_duplicates(self._with_all_fields(self._resolved(requests, files), files))
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         is_command = bool(gate.run) and gate.report is GateReport.EXIT

@@ -30,7 +30,7 @@ class _TestResults:
     passed: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
-    def take(self, place: str, tests: _Tests) -> None:
+    def add(self, place: str, tests: _Tests) -> None:
         for name, end in tests.ended.items():
             # Omit line numbers of examples in documentation, because a new line above an example
             # changes its number.
@@ -87,7 +87,7 @@ def read_go(content: bytes) -> Reading:
 
 def _end_package(results: _TestResults, tests: _Tests, package: re.Match[str]) -> None:
     name = package[2]
-    results.take(name, tests)
+    results.add(name, tests)
     cut_off = next((each for each in tests.begun if each not in tests.ended), "")
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
         # The package could not be built, or it crashed in a test or between tests.
@@ -117,12 +117,12 @@ def read_cargo(content: bytes) -> Reading:
     for line in _lines(content):
         cargo.read(line)
     cargo.begin("")
-    return cargo.found.reading()
+    return cargo.results.reading()
 
 
 @dataclass(slots=True)
 class _Cargo:
-    found: _TestResults = field(default_factory=_TestResults)
+    results: _TestResults = field(default_factory=_TestResults)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
     #: Name of the failed test whose output is being read; empty for none.
@@ -140,17 +140,17 @@ class _Cargo:
         elif examples := _CARGO_EXAMPLES.match(line):
             self.begin(f"{examples[1]} (doc)")
         elif build := _CARGO_BUILD.match(line):
-            self.found.flaws.append(Flaw(build[1], build[1], is_error=True))
+            self.results.flaws.append(Flaw(build[1], build[1], is_error=True))
         elif died := _CARGO_DIED.match(line):
             what = f"{self.program or 'a program'}: did not complete"
-            self.found.flaws.append(Flaw(what, f"{what} {died[1]}"))
+            self.results.flaws.append(Flaw(what, f"{what} {died[1]}"))
         elif self.failing:
             self._read_message(line)
 
     def begin(self, program: str) -> None:
         # The line with a program's name comes before the lines of its tests, so the tests that were
         # read so far belong to the previous program.
-        self.found.take(self.program, self.tests)
+        self.results.add(self.program, self.tests)
         self.tests, self.program, self.failing = _Tests(), program, ""
 
     def _read_message(self, line: str) -> None:

@@ -13,7 +13,7 @@ _PLACEHOLDERS = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _ToolComponent:
     """The rules of a tool, or of one of the tool's extensions."""
 
     described: dict[str, Any]
@@ -41,8 +41,8 @@ class _Part:
 class Rules:
     def __init__(self, run: dict[str, Any]) -> None:
         tool = mapping(run.get("tool"))
-        parts = (tool.get("driver"), *sequence(tool.get("extensions")))
-        self._parts = [_part(mapping(each)) for each in parts]
+        components = (tool.get("driver"), *sequence(tool.get("extensions")))
+        self._components = [_tool_component(mapping(each)) for each in components]
         self._overrides = [self._levels(mapping(each)) for each in sequence(run.get("invocations"))]
 
     def id_of(self, result: dict[str, Any]) -> str:
@@ -66,40 +66,43 @@ class Rules:
         own_text = text(message.get("text")) or text(message.get("markdown"))
         if own_text or "id" not in message:
             return own_text
-        part, rule = self._rule(_reference(result))
+        component, rule = self._rule(_reference(result))
         name = text(message.get("id"))
-        for strings in (rule.get("messageStrings"), part.described.get("globalMessageStrings")):
+        for strings in (
+            rule.get("messageStrings"),
+            component.described.get("globalMessageStrings"),
+        ):
             string = mapping(mapping(strings).get(name))
             if string:
                 words = [text(each) for each in sequence(message.get("arguments"))]
                 return _filled(text(string.get("text")) or text(string.get("markdown")), words)
         return name
 
-    def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """Return the part of the tool that defines the rule ``reference``, and this rule.
+    def _rule(self, reference: dict[str, Any]) -> tuple[_ToolComponent, dict[str, Any]]:
+        """Return the component of the tool that defines the rule ``reference``, and this rule.
 
-        If no part defines the rule, the returned rule is an empty dict.
+        If no component defines the rule, return the tool's first component and an empty dict.
         """
         name, index = text(reference.get("id")), reference.get("index")
-        for part in self._referenced_parts(mapping(reference.get("toolComponent"))):
-            rule = part.rule(name, index)
+        for component in self._referenced_components(mapping(reference.get("toolComponent"))):
+            rule = component.rule(name, index)
             if rule:
-                return part, rule
-            # The index is valid only in the first part. In all other parts, search by the id.
+                return component, rule
+            # The index is valid only in the first component. In all other components, search by id.
             index = None
-        return self._parts[0], {}
+        return self._components[0], {}
 
-    def _referenced_parts(self, component: dict[str, Any]) -> list[_Part]:
-        index = component.get("index")
-        if isinstance(index, int) and 0 <= index < len(self._parts) - 1:
-            return [self._parts[index + 1]]
-        identity = {key: component[key] for key in ("guid", "name") if component.get(key)}
+    def _referenced_components(self, reference: dict[str, Any]) -> list[_ToolComponent]:
+        index = reference.get("index")
+        if isinstance(index, int) and 0 <= index < len(self._components) - 1:
+            return [self._components[index + 1]]
+        identity = {key: reference[key] for key in ("guid", "name") if reference.get(key)}
         matches = [
-            part
-            for part in self._parts
-            if identity and all(part.described.get(key) == identity[key] for key in identity)
+            component
+            for component in self._components
+            if identity and all(component.described.get(key) == identity[key] for key in identity)
         ]
-        return matches or self._parts
+        return matches or self._components
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
         levels = {}
@@ -119,9 +122,9 @@ class Rules:
         return self._overrides[0] if len(self._overrides) == 1 else {}
 
 
-def _part(described: dict[str, Any]) -> _Part:
+def _tool_component(described: dict[str, Any]) -> _ToolComponent:
     rules = tuple(mapping(each) for each in sequence(described.get("rules")))
-    return _Part(described, rules, {text(each.get("id")): each for each in rules})
+    return _ToolComponent(described, rules, {text(each.get("id")): each for each in rules})
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:

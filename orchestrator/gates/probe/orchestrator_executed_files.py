@@ -32,7 +32,7 @@ def begin() -> None:
     excluded = [*left_out.split(os.pathsep), sys.prefix, sys.base_prefix]
     report = _Report(target, [worktree, realpath(worktree)], checkout, excluded)
     if hasattr(sys, "addaudithook"):
-        sys.addaudithook(report.hear)
+        sys.addaudithook(report.on_audit_event)
     atexit.register(report.end)
 
 
@@ -43,10 +43,10 @@ class _Report:
         self._target = target
         self._worktrees = _beginnings(worktrees)
         self._own = (*self._worktrees, *_beginnings([checkout]))
-        self._left = _beginnings(excluded)
+        self._excluded = _beginnings(excluded)
         self._seen = set()  # type: set[str]
 
-    def hear(self, event: str, arguments: "tuple[object, ...]") -> None:
+    def on_audit_event(self, event: str, arguments: "tuple[object, ...]") -> None:
         if event != "exec":
             return
         # An exception here would appear in the project's own code.
@@ -73,7 +73,7 @@ class _Report:
     def _is_source(self, path: str) -> bool:
         if any(part in _FOREIGN for part in path.split("/")):
             return False
-        return path.startswith(self._worktrees) or not path.startswith(self._left)
+        return path.startswith(self._worktrees) or not path.startswith(self._excluded)
 
     def _append(self, path: str) -> None:
         file = open(self._target, O_WRONLY | O_APPEND | O_CREAT, 0o600)

@@ -97,18 +97,18 @@ class GitChangeReader:
     def tip(self, name: str) -> str:
         return self._git().resolve(f"{name}^{{commit}}")
 
-    def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
-        files = self._files(base, commit, asked)
-        if not asked.stat:
-            parts = iter(file_patches(self._patch(files, base, commit, asked)))
+    def difference(self, base: str, commit: str, request: DiffRequest) -> Difference:
+        files = self._files(base, commit, request)
+        if not request.stat:
+            parts = iter(file_patches(self._patch(files, base, commit, request)))
             files = [
                 self._with_hunks(each, list(islice(parts, _part_count(each)))) for each in files
             ]
         return Difference(base=base, commit=commit, files=files)
 
-    def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
-        files = self._files(base, commit, asked)
-        return self._patch(files, base, commit, asked, "--binary")
+    def patch(self, base: str, commit: str, request: DiffRequest) -> bytes:
+        files = self._files(base, commit, request)
+        return self._patch(files, base, commit, request, "--binary")
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
         sides = blobs.base, blobs.ours, blobs.theirs

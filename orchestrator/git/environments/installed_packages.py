@@ -49,7 +49,7 @@ NODE_MODULES = "node_modules"
 PROGRAMS = ".bin"
 #: Entries of ``node_modules`` that are not linked, because tools write to them while they run.
 #: ``.pnpm`` needs no link, because the packages in ``node_modules`` are links into ``.pnpm``.
-_LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
+_NOT_LINKED = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
 #: Files in which the package manager records what is installed. They are copied, not linked.
 _STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
 
@@ -68,7 +68,7 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
     leads_to_sources = False
     for entry in list(os.scandir(source)):
         to = f"{target}/{entry.name}"
-        if entry.name in _LEFT_OUT:
+        if entry.name in _NOT_LINKED:
             continue
         if entry.name in _STATE:
             if not os.path.lexists(to):

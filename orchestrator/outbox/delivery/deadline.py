@@ -33,7 +33,7 @@ class Deadline:
         #: Duplicates of the watched sockets, because TLS detaches a socket from its connection.
         self._sockets: list[socket.socket] = []
         #: True after the deadline.
-        self.passed = False
+        self.has_expired = False
         for adapter in session.adapters.values() if session is not None else ():
             adapter.poolmanager.pool_classes_by_scheme = _pools(self.watch)  # type: ignore[attr-defined]
 
@@ -57,12 +57,12 @@ class Deadline:
         """Close the connection of a socket at the deadline. Return the socket at once."""
         with self._lock:
             self._sockets.append(connected.dup())
-        if self.passed:
+        if self.has_expired:
             self._end()
         return connected
 
     def _end(self) -> None:
-        self.passed = True
+        self.has_expired = True
         with self._lock:
             for each in self._sockets:
                 with contextlib.suppress(OSError):

@@ -17,9 +17,9 @@ _EARLY = frozenset({404, 409})
 #: of the receiver, so a retry can succeed.
 MOST_REFUSED = 3
 #: Statuses 4xx that allow as many attempts as a status 5xx.
-_LATER = frozenset({408, 425, 429})
+_RETRYABLE = frozenset({408, 425, 429})
 #: Statuses with which the header ``Retry-After`` counts.
-_ASKS = frozenset({429, 503})
+_WITH_RETRY_AFTER = frozenset({429, 503})
 #: Status of a receiver that accepts no message any more.
 GONE = 410
 #: Maximum seconds of a wait from the header ``Retry-After``.
@@ -51,7 +51,7 @@ def after_attempt(
     if wait is None:
         return replace(entry, state=EntryState.FAILED, done_at=now)
     seconds = wait * jitter(1 - JITTER, 1 + JITTER)
-    if outcome.status in _ASKS and outcome.retry_after is not None:
+    if outcome.status in _WITH_RETRY_AFTER and outcome.retry_after is not None:
         seconds = max(seconds, min(outcome.retry_after, MOST_WAIT))
     return replace(entry, due_at=now + seconds)
 
@@ -62,7 +62,7 @@ def _seconds_until_retry(attempts: int, outcome: Outcome) -> float | None:
         return None
     if status in _EARLY:
         return EARLY_WAITS[attempts - 1] if attempts <= len(EARLY_WAITS) else None
-    refused = status is not None and 300 <= status < 500 and status not in _LATER
+    refused = status is not None and 300 <= status < 500 and status not in _RETRYABLE
     if attempts > len(WAITS) or (refused and attempts >= MOST_REFUSED):
         return None
     return WAITS[attempts - 1]

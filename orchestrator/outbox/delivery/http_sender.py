@@ -79,7 +79,7 @@ class HttpSender:
                     stream=True,
                 ) as response:
                     # If the deadline closed the connection, the headers may be incomplete.
-                    if deadline.passed:
+                    if deadline.has_expired:
                         return Outcome(error=NO_ANSWER)
                     return self._outcome(response, url)
         except Unresolved as error:
@@ -93,7 +93,7 @@ class HttpSender:
                 final=True,
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            late = deadline is not None and deadline.passed
+            late = deadline is not None and deadline.has_expired
             return Outcome(error=NO_ANSWER if late else _reason(error))
 
     def _session(self, url: str) -> "requests.Session":

@@ -55,7 +55,7 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
         final = error.smtp_code >= 500
         return Outcome(error=f"SMTP {error.smtp_code}", final=final)
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        if deadline.passed:
+        if deadline.has_expired:
             return Outcome(error=f"the mail server did not accept the mail within {within:g} s")
         if isinstance(error, OSError) and error.strerror and error.errno:
             where = f"cannot connect to the mail server {parts.hostname}"

@@ -362,7 +362,7 @@ def named(*entries: str | dict[str, object], files: Mapping[str, str] | None = N
         gate_of(each if isinstance(each, str) else GateRequest.model_validate(each), new_only=False)
         for each in entries
     ]
-    return list(GateResolver(60).named(gates, Files(files or {})))
+    return list(GateResolver(60).requested_gates(gates, Files(files or {})))
 
 
 def test_a_name_is_a_gate_and_anything_else_a_command() -> None:
@@ -408,7 +408,7 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
 
     assert "/src/a.js" not in gates["npm-lint"].configured_by, "an operand is judged"
     unresolved = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
-    [mine, other] = GateResolver(60).named(unresolved, Files(files))
+    [mine, other] = GateResolver(60).requested_gates(unresolved, Files(files))
     assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())
     for inner in ("bash -c ./check.sh", "CI=1 sh -eo pipefail -c 'bash check.sh \"a b\"'"):
         assert [gate.configured_by for gate in named(inner, files=files)] == [("/check.sh",)]
@@ -416,6 +416,8 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
 
 def test_a_long_command_is_read_fast() -> None:
     files = Files({f"f{number}": "x" for number in range(500)})
-    [gate] = GateResolver(60).named([Gate(name="x", run=" ".join(files.names()) * 10)], files)
+    [gate] = GateResolver(60).requested_gates(
+        [Gate(name="x", run=" ".join(files.names()) * 10)], files
+    )
     assert len(gate.configured_by) <= 20
-    GateResolver(60).named([Gate(name="x", run="./" * 100_000 + "-." * 100_000)], files)
+    GateResolver(60).requested_gates([Gate(name="x", run="./" * 100_000 + "-." * 100_000)], files)

@@ -76,16 +76,16 @@ def test_a_pipe_in_place_of_a_ref_does_not_block(git: Git, project: Project) -> 
 
 def test_refs_change_together_or_not_at_all(git: Git, project: Project) -> None:
     head, prefix = git.resolve("HEAD"), "refs/orchestrator/"
-    git.point({f"{prefix}a": head, f"{prefix}b": head})
-    git.point({f"{prefix}a": "", f"{prefix}none": "", f"{prefix}c": head})
+    git.update_refs({f"{prefix}a": head, f"{prefix}b": head})
+    git.update_refs({f"{prefix}a": "", f"{prefix}none": "", f"{prefix}c": head})
     refs = ref_files.tips(git, project.path / ".git", prefix)
     assert refs == {f"{prefix}b": head, f"{prefix}c": head}
     with pytest.raises(RepositoryError, match="update-ref"):
-        git.point({f"{prefix}d": head, f"{prefix}b": "5" * 40})
+        git.update_refs({f"{prefix}d": head, f"{prefix}b": "5" * 40})
     assert git.resolve(f"{prefix}d") == ""
-    git.point({f"{prefix}new": head}, new=True)
+    git.update_refs({f"{prefix}new": head}, new=True)
     with pytest.raises(RepositoryError, match="already exists"):
-        git.point({f"{prefix}new": head}, new=True)
+        git.update_refs({f"{prefix}new": head}, new=True)
 
 
 def test_a_branch_that_became_a_link_is_replaced_itself(git: Git, project: Project) -> None:
@@ -93,7 +93,7 @@ def test_a_branch_that_became_a_link_is_replaced_itself(git: Git, project: Proje
     head, own = git.resolve("HEAD"), "refs/heads/orchestrator/x"
     project.git("symbolic-ref", own, "refs/heads/main")
     second = project.git("commit-tree", "-m", "second", "HEAD^{tree}")
-    git.point({own: second})
+    git.update_refs({own: second})
     assert (git.resolve("HEAD"), git.resolve(own)) == (head, second)
 
 
