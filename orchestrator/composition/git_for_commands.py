@@ -69,7 +69,7 @@ def repository_restore(folder: Path, environ: Mapping[str, str], root_id: str) -
     """
     settings = load(folder, environ=environ).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
-    return RepositoryRestore(project=project_root(settings, folder), noted=directory / AFTER)
+    return RepositoryRestore(project=project_root(settings, folder), states_file=directory / AFTER)
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:

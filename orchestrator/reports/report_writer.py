@@ -513,8 +513,8 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job, and return their paths.
 
-        For a root job, also rewrite the reports of its child jobs, because some facts about a child
-        job are known only at the root job's end.
+        For a root job, also rewrite the reports of its child jobs: some facts about a child job are
+        known only at the root job's end.
 
         ``directory``: the root job's directory, which must exist. ``notice``: Markdown for the top
         of each report. ``merges``: the outcome of each job's merge, by job id.

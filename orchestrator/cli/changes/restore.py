@@ -52,9 +52,9 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
         click.echo(f"nothing to restore: job {root_id} changed only its own branches")
         return ExitCode.OK
     restoration = repository_restore(context.folder, context.environ, root_id)
-    items = restoration.look(changes)
+    items = restoration.inspect(changes)
     _show(restoration, items)
-    restorable = [each for each in items if each.standing is RestoreState.CAN_BE_RESTORED]
+    restorable = [each for each in items if each.restore_state is RestoreState.CAN_BE_RESTORED]
     if restorable and not yes and not confirmed(f"Restore {len(restorable)} of these changes?"):
         raise unconfirmed("restore")
     return _restored(restoration, items, restorable)
@@ -65,8 +65,8 @@ def _show(restoration: "RepositoryRestore", items: Sequence["Restorable"]) -> No
 
     for item in items:
         hint = f": {item.hint}" if item.hint else ""
-        click.echo(pasteable(f"{item.change} ({item.standing}{hint})"), err=True)
-        is_as_before = item.standing is RestoreState.AS_BEFORE
+        click.echo(pasteable(f"{item.change} ({item.restore_state}{hint})"), err=True)
+        is_as_before = item.restore_state is RestoreState.AS_BEFORE
         for line in () if is_as_before else restoration.difference(item):
             click.echo(printable(f"    {line}"), err=True)
 
@@ -86,7 +86,7 @@ def _restored(
         item.change
         for item in items
         if item.change.kind is not ChangedKind.PUSH
-        and item.standing in (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
+        and item.restore_state in (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
     ]
     for item in restorable:
         try:

@@ -148,8 +148,8 @@ class _Cargo:
             self._read_message(line)
 
     def begin(self, program: str) -> None:
-        # The line with a program's name comes before the lines of its tests, so the tests that were
-        # read so far belong to the previous program.
+        # The line with a program's name comes before the lines of its tests. The tests that were
+        # read before this line belong to the previous program.
         self.results.add(self.program, self.tests)
         self.tests, self.program, self.failing = _Tests(), program, ""
 

@@ -89,8 +89,8 @@ _DECISIVE = ("PATH", "HOME", "XDG_CONFIG_HOME", "TZ")
 #: Maximum number of leftover locks that one call removes.
 _MOST_LOCKS = 10
 
-#: Option for ``update-ref``: change the ref itself. Without this option, git would move a branch of
-#: the user if a worker has made its own branch a symbolic ref to the user's branch.
+#: Option for ``update-ref``: change the ref itself. A worker may have made its own branch a
+#: symbolic ref to a branch of the user. Without this option, git would move the user's branch.
 ITSELF = ("--no-deref",)
 #: Options with which git reads paths from standard input. The paths may be too long for a command
 #: line.

@@ -56,6 +56,8 @@ NOTHING = NeverCommit()
 
 @dataclass(frozen=True, slots=True)
 class _HeldPath:
+    """A new file or directory that is held back, with the rule for it."""
+
     path: str
     rule: HeldBackRule
 
@@ -64,6 +66,7 @@ class _HeldPath:
 class HeldFiles:
     #: Paths to remove from the index.
     files: list[str] = field(default_factory=list)
+    #: The same files for reports: one entry for each file or directory that a rule holds back.
     held_back: list[HeldBack] = field(default_factory=list)
 
 

@@ -68,8 +68,8 @@ def _tree_on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     Return "" if the changes conflict, or if the commit has no parent.
 
     ``merge-tree`` of git 2.39 has no option for the merge base. Therefore this function creates
-    three temporary commits: a merge base with the files of ``facts.parent``, and two children with
-    the files of ``tree`` and of ``facts.tree``.
+    three temporary commits. The first is a merge base with the files of ``facts.parent``. Its two
+    children have the files of ``tree`` and of ``facts.tree``.
     """
     if not facts.parent:
         return ""

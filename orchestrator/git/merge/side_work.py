@@ -251,9 +251,9 @@ class _SideWorkMerge:
     def _move_to(self, merged: str) -> bool:
         """Change the worktree's files to the commit ``merged``, and then move the branch to it.
 
-        If a file prevents the change, move nothing, and return False; otherwise return True. After
-        a crash between the two steps, the next attempt commits the new files as the worker's
-        changes, and merges the side work again, so that no change is lost.
+        If a file prevents the change, move nothing, and return False; otherwise return True. A
+        crash between the two steps loses no change: the next attempt commits the new files as the
+        worker's changes, and merges the side work again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)

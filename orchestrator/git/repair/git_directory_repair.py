@@ -189,12 +189,12 @@ class _Restoration:
             self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
         for path in self.before.configs:
             for repair in (self._restore_deciding_settings, self._exchange_config):
-                if not self.before.works():
+                if not self.before.is_recognized():
                     repair(path)
-        if self.before.works():
-            if not self.before.has_index():
+        if self.before.is_recognized():
+            if not self.before.can_read_index():
                 self._exchange_index()
-            if refs_are_gone or not self.before.has_refs():
+            if refs_are_gone or not self.before.can_read_refs():
                 self._restore_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
@@ -229,7 +229,7 @@ class _Restoration:
         # exchange.
         now = regular_content(path)
         copy_note = self._exchange(path)
-        if self.before.works():
+        if self.before.is_recognized():
             what = "had invalid settings"
             self._note(path, what, f"restored to its state before the job{copy_note}")
         elif now is not None:
@@ -262,7 +262,7 @@ class _Restoration:
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = parsed_refs(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")
-        if all_gone and self.before.has_refs():
+        if all_gone and self.before.can_read_refs():
             restore_refs(git, refs, missing=False)
             return
         packed = parsed_refs(read_regular(path, _MOST_BYTES) or b"")

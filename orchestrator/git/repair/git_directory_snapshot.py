@@ -63,21 +63,21 @@ class GitDirectorySnapshot:
         return same and unchanged and not list(self.missing())
 
     def is_usable(self) -> bool:
-        sound = not [*self.missing(), *self.unusable()] and self.works()
-        return sound and self.has_index() and self.has_refs()
+        sound = not [*self.missing(), *self.unusable()] and self.is_recognized()
+        return sound and self.can_read_index() and self.can_read_refs()
 
-    def has_index(self) -> bool:
+    def can_read_index(self) -> bool:
         if self.stamps.get(self.index) and not _stamp(self.index):
             return False
         return self._succeeds("ls-files", "--", "nothing")
 
-    def has_refs(self) -> bool:
+    def can_read_refs(self) -> bool:
         return self._succeeds("for-each-ref", "--format=%(refname)")
 
     def _succeeds(self, *arguments: str) -> bool:
         return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
 
-    def works(self) -> bool:
+    def is_recognized(self) -> bool:
         """True if git recognizes the directory as the checkout's repository."""
         with suppress(RepositoryError):
             return _format_and_top(Git(self.top, {})) == self.where

@@ -45,7 +45,7 @@ class RestoreState(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restorable:
     change: RepositoryChange
-    standing: RestoreState
+    restore_state: RestoreState
     #: The states before and after the job; "" if the changed object did not exist at that time.
     before: str = ""
     after: str = ""
@@ -62,7 +62,7 @@ class RepositoryRestore:
 
     project: Path
     #: File with the states before and after each change, by the name of the change.
-    noted: Path
+    states_file: Path
 
     @cached_property
     def _git(self) -> Git:
@@ -74,15 +74,15 @@ class RepositoryRestore:
 
     @cached_property
     def _states(self) -> Mapping[str, Sequence[str]]:
-        states = read_object(self.noted, _MOST_BYTES)
+        states = read_object(self.states_file, _MOST_BYTES)
         if states is None:
             raise Conflict(
-                f"cannot restore: {self.noted}, the record of the states before the job, is "
+                f"cannot restore: {self.states_file}, the record of the states before the job, is "
                 "missing or damaged; restore the changes by hand"
             )
         return states
 
-    def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
+    def inspect(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
         """Return each change of a job with its current state.
 
         Raise Conflict if the recorded states are missing, and RepositoryError if git fails.
@@ -91,11 +91,13 @@ class RepositoryRestore:
 
     def _restorable(self, change: RepositoryChange) -> Restorable:
         if change.kind is ChangedKind.PUSH:
-            standing = RestoreState.BY_HAND
-            return Restorable(change=change, standing=standing, hint=_push_hint(change))
+            restore_state = RestoreState.BY_HAND
+            return Restorable(change=change, restore_state=restore_state, hint=_push_hint(change))
         before, after = (*self._states.get(state_name(change), ()), "", "")[:2]
-        standing, hint = self._restore_state(change, before, after)
-        return Restorable(change=change, standing=standing, before=before, after=after, hint=hint)
+        restore_state, hint = self._restore_state(change, before, after)
+        return Restorable(
+            change=change, restore_state=restore_state, before=before, after=after, hint=hint
+        )
 
     def _restore_state(
         self, change: RepositoryChange, before: str, after: str

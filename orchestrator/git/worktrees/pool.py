@@ -77,7 +77,7 @@ class WorktreePool:
             shutil.copy2(index, admin / PRISTINE)
             worktree = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
             commit = worktree.resolve("HEAD") or worktree.run("rev-parse", "--verify", "HEAD").text
-            (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
+            (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._settings_digest()}")
 
     def put(self, directory: str, admin: Path) -> bool:
         """Move the files of a worktree to the pool.
@@ -110,10 +110,10 @@ class WorktreePool:
         if not spare:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
-        commit, _, written_by = about.partition(" ")
+        commit, _, settings_digest = about.partition(" ")
         # Check the content of the file, because a worker may have changed it: for example, to an
         # option of git in place of the commit.
-        is_valid = commit.isalnum() and written_by == self._written_by()
+        is_valid = commit.isalnum() and settings_digest == self._settings_digest()
         if not is_valid or self._filters_differ(commit, start):
             discard(spare.path)
             return False
@@ -156,7 +156,7 @@ class WorktreePool:
                 return claimed
             return None
 
-    def _written_by(self) -> str:
+    def _settings_digest(self) -> str:
         settings = b"\0".join(git_config.all_settings(self._git))
         attributes = self._common / "info" / "attributes"
         settings += attributes.read_bytes() if attributes.exists() else b""

@@ -417,7 +417,7 @@ def _registered_link(admin: Path) -> str:
     """Return the path of a worktree's ``.git`` from the worktree's registration.
 
     If the file with this path is a FIFO or device, remove all FIFOs and devices of the
-    registration, because git would wait for their data.
+    registration. Git would wait for their data.
     """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
