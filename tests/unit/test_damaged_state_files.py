@@ -106,8 +106,8 @@ def restorable(folder: Path) -> object:
     change = RepositoryChange(
         kind=ChangedKind.PUSH, name="main", alteration=RepositoryAlteration.ADDED
     )
-    restore = RepositoryRestore(project=folder, noted=folder / "changes.json")
-    return [restore.look([change]), restore._states]
+    restore = RepositoryRestore(project=folder, states_file=folder / "changes.json")
+    return [restore.inspect([change]), restore._states]
 
 
 def held(folder: Path) -> object:
