@@ -51,7 +51,7 @@ class FeedKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedItem:
-    """One item of the feed: a job event, or the present needs or figures of a job tree.
+    """One item of the feed: a job event, or the current needs or figures of a job tree.
 
     Figures are the number of workers for each status, and the tokens and cost of these workers.
     """
@@ -110,7 +110,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read the present needs of all jobs, so that the feed can report the end of a need."""
+        """Read the current needs of all jobs, so that the feed can report the end of a need."""
         with self._working:
             needs = needs_in(self._store.jobs_with_needs(None, None))
             self._reported_needs = {
@@ -191,7 +191,7 @@ class Feed:
             )
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """For each changed job tree, add an item with the tree's present figures. See ``FeedItem``.
+        """For each changed job tree, add an item with the tree's current figures. See ``FeedItem``.
 
         ``at_once``: ids of root jobs whose item is added without delay. Any other tree gets at most
         one item per second.

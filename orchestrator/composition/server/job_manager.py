@@ -149,7 +149,7 @@ class JobManager:
             logger.warning("cannot check if the project was moved: %s", error)
 
     def stop_workers(self) -> None:
-        """Stop running workers, or leave them running, as the settings request. Idempotent.
+        """Stop all workers, or let them continue, as the settings request. Idempotent.
 
         Stopped workers start again when the server restarts. Call this method before the API stops.
         Otherwise, a worker that still runs may call the API without success, and fail.

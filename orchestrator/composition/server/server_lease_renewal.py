@@ -72,7 +72,7 @@ def _exit(reason: str) -> None:
 
 
 class ServerLease:
-    """The lease that this server holds. One thread renews the lease. Another waits for its end."""
+    """The lease that this server holds. One thread renews it. Another thread waits for its end."""
 
     def __init__(
         self,

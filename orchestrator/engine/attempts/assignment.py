@@ -95,7 +95,7 @@ CONFLICTS = (
 #: next attempt's prompt contains no advice.
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
-#: Function that returns a worker's remaining quota. The last argument is the present Unix time.
+#: Function that returns a worker's remaining quota. The last argument is the current Unix time.
 RemainingQuota = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 

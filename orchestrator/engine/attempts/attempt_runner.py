@@ -285,7 +285,7 @@ class AttemptRunner:
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 
-        ``setup_run``: the result of the setup commands; None if they were stopped.
+        ``setup_run``: the result of the setup commands; None if the commands were stopped.
         """
         worker = assignment.worker
         attempt_id = worker.attempt_id

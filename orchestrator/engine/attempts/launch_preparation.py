@@ -35,7 +35,7 @@ class IssuedCredentials:
 
     key: str = field(repr=False)
     proof: Proof
-    #: Name of the cluster's node that runs the attempt; empty: the server's machine runs it.
+    #: Name of the cluster's node that runs the attempt; empty: the server's machine.
     node: str = ""
 
 
@@ -55,7 +55,7 @@ class RunningAttempt:
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
     #: The worker's worktree; None if the worker uses a plain directory.
     worktree: WorkerWorktree | None = None
-    #: The worker's own directory for temporary files; empty if it has none.
+    #: The worker's own directory for temporary files; empty if the worker has none.
     scratch: str = ""
 
 

@@ -322,7 +322,7 @@ class JobMerge:
         """Yield files of the checkout that changed during an attempt, and that no worker reported.
 
         Each item names the workers that ran when the file changed. ``state``: the checkout's
-        present state; None if unknown.
+        current state; None if unknown.
         """
         tree, checkout = self._merge.tree, self._merge.worktrees.checkout
         deliveries = (each.delivery for each in tree.workers)

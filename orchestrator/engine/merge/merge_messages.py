@@ -32,8 +32,8 @@ def outcome_lines(
 ) -> Iterator[str]:
     """Yield lines of text about the outcome of the merge of a job's changes.
 
-    ``status``: the job's final status. ``above``: ids of the jobs above this job, from the parent
-    job to the root job. These jobs are merged after this job.
+    ``status``: the job's final status. ``above``: ids of the job's ancestors, from the parent job
+    to the root job. The ancestors are merged after this job.
     """
     yield from _result_lines(record, status) if record.branch else ()
     yield from _unmerged_lines(record, above)
@@ -47,8 +47,7 @@ def merge_report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's merge, for the job's reports.
 
     For a root job, the notes omit unmerged changes, because its reports have a list of them.
-    ``above``: ids of the jobs above this job, from the parent job to the root job; empty for a root
-    job.
+    ``above``: ids of the job's ancestors, from the parent job to the root job.
     """
     unmerged = (
         _unmerged_lines(record, above)

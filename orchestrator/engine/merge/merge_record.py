@@ -22,7 +22,8 @@ MOST_PATHS = 10
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: Maximum size of a record in bytes. A larger file is not read.
 _MOST_BYTES = 64 * 2**20
-#: Function that writes a file atomically. Arguments: a directory, a path in it, and the content.
+#: Function that writes a file atomically. Arguments: a directory, the file's path relative to the
+#: directory, and the content.
 Write = Callable[[Path, str, str], object]
 
 
@@ -71,7 +72,8 @@ class MergeRecord:
     gates: list[dict[str, Any]] = field(default_factory=list)
     #: Conflict between a child job's result and the files of the waiting parent worker. The parent
     #: worker must resolve the conflict. Fields: ``worker_id`` and ``branch`` (of the parent
-    #: worker), ``ours`` (commit of its files), ``theirs`` (the result branch), and ``paths``.
+    #: worker), ``ours`` (commit of the parent worker's files), ``theirs`` (the result branch), and
+    #: ``paths``.
     handed: dict[str, Any] | None = None
     #: Id of the worker that waits for the result, but has no worktree to receive it; otherwise
     #: empty.
@@ -187,7 +189,7 @@ class MergeRecord:
         return [each for each in self.undone if each["discarded"]]
 
     def overruled(self) -> tuple[Overruled, ...]:
-        """Return the hunks that merged workers wrote and the result lacks, grouped by their writer.
+        """Return the hunks of merged workers that the result lacks, grouped by their writer.
 
         A hunk is lost if another worker's hunk replaced it, or if it belongs to a child job whose
         parent worker undid it.
@@ -231,7 +233,7 @@ class MergeRecord:
     def _replaced_places(self, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
         """Return the places of replaced hunks, such as ``a.py:3-7``.
 
-        Keys: the writers of the hunks. ``winners``: ids of the workers whose merge replaced them.
+        Keys: the writers of the hunks. ``winners``: ids of the workers that replaced the hunks.
         """
         places: dict[str, tuple[str, ...]] = {}
         for conflict in self.conflicts:

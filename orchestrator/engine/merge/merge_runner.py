@@ -145,7 +145,7 @@ def _jobs_above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base_commit(tree: Tree, job: Job) -> str:
-    """Return the job's base commit. If there is none, return the base commit of a descendant.
+    """Return the job's base commit. Without one, return the base commit of a descendant.
 
     Return "" if neither the job nor a descendant has a base commit.
     """

@@ -53,7 +53,7 @@ class MergeSelection:
         return selected
 
     def workers_by_choice(self, choice: MergeChoice, earlier: MergeRecord | None) -> list[Worker]:
-        """Return the workers to merge again, as a person chose, and exclude the other workers.
+        """Return the workers to merge again, by a person's choice. Record the excluded workers.
 
         ``earlier``: the record of the earlier merge. Raise Conflict if a chosen worker or child job
         cannot be merged. Nothing is changed in this case.

@@ -1,4 +1,4 @@
-"""Stores the result of a job's merge on the result branch, and passes it to the parent worker."""
+"""Stores a merge's result on the result branch, and passes the result to the parent worker."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -44,8 +44,8 @@ class LostLines:
     def with_workers(self, conflict: FileConflict) -> FileConflict:
         """Return the conflict, with the workers that wrote its lines.
 
-        The field ``workers`` of each lost hunk gets the hunk's writers. If they are unknown, the
-        field has all workers that changed the file and that were passed to ``add``. The field
+        The field ``workers`` of each lost hunk gets the hunk's writers. If the writers are unknown,
+        the field gets all workers that changed the file and that were passed to ``add``. The field
         ``child_workers`` gets the workers of a conflicting child job that changed the file.
         """
         lost = (

@@ -1,6 +1,6 @@
 """Classifies the sentences of a request: requests for work, and instructions on how to do the work.
 
-Only English is recognised. If any sentence is not recognised, the whole request becomes one task.
+Only English is recognized. If any sentence is not recognized, the whole request becomes one task.
 """
 
 import re

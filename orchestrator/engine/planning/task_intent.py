@@ -1,6 +1,6 @@
 """Decides whether a task asks for a change of files or for an answer.
 
-Only clear English is recognised. The intent of any other text is ``Intent.UNCLEAR``. Patterns of
+Only clear English is recognized. The intent of any other text is ``Intent.UNCLEAR``. Patterns of
 words determine the intent, because a task's text is plain text, and no field states the intent.
 """
 
@@ -182,9 +182,9 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """True if the text contains a recognised request, or words such as "if needed".
+    """True if the text contains a recognized request, or words such as "if needed".
 
-    Requests in other languages are not recognised.
+    Requests in other languages are not recognized.
     """
     plain = _without_code(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))

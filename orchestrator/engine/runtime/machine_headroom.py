@@ -119,7 +119,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """A file that reserves disk space. On a full disk, its removal makes room to save the state.
+    """A file that reserves disk space. On a full disk, the server removes it to save the state.
 
     ``hold`` and ``release`` are idempotent.
     """
@@ -157,7 +157,7 @@ class DiskReserve:
         return existed
 
     def drop(self) -> bool:
-        """Remove the reserve file without a warning. Return True if it existed. Idempotent."""
+        """Remove the reserve file without a warning. Return True if a file existed. Idempotent."""
         self._held = False
         try:
             os.unlink(self._path)

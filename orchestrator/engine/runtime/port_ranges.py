@@ -15,7 +15,7 @@ class PortRanges:
     """Allocates ranges of ports to the workers of one server. Any thread may call.
 
     Each worker has its own range, so that test servers of two workers do not conflict.
-    Workers of an earlier server may still use ranges. Open ports show which ranges they use.
+    Workers of an earlier server may still use ranges. Such a range has ports that are in use.
     """
 
     def __init__(self) -> None:

@@ -79,10 +79,10 @@ class CheckpointCalls:
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
     ) -> RolledBack:
-        """Restore a worker's branch, and the worktree if it exists, to a checkpoint.
+        """Roll a worker back to a checkpoint: its branch, and its worktree, if it has one.
 
         ``checkpoint``: name of the checkpoint; None: the checkpoint before the latest attempt.
-        First save the present state as a checkpoint. Raise Conflict if the worker is running, is
+        First save the current state as a checkpoint. Raise Conflict if the worker is running, is
         attached to a terminal, or has no branch.
         """
         self._access.workable(caller, job_id)
@@ -157,9 +157,9 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the name of the checkpoint with the branch's present content; "" without a match.
+    """Return the name of the checkpoint with the branch's current content; "" without a match.
 
-    ``names``: all checkpoints, in order. ``same``: the checkpoints with the present content.
+    ``names``: all checkpoints, in order. ``same``: the checkpoints with the current content.
 
     If ``same`` contains the checkpoint that the latest rollback restored, and no attempt has
     followed, return this checkpoint. Otherwise, return the latest checkpoint in ``same``.

@@ -68,7 +68,7 @@ class JobBases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """Return the base of a child job: the present state of the parent worker's files.
+        """Return the base of a child job: the current state of the parent worker's files.
 
         ``parent``: the job of this worker. Its setting ``git`` also applies to the child job. Raise
         InvalidRequest if a task needs a worktree, but there is no commit to start from. Raise

@@ -161,7 +161,7 @@ class SubmissionBuilder:
     def raised_config(self, config: JobConfig, request: ConfigRequest) -> JobConfig:
         """Return the job's settings ``config``, with the limits in ``request``.
 
-        Raise InvalidRequest for a limit that is not larger than the present limit, or Refused for a
+        Raise InvalidRequest for a limit that is not larger than the current limit, or Refused for a
         limit above its ceiling.
         """
         return raised_config(config, request, self._ceilings)
@@ -290,9 +290,9 @@ class SubmissionBuilder:
     def edited_plan(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
     ) -> tuple[Sequence[TaskSpec], list[Worker]]:
-        """Return the tasks and new workers for an edited plan, which replaces the present plan.
+        """Return the tasks and new workers for an edited plan, which replaces the current plan.
 
-        Call this method only if no worker of the present plan has started. Raise InvalidRequest or
+        Call this method only if no worker of the current plan has started. Raise InvalidRequest or
         Refused if the job cannot have these tasks.
         """
         check_timeouts(tasks, self._ceilings)

@@ -43,7 +43,7 @@ class LockCall:
     job: Job
     leases: Sequence[LockLease] | None = None
     failure: OrchestratorError | None = None
-    #: Why the call waits, as text; empty if it does not wait.
+    #: Why the call waits, as text; empty if the call does not wait.
     why: str = ""
     #: True if the client got an answer, even the answer that the call still waits.
     is_answered: bool = False
@@ -74,7 +74,7 @@ class LockCalls:
         self.retry_at: float | None = None
 
     def restore(self) -> None:
-        """Restore the active leases after a restart. Raise StoreError if they cannot be read."""
+        """Restore the active leases after a restart. Raise StoreError if the store fails."""
         for lease in self._store.leases():
             self._scheduler.leases.restore_lease(lease)
 

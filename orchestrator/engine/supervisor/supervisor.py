@@ -168,7 +168,7 @@ class Supervisor:
 
         The result is returned only after the changes of ``action`` are stored.
 
-        ``action`` gets the scheduler and the present Unix time. Raise the errors of ``action``.
+        ``action`` gets the scheduler and the current Unix time. Raise the errors of ``action``.
         Raise Unavailable if the changes cannot be stored, or if the supervisor stops.
         """
         if self._stopping.is_set():

@@ -166,9 +166,9 @@ def without_held_back(
 def without_rejected(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
-    """Squash the commits of rejected attempts into the commit of the worker's present attempt.
+    """Squash the commits of rejected attempts into the commit of the worker's current attempt.
 
-    Squash only the rejected attempts directly before the present attempt. Return the new branch
+    Squash only the rejected attempts directly before the current attempt. Return the new branch
     head. Idempotent.
     """
     first_attempt = _first_rejected(worker)

@@ -51,7 +51,7 @@ class _Promise(IntEnum):
 
     MISSING = 0
     #: The file exists, but nothing shows that the worker wrote it.
-    PRESENT = 1
+    EXISTING = 1
     WRITTEN = 2
 
 
@@ -260,7 +260,7 @@ class ChangesWithoutWorktree:
     def _promise_state(
         self, worker: Worker, promised: str, directory: str, touched: Iterable[str]
     ) -> _Promise:
-        """Return the state of a promised path: written, only present, or missing.
+        """Return the state of a promised path: written, existing, or missing.
 
         In the project, a file that existed before the worker's start counts as missing. A link to a
         file outside the searched directory also counts as missing.
@@ -277,7 +277,7 @@ class ChangesWithoutWorktree:
         # ``touched`` does not contain files that git ignores. Compare the times of such files.
         if started_at and any(_changed_at(each) >= started_at for each in existing_paths):
             return _Promise.WRITTEN
-        return _Promise.PRESENT if directory and existing_paths else _Promise.MISSING
+        return _Promise.EXISTING if directory and existing_paths else _Promise.MISSING
 
     def _different_paths(self, before: Checkout, now: Checkout) -> set[str]:
         names = {*before.files, *now.files}

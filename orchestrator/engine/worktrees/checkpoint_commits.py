@@ -229,7 +229,7 @@ class Checkpoints:
     # -- rollbacks ------------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
-        """Roll a worker back to the checkpoint ``name``. First save the worker's present state.
+        """Roll a worker back to the checkpoint ``name``. First save the worker's current state.
 
         No attempt of the worker may be running. Raise NotFound for an unknown checkpoint.
         """

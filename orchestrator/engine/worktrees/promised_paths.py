@@ -142,7 +142,7 @@ def _is_fulfilled(directory: str, project_directory: str, path: str) -> bool:
 
 
 def _has_file(path: str) -> bool:
-    # A directory without files does not count, because git does not commit it.
+    # A directory without files does not count, because git does not commit such a directory.
     return not os.path.isdir(path) or any(files for _, _, files in os.walk(path))
 
 

@@ -40,8 +40,8 @@ _WHOLE_CONFIG = f"{GIT_FILE}config"
 #: Maximum seconds by which the stored time of a file may be too early. File systems store the time
 #: of the kernel's last tick.
 TICK_SECONDS = 0.05
-#: Seconds after which a lock file of git counts as left by a killed git process. A running git
-#: process holds a lock only briefly.
+#: Seconds after which a lock file of git counts as the leftover of a killed git process. A running
+#: git process holds a lock only briefly.
 STALE_LOCK_SECONDS = 1.0
 
 
@@ -125,10 +125,10 @@ class UsersCheckout:
         )
 
     def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
-        """Return the changes since the recorded state, and the present state for ``changed_files``.
+        """Return the changes since the recorded state, and the current state for ``changed_files``.
 
         Call this method at the end of a run. Changes that the user made between runs are omitted. A
-        change names the worker that made it, if git's logs show the worker. The present state is
+        change names the worker that made it, if git's logs show the worker. The current state is
         None if no state was recorded.
 
         Also store the states before and after the changes, for the command ``restore``.
@@ -162,7 +162,7 @@ class UsersCheckout:
     ) -> tuple[dict[str, str], Mapping[str, str]]:
         """Return two mappings: the entries that differ from the recorded state, and all entries.
 
-        An entry is, for example, a ref or a file of the checkout. Each value is the entry's present
+        An entry is, for example, a ref or a file of the checkout. Each value is the entry's current
         value; "" for a removed entry. Lock files of running git commands do not count as different.
         """
         state = self._repository.checkout_state()
@@ -184,7 +184,7 @@ class UsersCheckout:
         """Return the files that differ from the recorded state and were written after ``since``.
 
         The keys are paths relative to the top of the checkout. The values are the times of the
-        changes. Files that git ignores are omitted. ``state``: the present state from ``changes``;
+        changes. Files that git ignores are omitted. ``state``: the current state from ``changes``;
         None if unknown.
         """
         recorded_state, checkout = (

@@ -236,9 +236,9 @@ class Worktrees:
 
         The base is the first commit in this list that exists:
 
-        1. The present state of the worker's worktree, with uncommitted work.
+        1. The current state of the worker's worktree, with uncommitted work.
         2. The base of the worker's job, which is ``parent``.
-        3. The present commit of the project.
+        3. The current commit of the project.
 
         ``agent``: the agent that the request names, or None. Raise Unavailable if the worktree is
         on a node that cannot be reached, or if the worker is ending on a node.
@@ -280,7 +280,7 @@ class Worktrees:
         return worktree_of(self._workspace, worker)
 
     def _snapshot(self, worker: Worker) -> str:
-        """Commit the present state of the worker's worktree, without moving its branch.
+        """Commit the current state of the worker's worktree, without moving its branch.
 
         Return the commit; "" if the worker has no worktree.
         """
@@ -390,7 +390,7 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def existing(self, worker: Worker) -> WorkerWorktree | None:
-        """Return the worktree that an earlier server opened for a worker; None if it is missing."""
+        """Return the worktree that an earlier server opened for a worker; None if none exists."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None

@@ -111,8 +111,8 @@ class OpenedWorktrees:
 class WorktreeRemoval:
     """Removes a worker's worktree soon after the worker's end, before the job ends.
 
-    This class is an observer of stored changes. If a removal fails, it is repeated at the job's
-    end. A later attempt of the worker creates the worktree again from the worker's branch.
+    This class is an observer of stored changes. A failed removal is repeated at the job's end. A
+    later attempt of the worker creates the worktree again from the worker's branch.
     """
 
     def __init__(

@@ -3,12 +3,14 @@
 Raises NotFound for a job that the caller does not see, and Forbidden for a job that the caller
 sees but may not change.
 
-| caller        | sees                     | changes                  |
-| ------------- | ------------------------ | ------------------------ |
-| scope admin   | every job                | every job                |
-| scope read    | every job                | nothing                  |
-| scope submit  | the jobs it submitted    | the jobs it submitted    |
-| a worker      | the child jobs below it  | the child jobs below it  |
+| caller        | sees                      | changes                   |
+| ------------- | ------------------------- | ------------------------- |
+| scope admin   | every job                 | every job                 |
+| scope read    | every job                 | nothing                   |
+| scope submit  | jobs of the key           | jobs of the key           |
+| a worker      | child jobs, descendants   | child jobs, descendants   |
+
+Jobs of the key are the jobs that the key submitted, and the descendants of these jobs.
 """
 
 import os
@@ -48,7 +50,7 @@ def check_project(job: Job, project: Path, former: Collection[str]) -> None:
 
 
 def is_same_project(path: str, project: Path, former: Collection[str]) -> bool:
-    """True if ``path`` is empty, or is the present or a former path of the project."""
+    """True if ``path`` is empty, or is the current or a former path of the project."""
     return not path or path in former or os.path.realpath(path) == os.path.realpath(project)
 
 
@@ -200,7 +202,7 @@ class Access:
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:
-        """Return the calling worker's child jobs and the jobs below them, newest first.
+        """Return the calling worker's child jobs and their descendants, newest first.
 
         The result is empty if the caller is not a worker.
         """

@@ -129,7 +129,7 @@ class BudgetCalls:
         """Increase limits of a job. If one of these limits paused the job, the job continues.
 
         Raise Conflict for a job that has ended. Raise InvalidRequest if a new limit is not larger
-        than the present limit. Raise Refused if a new limit exceeds a ceiling.
+        than the current limit. Raise Refused if a new limit exceeds a ceiling.
         """
         self._access.check_person(caller)
         stored = self._access.changeable(caller, job_id)

@@ -52,8 +52,8 @@ class QuestionCalls:
     def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
         """Return a task's question with the results of its dependencies.
 
-        Raise NotFound if the task does not exist or is no question, or if its question has not been
-        asked yet.
+        Raise NotFound if the task does not exist or is not a question, or if the question has not
+        been asked yet.
         """
         self._access.job(caller, job_id)
         worker = self._worker_of_task(job_id, task_id)

@@ -95,7 +95,7 @@ class JobDetails:
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
         """Return all workers of the job's tree.
 
-        If the caller is a worker, return only the workers of its child jobs and of jobs below them.
+        If the caller is a worker, return only the workers of its child jobs and their descendants.
         """
         job = self._access.job(caller, job_id)
         workers = self._store.workers_in_tree(job.root_id)
@@ -145,7 +145,7 @@ class JobDetails:
         return self._publisher.add(observer)
 
     def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
-        """Return the ids of the job and its present descendants."""
+        """Return the ids of the job and its current descendants."""
         job = self._access.job(caller, job_id)
         return frozenset(
             each.id for each in with_descendants(job_id, self._access.jobs_of(job.root_id))

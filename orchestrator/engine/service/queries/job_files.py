@@ -49,7 +49,7 @@ class ChangeReads:
         reader: ChangeReader,
         refresh: Callable[[Worker], None],
     ) -> None:
-        """``refresh``: copies a running worker's present commits from its node to the server."""
+        """``refresh``: copies a running worker's current commits from its node to the server."""
         self._refresh = refresh
         self._access = access
         self._job_details = job_details
