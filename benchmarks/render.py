@@ -103,14 +103,14 @@ def _lines(*sentences: str) -> Sequence[str]:
 
 _COLUMNS = 128
 _INTRODUCTION = (
-    "This page has the results of the benchmarks. Other work on the machine makes wall times too "
-    "long; CPU times and ratios change less. p50, p95, and p99 are percentiles: 99 of 100 measured "
-    "values are at most p99."
+    "This page has the results of the benchmarks. Other work on the machine increases wall times. "
+    "CPU times and ratios change less. p50, p95, and p99 are percentiles: for example, 99 of 100 "
+    "measured values are at most p99."
 )
 _WORK_OF_DISPATCH = (
     "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. Times "
     f"exclude the start of the program. The times of {OURS} include its reports, except in the row "
-    '"until the last worker ended". The last two columns are ratios: the time of a program, '
+    '"until the last worker ended". The last two columns have ratios: the time of a program, '
     f"divided by the time of {OURS}."
 )
 _RATIOS = (
@@ -121,7 +121,8 @@ _RATIOS = (
 
 def _main_result(dispatch: Result) -> str:
     """Return a sentence about the wall times on disk, such as
-    ``orchestrator takes 0.71 ms for a short command; xargs -P4 takes 1.02 times as long.``
+    ``orchestrator takes 0.71 ms of wall time for a short command; xargs -P4 takes 1.02 times as
+    long.``
     """
     rows = {row["program"]: row for row in dispatch["rows"] if row["on"] == DISK}
     comparison = ", ".join(
@@ -129,7 +130,7 @@ def _main_result(dispatch: Result) -> str:
         for name in _IN_MAIN_RESULT
         if name in rows
     )
-    own_time = f"{OURS} takes {number(rows[OURS][WALL])} ms for a short command"
+    own_time = f"{OURS} takes {number(rows[OURS][WALL])} ms of wall time for a short command"
     return f"{own_time}{'; ' * bool(comparison)}{comparison}."
 
 
@@ -191,13 +192,13 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
 #: What the rows of a benchmark's table measure, by the benchmark's name.
 _MEANINGS = {
     "commands": (
-        "The table has the CPU time to start `/bin/true`, given as separate arguments, as a "
+        "The table has the CPU time to start the command `/bin/true`: as a list of arguments, as a "
         'string, or as a string that needs bash. The last row is the time of "a string", divided '
         'by the time of "arguments".'
     ),
     "growth": (
         '"CPU, 100 = 1" is the CPU time per worker, divided by the CPU time per worker of a job of '
-        '100 workers. In the second table, "job of 1,000 / of 100" is such a ratio.'
+        '100 workers. In the second table, "job of 1,000 / of 100" is the same kind of ratio.'
     ),
     "latency": '"Submit" and "status" are the times of one submission and of one read of a status.',
     "counts": '"Shims" are the processes that start and watch the workers.',
@@ -210,7 +211,7 @@ _MEANINGS = {
     ),
     "reads": (
         '"Columns" is the answer of `GET /api/v1/jobs/{job_id}/columns`: all workers, with one '
-        "array per field. It is measured for a job of commands and for a job of agents. A "
+        "array per field. This answer is measured for a job of commands and for a job of agents. A "
         '"page" is one page of the sorted list of workers. A "difference" is the diff of two '
         'commits. "Best" is the shortest time of all reads.'
     ),
