@@ -39,7 +39,10 @@ ROWS = (
         number=39,
         fault="worker replaces its files",
         injection="links, FIFOs, devices, exchanged directories",
-        promise="nothing outside is read or written; every report is written; nothing blocks",
+        promise=(
+            "no file outside of the worker's directory is read or written; every report is "
+            "written; nothing blocks"
+        ),
         tests=(
             "integration/security/files/test_files_of_workers.py::test_what_a_worker_plants_is_not_read",
             (
@@ -66,7 +69,10 @@ ROWS = (
         number=40,
         fault="hostile text in a worker's output",
         injection="templates, HTML, Markdown, control sequences",
-        promise="reports, pages, and terminals show it as text; in prompts, it is never a template",
+        promise=(
+            "reports, pages, and terminals show the output as text; in prompts, the output is "
+            "never a template"
+        ),
         tests=(
             "unit/reports/test_template_filters.py::test_a_workers_markdown_holds_nothing_active",
             (

@@ -128,7 +128,7 @@ ROWS = (
         number=68,
         fault="Git LFS is configured, not installed",
         injection="a filter without its program",
-        promise="workers start with pointer files; the report names this",
+        promise="workers start with pointer files; a note names the missing program",
         tests=(
             "unit/git/environments/test_lfs.py::test_a_required_filter_without_its_program_stops_no_worker",
         ),

@@ -149,7 +149,8 @@ ROWS = (
         fault="a node's link stalls",
         injection="packets take 0.4 s, 2 s, or 20 s",
         promise=(
-            "within the lease, workers continue; an answer after the lease's end does not extend it"
+            "within the lease, workers continue; an answer after the lease's end does not "
+            "extend the lease"
         ),
         tests=(
             f"{LINKS}::test_answers_that_are_late_but_within_the_lease_cost_nothing",
