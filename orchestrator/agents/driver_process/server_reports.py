@@ -1,7 +1,7 @@
 """Reports of the driver to the server: the attempt's usage, and the messages that were read.
 
-The driver repeats a report until the server answers. Errors do not affect the agent, because the
-server may be restarting, or may be too old for such reports.
+The driver repeats a report until the server accepts the report (status 200). Errors do not affect
+the agent, because the server may be restarting, or may be too old for such reports.
 """
 
 import threading
