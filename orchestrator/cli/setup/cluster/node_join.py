@@ -19,6 +19,7 @@ def node_command() -> None:
 @click.option(
     "--slots",
     type=Count(1, 10_000),
+    metavar="N",
     help="Maximum number of workers that run in parallel (default: number of processors).",
 )
 @click.option(

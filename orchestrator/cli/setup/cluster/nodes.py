@@ -53,6 +53,7 @@ days_option = click.option(
     type=Amount(min=0, min_open=True),
     default=_DAYS,
     show_default=True,
+    metavar="N",
     help="Days for which the certificate is valid.",
 )
 
@@ -106,7 +107,7 @@ def list_command(context: CliContext) -> None:
     required=True,
     multiple=True,
     metavar="HOST:PORT",
-    help="Address of the server for nodes, such as head.lan:8786; may be repeated.",
+    help="Address of the server for nodes, such as head.lan:8786 (repeatable).",
 )
 @days_option
 @pass_cli_context
@@ -140,9 +141,16 @@ def init_command(context: CliContext, addresses: tuple[str, ...], days: float) -
 @click.option(
     "--slots",
     type=Count(1, 10_000),
-    help="Maximum number of workers that run in parallel (default: number of processors).",
+    metavar="N",
+    help="Maximum number of workers that run in parallel (default: the node's processors).",
 )
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of the node.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Label of the node, such as gpu=true (repeatable).",
+)
 @days_option
 @json_option
 @pass_cli_context
@@ -151,7 +159,7 @@ def add_command(
 ) -> None:
     """Create a join file for the machine NAME.
 
-    Prints the commands that copy and use the file. If the name exists, its former certificate
+    Prints the commands that copy and use the file. If the node NAME exists, its former certificate
     becomes invalid.
     """
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
