@@ -87,10 +87,10 @@ def _now() -> str:
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
 
 
-class Audit:
+class AuditMiddleware:
     """WSGI middleware that writes changes and rejected calls to the audit log.
 
-    ``Audit`` wraps the middleware that rejects calls, so that rejected calls are logged, too.
+    The class wraps the middleware that rejects calls, so that rejected calls are logged, too.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:

@@ -71,7 +71,7 @@ def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return present + [(name, value) for name, value in added if name.lower() not in names]
 
 
-class Guard:
+class OriginGuard:
     """WSGI middleware that checks each request before the application gets the request.
 
     A rejected request is answered with 403 or 431.

@@ -252,17 +252,17 @@ def too_large(limit: int | None = None) -> ProblemError:
 
 
 def response_of(error: BaseException) -> Response:
-    return plain(problem_of(error).reply(request.path))
+    return to_response(problem_of(error).reply(request.path))
 
 
-def plain(reply: Reply) -> Response:
+def to_response(reply: Reply) -> Response:
     return Response(reply.body, status=reply.status, headers=list(reply.headers))
 
 
 def refuse(
     problem: ProblemError, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    return plain(problem.reply(environ.get("PATH_INFO")))(environ, start_response)
+    return to_response(problem.reply(environ.get("PATH_INFO")))(environ, start_response)
 
 
 def register(app: Flask) -> None:

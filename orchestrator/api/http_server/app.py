@@ -8,9 +8,9 @@ from typing import Any
 from flask import Flask
 from werkzeug.routing import Rule
 
-from orchestrator.api.access.audit import Audit, AuditLog
+from orchestrator.api.access.audit import AuditLog, AuditMiddleware
 from orchestrator.api.access.browser_sessions import BrowserSessions
-from orchestrator.api.access.origin_guard import Guard
+from orchestrator.api.access.origin_guard import OriginGuard
 from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages.compression import compress_answers
@@ -120,11 +120,11 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     compress_answers(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
-    app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]
+    app.wsgi_app = OriginGuard(app.wsgi_app, options)  # type: ignore[method-assign]
     if options.audit_directory is not None:
         log = AuditLog(options.audit_directory, Masker(options.secrets).text)
         app.extensions["orchestrator.audit"] = log
-        app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
+        app.wsgi_app = AuditMiddleware(app.wsgi_app, log)  # type: ignore[method-assign]
     app.wsgi_app = PollCache(app.wsgi_app)  # type: ignore[method-assign]
     return app
 

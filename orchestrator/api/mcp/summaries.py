@@ -33,7 +33,7 @@ MOST_FILES = 20
 MOST_NEEDS = 5
 
 
-def accepted(answer: Accepted) -> Values:
+def accepted_job(answer: Accepted) -> Values:
     job = answer.job
     return {
         "job_id": job.id,
@@ -45,7 +45,7 @@ def accepted(answer: Accepted) -> Values:
     }
 
 
-def listed(jobs: Sequence[Job], total: int) -> Values:
+def job_list(jobs: Sequence[Job], total: int) -> Values:
     return {"jobs": [_job_fields(job) for job in jobs], "total": total}
 
 
@@ -104,7 +104,7 @@ def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
     job = detail.job
     answer = results(service, caller, detail)
     tasks = listed_workers(answer.tasks, MOST_WORKERS) if answer else []
-    longest = _share([len(task.output) for task in tasks])
+    longest = _longest_output([len(task.output) for task in tasks])
     return {
         "job_id": job.id,
         "status": job.status,
@@ -120,7 +120,7 @@ def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
     }
 
 
-def _share(lengths: Sequence[int]) -> int:
+def _longest_output(lengths: Sequence[int]) -> int:
     """Return the number of characters after which an output is cut.
 
     ``lengths``: the number of characters of each output. Long outputs get the space that short

@@ -94,7 +94,7 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
 
 def run_tool(context: ToolContext, call: ToolCall) -> Values:
     """Run the tool of a call, and return the result. Raise the errors of the service."""
-    return text_result(ANSWERS[call.tool.name](context, call.arguments))
+    return text_result(TOOL_FUNCTIONS[call.tool.name](context, call.arguments))
 
 
 def error_result(error: BaseException) -> Values:
@@ -110,7 +110,7 @@ def error_result(error: BaseException) -> Values:
 def _orchestrate(context: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
     submission = arguments.to_submission(context.idempotency_key)
     return summaries.as_text(
-        summaries.accepted(context.service.submissions.submit(context.caller, submission))
+        summaries.accepted_job(context.service.submissions.submit(context.caller, submission))
     )
 
 
@@ -120,7 +120,7 @@ def _status(context: ToolContext, arguments: mcp.StatusArguments) -> str:
         page = lists.jobs(context.caller, JobFilter(), page=1, page_size=LISTED_JOBS)
         jobs = {card.job.id: card.job for card in lists.cards([each.id for each in page.jobs])}
         shown = [jobs[each.id] for each in page.jobs if each.id in jobs]
-        return summaries.as_text(summaries.listed(shown, page.total))
+        return summaries.as_text(summaries.job_list(shown, page.total))
     job_id = checked_job_id(arguments.job_id)
     detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.job_status(context.service, detail))
@@ -328,8 +328,8 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 
-Answering = Callable[[ToolContext, Any], str]
-ANSWERS: Mapping[str, Answering] = {
+ToolFunction = Callable[[ToolContext, Any], str]
+TOOL_FUNCTIONS: Mapping[str, ToolFunction] = {
     "orchestrate": _orchestrate,
     "status": _status,
     "wait": _wait,

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from orchestrator import __version__
 from orchestrator.api.http_messages.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
-from orchestrator.api.openapi.schemas import Schema, reference, shapes, without_nulls
+from orchestrator.api.openapi.schemas import Schema, model_schemas, reference, without_nulls
 from orchestrator.schemas.answers.status import AcceptedAnswer
 
 DESCRIPTION = """\
@@ -62,11 +62,19 @@ PATH_PARAMETERS = {
 }
 
 #: Calls that can follow a call whose answer has a job_id.
-FOLLOWERS = ("getStatus", "getJob", "getResults", "getTree", "waitForJob", "cancelJob", "retryJob")
+FOLLOW_UP_CALLS = (
+    "getStatus",
+    "getJob",
+    "getResults",
+    "getTree",
+    "waitForJob",
+    "cancelJob",
+    "retryJob",
+)
 
 
 def document() -> bytes:
-    schemas, names = shapes()
+    schemas, names = model_schemas()
     paths: Schema = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names)
@@ -193,7 +201,7 @@ def _answer(
     if operation.leads_to_job and shape is AcceptedAnswer:
         response["links"] = {
             name: {"operationId": name, "parameters": {"job_id": "$response.body#/job_id"}}
-            for name in FOLLOWERS
+            for name in FOLLOW_UP_CALLS
         }
     return response
 

@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 REF = "#/components/schemas/{model}"
 
 
-def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
+def model_schemas() -> tuple[Schema, dict[type[BaseModel], str]]:
     """Return two mappings: from name to schema, and from model to the name of its schema."""
     inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (operation.body, "validation") for operation in OPERATIONS if operation.body

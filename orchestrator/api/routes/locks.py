@@ -57,7 +57,7 @@ def take_locks() -> Response:
     call = engine.locks.lock(caller(), names, wait=body.wait > 0)
     final = body.wait <= LONGEST_WAIT_SECONDS
     if engine.locks.can_be_answered(call):
-        return problems.plain(_lock_reply(engine, call, final, request.path))
+        return problems.to_response(_lock_reply(engine, call, final, request.path))
     return _waiting_reply(engine, call, min(body.wait, LONGEST_WAIT_SECONDS), final)
 
 

@@ -128,7 +128,7 @@ def _call_tool(rpc_request: Request, call: "ToolCall") -> Response:
     check = partial(context.service.job_details.answer_wait, context.caller, job.id)
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
-        return problems.plain(answer())
+        return problems.to_response(answer())
     return waiting_reply(job, seconds, check, answer, _reply_of(rpc_request, text_result(STOPPING)))
 
 

@@ -31,7 +31,7 @@ from orchestrator.api.streaming.waiting_connection import (
     WaitingReply,
     WaitingStream,
 )
-from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
+from orchestrator.api.streaming.waits import PendingWait, ReplyFunction, WaitCheck
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
@@ -137,13 +137,13 @@ def wait_for_job(job_id: str) -> Response:
     answer = partial(_wait_reply, service(), caller(), job_id, run, request.path)
     check = partial(service().job_details.answer_wait, caller(), job_id, run)
     if seconds == 0 or check() is not None or request.method == "HEAD":
-        return problems.plain(answer())
+        return problems.to_response(answer())
     stopping = secured_reply(STOPPING.reply(request.path))
     return waiting_reply(job, seconds, check, answer, stopping)
 
 
 def waiting_reply(
-    job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
+    job: Job, seconds: float, check: WaitCheck, answer: ReplyFunction, stopping: Reply
 ) -> Response:
     """Return a response that is sent when ``check`` returns the job, or after ``seconds``.
 

@@ -20,7 +20,7 @@ from flask import Response
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from orchestrator.api.http_messages.problems import plain
+from orchestrator.api.http_messages.problems import to_response
 from orchestrator.api.socket_loop.response_writers import (
     ResponseWriter,
     SocketWriter,
@@ -245,7 +245,7 @@ class WaitingReply(WaitingResponse):
         reply = self._thread_writer().reply()
         if reply is None:
             return self._refusal(environ, start_response)
-        return plain(reply)(environ, start_response)
+        return to_response(reply)(environ, start_response)
 
 
 def _duplicate_socket(environ: WSGIEnvironment) -> socket.socket | None:

@@ -16,9 +16,9 @@ from orchestrator.engine.supervisor.lock_calls import LockCall
 logger = logging.getLogger(__name__)
 
 #: Returns the complete answer, with the job's status. Never raises. Runs in a reader thread.
-Answering = Callable[[], Reply]
+ReplyFunction = Callable[[], Reply]
 #: Returns the job if the wait can be answered now, otherwise None. Runs in a reader thread.
-Checking = Callable[[], Job | None]
+WaitCheck = Callable[[], Job | None]
 
 
 class PendingWait(WaitingConnection):
@@ -31,8 +31,8 @@ class PendingWait(WaitingConnection):
         *,
         waiter: WorkerKey | None,
         seconds: float,
-        check: Checking,
-        answer: Answering,
+        check: WaitCheck,
+        answer: ReplyFunction,
         stopping: Reply,
     ) -> None:
         super().__init__(socket_loop, job.root_id)
@@ -116,7 +116,7 @@ class PendingLock(PendingWait):
         call: LockCall,
         *,
         seconds: float,
-        answer: Answering,
+        answer: ReplyFunction,
         stopping: Reply,
     ) -> None:
         super().__init__(

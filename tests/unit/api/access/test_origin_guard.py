@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from orchestrator.api.access.origin_guard import Guard, host_name
+from orchestrator.api.access.origin_guard import OriginGuard, host_name
 from orchestrator.api.http_server.app import create_app
 from orchestrator.api.server_options import ApiOptions
 from tests.unit.api.fake_service import KEY, FakeService
@@ -44,7 +44,7 @@ def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:
         start_response("200 OK", [])
         return [b"in"]
 
-    guard = Guard(application, ApiOptions())
+    guard = OriginGuard(application, ApiOptions())
     statuses: list[str] = []
     environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
     environ |= {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.input": None}
@@ -67,7 +67,7 @@ def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:
     ],
 )
 def test_names_come_from_where_it_listens(options: ApiOptions, host: str, known: bool) -> None:
-    assert Guard(lambda *_: [], options).is_own_host(host) is known
+    assert OriginGuard(lambda *_: [], options).is_own_host(host) is known
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def through(
     environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
     environ |= {"SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "build.example.org"}
     environ |= {"REMOTE_ADDR": remote, **variables}
-    guard = Guard(application, guarded)
+    guard = OriginGuard(application, guarded)
     body = guard(environ, lambda status, *_: statuses.append(status))  # type: ignore[arg-type,func-returns-value]
     return statuses[0][:3], b"".join(body).decode()
 

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from orchestrator.api.mcp.tool_execution import ANSWERS
+from orchestrator.api.mcp.tool_execution import TOOL_FUNCTIONS
 from orchestrator.api.mcp.tool_table import TOOLS, definitions_text
 from orchestrator.api.mcp.tools_file import FILE, definitions
 from tests.unit.api.fake_service import KEY, READ_KEY, SUBMIT_KEY, FakeService
@@ -59,7 +59,7 @@ def test_the_listed_tools_are_those_of_the_definitions_file(client: FlaskClient)
     tools = post(client, message("tools/list")).get_json()["result"]["tools"]
 
     assert tools == definitions(for_admin=True)
-    assert [tool["name"] for tool in tools] == list(ANSWERS)
+    assert [tool["name"] for tool in tools] == list(TOOL_FUNCTIONS)
 
 
 def test_workers_do_not_find_the_tools_of_people(
@@ -69,7 +69,7 @@ def test_workers_do_not_find_the_tools_of_people(
     anonymous.environ_base["HTTP_X_API_KEY"] = service.worker_key(worker)
     tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
 
-    missing = {*ANSWERS} - {tool["name"] for tool in tools}
+    missing = {*TOOL_FUNCTIONS} - {tool["name"] for tool in tools}
     assert (
         missing
         == {tool.name for tool in TOOLS if tool.for_people}

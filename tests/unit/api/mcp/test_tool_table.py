@@ -242,11 +242,11 @@ def test_the_answer_names_the_need_of_a_job_that_waits_for_a_person(
 
 
 def test_short_outputs_leave_their_room_to_long_ones() -> None:
-    assert summaries._share([]) == summaries.OUTPUT_CHARACTERS
-    assert summaries._share([10, 20]) == summaries.OUTPUT_CHARACTERS
-    assert summaries._share([0, 10**6]) == summaries.OUTPUT_CHARACTERS
-    assert summaries._share([10**6, 10**6]) == summaries.OUTPUT_CHARACTERS // 2
-    assert summaries._share([10**6] * 10_000) >= summaries.SHORTEST_OUTPUT
+    assert summaries._longest_output([]) == summaries.OUTPUT_CHARACTERS
+    assert summaries._longest_output([10, 20]) == summaries.OUTPUT_CHARACTERS
+    assert summaries._longest_output([0, 10**6]) == summaries.OUTPUT_CHARACTERS
+    assert summaries._longest_output([10**6, 10**6]) == summaries.OUTPUT_CHARACTERS // 2
+    assert summaries._longest_output([10**6] * 10_000) >= summaries.SHORTEST_OUTPUT
 
 
 def test_usage_is_in_the_answer_if_it_is_known(client: FlaskClient, service: FakeService) -> None:
