@@ -1,6 +1,6 @@
 """Processes, as /proc shows them.
 
-A process is identified by its PID and its start time in ticks. A zombie counts as dead. All
+A process is identified by its PID and its start time in ticks. A zombie is treated as dead. All
 processes of an attempt have the attempt's *marker*, an environment variable with its id.
 """
 

@@ -280,7 +280,7 @@ class ConnectedNode:
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
     """Return the node as a machine for placement.
 
-    ``least_memory``: bytes of the node's memory that must stay free.
+    ``least_memory``: bytes of the node's memory that must stay unused.
     """
     usable = None if node.memory_bytes is None else node.memory_bytes - least_memory
     return Machine(

@@ -40,7 +40,7 @@ _COPY_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class LostAttempt:
-    """An attempt that counts as lost, because its node was lost.
+    """An attempt that the server has declared lost, because its node was lost.
 
     The keys of each mapping are the output files of the attempt: ``log`` and ``raw``.
     """

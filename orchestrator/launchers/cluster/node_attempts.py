@@ -64,7 +64,7 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of characters of a reason that a node sends.
 _MOST_REASON = 500
-#: Ways in which an attempt may end without files, because no worker ran.
+#: Values of ``Exit.ended_by`` for attempts that may have no files, because no worker ran.
 _WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 #: Seconds between two tries to store files on a full disk, and seconds between two checks whether
 #: the attempt was stopped during this time.

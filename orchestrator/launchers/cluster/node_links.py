@@ -120,7 +120,7 @@ class NodeLinks:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:
-        """Accept nodes. Call this only when all attempts that may still run on nodes are known.
+        """Accept nodes. Call this only after all attempts that may still run on nodes were added.
 
         ``listening``: a bound socket, which has refused connections so far. Each node must connect
         before its lease ends. Otherwise, the node's attempts from an earlier server count as lost.
@@ -375,7 +375,7 @@ class NodeLinks:
         node.lacks = {each.name: each.hindrance for each in node.unusable}
         node.agents = frozenset(each.name for each in known_reports) - node.lacks.keys()
         self.nodes.update_machine(node)
-        # Try to place waiting workers now, because one of them may need an agent of this node.
+        # Try to start waiting workers now, because one of them may need an agent of this node.
         self._events.machines_changed()
 
     async def _check_regularly(self) -> None:

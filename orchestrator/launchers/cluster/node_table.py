@@ -1,4 +1,4 @@
-"""The nodes that the server knows: their entries in the registry, and their machines."""
+"""The nodes of the server: their entries in the registry, and their machines."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ class NodeTable:
         late: LateEnds,
         machines_changed: Callable[[], None],
     ) -> None:
-        """``least_memory_bytes``: bytes of each node's memory that must stay free.
+        """``least_memory_bytes``: bytes of each node's memory that must stay unused.
 
         ``machines_changed`` is called when more or fewer workers can start on a node.
         """
@@ -43,7 +43,7 @@ class NodeTable:
         #: Nodes with reports that are not yet written to the registry.
         self._unsaved: set[str] = set()
         self._stamp: tuple[int, int] | None = None
-        #: The machines of the nodes, as placement sees them.
+        #: The machines of the nodes, by name of the node.
         self._machines: dict[str, Machine] = {}
         self.entries: Mapping[str, NodeEntry] = {}
         #: The addresses at which nodes may reach a server.

@@ -174,7 +174,7 @@ def _unshare() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
         raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}")
     if user:
-        # While the memory is hidden, the files below belong to root.
+        # While the memory is hidden, the files in /proc/self belong to root.
         process_control.hide_memory(False)
         _write_map("setgroups", "deny")
         _write_map("uid_map", f"{user} {user} 1")

@@ -20,7 +20,7 @@ class Subreaper:
     the children of the killed parents, and the next pass kills them. This repeats until no process
     remains.
 
-    The other classes of this package have the same methods, but find the processes in other ways.
+    The subclasses in this package find, start, or kill the processes by other methods.
     """
 
     mode = "subreaper"

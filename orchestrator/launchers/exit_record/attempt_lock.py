@@ -36,7 +36,7 @@ def _never_forged(_exit_path: str) -> bool:
 
 
 class LockRefused(Exception):
-    """The attempt must not be started, because it has run, is running, or counts as lost."""
+    """The attempt must not be started: it has run, is running, or was declared lost."""
 
 
 class NotRegularFile(OSError):

@@ -145,7 +145,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 def is_forged(exit_path: str, digest: str) -> bool:
     """True if the exit record is readable, but comes neither from the shim nor from the server.
 
-    ``digest``: SHA-256 of the shim's secret; empty: no record counts as forged.
+    ``digest``: SHA-256 of the shim's secret; empty: the result is always False.
     """
     try:
         return _is_forged(_content(exit_path), digest)

@@ -42,7 +42,7 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
         # Check last whether the process lives. Otherwise, a process that exits together with its
-        # attempt, just before ``_has_ended``, would count as a leftover process.
+        # attempt, just before ``_has_ended``, would be reported as a leftover process.
         if attempt_id != own_attempt_id and _has_ended(record) and _is_alive(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 

@@ -94,7 +94,7 @@ class LocalLauncher:
 
     Any thread may call the methods, but only one thread may call ``listen``. A call writes to a
     shim's socket without blocking. If data remains unsent, the listening thread sends it. ``_lock``
-    guards the whole state, and is not held while events are reported.
+    guards all attributes, and is not held while events are reported.
     """
 
     def __init__(
@@ -307,7 +307,8 @@ class LocalLauncher:
             self._epoll.close()
 
     def _stop_all(self) -> None:
-        # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
+        # The grace time of an adopted attempt is unknown, so use the longest grace time of all
+        # other attempts.
         with self._lock:
             # Stop the latest attempts first. Otherwise, a shim that has stopped its worker would
             # begin its next preloaded launch, which is a later attempt.
@@ -328,7 +329,7 @@ class LocalLauncher:
         self._unreported_ends.append((attempt_id, end))
         self.wake()
 
-    # The methods below run in the listening thread.
+    # The following methods run in the listening thread.
 
     def listen(self, seconds: float | None) -> bool:
         if not self._is_open:

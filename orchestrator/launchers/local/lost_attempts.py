@@ -18,7 +18,7 @@ from orchestrator.security import process_table
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker
 
-#: Seconds after which a killed process counts as unkillable, because it hangs in the kernel.
+#: Seconds to wait for the end of killed processes. A process that hangs in the kernel does not end.
 _KILL_SECONDS = 2.0
 _STOPPED = (
     ExitCause.SHUTDOWN,

@@ -267,7 +267,7 @@ class ShimPool:
         return {"lease_file": self._lease_file, "pid": pid, "ticks": ticks, "keepers": keepers}
 
     def acquire(self) -> ShimLink:
-        """Return an idle shim, or a new one. Raise OSError if no shim can be started."""
+        """Return an idle shim, or a new shim. Raise OSError if no shim can be started."""
         return self._idle.pop() if self._idle else self._new_link()
 
     def least_loaded(self) -> ShimLink | None:

@@ -19,7 +19,7 @@ _encode = json.JSONEncoder(check_circular=False).encode
 
 
 class Channel:
-    """One end of a socket pair. It never blocks. Not thread-safe."""
+    """One end of a socket pair. Calls never block. Not thread-safe."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)

@@ -114,7 +114,8 @@ class Memory:
         return file_bytes + sum(_memory_share(pid, files) for pid in pids) > limit
 
     def _files(self, pids: Sequence[int]) -> dict[File, int]:
-        # A remembered file counts as long as it exists, even if no process has it open.
+        # A file that the worker has written is included until it is removed, even if no process has
+        # it open.
         sizes: dict[File, int] = {}
         for pid in pids:
             for file, size, is_written in _open_files(pid):

@@ -157,8 +157,8 @@ def _own_score(pid: int) -> _OwnScore | None:
             with open(_SCORE, "rb") as file:
                 own = file.read().strip()
             score = _OwnScore(os.open(_SCORE, os.O_WRONLY | os.O_CLOEXEC), own, raised)
-            # Test now whether this process may also lower its score again, because without a
-            # capability, the kernel may allow it only to raise the score.
+            # Test now whether this process may also lower its score again: without a capability,
+            # the kernel may allow a process only to raise its score.
             score.raise_for_child()
             score.restore()
             return score

@@ -35,7 +35,7 @@ _LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
-    """Run a shim in its own process. A fatal error is reported to the server.
+    """Run the shim of this process until it ends. A fatal error is reported to the server.
 
     ``end``: the socket to the server. ``plan``: see ``containment_for``.
     """
@@ -284,10 +284,10 @@ class _Shim:
 
 
 def complete_launch(message: Message, before: Message) -> Message:
-    """Return a whole launch: the launch ``before``, with the changes in ``message``."""
+    """Return a complete launch: the launch ``before``, with the changes in ``message``."""
     if "env_gone" not in message:
-        # A server of an earlier release sends whole launches. Such a server runs if the product was
-        # updated after the server's start.
+        # A server of an earlier release sends complete launches. Such a server runs if the product
+        # was updated after the server's start.
         return message
     env = {**before["env"], **message["env"]}
     for name in message["env_gone"]:

@@ -162,8 +162,8 @@ class Spawner(Reaper):
                 self._control.close()
                 os.close(self._signals)
                 os.close(signal.set_wakeup_fd(-1))
-                # recv_fds always returns an inheritable descriptor, and no worker may inherit this
-                # one.
+                # ``recv_fds`` always returns inheritable descriptors, but no worker may inherit
+                # this descriptor.
                 os.set_inheritable(descriptor, False)
                 shim.serve(socket.socket(fileno=descriptor), self._plan)
                 status = 0

@@ -1,4 +1,4 @@
-"""Reads state files in JSON. A damaged file counts as missing."""
+"""Reads state files in JSON. A damaged file is treated as missing."""
 
 from pathlib import Path
 from typing import Any

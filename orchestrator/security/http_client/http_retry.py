@@ -25,7 +25,7 @@ class Retry:
     """Retries of one call, until ``window`` seconds have passed without success.
 
     The delay doubles with each retry. The server can set the delay with ``Retry-After``.
-    ``waiting`` is called once, before the first delay of more than ``silent`` seconds.
+    ``waiting`` is called once per window, before the first delay of more than ``silent`` seconds.
     """
 
     def __init__(

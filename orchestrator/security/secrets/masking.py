@@ -15,7 +15,7 @@ MASK = b"***"
 #: Minimum length of a secret: masking shorter values would mask ordinary words.
 SHORTEST_SECRET = 6
 #: Schemes of addresses that have a host after ``//``. Addresses with other schemes, such as
-#: tgram:// of apprise, may have a token in place of the host.
+#: tgram:// of apprise, may have a token instead of the host.
 _WITH_HOST = frozenset({"http", "https", "smtp", "smtps"})
 #: Names of variables with secrets. GIT_AUTHOR_NAME is excluded: its value occurs in agents' normal
 #: output.

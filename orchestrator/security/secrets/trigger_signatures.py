@@ -12,7 +12,7 @@ TOLERANCE_SECONDS = 300
 
 
 class Verification(StrEnum):
-    """The way in which a sender proves that it knows the secret."""
+    """How a sender proves that it knows the secret."""
 
     #: X-Hub-Signature-256: HMAC of the body
     GITHUB = "github"

@@ -200,7 +200,7 @@ class Connections:
     def write(self, change: StateChange) -> None:
         """Write a change completely or not at all.
 
-        Idempotent: after a lost connection, the caller may write the same change again.
+        Idempotent: after a lost connection, the caller may repeat the call with the same change.
         """
         try:
             # Write through the driver, because SQLAlchemy is slower, and the supervisor waits for

@@ -92,7 +92,7 @@ def cost_marks(worker: Worker) -> int:
     return ESTIMATED * (has_cost and usage.cost_estimated) + INCOMPLETE * is_incomplete
 
 
-#: Functions that compute a column from the whole stored value, by table and column.
+#: Functions that compute a column from the complete stored value, by table and column.
 _COMPUTED: Mapping[tuple[str, str], Callable[[Any], object]] = {
     ("jobs", "needs"): needs_text,
     ("jobs", "labels"): labels_text,
@@ -122,7 +122,7 @@ class TableWriter:
         self._text = str(compiled)
         sources = [table.c[name].info.get("source", name) for name in names]
         self._fields = attrgetter(*(source for source in sources if source != COMPUTED))
-        #: Positions of columns that are computed from the whole value, each with its function.
+        #: Positions of columns that are computed from the complete value, each with its function.
         self._computed = [
             (position, _COMPUTED[table.name, names[position]])
             for position, source in enumerate(sources)

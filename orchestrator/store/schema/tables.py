@@ -60,7 +60,7 @@ metadata = MetaData(
 
 #: Bits of a worker's ``cost_marks``. The values never change, because they are stored.
 ESTIMATED, INCOMPLETE = 1, 2
-#: Source of a column that a function of the change writer computes from the whole stored value.
+#: Source of a column that a function in ``state_writer`` computes from the complete stored value.
 COMPUTED = "computed"
 
 

@@ -99,7 +99,7 @@ class Hello:
     slots: Count
     #: The node's clock, as Unix time.
     time: float
-    #: The attempts that the node knows: for each output file, the position in the server's file at
+    #: The attempts on the node: for each output file, the position in the server's file at
     #: which the attempt's output begins.
     attempts: Mapping[str, FilePositions]
 

@@ -192,8 +192,8 @@ class DaskScaling:
         running = sum(each.running for each in found.values())
         # Request only one Dask worker at first, because its number of slots is still unknown.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
-        # Request one more Dask worker for each node that gets no workers: its Dask worker counts in
-        # the wanted number, but does not help.
+        # Request one more Dask worker for each node that gets no workers, because the wanted number
+        # includes the Dask worker of this node.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
         wanted = min(max(needed + blocked, self._minimum), self._maximum)
         self._balance_released(registry, found, len(workers) - wanted, now)

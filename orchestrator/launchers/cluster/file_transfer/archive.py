@@ -25,7 +25,7 @@ MOST_BYTES = 4 * 1024**3
 MOST_RECORDS = 200_000
 _MOST_HEADER = 64 * 1024
 _COPY_BYTES = 1024 * 1024
-#: A disk with less free space, in bytes, counts as full.
+#: A disk with less free space, in bytes, is treated as full.
 _FULL_BYTES = 1024 * 1024
 _TOO_MANY = (
     f"the worker has more than {MOST_RECORDS} files; change the task so that it deletes files that "
@@ -65,8 +65,8 @@ def pack(
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
     Omits the absolute paths ``excluded``, links that lead out of their directory, and special files
-    such as pipes. A missing directory counts as empty. ``selection``: another directory, and the
-    relative paths of its files to write. Raise UnusableFiles if the directories are too large.
+    such as pipes. A missing directory is treated as empty. ``selection``: another directory, and
+    the relative paths of its files to write. Raise UnusableFiles if the directories are too large.
     Raise OSError if a file cannot be read or written.
     """
     with open(path, "wb", opener=open_private) as file:
@@ -278,8 +278,8 @@ def _stays_inside(name: str, target: str) -> bool:
 
 
 def _make_link(root: str, name: str, target: str) -> None:
-    # Reject a link below another link: its relative target would start at the directory to which
-    # the other link leads, and could then leave ``root``.
+    # Reject a link in a directory that is itself a link: the relative target would start at the
+    # target of this directory, and could then leave ``root``.
     parts = name.split("/")[:-1]
     for end in range(1, len(parts) + 1):
         if os.path.islink(f"{root}/{'/'.join(parts[:end])}"):

@@ -115,8 +115,8 @@ class ServerFiles:
                 self._worktrees.take(files.worktree, f"{staging}/{len(files.directories)}")
             keep = (*files.left_out, *files.texts)
             for number, directory in enumerate(files.directories):
-                # Only the worker's own directory is replaced as a whole: the server may have added
-                # files to the attempt's other directories.
+                # Remove files only from the worker's own directory, because the server may have
+                # added files to the attempt's other directories.
                 archive.put(f"{staging}/{number}", directory, keep, removes_others=number == 0)
         finally:
             remove(staging)

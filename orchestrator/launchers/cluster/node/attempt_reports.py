@@ -74,7 +74,7 @@ class AttemptReports:
         self._wake.set()
 
     def send_from(self, held: HeldAttempt, positions: FilePositions) -> None:
-        """Send an attempt's output from the given positions, and then the end again."""
+        """Send an attempt's output from ``positions``, and then the end again."""
         held.sent.update(positions)
         held.is_reported = False
         self.send(held)

@@ -1,7 +1,7 @@
 """The daemon of a node: serves the connections to the server, and runs the server's workers.
 
 Exit records, locks, and logs of attempts are in a directory of this machine. If this process ends,
-shims keep running, and a new process finds them by these files.
+shims keep running, and a new process finds the shims by these files.
 """
 
 import asyncio
@@ -76,9 +76,9 @@ _AGENTS_SECONDS = 5.0
 #: node's workers.
 _LEAVE_SECONDS = 15.0
 
-#: Function that returns facts about each given agent on this machine, as JSON. ``name``: the agent.
-#: ``reason``: why the agent cannot work; empty if the agent can work. ``fix``: the steps that make
-#: the agent work. ``login``: a value that changes when the agent's login changes.
+#: Function that gets descriptions of agents. For each agent, it returns a mapping. ``name``: the
+#: agent. ``reason``: why the agent cannot work; empty if the agent can work. ``fix``: the steps
+#: that make the agent work. ``login``: a value that changes when the agent's login changes.
 AgentSearch = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 #: Function that returns the available memory of this machine, and the free space on a directory's
 #: disk, in bytes. None: unknown.
@@ -136,7 +136,7 @@ class NodeDaemon:
         self._leave_until = 0.0
         self._printed = ""
         self._api_port = 0
-        #: Descriptions of the agents that the server knows.
+        #: The server's descriptions of its agents.
         self._agent_descriptions: Sequence[Mapping[str, Any]] = ()
 
     async def run(self, api: Any) -> int:
@@ -210,8 +210,8 @@ class NodeDaemon:
     async def _connect(self) -> float | None:
         """Connect to the first address that answers, and serve until the connection breaks.
 
-        Return the seconds to wait before connecting again; None if the node must end, because the
-        server rejects it and no worker is running.
+        Return the seconds to wait before the next connection; None if the node must end, because
+        the server rejects the node and no worker is running.
         """
         dialled = boot_time()
         result = await self._dialer.dial(self._addresses.in_turn(), self._hello)

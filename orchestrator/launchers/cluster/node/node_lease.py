@@ -38,7 +38,7 @@ class NodeLease:
         """
         if terms != self._stored_terms():
             new = self._directory / "terms.new"
-            # Replace the file as a whole, so that a full disk does not destroy the former terms.
+            # Replace the file atomically, so that a full disk does not destroy the former terms.
             with suppress(OSError):
                 new.write_text(json.dumps(asdict(terms)))
                 new.replace(self._directory / "terms.json")

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 #: If the disk is full when an ended worker's files are packed: maximum seconds to wait for space,
 #: and seconds between two tries.
 _FULL_DISK_SECONDS, _RETRY_SECONDS = 60.0, 2.0
-#: Ways in which an attempt ends without a result.
+#: Values of ``Exit.ended_by`` for attempts without a result.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
@@ -127,7 +127,7 @@ class RunningAttempts:
             self._launcher.close(stop=False)
 
     def held_attempts(self) -> Sequence[HeldAttempt]:
-        """Return the attempts on this node, also those of an earlier process of the node."""
+        """Return this node's attempts, including attempts of an earlier process of the node."""
         return self._held.stored() if self._launcher is None else list(self._held.values())
 
     def reconcile(
