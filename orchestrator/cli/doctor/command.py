@@ -107,7 +107,7 @@ _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="
 @project_option
 @pass_cli_context
 def doctor_command(context: CliContext) -> int:
-    """Check the installation. Exit code 1: a check failed."""
+    """Check the installation, and show how to fix problems. Exit code 1: a check failed."""
     checks = list(doctor(context))
     ok = all(check.ok is not False for check in checks)
     if context.as_json:

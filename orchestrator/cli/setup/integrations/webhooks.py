@@ -58,11 +58,11 @@ def test_command(context: CliContext, name: str) -> int:
 
 
 @webhooks_command.command("deliveries")
-@click.option("--job", "job_id", default="", metavar="JOB", help="Only messages about this job.")
+@click.option("--job", "job_id", default="", metavar="JOB", help="Show messages about JOB only.")
 @click.option(
     "--state",
     type=click.Choice(["pending", "delivered", "failed", "skipped"]),
-    help="Only messages in this state.",
+    help="Show messages in this state only.",
 )
 @json_option
 @pass_cli_context
