@@ -208,7 +208,7 @@ class StatusFiles:
             if is_shortage(error):
                 self._write_later(watched, error)
             else:
-                # The next change repeats the write.
+                # The next change of the job, or the next start of the server, repeats the write.
                 logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
         else:
             self._release(watched)
