@@ -52,6 +52,7 @@ from orchestrator.reports.template_values import (
     timeline,
     worker_output,
 )
+from orchestrator.security import process_table
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -496,7 +497,7 @@ class Reports:
         checkout, for links to the files of tasks with ``workdir: project``.
         """
         self._templates = Templates(template_dir)
-        self._processors = processors or _usable_processors()
+        self._processors = processors or process_table.usable_processors()
         self._project = project
 
     def prepare(self) -> None:
@@ -537,13 +538,6 @@ class Reports:
         )
         reports = _reports_of_root(pages, index) if job.is_root else _reports_of_child(pages, job)
         return write_all(directory, reports)
-
-
-def _usable_processors() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS
-        return os.cpu_count() or 1
 
 
 def _reports_of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:

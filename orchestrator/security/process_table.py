@@ -266,6 +266,13 @@ def living_processes() -> Iterator[Process]:
             yield process
 
 
+def usable_processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS
+
+
 @cache
 def has_proc() -> bool:
     return os.path.exists("/proc/self/stat")

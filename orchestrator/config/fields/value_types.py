@@ -22,6 +22,7 @@ from orchestrator.core.model.caller import Scope
 from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.model.machines import LABEL_PATTERN, label_text
 from orchestrator.core.text.field_descriptions import DescribedFields
+from orchestrator.security import process_table
 
 
 class Section(DescribedFields, BaseModel):
@@ -100,7 +101,7 @@ class Processors(int):
 
     @classmethod
     def available(cls) -> "Processors":
-        return cls(len(os.sched_getaffinity(0)))
+        return cls(process_table.usable_processors())
 
 
 def _count_or_auto(value: object, validate: ValidatorFunctionWrapHandler) -> int:

@@ -105,3 +105,17 @@ def test_the_start_of_a_process_is_a_time_of_the_wall_clock(tmp_path: Path) -> N
 
 def test_processes_of_one_container_have_the_same_pid_namespace() -> None:
     assert process_table.pid_namespace() == os.stat("/proc/self/ns/pid").st_ino
+
+
+def test_usable_processors_are_counted_with_and_without_an_affinity_mask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 5}, raising=False)
+    assert process_table.usable_processors() == 3
+
+    # macOS has no affinity masks.
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert process_table.usable_processors() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert process_table.usable_processors() == 1

@@ -16,6 +16,7 @@ from orchestrator.agents.survey.report.survey_headline import (
 )
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
+from orchestrator.core.model.states import SUCCEEDED_WORKER
 from orchestrator.core.text.formatting import listed, plural
 from orchestrator.security.files.untrusted_files import replace_file
 
@@ -89,7 +90,7 @@ def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
 
 
 def _missing(result: SurveyResult) -> list[str]:
-    missing = [part for part in result.parts if not part.status.endswith("success")]
+    missing = [part for part in result.parts if part.status not in SUCCEEDED_WORKER]
     if not missing:
         return []
     rows = [f"- {code(part.title)}: {part.status} {code(part.reason)}" for part in missing]

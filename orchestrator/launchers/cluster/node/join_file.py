@@ -1,7 +1,6 @@
 """The file with which a machine joins a cluster: server addresses, and certificates of one node."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings
+from orchestrator.security import process_table
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.files.untrusted_files import replace_file
 
@@ -75,7 +75,7 @@ class JoinFile:
         return NodeSettings(
             name=self.name,
             addresses=addresses,
-            slots=slots or len(os.sched_getaffinity(0)),
+            slots=slots or process_table.usable_processors(),
             directory=directory,
             own_files=own_files,
             home=home,
