@@ -93,7 +93,7 @@ class UserAgent(Section):
     description: Text = ""
     """Description in one line."""
     caches_prompts: bool = False
-    """True if the agent's provider caches the beginning that several prompts share."""
+    """True if the agent's provider caches the common beginning of several prompts."""
     memory_bytes: Annotated[Bytes, Field(ge=0)] | None = None
     """Expected memory of one worker, in bytes; null: the built-in value, or 512 MiB."""
     plans: bool | None = None

@@ -50,7 +50,7 @@ class TriggerSettings(Section):
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels of the job, with {{name}} for values of params."""
     dedupe: Word | None = None
-    """Place of an event's unique id: a path or header; null: the service's delivery id."""
+    """Path or header with an event's unique id; null: the service's delivery id."""
     max_per_hour: Count = 20
     """Maximum number of events per hour that start work; further events get status 429."""
     pull_request: bool = False
