@@ -145,7 +145,7 @@ def test_lists_are_tuples_again_when_a_job_is_read() -> None:
 def test_a_request_lists_the_settings_that_it_has() -> None:
     request = ConfigRequest(max_recursion_depth=0, agent=None, labels={})
 
-    assert request.given == {"max_depth"}
+    assert request.fields_set == {"max_depth"}
     assert request.get("max_depth") == 0
     assert request.get("agent") is None
     assert request.values.agent == default_config().agent

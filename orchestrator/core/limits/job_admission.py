@@ -90,7 +90,9 @@ def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
 def settings_digest(submission: Submission) -> str:
     """Return a fingerprint of a submission's settings and callback."""
     config = submission.config
-    return _fingerprint([{name: config.get(name) for name in config.given}, submission.callback])
+    return _fingerprint(
+        [{name: config.get(name) for name in config.fields_set}, submission.callback]
+    )
 
 
 def _fingerprint(value: object) -> str:
@@ -120,9 +122,9 @@ def check_caps(remaining_caps: Mapping[str, float]) -> None:
             )
 
 
-def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
+def check_supported(requested: ConfigRequest, defaults: JobConfig) -> None:
     """Raise InvalidRequest for a setting that this server cannot apply."""
-    if asked.values.execution_mode == "windows" != defaults.execution_mode:
+    if requested.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
             "execution_mode 'windows' applies only to a whole server; request 'native', or set "
             "orchestrator.execution_mode: windows in the server's config.yaml",
@@ -130,15 +132,15 @@ def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
         )
 
 
-def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
+def check_child(requested: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
     """Raise Refused if the calling worker may not start another child job.
 
     Raise InvalidRequest if the request states a wrong depth.
     """
     depth = line.parent_job.depth + 1
     quota = remaining_quota(line, ceilings)
-    claimed, stated = line.parent_job.config.claimed_depth, asked.values.claimed_depth
-    if "claimed_depth" in asked.given and stated != claimed + depth:
+    claimed, stated = line.parent_job.config.claimed_depth, requested.values.claimed_depth
+    if "claimed_depth" in requested.fields_set and stated != claimed + depth:
         raise InvalidRequest(
             f"wrong current_depth {stated}: the child job has depth {claimed + depth}; omit "
             f"current_depth, or send {claimed + depth} (ORCHESTRATOR_DEPTH + 1)",

@@ -71,9 +71,9 @@ _DECIDED = tuple(each for each in SETTINGS if not each.resolved)
 _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
 
 
-def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:
+def root_config(requested: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:
     """Return the settings of a root job. Raise Refused if a ceiling is exceeded."""
-    values = {each.name: _root_value(each, asked, defaults, ceilings) for each in _DECIDED}
+    values = {each.name: _root_value(each, requested, defaults, ceilings) for each in _DECIDED}
     depth, claimed = values["max_depth"], values["claimed_depth"]
     if claimed > depth:
         raise MaxDepthReached(
@@ -82,36 +82,36 @@ def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -
             {"depth": 0},
         )
     values["max_depth"] = depth - claimed
-    values["retries_asked"] = "max_retries" in asked.given
+    values["retries_asked"] = "max_retries" in requested.fields_set
     return _config(values)
 
 
 def _root_value(
-    setting: Setting, asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings
+    setting: Setting, requested: ConfigRequest, defaults: JobConfig, ceilings: Ceilings
 ) -> Any:
-    if setting.name not in asked.given:
+    if setting.name not in requested.fields_set:
         default = getattr(defaults, setting.name)
         # A default above the ceiling is lowered to the ceiling.
         return _smaller(default, getattr(ceilings, setting.ceiling)) if setting.ceiling else default
-    value = getattr(asked.values, setting.name)
+    value = getattr(requested.values, setting.name)
     _check_ceiling(setting, value, ceilings)
     return value
 
 
-def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
+def child_config(requested: ConfigRequest, line: Ancestry) -> JobConfig:
     """Return a child job's settings.
 
     ``Setting.child`` defines how the parent job's value and the requested value are combined.
     """
     parent_config, remaining = line.parent_job.config, _remaining_config(line)
-    values = {each.name: _child_value(each, asked, remaining) for each in _DECIDED}
-    if "max_depth" in asked.given:
-        deepest = asked.values.max_depth - parent_config.claimed_depth
+    values = {each.name: _child_value(each, requested, remaining) for each in _DECIDED}
+    if "max_depth" in requested.fields_set:
+        deepest = requested.values.max_depth - parent_config.claimed_depth
         values["max_depth"] = min(parent_config.max_depth, max(0, deepest))
     longest = line.root.config.max_wall_seconds
     values["default_timeout"] = min(values["default_timeout"], longest)
-    values["retries_asked"] = parent_config.retries_asked or "max_retries" in asked.given
-    values["budget_asked"] = not asked.given.isdisjoint(CAPS)
+    values["retries_asked"] = parent_config.retries_asked or "max_retries" in requested.fields_set
+    values["budget_asked"] = not requested.fields_set.isdisjoint(CAPS)
     return _config(values)
 
 
@@ -127,8 +127,8 @@ def _remaining_config(line: Ancestry) -> JobConfig:
     )
 
 
-def _child_value(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
-    value, parent_value = asked.get(setting.name), getattr(parent, setting.name)
+def _child_value(setting: Setting, requested: ConfigRequest, parent: JobConfig) -> Any:
+    value, parent_value = requested.get(setting.name), getattr(parent, setting.name)
     match setting.child:
         case Inheritance.PARENT:
             return parent_value
@@ -150,7 +150,7 @@ def _config(values: dict[str, Any]) -> JobConfig:
     return JobConfig(**values)
 
 
-def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
+def retry_config(config: JobConfig, requested: ConfigRequest, ceilings: Ceilings) -> JobConfig:
     """Return a job's settings for its retry.
 
     A requested timeout also replaces the timeouts of tasks. A requested maximum number of retries
@@ -159,14 +159,19 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
     Raise InvalidRequest for a setting that a retry may not change. Raise Refused for a value above
     a ceiling.
     """
-    fixed = [each.wire for each in SETTINGS if each.name in asked.given and not each.on_retry]
+    fixed = [
+        each.wire for each in SETTINGS if each.name in requested.fields_set and not each.on_retry
+    ]
     if fixed:
         can_change = ", ".join(each.wire for each in _ON_RETRY)
         raise InvalidRequest(
             f"a retry cannot change {', '.join(fixed)}; a retry can change {can_change}"
         )
-    values = {each.name: _retry_value(each, asked, config, ceilings) for each in _ON_RETRY}
-    retries, timeout = "max_retries" in asked.given, "default_timeout" in asked.given
+    values = {each.name: _retry_value(each, requested, config, ceilings) for each in _ON_RETRY}
+    retries, timeout = (
+        "max_retries" in requested.fields_set,
+        "default_timeout" in requested.fields_set,
+    )
     return replace(
         config,
         **values,
@@ -176,15 +181,15 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
     )
 
 
-def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
+def raised_config(config: JobConfig, requested: ConfigRequest, ceilings: Ceilings) -> JobConfig:
     """Return a job's settings with raised limits.
 
     Raise InvalidRequest for a limit that the job does not have, or for a value that does not raise
     the limit. Raise Refused for a value above a ceiling.
     """
     values: dict[str, Any] = {}
-    for setting in (each for each in SETTINGS if each.name in asked.given):
-        limit, value = getattr(config, setting.name), getattr(asked.values, setting.name)
+    for setting in (each for each in SETTINGS if each.name in requested.fields_set):
+        limit, value = getattr(config, setting.name), getattr(requested.values, setting.name)
         if limit is None or value <= limit:
             raise InvalidRequest(
                 f"cannot raise {setting.wire}: the job has no such limit; nothing was changed"
@@ -198,9 +203,11 @@ def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -
 
 
 def _retry_value(
-    setting: Setting, asked: ConfigRequest, config: JobConfig, ceilings: Ceilings
+    setting: Setting, requested: ConfigRequest, config: JobConfig, ceilings: Ceilings
 ) -> Any:
-    value = getattr(asked.values if setting.name in asked.given else config, setting.name)
+    value = getattr(
+        requested.values if setting.name in requested.fields_set else config, setting.name
+    )
     if value is None:
         return _ceiling_of(setting, ceilings)
     _check_ceiling(setting, value, ceilings)

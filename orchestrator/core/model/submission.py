@@ -20,20 +20,20 @@ class ConfigRequest:
     #: The requested values, and the defaults of the table for all other fields.
     values: JobConfig
     #: Names of the requested fields of ``values``.
-    given: frozenset[str]
+    fields_set: frozenset[str]
 
-    def __init__(self, **given: object) -> None:
+    def __init__(self, **requested: object) -> None:
         values = {
             BY_WIRE_NAME[name].name: value
-            for name, value in given.items()
+            for name, value in requested.items()
             if value is not None and value != {}
         }
         object.__setattr__(self, "values", JobConfig(**{**BUILT_IN, **values}))
-        object.__setattr__(self, "given", frozenset(values))
+        object.__setattr__(self, "fields_set", frozenset(values))
 
     def get(self, name: str) -> Any:
         """Return the requested value of a setting; None if the request does not set it."""
-        return getattr(self.values, name) if name in self.given else None
+        return getattr(self.values, name) if name in self.fields_set else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

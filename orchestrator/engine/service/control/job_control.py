@@ -133,7 +133,7 @@ class BudgetCalls:
         """
         self._access.check_person(caller)
         stored = self._access.changeable(caller, job_id)
-        if not limits.given:
+        if not limits.fields_set:
             raise InvalidRequest(
                 "no limit was given; name at least one limit to raise, such as max_cost_usd"
             )

@@ -53,7 +53,7 @@ def test_a_plan_in_json_means_the_same() -> None:
 def test_omitted_fields_stay_unset() -> None:
     submission = OrchestrateRequest.model_validate({"request": "x"}).to_submission("key")
     assert submission.tasks == ()
-    assert not submission.config.given
+    assert not submission.config.fields_set
     assert submission.idempotency_key == "key"
 
 
