@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.usage_budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DailyCost
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
@@ -300,7 +300,7 @@ class SqlStore:
     def version(self, root_id: str) -> int:
         return self._versions.of(root_id)
 
-    def day_spending(self, day: int) -> Sequence[DaySpent]:
+    def day_spending(self, day: int) -> Sequence[DailyCost]:
         return self._read(lambda connection: job_queries.day_spending(connection, day))
 
     def pause(self) -> Pause | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.prices import price_table
-from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, total
+from orchestrator.core.limits.usage_budgets import describe_reached_limit, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 #: Characters per token, to estimate the tokens of a server that reports none.
@@ -44,7 +44,7 @@ class UsageAccount:
     def limit_reached(self) -> str:
         """The limit that forbids a further model call, as text; "" if a call is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
-        used_up = breach(self._limits, spent)
+        used_up = describe_reached_limit(self._limits, spent)
         return f"used up {used_up} before the task was done" if used_up else ""
 
     @property

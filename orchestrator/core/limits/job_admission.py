@@ -185,23 +185,23 @@ def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> N
         )
 
 
-def check_total(config: JobConfig, already: int, more: int) -> None:
-    """Raise Refused if ``more`` workers would exceed ``max_total_workers`` of a job tree.
+def check_total(config: JobConfig, existing: int, additional: int) -> None:
+    """Raise Refused if ``additional`` workers would exceed ``max_total_workers`` of a job tree.
 
-    ``already``: number of workers that the tree has.
+    ``existing``: number of workers that the tree has.
     """
     limit = config.max_total_workers
-    if limit is not None and already + more > limit:
+    if limit is not None and existing + additional > limit:
         raise Refused(
-            f"worker limit reached: {already} of {limit} used (max_total_workers), {more} "
+            f"worker limit reached: {existing} of {limit} used (max_total_workers), {additional} "
             "requested; submit fewer tasks, or do the work without a child job",
             kind="limit-workers",
-            left={"workers": max(0, limit - already)},
+            left={"workers": max(0, limit - existing)},
         )
 
 
 def check_cycle(
-    asked_digest: str,
+    job_digest: str,
     prompt_digest: str | None,
     line: Ancestry,
     left: Mapping[str, object] | None = None,
@@ -210,13 +210,13 @@ def check_cycle(
 
     Without this check, a chain of such jobs would never end.
 
-    ``asked_digest``: fingerprint of the child job's request and tasks. No ancestor job may have the
+    ``job_digest``: fingerprint of the child job's request and tasks. No ancestor job may have the
     same fingerprint. ``prompt_digest``: fingerprint of the request alone; None if the request names
     tasks. Neither the calling worker nor its ancestors may have a task with this fingerprint.
     ``left``: the remaining quota, for the error.
     """
     for job in line.ancestors:
-        if job.digest == asked_digest:
+        if job.digest == job_digest:
             raise Refused(
                 f"recursion rejected: ancestor job {job.id} has the same request; "
                 "request only a part of the work",

@@ -54,7 +54,7 @@ class Limited(Protocol):
 
 
 @dataclass(slots=True)
-class Spent:
+class UsageSums:
     """Sums of usage: one sum for each limit on usage, such as ``max_steps``.
 
     Unknown usage counts as zero.
@@ -71,7 +71,7 @@ class Spending:
     """Usage of each job in the unfinished job trees, including the usage of its descendants."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, Spent] = {}
+        self._spent: dict[str, UsageSums] = {}
 
     def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
         """Add the change of a worker's usage to the sums of each job in ``line``.
@@ -79,7 +79,7 @@ class Spending:
         ``line``: the worker's job and its ancestors.
         """
         for job in line:
-            self._spent.setdefault(job.id, Spent()).change(before, after)
+            self._spent.setdefault(job.id, UsageSums()).change(before, after)
 
     def of(self, job_id: str) -> Mapping[str, float]:
         spent = self._spent.get(job_id)
@@ -137,7 +137,7 @@ def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
     return figures
 
 
-def reached(limited: Limited, spent: Mapping[str, float]) -> str:
+def reached_limit(limited: Limited, spent: Mapping[str, float]) -> str:
     """Return the name of a limit that ``spent`` has reached; "" if no limit is reached."""
     for name in CAPS:
         limit = getattr(limited, name)
@@ -146,12 +146,12 @@ def reached(limited: Limited, spent: Mapping[str, float]) -> str:
     return ""
 
 
-def breach(limited: Limited, spent: Mapping[str, float]) -> str:
+def describe_reached_limit(limited: Limited, spent: Mapping[str, float]) -> str:
     """Return a limit that ``spent`` has reached, such as "max_steps (10 steps)".
 
     Return "" if no limit is reached.
     """
-    name = reached(limited, spent)
+    name = reached_limit(limited, spent)
     return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
 
@@ -172,7 +172,7 @@ def caps_in_words(caps: Mapping[str, float]) -> str:
     return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
 
 
-def exceeded(
+def exceeded_limits(
     limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
 ) -> tuple[CapPassed, ...]:
     """Return the limits that ``spent`` exceeds.
@@ -236,7 +236,7 @@ _PER_DAY = "max_cost_usd_per_day"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DaySpent:
+class DailyCost:
     """Cost of the jobs of one API key on one day. ``day``: days since the epoch, in UTC."""
 
     day: int
@@ -254,7 +254,7 @@ class KeyLimits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reached:
+class ReachedDailyLimit:
     """A limit on the cost per day that is reached today."""
 
     #: Name of the limit in ``config.yaml``.
@@ -278,7 +278,7 @@ class Quotas:
     keys: Mapping[str, KeyLimits] = field(default_factory=dict)
     _sums: dict[tuple[int, str], float] = field(default_factory=dict)
 
-    def load(self, stored: Iterable[DaySpent]) -> None:
+    def load(self, stored: Iterable[DailyCost]) -> None:
         self._sums |= {(each.day, each.key_name): each.cost_usd for each in stored}
 
     def of(self, key_name: str) -> KeyLimits:
@@ -293,19 +293,19 @@ class Quotas:
         key_limit = self.of(key_name).max_cost_usd_per_day
         return key_limit is not None or self.max_cost_usd_per_day is not None
 
-    def spend(self, key_name: str, cost_usd: float, now: float) -> DaySpent:
+    def spend(self, key_name: str, cost_usd: float, now: float) -> DailyCost:
         """Add a cost to a key's sum for today. Return the sum as a row to store."""
         day = day_of(now)
         self._sums = {key: each for key, each in self._sums.items() if key[0] >= day}
         total = max(0.0, self._sums.get((day, key_name), 0.0) + cost_usd)
         self._sums[day, key_name] = total
-        return DaySpent(day=day, key_name=key_name, cost_usd=total)
+        return DailyCost(day=day, key_name=key_name, cost_usd=total)
 
     def spent(self, now: float, key_name: str | None = None) -> float:
         today = ((name, each) for (day, name), each in self._sums.items() if day == day_of(now))
         return sum(each for name, each in today if key_name in (None, name))
 
-    def day_reached(self, key_name: str, now: float) -> Reached | None:
+    def reached_daily_limit(self, key_name: str, now: float) -> ReachedDailyLimit | None:
         """Return the daily limit that the key or the server has reached; None if neither has."""
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
@@ -318,12 +318,12 @@ class Quotas:
         )
         for limit, most, used in limits:
             if most is not None and used >= most:
-                return Reached(limit=limit, most=most, used=used, free_at=free_at)
+                return ReachedDailyLimit(limit=limit, most=most, used=used, free_at=free_at)
         return None
 
     def check_day(self, key_name: str, now: float) -> None:
         """Raise LimitReached if the key may spend nothing more today."""
-        reached = self.day_reached(key_name, now)
+        reached = self.reached_daily_limit(key_name, now)
         if reached is not None:
             raise LimitReached(
                 f"daily cost limit reached: {reached}; submit again after that time, or raise the "

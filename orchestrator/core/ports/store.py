@@ -5,7 +5,7 @@ from typing import Protocol
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DailyCost
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
@@ -42,7 +42,7 @@ class StateChange:
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
     #: Costs of API keys per day, which replace the stored costs of the same keys and days.
-    spent_days: Sequence[DaySpent] = ()
+    spent_days: Sequence[DailyCost] = ()
     #: New values of the pause of all jobs; None ends the pause. Only the last value is stored.
     pauses: Sequence[Pause | None] = ()
     #: Messages to external receivers about some of the events.
@@ -237,7 +237,7 @@ class Store(Protocol):
     def last_seq(self, root_id: str) -> int:
         """Return the number of a root job's latest event; 0 if the job has no event."""
 
-    def day_spending(self, day: int) -> Sequence[DaySpent]:
+    def day_spending(self, day: int) -> Sequence[DailyCost]:
         """Return the cost of each key's jobs on one day. ``day``: days since the epoch, in UTC."""
 
     def pause(self) -> Pause | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.limits.usage_budgets import DaySpent, Quotas
+from orchestrator.core.limits.usage_budgets import DailyCost, Quotas
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit, Usage
 from orchestrator.core.model.human_input import (
     Decision,
@@ -457,7 +457,7 @@ class Scheduler:
         """Drop a tree from memory after this turn. The tree was restored only for one change."""
         self._ended_roots.append(root_id)
 
-    def load_spending(self, days: Iterable[DaySpent]) -> None:
+    def load_spending(self, days: Iterable[DailyCost]) -> None:
         """Load today's stored costs. Call this before any other method."""
         self._trees.quotas.load(days)
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.usage_budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DailyCost
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
@@ -169,8 +169,8 @@ def recent_usage(connection: Connection, agent: str, most: int) -> list[Usage]:
     return [result.usage for result in results if result is not None]
 
 
-def day_spending(connection: Connection, day: int) -> list[DaySpent]:
-    return values(connection, DaySpent, _day_spending, day=day)
+def day_spending(connection: Connection, day: int) -> list[DailyCost]:
+    return values(connection, DailyCost, _day_spending, day=day)
 
 
 def planner(connection: Connection, job_id: str) -> Worker | None:

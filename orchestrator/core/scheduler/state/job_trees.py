@@ -6,7 +6,12 @@ from dataclasses import field
 
 from orchestrator.core.candidates.reviewer import reviewing_task
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import Quotas, Spending, breach, reached
+from orchestrator.core.limits.usage_budgets import (
+    Quotas,
+    Spending,
+    describe_reached_limit,
+    reached_limit,
+)
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
@@ -207,9 +212,13 @@ class JobTrees:
         """
         for above in (*reversed(self.ancestors(job)), job):
             spent = self.spending.of(above.id)
-            name = reached(above.config, spent)
+            name = reached_limit(above.config, spent)
             if name and not above.status.ended:
-                return above.id, name, f"{breach(above.config, spent)} of job {above.id}"
+                return (
+                    above.id,
+                    name,
+                    f"{describe_reached_limit(above.config, spent)} of job {above.id}",
+                )
         return None
 
     def ancestors(self, job: Job) -> Sequence[Job]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.lazy_dataclass import changed, dataclass
-from orchestrator.core.limits.usage_budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DailyCost
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import (
@@ -34,7 +34,7 @@ class _Pending:
     new_attempts: dict[AttemptKey, None]
     attempts: dict[AttemptKey, None]
     events: list[Event]
-    spent_days: dict[tuple[int, str], DaySpent]
+    spent_days: dict[tuple[int, str], DailyCost]
     #: New values of the pause of all jobs. Only the last value counts.
     pauses: list[Pause | None]
     replaced_plans: dict[str, None]
@@ -157,7 +157,7 @@ class UnitOfWork:
         if (attempt.key, attempt.number) not in self._pending.new_attempts:
             self._pending.attempts[attempt.key, attempt.number] = None
 
-    def note_day(self, spent: DaySpent) -> None:
+    def note_day(self, spent: DailyCost) -> None:
         self._pending.spent_days[spent.day, spent.key_name] = spent
 
     def note_pause(self, pause: Pause | None) -> None:

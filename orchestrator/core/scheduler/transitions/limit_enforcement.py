@@ -9,7 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.usage_budgets import breach, reached, spent_by, total
+from orchestrator.core.limits.usage_budgets import (
+    describe_reached_limit,
+    reached_limit,
+    spent_by,
+    total,
+)
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey
@@ -64,13 +69,13 @@ class LimitHandler:
     def check(self, job_id: str, now: float) -> None:
         """When a pause has ended, handle a limit on usage that the job has already reached."""
         job = self._unit_of_work.jobs[job_id]
-        reached_limit = self._trees.breach_of(job)
+        first_reached = self._trees.breach_of(job)
         if (
-            reached_limit is not None
+            first_reached is not None
             and job.pause is None
-            and self._trees.plans[reached_limit[0]].unfinished
+            and self._trees.plans[first_reached[0]].unfinished
         ):
-            limited_id, limit, by = reached_limit
+            limited_id, limit, by = first_reached
             self.handle_limit(limited_id, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
@@ -112,7 +117,7 @@ class LimitHandler:
             self._pauses.lift(job_id, by, now)
 
     def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
-        name = reached(config, self._trees.spending.of(job.id))
+        name = reached_limit(config, self._trees.spending.of(job.id))
         added_seconds = config.max_wall_seconds - job.config.max_wall_seconds
         return name or (WALL_TIME if job.remaining_wall_seconds(now) + added_seconds <= 0 else "")
 
@@ -197,7 +202,7 @@ class Accounting:
                 payload["cost_usd"] = round(worker_usage.cost_usd, 9)
             job = self._trees.job_of(worker)
             self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **payload)
-        breached_cap = breach(self._trees.task_of(worker), spent_by(worker_usage))
+        breached_cap = describe_reached_limit(self._trees.task_of(worker), spent_by(worker_usage))
         return (
             f"{breached_cap} of the worker's task"
             if breached_cap
@@ -210,10 +215,10 @@ class Accounting:
         The first job that has reached a limit is stopped, or paused if it has ``on_limit: ask``.
         Return why the job is stopped; "" if no job is stopped.
         """
-        reached_limit = self._trees.breach_of(self._trees.job_of(worker))
-        if reached_limit is None or not self._trees.plans[reached_limit[0]].unfinished:
+        first_reached = self._trees.breach_of(self._trees.job_of(worker))
+        if first_reached is None or not self._trees.plans[first_reached[0]].unfinished:
             return ""
-        job_id, limit, by = reached_limit
+        job_id, limit, by = first_reached
         return (
             by if self._limit_handler.handle_limit(job_id, limit, StopCause.LIMIT, by, now) else ""
         )
@@ -242,7 +247,7 @@ class Accounting:
             job = self._unit_of_work.jobs[root_id]
             if job.status.ended or job.stop_cause is not None:
                 continue
-            daily_limit = self._trees.quotas.day_reached(job.submitted_by, now)
+            daily_limit = self._trees.quotas.reached_daily_limit(job.submitted_by, now)
             if daily_limit is not None and self._has_model_workers(root_id):
                 self._stops.stop_tree(root_id, StopCause.LIMIT, str(daily_limit), now)
 

@@ -44,8 +44,8 @@ class MergeRejections:
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:
             return False
-        if reached_limit := self._trees.breach_of(job):
-            limited_id, _, by = reached_limit
+        if first_reached := self._trees.breach_of(job):
+            limited_id, _, by = first_reached
             self._stops.stop_tree(limited_id, StopCause.LIMIT, by, now)
             return False
         retried = self._retry_workers(job_id, rejections, now)

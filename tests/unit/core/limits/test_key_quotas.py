@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import LimitReached
-from orchestrator.core.limits.usage_budgets import DAY_SECONDS, DaySpent, KeyLimits, Quotas, day_of
+from orchestrator.core.limits.usage_budgets import DAY_SECONDS, DailyCost, KeyLimits, Quotas, day_of
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.ports import Prompting
@@ -24,7 +24,7 @@ def a_story(**limits: Any) -> Story:
 
 def test_sums_are_of_a_key_and_a_day() -> None:
     quotas = Quotas()
-    assert quotas.spend("ci", 1.0, NOON) == DaySpent(day=20_000, key_name="ci", cost_usd=1.0)
+    assert quotas.spend("ci", 1.0, NOON) == DailyCost(day=20_000, key_name="ci", cost_usd=1.0)
     assert quotas.spend("ci", 0.5, NOON).cost_usd == 1.5
     quotas.spend("me", 2.0, NOON)
     assert (quotas.spent(NOON, "ci"), quotas.spent(NOON)) == (1.5, 3.5)
@@ -34,8 +34,8 @@ def test_sums_are_of_a_key_and_a_day() -> None:
 
 def test_stored_spending_counts_after_a_restart() -> None:
     quotas = Quotas(max_cost_usd_per_day=2.0)
-    quotas.load([DaySpent(day=day_of(NOON), key_name="ci", cost_usd=2.0)])
-    assert quotas.day_reached("me", NOON) is not None
+    quotas.load([DailyCost(day=day_of(NOON), key_name="ci", cost_usd=2.0)])
+    assert quotas.reached_daily_limit("me", NOON) is not None
 
 
 @pytest.mark.parametrize(

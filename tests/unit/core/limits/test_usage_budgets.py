@@ -10,9 +10,9 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.limits.job_admission import check_caps
 from orchestrator.core.limits.usage_budgets import (
-    breach,
     describe_exceeded,
-    exceeded,
+    describe_reached_limit,
+    exceeded_limits,
     has_caps,
     spent_by,
     tokens,
@@ -64,7 +64,7 @@ def test_tokens_read_from_a_cache_do_not_count() -> None:
 def test_a_limit_is_reached_when_all_of_it_is_used(
     limits: dict[str, float], used: Usage, words: str
 ) -> None:
-    assert breach(a_task(**limits), spent_by(used)) == words
+    assert describe_reached_limit(a_task(**limits), spent_by(used)) == words
 
 
 def test_each_report_of_a_running_worker_has_its_whole_usage() -> None:
@@ -221,12 +221,12 @@ def test_usage_reported_only_at_an_end_counts_for_running_workers() -> None:
 def test_an_exceeded_cap_is_reported_with_its_excess(
     limits: dict[str, Any], used: dict[str, Any], words: list[str]
 ) -> None:
-    caps = exceeded(a_task(**limits), spent_by(Usage(**used)))
+    caps = exceeded_limits(a_task(**limits), spent_by(Usage(**used)))
     assert [describe_exceeded(cap) for cap in caps] == words
 
 
 def test_a_sum_that_lacks_something_is_a_lower_bound() -> None:
-    [cap] = exceeded(a_task(max_steps=1), spent_by(Usage(steps=2)), at_least=True)
+    [cap] = exceeded_limits(a_task(max_steps=1), spent_by(Usage(steps=2)), at_least=True)
     assert describe_exceeded(cap) == "step cap exceeded: at least 2 of 1 (100 % over)"
 
 

@@ -13,7 +13,7 @@ from orchestrator.core.gates.gate import altered_judges
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import (
     describe_exceeded,
-    exceeded,
+    exceeded_limits,
     has_caps,
     is_unpriced,
     spent_by,
@@ -148,7 +148,7 @@ class JobEnd:
         }
         usages = {worker_id: result.usage for worker_id, result in results.items()}
         partial = any(usage.partial for usage in usages.values())
-        caps = exceeded(job.config, spent, at_least=partial)
+        caps = exceeded_limits(job.config, spent, at_least=partial)
         has_cost_cap = job.config.max_cost_usd is not None
         unpriced = tuple(
             worker_id for worker_id, usage in usages.items() if has_cost_cap and is_unpriced(usage)
@@ -255,7 +255,7 @@ class WorkerEnd:
     def _with_exceeded_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
         if not has_caps(task):
             return verdict
-        exceeded_caps = exceeded(task, spent_by(worker.usage), at_least=worker.usage.partial)
+        exceeded_caps = exceeded_limits(task, spent_by(worker.usage), at_least=worker.usage.partial)
         if not exceeded_caps:
             return verdict
         texts = map(describe_exceeded, exceeded_caps)
