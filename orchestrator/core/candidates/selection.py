@@ -101,13 +101,13 @@ def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRa
 def candidates_of(
     workers: Sequence[Worker],
     opinions: Mapping[str, Opinion] | None = None,
-    below: Mapping[str, float] | None = None,
+    child_job_costs: Mapping[str, float] | None = None,
     words: str = "",
 ) -> list[Candidate]:
     """Return the evidence of the workers of one task.
 
-    ``opinions``: the reviewer's opinions, by worker id. ``below``: cost of each worker's child
-    jobs, in US dollars, by worker id. ``words``: text of the task.
+    ``opinions``: the reviewer's opinions, by worker id. ``child_job_costs``: cost of each worker's
+    child jobs, in US dollars, by worker id. ``words``: text of the task.
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
@@ -123,7 +123,7 @@ def candidates_of(
             (opinions or {}).get(worker.id),
             base_tests=sum(_base_tests_passed(gate, fewest_tests) for gate in result.gates),
             new_tests=new_tests[worker.id],
-            cost_usd=_cost_with_child_jobs(worker, (below or {}).get(worker.id, 0.0)),
+            cost_usd=_cost_with_child_jobs(worker, (child_job_costs or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             unrun=tuple(gate.name for gate in result.gates if _is_unrun(gate, result_gates)),
             delivers_nothing=not _has_changes(result)
@@ -257,8 +257,8 @@ def _comparable_tests(gate: GateResult) -> int | None:
     return gate.tests if gate.base_tests is None else gate.base_tests
 
 
-def _cost_with_child_jobs(worker: Worker, below: float) -> float | None:
-    return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
+def _cost_with_child_jobs(worker: Worker, child_job_cost: float) -> float | None:
+    return (worker.cost_usd or 0.0) + child_job_cost if child_job_cost else worker.cost_usd
 
 
 def _has_changes(result: WorkerResult) -> bool:

@@ -129,13 +129,15 @@ class CandidateSelection:
     ) -> None:
         worker_by_id = {worker.id: worker for worker in candidates}
         spent = self._trees.spending.of
-        cost_below = {
+        child_job_costs = {
             worker.id: sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
             for worker in candidates
         }
         first = candidates[0]
         task = self._trees.plans[first.job_id].tasks[first.task_id]
-        ranking = ranked(candidates_of(candidates, opinions_of(reviewer), cost_below, task.words))
+        ranking = ranked(
+            candidates_of(candidates, opinions_of(reviewer), child_job_costs, task.words)
+        )
         for candidate, standing in ranking:
             worker = worker_by_id[candidate.worker_id]
             result = replace(worker.result or WorkerResult(), standing=standing)
