@@ -55,7 +55,7 @@ def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool
 
 
 #: Permits the removal of no test.
-NONE_MAY_GO = RemovalPermission()
+NO_REMOVALS = RemovalPermission()
 
 
 def result_of(
@@ -63,7 +63,7 @@ def result_of(
     ran: FinishedRun,
     base: FinishedRun | None,
     touched: Collection[str],
-    removal: RemovalPermission = NONE_MAY_GO,
+    removal: RemovalPermission = NO_REMOVALS,
 ) -> GateResult:
     """Return the result of the run ``ran``.
 

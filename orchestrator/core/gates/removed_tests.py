@@ -93,12 +93,12 @@ def removal_permission(
     )
 
 
-def can_remove(gate: Gate, path: str, there: bool) -> bool:
+def can_remove(gate: Gate, path: str, is_on_base: bool) -> bool:
     """True if a change of the file ``path`` can remove tests from the gate's runs.
 
-    ``there``: True if the base has the file.
+    ``is_on_base``: True if the base has the file.
     """
-    return matches(path, gate.configured_by) or (there and _may_hold_tests(path))
+    return matches(path, gate.configured_by) or (is_on_base and _may_hold_tests(path))
 
 
 def _may_hold_tests(path: str) -> bool:
