@@ -243,7 +243,7 @@ class DrivenAgent:
             rolled_back=previous.rolled_back,
             agent=self.name,
             model=model,
-            able=self._can_resume_later(assignment),
+            can_resume=self._can_resume_later(assignment),
         )
         return previous.session.id if start is SessionStart.RESUME else ""
 

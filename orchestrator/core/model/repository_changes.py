@@ -135,13 +135,13 @@ class RepositoryChange:
         return f"moved from {before} to {after}"
 
 
-def read_change(found: Mapping[str, Any]) -> RepositoryChange:
+def read_change(fields: Mapping[str, Any]) -> RepositoryChange:
     """Return the change that a JSON object describes.
 
     Raise KeyError, TypeError, or ValueError if the object is not a change.
     """
-    kind, alteration = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
-    return RepositoryChange(**{**found, "kind": kind, "alteration": alteration})
+    kind, alteration = ChangedKind(fields["kind"]), RepositoryAlteration(fields["alteration"])
+    return RepositoryChange(**{**fields, "kind": kind, "alteration": alteration})
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:

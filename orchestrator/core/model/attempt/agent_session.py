@@ -89,16 +89,16 @@ def start_of(
     rolled_back: bool,
     agent: str,
     model: str,
-    able: bool,
+    can_resume: bool,
 ) -> SessionStart:
     """Return RESUME if the next attempt resumes ``session``; otherwise NEW.
 
     ``cause``: why the previous attempt ended. ``agent``, ``model``: the agent and the model of the
     next attempt, which must be equal to those of the session.
     ``rolled_back``: True if changes that the agent made in the session were rolled back later.
-    ``able``: True if the agent's tool can resume sessions, and the settings allow it.
+    ``can_resume``: True if the agent's tool can resume sessions, and the settings allow it.
     """
-    if session is None or not session.usable or not able or rolled_back:
+    if session is None or not session.usable or not can_resume or rolled_back:
         return SessionStart.NEW
     if (session.agent, session.model) != (agent, model):
         return SessionStart.NEW

@@ -103,12 +103,12 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     return [*_needs_from_job(job), *_needs_from_workers(job, worker_list)]
 
 
-def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
+def needs_in(jobs_and_workers: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
     """Return the needs of several jobs.
 
-    ``found``: each job with its workers, as for ``needs_of``.
+    ``jobs_and_workers``: each job with its workers, as for ``needs_of``.
     """
-    return [need for job, workers in found for need in needs_of(job, workers)]
+    return [need for job, workers in jobs_and_workers for need in needs_of(job, workers)]
 
 
 def _needs_from_job(job: Job) -> Iterator[Need]:

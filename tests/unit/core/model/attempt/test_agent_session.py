@@ -66,7 +66,9 @@ def start(
     model: str = "opus",
     able: bool = True,
 ) -> SessionStart:
-    return start_of(session, cause, rolled_back=rolled_back, agent=agent, model=model, able=able)
+    return start_of(
+        session, cause, rolled_back=rolled_back, agent=agent, model=model, can_resume=able
+    )
 
 
 @pytest.mark.parametrize("cause", [*RESUMED_AFTER, "", "no such cause"])
