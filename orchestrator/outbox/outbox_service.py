@@ -142,15 +142,15 @@ class OutboxService:
             results[target.name] = _result(outcome, time.monotonic() - began)
         return results
 
-    def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
-        if wanted.endpoint and wanted.endpoint not in {*self._subscriptions, CALLBACK}:
+    def deliveries(self, entry_filter: EntryFilter, offset: int, limit: int) -> EntryPage:
+        if entry_filter.endpoint and entry_filter.endpoint not in {*self._subscriptions, CALLBACK}:
             # Stored messages to an endpoint remain after its entry was removed from the settings.
             known = dict.fromkeys((*self._subscriptions, *self._store.counts(), CALLBACK))
-            if wanted.endpoint not in known:
+            if entry_filter.endpoint not in known:
                 raise InvalidRequest(
-                    _unknown_name("endpoint", wanted.endpoint, known), field="endpoint"
+                    _unknown_name("endpoint", entry_filter.endpoint, known), field="endpoint"
                 )
-        return self._store.page(wanted, offset, limit)
+        return self._store.page(entry_filter, offset, limit)
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
         entry = self._store.entry(entry_id)

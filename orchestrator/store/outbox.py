@@ -92,17 +92,19 @@ class SqlOutbox:
         condition = and_(_columns.root_id == parts[1], _columns.id == entry_id)
         return next(iter(self._entries(select(deliveries).where(condition))), None)
 
-    def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
+    def page(self, entry_filter: EntryFilter, offset: int, limit: int) -> EntryPage:
         conditions = [
             column == value
             for column, value in (
-                (_columns.endpoint, wanted.endpoint),
-                (_columns.state, wanted.state),
+                (_columns.endpoint, entry_filter.endpoint),
+                (_columns.state, entry_filter.state),
             )
             if value
         ]
-        if wanted.job_id:
-            is_of_job = (_columns.job_id == wanted.job_id) | (_columns.root_id == wanted.job_id)
+        if entry_filter.job_id:
+            is_of_job = (_columns.job_id == entry_filter.job_id) | (
+                _columns.root_id == entry_filter.job_id
+            )
             conditions.append(is_of_job)
         rows = select(deliveries).where(*conditions)
         total = select(func.count()).select_from(deliveries).where(*conditions)

@@ -203,22 +203,28 @@ class SqlStore:
             lambda connection: job_queries.idempotent(connection, submitted_by, idempotency_key)
         )
 
-    def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
-        return self._read(lambda connection: job_page(connection, wanted, offset, limit))
+    def jobs_of(self, job_filter: JobFilter, offset: int, limit: int) -> Page:
+        return self._read(lambda connection: job_page(connection, job_filter, offset, limit))
 
-    def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
-        return self._read(lambda connection: listed_page(connection, wanted, offset, limit))
+    def listed(self, job_filter: JobFilter, offset: int, limit: int) -> ListedPage:
+        return self._read(lambda connection: listed_page(connection, job_filter, offset, limit))
 
     def worker_page(
-        self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
+        self, root_id: str, worker_filter: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
         # Read this number before the rows. The rows may then be newer than the number.
         seq = self.last_seq(root_id)
-        order = SortedWorkers(root_id, wanted) if wanted.text else self._orders.of(root_id, wanted)
+        order = (
+            SortedWorkers(root_id, worker_filter)
+            if worker_filter.text
+            else self._orders.of(root_id, worker_filter)
+        )
 
         def page(connection: Connection) -> WorkerPage:
             names, total = order.page(connection, now, offset, limit)
-            return worker_page(connection, root_id, wanted.job_id, names, total=total, last_seq=seq)
+            return worker_page(
+                connection, root_id, worker_filter.job_id, names, total=total, last_seq=seq
+            )
 
         return self._read(page)
 
@@ -231,8 +237,8 @@ class SqlStore:
     def first_failures(self, job_ids: Collection[str]) -> Mapping[str, FirstFailure]:
         return self._read(lambda connection: first_failures(connection, job_ids))
 
-    def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
-        return self._read(lambda connection: usage(connection, wanted))
+    def usage(self, usage_filter: UsageFilter) -> Sequence[UsageRow]:
+        return self._read(lambda connection: usage(connection, usage_filter))
 
     def jobs_with_needs(
         self, root_ids: Collection[str] | None, submitted_by: str | None

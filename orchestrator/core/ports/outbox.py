@@ -123,7 +123,7 @@ class OutboxStore(Protocol):
 
     def entry(self, entry_id: str) -> OutboxEntry | None: ...
 
-    def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
+    def page(self, entry_filter: EntryFilter, offset: int, limit: int) -> EntryPage: ...
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Return the number of entries by endpoint and state."""
@@ -162,7 +162,7 @@ class OutboxCalls(Protocol):
     def test_notifications(self, name: str) -> Mapping[str, TestResult]:
         """Send a test notification to one target, or to all if ``name`` is empty."""
 
-    def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
+    def deliveries(self, entry_filter: EntryFilter, offset: int, limit: int) -> EntryPage:
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:

@@ -187,14 +187,14 @@ class Store(Protocol):
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
         """Return a root job's ``TreeSnapshot``; None if the root job does not exist."""
 
-    def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
+    def jobs_of(self, job_filter: JobFilter, offset: int, limit: int) -> Page:
         """Return a page of the jobs that match the filter, newest first."""
 
-    def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
+    def listed(self, job_filter: JobFilter, offset: int, limit: int) -> ListedPage:
         """Return the same page as ``jobs_of``, but only the id and the root id of each job."""
 
     def worker_page(
-        self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
+        self, root_id: str, worker_filter: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
         """Return a page of one job's workers.
 
@@ -213,8 +213,8 @@ class Store(Protocol):
         Jobs without a failed worker are omitted.
         """
 
-    def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return one row for each value of ``wanted.by`` and each bucket, in order of time."""
+    def usage(self, usage_filter: UsageFilter) -> Sequence[UsageRow]:
+        """Return one row for each value of ``usage_filter.by`` and each bucket, in order of time."""
 
     def jobs_with_needs(
         self, root_ids: Collection[str] | None, submitted_by: str | None
