@@ -52,7 +52,9 @@ def get_question(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
     asked_question = service().questions.question(caller(), checked_job_id(job_id), task_id)
     return tagged_answer(
-        lambda: question_answer(asked_question.question, asked_question.text, asked_question.made)
+        lambda: question_answer(
+            asked_question.question, asked_question.text, asked_question.results
+        )
     )
 
 

@@ -51,7 +51,7 @@ class AskedQuestion:
     text: str
     question: Question
     #: The results of the task's dependencies.
-    made: Sequence[CompletedDependency]
+    results: Sequence[CompletedDependency]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,7 +65,7 @@ class QuestionCalls:
         tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
         task = next(each for each in tasks if each.id == task_id)
         results = dependency_results(task, tasks, workers)
-        return AskedQuestion(text=task.approve, question=worker.question, made=results)
+        return AskedQuestion(text=task.approve, question=worker.question, results=results)
 
     def _worker_of_task(self, job_id: str, task_id: str) -> Worker:
         workers = [each for each in self._store.workers(job_id) if each.task_id == task_id]
