@@ -234,7 +234,7 @@ class ReadyQueue:
         self._turns[root_id] = self._clock
         return entry
 
-    def put_back(self, entry: Entry, job: Job) -> None:
+    def return_entry(self, entry: Entry, job: Job) -> None:
         self._jobs[job.id] = job
         heapq.heappush(self._queues.setdefault(job.id, []), entry)
 

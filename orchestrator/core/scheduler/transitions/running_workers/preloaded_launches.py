@@ -103,7 +103,7 @@ class Preloads:
         #: Reports of preloaded workers, which are processed when a slot is free.
         self._reports: list[Report] = []
         #: Preloaded workers whose launches are being withdrawn.
-        self._recalled: set[WorkerKey] = set()
+        self._withdrawn: set[WorkerKey] = set()
         #: Number of short tasks since the latest long task, by root job id.
         self._short: Counter[str] = Counter()
         #: Key: a job id. Value: the job's plan, and True if all its tasks are plain.
@@ -153,7 +153,7 @@ class Preloads:
         if place is None:
             self._trees.queue(worker)
         else:
-            self._trees.ready.put_back(place, self._trees.job_of(worker))
+            self._trees.ready.return_entry(place, self._trees.job_of(worker))
         # The launch was returned because a long task blocks the shim, or because no shim accepts
         # launches. Preloading stops until the tasks are short again.
         self._short.pop(key.root_id, None)
@@ -218,8 +218,8 @@ class Preloads:
         starts_held = capacity.paused is not None or capacity.machines is not None
         if root_id is None or starts_held or not self._is_plain(root_id):
             for key, number in self._preloaded.items():
-                if key not in self._recalled:
-                    self._recalled.add(key)
+                if key not in self._withdrawn:
+                    self._withdrawn.add(key)
                     self._trees.commands.append(WithdrawLaunch(key, number))
             return
         self._preload_job(root_id, now)
@@ -229,7 +229,7 @@ class Preloads:
         self._plain.pop(root_id, None)
 
     def _drop_launch(self, key: WorkerKey) -> int | None:
-        self._recalled.discard(key)
+        self._withdrawn.discard(key)
         self._places.pop(key, None)
         return self._preloaded.pop(key, None)
 
