@@ -214,7 +214,7 @@ class Store(Protocol):
         """
 
     def usage(self, usage_filter: UsageFilter) -> Sequence[UsageRow]:
-        """Return one row for each value of ``usage_filter.by`` and each bucket, in order of time."""
+        """Return one row for each value of ``usage_filter.by`` in each bucket, in order of time."""
 
     def jobs_with_needs(
         self, root_ids: Collection[str] | None, submitted_by: str | None

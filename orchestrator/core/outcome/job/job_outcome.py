@@ -152,20 +152,20 @@ def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
 
 
 def unjudged_files(
-    present: Mapping[str, str],
+    existing: Mapping[str, str],
     results: Sequence[GateResult],
     workers: Sequence[Worker],
-    below: Sequence[JobFacts] = (),
+    child_job_facts: Sequence[JobFacts] = (),
 ) -> tuple[UnjudgedFile, ...]:
     """Return the source files of a merged change that were not judged by any gate.
 
     Call this only if at least one gate judged the change. A gate result on the merged state covers
     all files. A gate result of one worker covers only this worker's files.
 
-    ``present``: the changed files that still exist. Each key is a file's path in the project. The
-    value is its path in the repository, as in ``files_created`` of a worker's result. ``below``:
-    facts of the workers' child jobs. A file that only child jobs changed counts as judged, unless
-    ``below`` lists the file as unjudged.
+    ``existing``: the changed files that still exist. Each key is a file's path in the project. The
+    value is its path in the repository, as in ``files_created`` of a worker's result.
+    ``child_job_facts``: facts of the workers' child jobs. A file that only child jobs changed
+    counts as judged, unless ``child_job_facts`` lists the file as unjudged.
     """
     gate_names = {each.name for each in results}
     result_judges = [each for each in results if _is_judge(each)]
@@ -179,10 +179,11 @@ def unjudged_files(
     ]
     own_paths = frozenset(path for paths, _ in worker_gates for path in paths)
     unjudged = []
-    for path, repository_path in sorted(present.items()):
+    for path, repository_path in sorted(existing.items()):
         language = language_of(path)
         if not language or (
-            repository_path not in own_paths and not _is_unjudged_below(path, below)
+            repository_path not in own_paths
+            and not _is_unjudged_in_child_job(path, child_job_facts)
         ):
             continue
         worker_judges = (
@@ -196,11 +197,11 @@ def unjudged_files(
     return tuple(unjudged)
 
 
-def _is_unjudged_below(path: str, below: Sequence[JobFacts]) -> bool:
+def _is_unjudged_in_child_job(path: str, child_job_facts: Sequence[JobFacts]) -> bool:
     return any(
         any(each.path == path for each in facts.unjudged_files)
         or (facts.unjudged and not facts.unjudged_files)
-        for facts in below
+        for facts in child_job_facts
     )
 
 
@@ -210,9 +211,9 @@ def _covers(result: GateResult, path: str) -> bool:
     return not result.looks_at or matches(path, result.looks_at)
 
 
-def cover_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
-    """True if ``files`` are all code files of a change. ``present``: all paths of the change."""
-    return bool(files) and {*code_in(present)} == {each.path for each in files}
+def cover_all_code(files: Collection[UnjudgedFile], paths: Iterable[str]) -> bool:
+    """True if ``files`` are all code files of a change. ``paths``: all paths of the change."""
+    return bool(files) and {*code_in(paths)} == {each.path for each in files}
 
 
 def unjudged_code(worker: Worker) -> tuple[str, ...]:

@@ -254,14 +254,14 @@ class MergeCommand:
     brings_in: bool = False
 
 
-def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeCommand:
+def merge_command(missing: Missing, top: Job, ancestors: Sequence[str]) -> MergeCommand:
     """Return the command that merges missing changes.
 
     If no command can merge the changes, return a command that shows them. For promised files that
     no worker created, return a command that starts work to create the files.
 
-    ``top``: the job whose result lacks the changes. ``above``: the ancestors of the worker's job,
-    from the parent job to ``top``, as arguments of the command ``merge``.
+    ``top``: the job whose result lacks the changes. ``ancestors``: the ancestors of the worker's
+    job, from the parent job to ``top``, as arguments of the command ``merge``.
 
     A merge cannot add changes that gates rejected, because the merge runs the gates again. Such
     changes need another attempt. But ``retry`` cannot start an attempt for a worker of a child job.
@@ -273,7 +273,7 @@ def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeComm
         return MergeCommand()
 
     def merged(how: str) -> str:
-        return merge_commands(how, missing.job_id, above)
+        return merge_commands(how, missing.job_id, ancestors)
 
     match missing.cause:
         case LossCause.CONFLICT if missing.resolvable:
@@ -313,45 +313,47 @@ def diff_of(job_id: str, worker_id: str) -> str:
     return f"{COMMAND} diff {job_id} {worker_id}"
 
 
-def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
+def merge_commands(how: str, job_id: str, ancestors: Sequence[str]) -> str:
     """Return commands that repeat the merge of a job, and then of each of its ancestor jobs.
 
-    ``how``: options of the first command. ``above``: the ancestor jobs, beginning with the parent
-    job.
+    ``how``: options of the first command. ``ancestors``: the ancestor jobs, beginning with the
+    parent job.
 
-    If an ancestor job has a failed worker, the commands are joined by ``;``. The reason is that
-    ``merge`` of a job with a failed worker never returns exit code 0. With ``&&``, the next command
-    would not run.
+    If an ancestor job has a failed worker, the commands are joined by ``;``. After ``&&``, the next
+    command would not run, because ``merge`` of a job with a failed worker never returns exit code
+    0.
     """
-    has_failed_worker = any(_INCLUDE in each for each in above)
-    commands = [f"{COMMAND} merge {job_id}{how}", *_commands_above(above)]
+    has_failed_worker = any(_INCLUDE in each for each in ancestors)
+    commands = [f"{COMMAND} merge {job_id}{how}", *_ancestor_commands(ancestors)]
     return ("; " if has_failed_worker else " && ").join(commands)
 
 
-def include_commands(worker_id: str, job_id: str, above: Sequence[str]) -> str:
+def include_commands(worker_id: str, job_id: str, ancestors: Sequence[str]) -> str:
     """Return commands that merge a worker's excluded changes into its job, and then into ancestors.
 
-    ``above``: the job's ancestor jobs, beginning with the parent job. The commands after the first
-    repeat the merges of these jobs.
+    ``ancestors``: the job's ancestor jobs, beginning with the parent job. The commands after the
+    first command repeat the merges of these jobs.
 
     The commands are joined by ``;``, not by ``&&``. The first command does not return exit code 0,
     because a job with a failed worker stays partial. After ``&&``, the second command would not
     run.
     """
-    return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_commands_above(above)])
+    return "; ".join(
+        [f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_ancestor_commands(ancestors)]
+    )
 
 
-def choose_commands(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
+def choose_commands(task_id: str, worker_id: str, job_id: str, ancestors: Sequence[str]) -> str:
     """Return commands that choose a candidate of a task, and repeat the merges of ancestor jobs.
 
-    ``above``: the job's ancestor jobs, beginning with the parent job.
+    ``ancestors``: the job's ancestor jobs, beginning with the parent job.
     """
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
-    return "; ".join([choose, *_commands_above(above)])
+    return "; ".join([choose, *_ancestor_commands(ancestors)])
 
 
-def _commands_above(above: Sequence[str]) -> Iterator[str]:
-    return (f"{COMMAND} merge {each}" for each in above)
+def _ancestor_commands(ancestors: Sequence[str]) -> Iterator[str]:
+    return (f"{COMMAND} merge {each}" for each in ancestors)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -410,7 +412,7 @@ class UnmergedChanges:
         if job.facts.discarded:
             return []
         outside_work = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
-        for other, counts in self._jobs_below(job):
+        for other, counts in self._with_descendants(job):
             if other is not job:
                 # ``job.facts`` lacks two kinds of losses of descendants: losses that a person
                 # chose, and losses of jobs that do not belong to the result, such as the child
@@ -422,7 +424,7 @@ class UnmergedChanges:
 
     def _outside_work_of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
         if job.merge_state is MergeState.FAILED:
-            command = merge_commands("", job.id, self._jobs_above(job.id, top))
+            command = merge_commands("", job.id, self._ancestors_of(job.id, top))
             for worker in self._counting_workers(job):
                 why = f"merge failed: {job.facts.merge_error}"
                 yield self._work_on_branch(worker, OutsideCause.MERGE_FAILED, why, command)
@@ -436,12 +438,12 @@ class UnmergedChanges:
                 or worker.id in job.facts.taken
             ):
                 continue
-            include_command = include_commands(worker.id, job.id, self._jobs_above(job.id, top))
+            include_command = include_commands(worker.id, job.id, self._ancestors_of(job.id, top))
             if worker.chosen is False:
                 command = include_command
                 if worker.status.succeeded:
-                    above = self._jobs_above(job.id, top)
-                    command = choose_commands(worker.task_id, worker.id, job.id, above)
+                    ancestors = self._ancestors_of(job.id, top)
+                    command = choose_commands(worker.task_id, worker.id, job.id, ancestors)
                 reason = worker.standing.why if worker.standing else ""
                 why = f"lost the comparison: {reason}" if reason else "lost the comparison"
                 yield self._work_on_branch(worker, OutsideCause.LOST_COMPARISON, why, command)
@@ -467,8 +469,8 @@ class UnmergedChanges:
             command = ""
             if not (worker.status.succeeded or self._has_changes(worker)):
                 rollback = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
-                above = self._jobs_above(job.id, top)
-                command = f"{rollback}; {include_commands(worker.id, job.id, above)}"
+                ancestors = self._ancestors_of(job.id, top)
+                command = f"{rollback}; {include_commands(worker.id, job.id, ancestors)}"
             yield OutsideWork(
                 worker_id=worker.id,
                 job_id=job.id,
@@ -501,7 +503,7 @@ class UnmergedChanges:
         )
 
     def merge_command(self, missing: Missing, top: Job) -> MergeCommand:
-        return merge_command(missing, top, self._jobs_above(missing.job_id, top))
+        return merge_command(missing, top, self._ancestors_of(missing.job_id, top))
 
     def _work_on_branch(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
@@ -536,7 +538,7 @@ class UnmergedChanges:
         child_ids = (each for each in worker.child_job_ids if each in self.jobs)
         return [each for each in child_ids if self.jobs[each].merge_state in _HAS_RESULT]
 
-    def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
+    def _with_descendants(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
         """Yield ``job``, and its descendants whose changes could be in the result of ``job``.
 
         Each yielded job has a flag. The flag of a descendant is True if the facts of ``job`` list
@@ -548,9 +550,9 @@ class UnmergedChanges:
                 continue
             children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
             for child in not_replaced(children):
-                yield from self._jobs_below(child, counts and worker.belongs_to_result)
+                yield from self._with_descendants(child, counts and worker.belongs_to_result)
 
-    def _jobs_above(self, job_id: str, top: Job) -> list[str]:
+    def _ancestors_of(self, job_id: str, top: Job) -> list[str]:
         """Return the ancestors of a job, from its parent to ``top``, as arguments of ``merge``."""
         arguments = []
         while job_id != top.id and job_id in self.jobs:
