@@ -2,9 +2,9 @@
 
 - Code: every file that is not a document. Gates must judge changes of code.
 - Files of a test suite: tests, and files that tests read.
-- Sources: code in a known programming language. Gates must judge each changed source: tests import
-  it, or a compiler reads it. This is not required of tests, configuration, declarations, vendored
-  files, and generated files, so these files are not sources.
+- Sources: code in a known programming language. Gates must judge each changed source, for example
+  by tests that import the source. Tests, configuration, declarations, vendored files, and generated
+  files are not sources.
 """
 
 import re

@@ -147,7 +147,9 @@ class FinishedRun:
 
 class ReportReader(Protocol):
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
-        """Return the findings and tests in the report ``file``. Raise UnreadableReport.
+        """Return the findings and tests in the report ``file``.
+
+        Raise UnreadableReport if the file is too large, or does not have the format ``report``.
 
         ``report``: format of the report. ``log`` has the gate's output. ``cwd`` is the directory in
         which the gate ran.

@@ -271,10 +271,10 @@ def _lost_tests_that_count(
 ) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    A missing test was skipped, or its name is missing from the run. A missing name may mean that
-    the test runs under a new name, because the code under test can change the parameters in a
-    test's name. A missing name therefore counts only in two cases: a changed file can remove tests,
-    or the run has a finding.
+    A missing test was skipped, or its name is missing from the run. A test whose name is missing
+    may run under a new name, because a test's name contains parameters that code can change. A
+    missing name therefore counts only in two cases: a changed file can remove tests, or the run has
+    a finding.
     """
     if gate.tests_may_vanish:
         return []

@@ -80,7 +80,7 @@ class Overruled:
 class Shortfall:
     """Facts that a person should check about the changes of a successful worker.
 
-    Changes that the job's result lacks are not included: they have a ``Missing``.
+    Changes that the job's result lacks are not included (see ``Missing``).
     """
 
     worker_id: str
@@ -178,7 +178,7 @@ class UnjudgedWork:
 
     worker_id: str
     files: tuple[str, ...]
-    #: Other workers that ran in the project at the same time. They may have changed the files.
+    #: Other workers that ran in the project at the same time, and may have changed the files.
     beside: tuple[str, ...] = ()
 
 
@@ -282,8 +282,8 @@ class JobFacts:
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
-    #: Branches of the user to which ``land`` merged the present result. They are not part of the
-    #: job's reason.
+    #: Branches of the user to which ``land`` merged the present result. The job's reason does not
+    #: name these branches.
     landed: tuple[Landed, ...] = ()
     #: Why the server could not open the pull request that the job's trigger requires.
     pull_request_error: str = ""

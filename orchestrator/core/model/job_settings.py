@@ -372,7 +372,7 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-cost", "Cost cap of the job and its child jobs.", "USD"),
     )
-    #: True if a child job requested its own caps on usage. They are reserved for the child job.
+    #: True if a child job requested its own caps on usage, which are reserved for the child job.
     budget_asked: bool = False
     max_wall_seconds: float = setting(
         ValueKind.SECONDS,

@@ -1,4 +1,4 @@
-"""Commands of the scheduler. The supervisor executes them after it has stored the turn."""
+"""Commands of the scheduler. The supervisor executes the commands after storing the turn."""
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy

@@ -79,8 +79,8 @@ class FailureRow:
     kind: FailureKind
     ladder: tuple[Rung, ...]
     reason: Callable[[Case], str]
-    #: True if the process ended abnormally. The worker's changes were then not judged, so they are
-    #: not rolled back.
+    #: True if the process ended abnormally. The worker's changes are then not rolled back, because
+    #: nothing has judged them.
     is_crash: bool = False
 
 

@@ -85,13 +85,13 @@ class LauncherEvents(Protocol):
 
 class Launcher(Protocol):
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher. This may start other processes."""
+        """Prepare the launcher, which may start other processes."""
 
     def listen(self, seconds: float | None) -> bool:
-        """Wait for events, and report them. ``seconds``: maximum wait; None: the launcher decides.
+        """Wait for events, and report them. Return False if the launcher is not open.
 
-        Only one thread at a time may call this method. The thread must not block elsewhere. Return
-        False if the launcher is not open, so that no event can occur.
+        ``seconds``: maximum wait; None: the launcher decides. Only one thread at a time may call
+        this method, and this thread must not block elsewhere.
         """
 
     def gather(self, seconds: float) -> None:

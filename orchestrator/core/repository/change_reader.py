@@ -134,4 +134,4 @@ class ChangeReader(Protocol):
         """
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
-        """Return the texts of a file in conflict. Raise TooLarge."""
+        """Return the texts of a file in conflict. Raise TooLarge if the texts are too large."""

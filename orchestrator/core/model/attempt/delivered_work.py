@@ -214,8 +214,8 @@ class DeliveredWork:
     missing: tuple[str, ...] = ()
     #: Promised paths that the result lacks, because git ignores all their files.
     ignored: tuple[str, ...] = ()
-    #: Promised files and new sources that the result lacks because git ignores them. They are saved
-    #: in ``files/`` of the worker's directory.
+    #: Promised files and new sources that the result lacks because git ignores them; saved in
+    #: ``files/`` of the worker's directory.
     saved: tuple[str, ...] = ()
     #: Absolute paths of files outside the worktree or directory that the agent changed.
     outside: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The scheduler's parts, each with the other parts that it calls."""
+"""Creates the scheduler's parts, and passes to each part the parts that it calls."""
 
 from collections.abc import Callable
 

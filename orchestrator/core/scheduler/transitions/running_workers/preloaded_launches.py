@@ -195,8 +195,8 @@ class Preloads:
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if the worker is preloaded, and no slot is free for it.
 
-        This happens if a shim begins the worker while the shim's previous worker still has the
-        slot, because the server has not yet recorded the previous worker's end.
+        This happens if a shim begins the worker before the server has recorded the end of the
+        shim's previous worker, which still holds the slot.
         """
         if key not in self._preloaded:
             return False
