@@ -16,7 +16,7 @@ from hypothesis import settings
 from orchestrator.core.model.known_agents import KNOWN
 from tests.faults.zygote import Zygote
 from tests.support.examples import examples
-from tests.support.programs import need
+from tests.support.programs import require_programs
 
 # Collecting keeps a million new objects: the garbage collector took a quarter of its time.
 gc.disable()
@@ -53,7 +53,7 @@ def zygote() -> Iterator[Zygote]:
 @pytest.fixture(autouse=True)
 def needed(request: pytest.FixtureRequest) -> None:
     for marker in request.node.iter_markers("needs"):
-        need(request.getfixturevalue("monkeypatch"), *marker.args)
+        require_programs(request.getfixturevalue("monkeypatch"), *marker.args)
 
 
 HERE = Path(__file__).parent

@@ -7,12 +7,12 @@ from pathlib import Path
 
 PRODUCT = Path(__file__).resolve().parents[2]
 #: Entries that install.sh, jobs, git, and tools create in a used folder.
-LEFT = {".git", ".venv", ".hypothesis", ".agents-tools", ".test-tools", "config.yaml", "logs"}
-LEFT |= {".install.log", ".install.lock"}
+NOT_COPIED = {".git", ".venv", ".hypothesis", ".agents-tools", ".test-tools", "config.yaml", "logs"}
+NOT_COPIED |= {".install.log", ".install.lock"}
 KEY = "key-of-an-embedded-folder"
 
 
-def _left(directory: str, names: list[str]) -> set[str]:
+def _not_copied(directory: str, names: list[str]) -> set[str]:
     is_top, is_workspace = (Path(directory) == each for each in (PRODUCT, PRODUCT / "workspace"))
     if Path(directory).name == "__pycache__":
         # Bytecode is copied: otherwise each copy would compile the product again. Other files may
@@ -21,14 +21,14 @@ def _left(directory: str, names: list[str]) -> set[str]:
     is_code = Path(directory).is_relative_to(PRODUCT / "orchestrator")
     found = {name for name in names if name.endswith("_cache")}
     found |= set() if is_code else {"__pycache__"}.intersection(names)
-    found |= LEFT.intersection(names) if is_top else set()
+    found |= NOT_COPIED.intersection(names) if is_top else set()
     return found | (set(names) - {".gitkeep", "go.mod"} if is_workspace else set())
 
 
-def embedded(host: Path, name: str = "orchestrator") -> Path:
+def copy_product(host: Path, name: str = "orchestrator") -> Path:
     """A copy of the folder in ``host``, with the packages of this checkout."""
     folder = host / name
-    shutil.copytree(PRODUCT, folder, symlinks=True, ignore=_left)
+    shutil.copytree(PRODUCT, folder, symlinks=True, ignore=_not_copied)
     link_packages(folder)
     (folder / "config.yaml").write_text(f"api: {{port: 0, api_key: {KEY}}}\n")
     (folder / "config.yaml").chmod(0o600)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import KEY, PRODUCT, embedded, run
+from tests.acceptance.embedding import KEY, PRODUCT, copy_product, run
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -104,7 +104,7 @@ def project(tmp_path: Path) -> Project:
 def test_an_agent_of_three_files_is_known_everywhere_and_works(
     project: Project, tmp_path: Path
 ) -> None:
-    folder = embedded(project.path)
+    folder = copy_product(project.path)
     tool = folder / "bin" / "orchestrator"
     program = tmp_path / "bin" / "quill-1"
     program.parent.mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import copy_product, run
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_follow_up_job_builds_on_the_result_and_lands_both(tmp_path: Path) -> None:
     project = Project(tmp_path / "host").begin({"README.md": "hello\n"})
-    folder = embedded(project.path)
+    folder = copy_product(project.path)
     exclude = project.path / ".git" / "info" / "exclude"
     exclude.parent.mkdir(exist_ok=True)
     exclude.write_text("/orchestrator/\n/plan.json\n")
@@ -52,7 +52,7 @@ def test_a_follow_up_job_builds_on_the_result_and_lands_both(tmp_path: Path) -> 
 
 def test_a_job_without_a_result_cannot_be_continued(tmp_path: Path) -> None:
     project = Project(tmp_path / "host").begin({"README.md": "hello\n"})
-    folder = embedded(project.path)
+    folder = copy_product(project.path)
     command = folder / "bin" / "orchestrator"
     plan = tmp_path / "plan.json"
     task = {"agent": "shell", "command": "exit 3", "retries": 0, "git": "on"}

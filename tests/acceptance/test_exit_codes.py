@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.cli.output.exit_codes import MEANINGS
 from tests.acceptance.conftest import wait_until
-from tests.acceptance.embedding import PRODUCT, embedded, run
+from tests.acceptance.embedding import PRODUCT, copy_product, run
 from tests.support.examples import nightly
 from tests.support.project import Project
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One folder for all plans, because copying the folder and starting a server take longest."""
     project = Project(tmp_path_factory.mktemp("acceptance") / "host")
     project.begin({"shared.txt": "zero\n"}).git("tag", "begun")
-    folder = embedded(project.path)
+    folder = copy_product(project.path)
     (project.path / ".git" / "info").mkdir(exist_ok=True)
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n/plan.json\n")
     command = [folder / "bin" / "orchestrator", "serve"]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.embedding import embedded, run
-from tests.support.programs import lacking
+from tests.acceptance.embedding import copy_product, run
+from tests.support.programs import skip_or_fail
 from tests.support.project import Project, agents
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -41,7 +41,7 @@ def pip(host: Path, *arguments: str) -> None:
     )
     if done.returncode:
         reason = f"pip cannot install Flask's release: {done.stderr[-500:]}"
-        lacking(reason)
+        skip_or_fail(reason)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def flask(tmp_path_factory: pytest.TempPathFactory) -> Path:
     host.git("add", "--all")
     host.git("commit", "-q", "-m", "Flask's release")
     pip(host.path, "install", "-q", "-e", str(host.path), *TOOLS)
-    folder = embedded(host.path)
+    folder = copy_product(host.path)
     with (folder / "config.yaml").open("a") as config:
         config.write(f"agents: {json.dumps(agents(place))}\n")
     return host.path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import copy_product, run
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ tasks:
 
 def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) -> None:
     project = Project(tmp_path / "host").begin({"README.md": "host\n"})
-    tool = embedded(project.path) / "bin" / "orchestrator"
+    tool = copy_product(project.path) / "bin" / "orchestrator"
     (project.path / ".git" / "info").mkdir(exist_ok=True)
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n/plan.yaml\n")
     (project.path / "plan.yaml").write_text(PLAN)

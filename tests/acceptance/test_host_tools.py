@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.doctor.project_tools import host_checks
-from tests.acceptance.embedding import PRODUCT, embedded, run
-from tests.support.programs import need
+from tests.acceptance.embedding import PRODUCT, copy_product, run
+from tests.support.programs import require_programs
 
 BIN = PRODUCT / ".venv" / "bin"
 
@@ -144,7 +144,7 @@ def write(host: Path, files: dict[str, str]) -> None:
 
 def put_folder_in(host: Path, files: dict[str, str], with_git: bool) -> Path:
     """The workspace holds a job: one worker's worktree, and a file of another worker."""
-    folder = embedded(host)
+    folder = copy_product(host)
     if with_git:
         subprocess.run(["git", "init", "-q", str(folder)], check=True)
     leave_work(folder, files)
@@ -209,6 +209,6 @@ def test_the_portable_folder_does_not_change_the_output_of_a_tool(
     name: str, with_git: bool, host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]
-    need(monkeypatch, str(case.command[0]))
+    require_programs(monkeypatch, str(case.command[0]))
 
     check(case, name.split()[0], host, with_git)

@@ -20,7 +20,7 @@ import pytest
 
 from tests.acceptance.conftest import PRODUCT, wait_until
 from tests.acceptance.test_deploy import CONTAINERFILE
-from tests.support.programs import lacking
+from tests.support.programs import skip_or_fail
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,7 +91,7 @@ class Image:
             for each in (part for part in parts if not part.startswith(OF_PACKAGES)):
                 done = self.run("sh", "-c", each)
                 if "No matching distribution" in done.stderr:
-                    lacking("the package index cannot be reached")
+                    skip_or_fail("the package index cannot be reached")
                 assert done.returncode == 0, done
         elif word == "ENV":
             self.environ |= dict(each.split("=", 1) for each in shlex.split(text))
@@ -129,7 +129,7 @@ def steps_of(text: str) -> Iterator[Step]:
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     if os.getuid() != 0:
-        lacking("only root can run steps as another user")
+        skip_or_fail("only root can run steps as another user")
     made = Image(tmp_path / "root")
     made.prepare()
     for word, text in steps_of(CONTAINERFILE):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import copy_product, run
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ tasks:
 
 def test_a_nested_scaffold_lands_as_files(tmp_path: Path) -> None:
     project = Project(tmp_path.resolve() / "host").begin({"README.md": "host\n"})
-    tool = embedded(project.path) / "bin" / "orchestrator"
+    tool = copy_product(project.path) / "bin" / "orchestrator"
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n/plan.yaml\n")
     (project.path / "plan.yaml").write_text(PLAN)
 

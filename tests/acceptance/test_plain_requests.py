@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import copy_product, run
 from tests.support.examples import nightly
 from tests.support.project import Project
 
@@ -29,7 +29,7 @@ Ask = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project(tmp_path_factory.mktemp("plain") / "host").begin({"app.py": "x = 1\n"})
-    folder = embedded(project.path)
+    folder = copy_product(project.path)
     (project.path / ".git" / "info").mkdir(exist_ok=True)
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n")
     agents = {name: {"command": ["printf", "%s\\n", words]} for name, words in WORDS.items()}
@@ -132,7 +132,7 @@ def test_a_request_without_work_is_rejected(ask: Ask) -> None:
 
 def test_without_git_words_alone_fail_and_code_is_not_judged(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = 1\n")
-    folder = embedded(tmp_path)
+    folder = copy_product(tmp_path)
     does = "echo 'y = 2' > login.py; echo Done."
     agents = {"liar": {"command": ["printf", "%s\\n", WORDS["liar"]]}}
     agents["coder"] = {"command": ["sh", "-c", does]}

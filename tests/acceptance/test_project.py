@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import wait_until
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import copy_product, run
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def several(tmp_path: Path) -> Path:
     several = tmp_path.resolve() / "my work"
     for name in ("one", "two"):
         (several / name).mkdir(parents=True)
-    embedded(several)
+    copy_product(several)
     return several
 
 

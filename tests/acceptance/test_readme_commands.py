@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import wheelhouse
-from tests.acceptance.embedding import PRODUCT, embedded, link_packages
+from tests.acceptance.embedding import PRODUCT, copy_product, link_packages
 from tests.support.programs import search_path
 from tests.support.project import Project, python_programs
 
@@ -142,7 +142,7 @@ class Reader:
     def __init__(self, home: Path) -> None:
         self.project = Project(home / "my-app").begin(PROJECT)
         (home / "user").mkdir()
-        self.source = embedded(home / "path-to")
+        self.source = copy_product(home / "path-to")
         self._make_repository()
         self.directory, self.job = self.project.path, ""
         self.where = home / "directory"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import wait_until
-from tests.acceptance.embedding import embedded, run
+from tests.acceptance.embedding import copy_product, run
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def folder(project: Project) -> Iterator[Path]:
     """The product in a project, with its server."""
-    folder = embedded(project.path)
+    folder = copy_product(project.path)
     (project.path / ".git" / "info").mkdir(exist_ok=True)
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n/plan.json\n")
     command = [folder / "bin" / "orchestrator", "serve"]
@@ -95,7 +95,7 @@ def pasted(command: str, folder: Path, code: int = 0) -> str:
 
 
 def test_the_shown_commands_work_after_run_has_stopped_its_server(project: Project) -> None:
-    folder, plan = embedded(project.path), project.path / "plan.json"
+    folder, plan = copy_product(project.path), project.path / "plan.json"
     orchestrator, record = folder / "bin" / "orchestrator", folder / "workspace" / "server.json"
     flaky = {**ONE, "command": "test -e ../../ready || { touch ../../ready; exit 1; }; echo > f"}
     plan.write_text(json.dumps({"request": "x", "tasks": [ONE, TWO, flaky]}))
@@ -125,7 +125,7 @@ def test_the_shown_commands_work_after_run_has_stopped_its_server(project: Proje
 def test_an_interrupted_merge_without_a_server_names_the_command_that_continues_it(
     project: Project, tmp_path: Path
 ) -> None:
-    folder, plan = embedded(project.path), project.path / "plan.json"
+    folder, plan = copy_product(project.path), project.path / "plan.json"
     orchestrator, record = folder / "bin" / "orchestrator", folder / "workspace" / "server.json"
     slow, begun = tmp_path / "slow", tmp_path / "begun"
     gate = f"test ! -e '{slow}' || {{ touch '{begun}'; sleep 60; }}"

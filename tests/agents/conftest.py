@@ -70,10 +70,10 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 @pytest.fixture(params=LOOPS)
 def each_loop(request: pytest.FixtureRequest, api: ModelApi, tmp_path: Path) -> Loop:
-    return made(request.param, api, tmp_path)
+    return new_loop(request.param, api, tmp_path)
 
 
-def made(name: str, api: ModelApi, tmp_path: Path) -> Loop:
+def new_loop(name: str, api: ModelApi, tmp_path: Path) -> Loop:
     folder = tmp_path / "work"
     folder.mkdir()
     return Loop(name, api, folder)
@@ -81,14 +81,14 @@ def made(name: str, api: ModelApi, tmp_path: Path) -> Loop:
 
 @pytest.fixture
 def anthropic(api: ModelApi, tmp_path: Path) -> Loop:
-    return made("anthropic", api, tmp_path)
+    return new_loop("anthropic", api, tmp_path)
 
 
 @pytest.fixture
 def chat(api: ModelApi, tmp_path: Path) -> Loop:
-    return made("openai_compatible", api, tmp_path)
+    return new_loop("openai_compatible", api, tmp_path)
 
 
 @pytest.fixture
 def ollama(api: ModelApi, tmp_path: Path) -> Loop:
-    return made("ollama", api, tmp_path)
+    return new_loop("ollama", api, tmp_path)

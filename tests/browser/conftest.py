@@ -22,7 +22,7 @@ from tests.agents.model_api import ModelApi
 from tests.browser import steady_network
 from tests.browser.site import Site, new_site
 from tests.integration.engine.service.reruns.reviewed import settings
-from tests.support.programs import TOOLS, lacking
+from tests.support.programs import TOOLS, skip_or_fail
 
 #: Chromium must not look for updates, or call anything but the server under test.
 ARGUMENTS = (
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        lacking("chromium is not installed (Debian: sudo apt install chromium)")
+        skip_or_fail("chromium is not installed (Debian: sudo apt install chromium)")
     expect.set_options(timeout=PATIENCE_MS)
     start = tmp_path_factory.mktemp("chromium") / "start"
     command = shlex.join([sys.executable, "-P", steady_network.__file__, program])
@@ -72,7 +72,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def axe() -> str:
     if not AXE.is_file():
-        lacking("axe-core is not installed; ./run-tests.sh installs it")
+        skip_or_fail("axe-core is not installed; ./run-tests.sh installs it")
     return AXE.read_text("utf-8")
 
 

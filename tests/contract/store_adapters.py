@@ -27,7 +27,7 @@ def database(adapter: str, directory: Path) -> Iterator[str]:
         return
     server = make_url(os.environ.get("ORCHESTRATOR_TEST_POSTGRES", LOCAL_POSTGRES))
     admin = server.render_as_string(hide_password=False)
-    name = UNUSED.pop() if UNUSED else created(admin)
+    name = UNUSED.pop() if UNUSED else create_database(admin)
     url = server.set(database=name).render_as_string(hide_password=False)
     yield url
     administer(
@@ -39,7 +39,7 @@ def database(adapter: str, directory: Path) -> Iterator[str]:
     UNUSED.append(name)
 
 
-def created(admin: str) -> str:
+def create_database(admin: str) -> str:
     """Create a database that is removed when the process ends; return its name."""
     name = f"orchestrator_test_{secrets.token_hex(6)}"
     administer(admin, f"CREATE DATABASE {name}")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.zygote import REPOSITORY
-from tests.support.programs import lacking
+from tests.support.programs import skip_or_fail
 
 
 @pytest.fixture
@@ -12,4 +12,4 @@ def spawning() -> None:
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
     reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
-    lacking(reason)
+    skip_or_fail(reason)

@@ -20,8 +20,8 @@ class Gateway:
         #: The other end of each socket.
         self._others: dict[socket.socket, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
-        self._asked = threading.Condition()
-        self._open = self._wanted = True
+        self._changed = threading.Condition()
+        self._is_open = self._should_be_open = True
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -29,10 +29,10 @@ class Gateway:
 
     def shut(self) -> None:
         """Close every connection and reject others. Returns when this is done."""
-        self._want(False)
+        self._set_open(False)
 
     def open(self) -> None:
-        self._want(True)
+        self._set_open(True)
 
     @contextmanager
     def closed(self) -> Iterator[None]:
@@ -47,10 +47,10 @@ class Gateway:
         self._ended = True
         self._thread.join(10)
 
-    def _want(self, is_open: bool) -> None:
-        with self._asked:
-            self._wanted = is_open
-            assert self._asked.wait_for(lambda: self._open == is_open, 20)
+    def _set_open(self, is_open: bool) -> None:
+        with self._changed:
+            self._should_be_open = is_open
+            assert self._changed.wait_for(lambda: self._is_open == is_open, 20)
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.socket()
@@ -65,20 +65,20 @@ class Gateway:
                 ready = key.fileobj
                 assert isinstance(ready, socket.socket)
                 self._accept() if ready is self._listener else self._pass_on(ready)
-            with self._asked:
-                if self._wanted != self._open:
-                    self._turn()
-                    self._asked.notify_all()
+            with self._changed:
+                if self._should_be_open != self._is_open:
+                    self._apply()
+                    self._changed.notify_all()
 
-    def _turn(self) -> None:
-        if self._wanted:
+    def _apply(self) -> None:
+        if self._should_be_open:
             self._listener = self._listen(self.port)
             self._selector.register(self._listener, selectors.EVENT_READ)
         else:
             self._drop(self._listener)
             for each in list(self._others):
                 self._drop(each)
-        self._open = self._wanted
+        self._is_open = self._should_be_open
 
     def _accept(self) -> None:
         near, _ = self._listener.accept()

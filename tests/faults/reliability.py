@@ -106,7 +106,7 @@ def outcome_of(case: ElementTree.Element) -> str:
 def page(results: Results) -> str:
     total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
-    ran += f": {in_words(total)}. A test of several rows is counted once."
+    ran += f": {format_counts(total)}. A test of several rows is counted once."
     lines = [HEAD, f"Run on {ran}\n\n", TERMS, promises()]
     for title, numbers in SECTIONS.items():
         lines += [f"## {title}\n\n"]
@@ -114,7 +114,7 @@ def page(results: Results) -> str:
         rows = (row for row in TABLE if row.number in numbers)
         lines += [*(f"{facts(row)} {result(row, results)} |\n" for row in rows), "\n"]
     lines += ["## Tests\n\n", "Each number is the number of a row.\n\n"]
-    lines += [f"{row.number}. {named(row)}\n" for row in TABLE]
+    lines += [f"{row.number}. {format_tests(row)}\n" for row in TABLE]
     return "".join(lines)
 
 
@@ -135,15 +135,15 @@ def result(row: Row, results: Results) -> str:
         return f"no test: {row.cannot_run}"
     if any(test not in results for test in row.tests):
         return "**not run**"
-    return in_words(sum((results[test] for test in row.tests), Counter()))
+    return format_counts(sum((results[test] for test in row.tests), Counter()))
 
 
-def in_words(counts: Counter[str]) -> str:
+def format_counts(counts: Counter[str]) -> str:
     order = ("failed", "passed", "skipped")
     return ", ".join(f"{counts[kind]} {kind}" for kind in order if counts[kind]) or "**not run**"
 
 
-def named(row: Row) -> str:
+def format_tests(row: Row) -> str:
     return in_code(row.tests) or "no test"
 
 

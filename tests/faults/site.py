@@ -15,7 +15,7 @@ import requests
 from orchestrator.launchers.process.crash_injection import LINE_BYTES, VARIABLE
 from tests.contract.store_adapters import database
 from tests.faults.zygote import Forked, Zygote
-from tests.integration.site import KEY, Answer, ServerProcess, marked, shell
+from tests.integration.site import KEY, Answer, ServerProcess, shell, worker_processes
 
 ENDED = ("completed", "partial", "failed", "cancelled")
 #: Maximum number of starts; no schedule of crashes needs as many.
@@ -181,7 +181,7 @@ def store_settings(store: str, folder: Path, databases: ExitStack) -> dict[str, 
     return {"store": {"url": databases.enter_context(database(store, folder))}}
 
 
-def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
+def fault_tasks(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
     """Return a job with a dependency, a retry, and a worker that waits for a child job.
 
     ``pause`` is a shell command, with its semicolon, that delays each worker.
@@ -203,7 +203,7 @@ def the_job(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
 
 
 def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> None:
-    """Check the conditions at the end of ``the_job``, after any crash.
+    """Check the conditions at the end of ``fault_tasks``, after any crash.
 
     A worker whose shim died runs again, because its outcome is unknown.
     """
@@ -216,7 +216,7 @@ def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> N
     check_effects(lines, details, shim_died=shim_died)
     check_links(site, job_id, rows[1], shim_died=shim_died)
     check_events(site.events_of(job_id), details)
-    assert not marked(job_id), details
+    assert not worker_processes(job_id), details
     directory = site.directory(job_id)
     assert (directory / "FINAL_RESULT.md").exists()
     assert not list((directory / "attempts").glob("*.run")), details

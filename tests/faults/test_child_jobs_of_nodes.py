@@ -22,7 +22,7 @@ from tests.integration.launchers.cluster.file_transfer.test_jobs_with_own_files 
 from tests.integration.site import Answer, ServerProcess, until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly
-from tests.support.machines import hidden, lacking
+from tests.support.machines import hiding_prefix, skip_or_fail
 from tests.support.project import edit
 from tests.support.soaking.disk import fill, mounted, unmount
 
@@ -168,7 +168,7 @@ def test_a_node_that_is_lost_while_it_gets_a_result_loses_no_result(
     found.node = NodeProcess(
         found.cluster.directory / "n1.join",
         found.directory / "n1",
-        prefix=hidden(found.server.folder, found.project.path),
+        prefix=hiding_prefix(found.server.folder, found.project.path),
         own_files=True,
     )
     check(found, job, "parent child parent")
@@ -178,7 +178,7 @@ def test_a_child_job_waits_for_space_on_the_disk_of_its_node(
     make_apart: MakeApart, tmp_path: Path
 ) -> None:
     if mounted(tmp_path / "n1") is None:
-        lacking("no disk can be mounted here", OSError("only root mounts disks"))
+        skip_or_fail("no disk can be mounted here", OSError("only root mounts disks"))
     try:
         found = make_apart()
         go = tmp_path / "go"

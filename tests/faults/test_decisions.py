@@ -14,7 +14,7 @@ import requests
 
 from tests.faults.site import BEGIN, END, STORE, FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.site import KEY, Answer, marked, shell, until
+from tests.integration.site import KEY, Answer, shell, until, worker_processes
 from tests.support.examples import examples
 
 #: Every so many failpoints there is a run that crashes there.
@@ -106,7 +106,7 @@ def check(site: FaultSite, job: str, ended: Answer) -> None:
         f"{site.url}/api/v1/jobs/{job}/tasks/ok/question", headers={"X-API-Key": KEY}, timeout=30
     ).json()
     assert (question["decision"], question["comment"]) == ("approve", "yes"), details
-    assert not marked(job), details
+    assert not worker_processes(job), details
 
 
 def test_a_crash_while_a_person_decides_changes_nothing(zygote: Zygote, tmp_path: Path) -> None:

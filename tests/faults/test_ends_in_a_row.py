@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.site import FaultSite, check, the_job
+from tests.faults.site import FaultSite, check, fault_tasks
 from tests.faults.zygote import Zygote
 from tests.integration.site import shell, until
 from tests.support.examples import nightly
@@ -33,7 +33,7 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 def test_two_ends_in_a_row_change_nothing(
     site: FaultSite, ways: tuple[str, str], spawning: None
 ) -> None:
-    job = site.submit_once(the_job(site, pause="sleep 0.3; "))
+    job = site.submit_once(fault_tasks(site, pause="sleep 0.3; "))
     for way in ways:
         site.ensure()
         if way == "crash":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.crash_points import OF_ANY_JOB
-from tests.faults.site import STORE, FaultSite, check, the_job
+from tests.faults.site import STORE, FaultSite, check, fault_tasks
 from tests.faults.zygote import Zygote
 from tests.support.examples import AT_NIGHT, every_second, examples
 
@@ -35,7 +35,7 @@ def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str
     """
     site = FaultSite(folder, zygote, crashes, store)
     try:
-        job_id = site.submit_once(the_job(site))
+        job_id = site.submit_once(fault_tasks(site))
         answer = site.wait_through(job_id)
         check(site, job_id, answer, shim_died=shim_died(site))
         children = answer["results"]["tasks"][1]["child_job_ids"]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.site import STORE, FaultSite, store_settings
 from tests.faults.zygote import Zygote
-from tests.integration.site import ServerProcess, marked, shell, until
+from tests.integration.site import ServerProcess, shell, until, worker_processes
 
 MakeServer = Callable[..., ServerProcess]
 pytestmark = pytest.mark.slow
@@ -56,10 +56,10 @@ def test_running_workers_of_an_ended_server_continue_and_are_adopted(
     effects, release = tmp_path / "effects", tmp_path / "release"
     job = server.submit("x", [shell(held(effects, release)), shell(held(effects, release))])
     until(effects.exists, "the first runs")
-    before, url = marked(job), server.url
+    before, url = worker_processes(job), server.url
 
     assert server.terminate() == 0
-    assert set(marked(job)) & set(before), "its shell; what that starts comes and goes"
+    assert set(worker_processes(job)) & set(before), "its shell; what that starts comes and goes"
     release.touch()
     until(lambda: "end" in effects.read_text(), "the worker ends")
     # Nothing starts without a server.
@@ -108,7 +108,7 @@ def test_workers_end_if_their_server_does_not_return(
     until(effects.exists, "it runs")
 
     server.kill()
-    until(lambda: not marked(job), "it is stopped")
+    until(lambda: not worker_processes(job), "it is stopped")
     record = server.directory(job) / "attempts" / "worker_1.1.exit.json"
     until(record.exists, "that is written down")
     assert json.loads(record.read_text())["stopped_by"] == "orphan_lease"

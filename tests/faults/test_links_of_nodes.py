@@ -96,7 +96,7 @@ def test_answers_that_are_later_than_the_lease_extend_none(far: FarSite) -> None
 
     assert ended.cause is ExitCause.LEASE_ENDED
     assert far.alive("a") == []
-    far.wire.mend()
+    far.wire.reconnect()
     wait_until(lambda: far.state().state == "up")
     assert far.run("b", "exit 3").code == 3
 
@@ -111,7 +111,7 @@ def test_a_link_that_stalls_for_longer_than_the_lease_fences_the_node(far: FarSi
     assert ended.cause is ExitCause.NODE_LOST
     assert far.alive("a") == []
     size = len(far.log("a"))
-    far.wire.mend()
+    far.wire.reconnect()
     wait_until(lambda: far.state().state == "up")
     assert far.run("b", "exit 3").code == 3
     assert len(far.log("a")) == size, "nothing of a lost attempt is written"
@@ -141,7 +141,7 @@ def test_a_link_that_is_cut_one_way_fences_the_node_before_its_workers_count_as_
 
     assert ended.cause is ExitCause.NODE_LOST
     assert far.alive("a") == []
-    far.wire.mend()
+    far.wire.reconnect()
     wait_until(lambda: far.state().state == "up")
     assert far.run("b", "exit 3").code == 3
 
@@ -152,7 +152,7 @@ def test_a_stop_that_meets_a_cut_link_arrives_after_it(far: FarSite) -> None:
     far.wire.cut()
     far.launcher.stop(far.id("a"), EndedBy.CANCEL, "user")
     time.sleep(0.5)
-    far.wire.mend()
+    far.wire.reconnect()
 
     ended = far.reports.exit("a")
 
@@ -188,7 +188,7 @@ def test_a_stranger_from_another_machine_gets_no_answer(far: FarSite) -> None:
     arguments = (
         far.wire.server,
         str(far.cluster.port),
-        str(far.cluster.place / "ca.pem"),
+        str(far.cluster.certificates / "ca.pem"),
         SERVER_NAME,
     )
     argv = [*far.wire.prefix, sys.executable, "-c", _STRANGER, *arguments]

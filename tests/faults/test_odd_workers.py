@@ -11,7 +11,7 @@ import requests
 
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.site import KEY, marked, shell, until
+from tests.integration.site import KEY, shell, until, worker_processes
 
 pytestmark = pytest.mark.slow
 MIB = 2**20
@@ -81,7 +81,7 @@ def test_a_stopped_worker_ends_at_its_timeout(site: FaultSite) -> None:
     ended = site.run("x", [stopped, shell("echo fine")])
 
     assert [row["status"] for row in ended["results"]["tasks"]] == ["timeout", "success"]
-    assert not marked(ended["job_id"])
+    assert not worker_processes(ended["job_id"])
 
 
 def test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled(
@@ -103,7 +103,7 @@ def test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled(
     assert "signal 9" in rows[0]["reason"]
     [below] = site.get(f"/jobs?parent={job}")["jobs"]
     assert below["status"] == "cancelled"
-    assert not marked(job)
+    assert not worker_processes(job)
 
 
 def test_a_worker_whose_shim_is_killed_twice_in_a_row_is_retried(

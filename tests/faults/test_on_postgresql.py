@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.site import FaultSite, check, the_job
+from tests.faults.site import FaultSite, check, fault_tasks
 from tests.faults.test_failpoints import RECOVERY, sweep, without_a_crash
 from tests.faults.zygote import Zygote
 from tests.support.examples import examples
@@ -43,7 +43,7 @@ def test_a_crash_and_an_orderly_end_change_nothing_on_postgresql(
 ) -> None:
     site = FaultSite(tmp_path / "site", zygote, store="postgresql")
     try:
-        job = site.submit_once(the_job(site, pause="sleep 0.3; "))
+        job = site.submit_once(fault_tasks(site, pause="sleep 0.3; "))
         site.kill()
         site.ensure()
         site.terminate()

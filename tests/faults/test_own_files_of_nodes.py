@@ -15,7 +15,7 @@ from orchestrator.launchers.cluster import node_attempts
 from tests.integration.launchers.cluster.file_transfer.test_own_files import OwnFilesSite
 from tests.integration.launchers.cluster.file_transfer.test_own_files import pytestmark as apart
 from tests.integration.launchers.conftest import wait_until
-from tests.support.machines import lacking
+from tests.support.machines import skip_or_fail
 from tests.support.soaking.disk import fill, mounted, unmount
 
 pytestmark = apart
@@ -34,7 +34,7 @@ def make_site(tmp_path: Path) -> Iterator[MakeSite]:
         def make(small_disk: str = "") -> OwnFilesSite:
             if small_disk:
                 if mounted(tmp_path / small_disk) is None:
-                    lacking("no disk can be mounted here", OSError("only root mounts disks"))
+                    skip_or_fail("no disk can be mounted here", OSError("only root mounts disks"))
                 stack.callback(unmount, tmp_path / small_disk)
             own = OwnFilesSite(tmp_path)
             stack.callback(own.site.end)

@@ -36,7 +36,7 @@ def test_no_worker_runs_on_both_sides_of_a_partition(namespace: Namespace, tmp_p
         lost_at = time.time()
         assert ended.cause is ExitCause.NODE_LOST
         size = witness.stat().st_size
-        namespace.mend()
+        namespace.reconnect()
         wait_until(lambda: any(each.takes_workers and each.name for each in launcher.machines))  # type: ignore[attr-defined]
         assert witness.stat().st_size == size
         assert float(witness.read_text().split()[-1]) < lost_at

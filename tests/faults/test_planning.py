@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.site import marked
+from tests.integration.site import worker_processes
 from tests.support.examples import every_second, examples
 
 #: Number of groups that share the work, and parallel runs of each group.
@@ -69,7 +69,7 @@ def check(site: FaultSite, job_id: str) -> None:
     assert not [line for line in lines if line.startswith("overlap")], (lines, details)
     assert len(lines) <= 4, (lines, details)
     assert site.get("/jobs")["total"] == 1
-    assert not marked(job_id), details
+    assert not worker_processes(job_id), details
     assert "planner" not in json.dumps(answer["results"]["tasks"])
 
 

@@ -15,7 +15,7 @@ from tests.faults.site import (
     check_events_once,
 )
 from tests.faults.zygote import Zygote
-from tests.integration.site import Answer, marked, shell
+from tests.integration.site import Answer, shell, worker_processes
 from tests.support.examples import nightly
 
 TASKS, SLOTS, TRIES = 60, 2, 5
@@ -41,7 +41,7 @@ def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> N
     events = site.events_of(job_id)
     check_events_once(events, details)
     check_order(events)
-    assert not marked(job_id), details
+    assert not worker_processes(job_id), details
     assert not list((site.directory(job_id) / "attempts").glob("*.run")), details
 
 

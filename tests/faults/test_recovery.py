@@ -15,7 +15,7 @@ import requests
 from orchestrator.api.client import OrchestratorClient
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.site import KEY, marked, shell, until, whole_lines
+from tests.integration.site import KEY, complete_lines, shell, until, worker_processes
 from tests.support.project import Project
 
 MakeFaultSite = Callable[..., FaultSite]
@@ -79,8 +79,8 @@ def test_the_log_of_a_job_has_each_of_its_events_after_crashes(make: MakeFaultSi
 
     log = site.directory(job) / "logs" / "orchestrator.log"
     kinds = [event["kind"] for event in site.events_of(job)]
-    until(lambda: len(whole_lines(log)) == len(kinds), "every line")
-    assert [line.split(" ")[1] for line in whole_lines(log)] == kinds
+    until(lambda: len(complete_lines(log)) == len(kinds), "every line")
+    assert [line.split(" ")[1] for line in complete_lines(log)] == kinds
     assert site.starts > 4
 
 
@@ -189,7 +189,7 @@ def test_a_worker_that_ended_with_the_machine_uses_no_retry(
     wait = f"echo x >> {began}; until [ -e {gate} ]; do sleep 0.05; done; echo done"
     site.start()
     job = site.submit("x", [shell(wait)])
-    until(lambda: began.exists() and marked(job), "it runs")
+    until(lambda: began.exists() and worker_processes(job), "it runs")
     [run] = (site.directory(job) / "attempts").glob("*.run")
     until(lambda: b'"worker"' in run.read_bytes(), "its shim has named it")
 
@@ -214,10 +214,10 @@ def cut_power(site: FaultSite, run: Path, job: str) -> None:
     spawner = parent_of(shim)
     keeper = parent_of(spawner)
     assert site.process is not None
-    for pid in (site.process.pid, keeper, spawner, shim, *marked(job)):
+    for pid in (site.process.pid, keeper, spawner, shim, *worker_processes(job)):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     site.process.wait(60)
-    until(lambda: not marked(job), "nothing of it is left")
+    until(lambda: not worker_processes(job), "nothing of it is left")
     clock = site.workspace / ".clock"
     clock.write_text(json.dumps(["of another boot", json.loads(clock.read_text())[1]]))

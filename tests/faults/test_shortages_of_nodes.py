@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
 from tests.integration.launchers.cluster.conftest import TICKING, ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
-from tests.support.machines import lacking
+from tests.support.machines import skip_or_fail
 from tests.support.soaking.disk import fill, mounted, unmount
 
 MIB = 1024 * 1024
@@ -24,7 +24,7 @@ def site(tmp_path: Path) -> Iterator[ClusterSite]:
     """The state of node n1 is on a small disk."""
     disk = mounted(tmp_path / "n1")
     if disk is None:
-        lacking("no disk can be mounted here", OSError("only root mounts disks"))
+        skip_or_fail("no disk can be mounted here", OSError("only root mounts disks"))
     site = ClusterSite(tmp_path)
     site.listen()
     yield site

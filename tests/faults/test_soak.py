@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.zygote import REPOSITORY, Zygote
-from tests.support.programs import lacking
+from tests.support.programs import skip_or_fail
 from tests.support.soak import soak
 from tests.support.soaking.kinds import KINDS
 
@@ -16,7 +16,7 @@ SEED, SECONDS = 1, 60.0
 def spawning() -> None:
     if not (REPOSITORY / ".venv" / "bin" / "python").exists():
         reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
-        lacking(reason)
+        skip_or_fail(reason)
 
 
 @pytest.mark.nightly

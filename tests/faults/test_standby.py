@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.workspace import WorkspaceLock
 from tests.faults.site import store_settings
-from tests.integration.site import ServerProcess, shell, until, whole_lines
+from tests.integration.site import ServerProcess, complete_lines, shell, until
 from tests.support.examples import nightly
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -40,7 +40,7 @@ def test_a_standby_adopts_the_workers_of_a_killed_server(
         runs = f"echo start $ORCHESTRATOR_WORKER >> {effects}; until [ -e {gate} ]; do sleep 0.05; "
         tasks = [shell(f"{runs} done; echo end $ORCHESTRATOR_WORKER >> {effects}; echo held")] * 3
         job = server.submit("x", tasks)
-        until(lambda: effects.exists() and len(whole_lines(effects)) == 3, "all run")
+        until(lambda: effects.exists() and len(complete_lines(effects)) == 3, "all run")
         first = server.process
         assert first is not None
         standby = server.popen("--port", "0", "--standby", fork=False)
@@ -58,7 +58,7 @@ def test_a_standby_adopts_the_workers_of_a_killed_server(
 
         outputs = [row["output"] for row in ended["results"]["tasks"]]
         assert (ended["status"], outputs) == ("completed", ["held"] * 3)
-        assert len(whole_lines(effects)) == 6
+        assert len(complete_lines(effects)) == 6
     finally:
         server.stop()
         if standby is not None and standby.poll() is None:

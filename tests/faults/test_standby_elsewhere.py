@@ -22,9 +22,9 @@ from sqlalchemy import make_url
 from tests.contract.store_adapters import database
 from tests.faults.gateway import Gateway
 from tests.faults.site import check_events_once
-from tests.integration.site import Answer, ServerProcess, shell, until, whole_lines
+from tests.integration.site import Answer, ServerProcess, complete_lines, shell, until
 from tests.support.cluster import NodeProcess, TestCluster
-from tests.support.machines import lacking
+from tests.support.machines import skip_or_fail
 from tests.support.ports import free_port
 from tests.support.server_machines import ServerMachine
 
@@ -53,7 +53,7 @@ class TwoMachines:
         try:
             subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            lacking("PID namespaces cannot be made here", error)
+            skip_or_fail("PID namespaces cannot be made here", error)
         url = stack.enter_context(database("postgresql", tmp_path))
         server = make_url(url)
         self.gateways = [Gateway(server.host or "127.0.0.1", server.port or 5432) for _ in range(2)]
@@ -103,7 +103,7 @@ class TwoMachines:
     def runs(self) -> dict[str, list[float]]:
         """The times of the signs, by attempt."""
         found: dict[str, list[float]] = defaultdict(list)
-        for line in whole_lines(self.signs):
+        for line in complete_lines(self.signs):
             attempt, _, at = line.rpartition(" ")
             found[attempt].append(float(at))
         return found
@@ -218,7 +218,7 @@ def test_a_standby_adopts_the_workers_of_nodes(tmp_path: Path) -> None:
         two = TwoMachines(
             tmp_path,
             stack,
-            certificates=str(cluster.place),
+            certificates=str(cluster.certificates),
             listen=f"127.0.0.1:{ports[0]}",
             slots_here=0,
             lease=30,

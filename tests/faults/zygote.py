@@ -136,10 +136,10 @@ def _become(request: dict[str, Any]) -> None:
         os.dup2(source, target)
     sys.argv = ["orchestrator", *request["arguments"]]
     if SECRET in os.environ:
-        _draw(os.environ.pop(SECRET))
+        _fix_secret(os.environ.pop(SECRET))
 
 
-def _draw(secret: str) -> None:
+def _fix_secret(secret: str) -> None:
     """Let every attempt's exit record be proved by a secret that the test knows."""
     from orchestrator.core.ports.launcher import Proof
     from orchestrator.engine.supervisor import supervisor

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.site import REPOSITORY, InProcess, ServerProcess
-from tests.support.programs import lacking
+from tests.support.programs import skip_or_fail
 from tests.support.project import Project, agents
 
 MakeSite = Callable[..., InProcess]
@@ -79,7 +79,7 @@ def spawning() -> None:
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
     reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
-    lacking(reason)
+    skip_or_fail(reason)
 
 
 @pytest.fixture

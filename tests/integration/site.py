@@ -66,7 +66,7 @@ def files_named(directory: Path, name: str) -> list[Path]:
     return [Path(place) / name for place, _, files in os.walk(directory) if name in files]
 
 
-def whole_lines(path: Path) -> list[str]:
+def complete_lines(path: Path) -> list[str]:
     """Return the complete lines of a file that another process may be writing."""
     try:
         whole = path.read_bytes().rpartition(b"\n")[0]
@@ -79,7 +79,7 @@ def shell(command: str | list[str], **more: Any) -> Answer:
     return {"agent": "shell", "command": command, **more}
 
 
-def marked(root_id: str) -> list[int]:
+def worker_processes(root_id: str) -> list[int]:
     """Living processes that carry the marker of a worker of this root job."""
     marker = f"ORCHESTRATOR_WORKER={root_id}/".encode()
     pids = []

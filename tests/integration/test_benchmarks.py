@@ -15,7 +15,7 @@ from benchmarks.accounts import Account, TreeAccount, account
 from benchmarks.figures import Figure, Findings, quantile
 from benchmarks.options import Options
 from benchmarks.server import until
-from tests.support.programs import lacking
+from tests.support.programs import skip_or_fail
 
 FOLDER = Path(__file__).resolve().parents[2]
 RUN = FOLDER / "benchmarks" / "run.sh"
@@ -28,7 +28,7 @@ def installed() -> None:
     if (FOLDER / ".venv" / "bin" / "python").exists():
         return
     reason = "benchmarks/run.sh needs .venv in the checkout: run ./install.sh"
-    lacking(reason)
+    skip_or_fail(reason)
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -100,7 +100,7 @@ def test_the_cpu_time_of_a_program_counts_its_ended_children() -> None:
 def test_in_a_control_group_the_cpu_time_counts_processes_that_no_process_waits_for() -> None:
     with account() as group:
         if isinstance(group, TreeAccount):
-            lacking("this test needs the right to create a control group")
+            skip_or_fail("this test needs the right to create a control group")
         assert cpu_of(group, LEAVES) >= 0.2
         assert cpu_of(group, WAITS) >= 0.2
 

@@ -48,16 +48,16 @@ class TestCluster:
         plan: ContainmentPlan | None = None,
     ) -> None:
         self.directory = directory
-        self.place = directory / "cluster"
+        self.certificates = directory / "cluster"
         self.project = directory / "nodes-project"
         self.project.mkdir(parents=True, exist_ok=True)
         (self.project / "README.md").write_text("a project")
         self.port = free_port()
         self.host, self.terms, self.plan = host, terms, plan
-        self.authority = CertificateAuthority(self.place)
+        self.authority = CertificateAuthority(self.certificates)
         self.authority.create()
         self.authority.renew_server(days=1)
-        self.registry = NodeRegistry(self.place)
+        self.registry = NodeRegistry(self.certificates)
         self.registry.init(f"{host}:{self.port}")
 
     def launcher(
@@ -70,7 +70,7 @@ class TestCluster:
         settings = ClusterSettings(
             host=self.host,
             port=self.port,
-            directory=self.place,
+            directory=self.certificates,
             slots_here=slots_here,
             terms=self.terms,
             workspace=self.directory,

@@ -83,18 +83,18 @@ class DaskCluster:
         self.processes.append(found)
         return found
 
-    def scheduler(self) -> subprocess.Popen[bytes]:
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
         return self._start(
             "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port", str(self.port)
         )
 
-    def worker(self, name: str) -> subprocess.Popen[bytes]:
+    def start_worker(self, name: str) -> subprocess.Popen[bytes]:
         return self._start(
             "worker", self.address, "--no-nanny", "--nthreads", "2", "--memory-limit", "0",
             "--name", name, "--host", "127.0.0.1",
         )  # fmt: skip
 
-    def owner(self) -> subprocess.Popen[bytes]:
+    def start_owner(self) -> subprocess.Popen[bytes]:
         """Start a program that creates a cluster without workers, and lets Dask scale it."""
         with (self._directory / "owner.log").open("ab") as log:
             found = subprocess.Popen(

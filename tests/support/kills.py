@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from orchestrator.security import process_table
-from tests.faults.site import STORE, FaultSite, check, the_job
+from tests.faults.site import STORE, FaultSite, check, fault_tasks
 from tests.faults.zygote import Zygote
 from tests.support import above, seeded
 
@@ -143,7 +143,7 @@ class Kills:
     def _fill(self) -> None:
         while len(self._jobs) < AT_ONCE:
             self._submitted += 1
-            tasks = the_job(self._site, retries=50, pause=WORK)
+            tasks = fault_tasks(self._site, retries=50, pause=WORK)
             self._jobs.append(self._site.submit_once(tasks, f"job {self._submitted}"))
 
     def _kill(self) -> None:

@@ -16,7 +16,7 @@ from tests.support.cluster import NodeProcess
 _INIT = 'trap : TERM; "$@" & while :; do sleep 1000 & wait; done'
 
 
-def hidden(*directories: Path) -> tuple[str, ...]:
+def hiding_prefix(*directories: Path) -> tuple[str, ...]:
     """Return the words to put before a command, so that it finds ``directories`` empty."""
     mounts = [f"mount -t tmpfs none {shlex.quote(str(each))}" for each in directories]
     return "unshare", "-m", "sh", "-c", " && ".join((*mounts, 'exec "$0" "$@"'))
@@ -45,9 +45,9 @@ class Namespace:
             self._connect()
             run(f"ip addr add {self.server}/30 dev {self.link}")
             run(f"ip link set {self.link} up")
-            self.inside("ip link set lo up")
-            self.inside("ip link set e0 up")
-            self.inside(f"ip addr add {self.node}/30 dev e0")
+            self.run_inside("ip link set lo up")
+            self.run_inside("ip link set e0 up")
+            self.run_inside(f"ip addr add {self.node}/30 dev e0")
         except BaseException:
             self.close()
             raise
@@ -61,14 +61,14 @@ class Namespace:
         """The words before a command that runs in the namespace."""
         return "ip", "netns", "exec", self.name
 
-    def inside(self, command: str) -> None:
+    def run_inside(self, command: str) -> None:
         """Run a command in the namespace. Raise CalledProcessError."""
         run(f"ip netns exec {self.name} {command}")
 
     def cut(self) -> None:
         run(f"ip link set {self.link} down")
 
-    def mend(self) -> None:
+    def reconnect(self) -> None:
         run(f"ip link set {self.link} up")
 
     def cut_one_way(self, to: str) -> None:
@@ -77,13 +77,13 @@ class Namespace:
         if to == "node":
             run(f"ip neigh replace {self.node} dev {self.link} {nowhere}")
         else:
-            self.inside(f"ip neigh replace {self.server} dev e0 {nowhere}")
+            self.run_inside(f"ip neigh replace {self.server} dev e0 {nowhere}")
 
-    def mend_one_way(self, to: str) -> None:
+    def reconnect_one_way(self, to: str) -> None:
         if to == "node":
             run(f"ip neigh del {self.node} dev {self.link}")
         else:
-            self.inside(f"ip neigh del {self.server} dev e0")
+            self.run_inside(f"ip neigh del {self.server} dev e0")
 
     def close(self) -> None:
         """Idempotent."""
@@ -91,7 +91,7 @@ class Namespace:
         subprocess.run(f"ip link del {self.link}", shell=True, capture_output=True, check=False)
 
 
-def lacking(what: str, error: BaseException) -> None:
+def skip_or_fail(what: str, error: BaseException) -> None:
     """Skip the test with the reason ``what``. In CI, raise ``error`` instead."""
     if os.environ.get("CI"):
         raise error
@@ -106,7 +106,7 @@ def namespaces(count: int) -> Iterator[list[Namespace]]:
         try:
             made += [Namespace(number) for number in range(count)]
         except (subprocess.CalledProcessError, OSError) as error:
-            lacking("network namespaces cannot be made here", error)
+            skip_or_fail("network namespaces cannot be made here", error)
         yield made
     finally:
         for each in made:
@@ -142,7 +142,7 @@ class Machine:
         """Switch the machine on."""
         new = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
         kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
-        apart = hidden(*self._apart) if self._apart else ()
+        apart = hiding_prefix(*self._apart) if self._apart else ()
         self._node = NodeProcess(
             self._join_file,
             self._state,

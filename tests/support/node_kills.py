@@ -33,7 +33,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.security import process_table
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.site import Answer, marked, until
+from tests.integration.site import Answer, until, worker_processes
 from tests.support import above
 from tests.support.cluster import TestCluster
 from tests.support.machines import Machine, Namespace, namespaces
@@ -72,7 +72,7 @@ echo "digest $(sha256sum < "$ORCHESTRATOR_WORKER_DIR/large" | cut -c 1-64)"
 """
 #: Files that a job adds to the project; the last one is of the child job.
 RESULT = {"above.txt", "again.txt", "first.txt", "last.txt"}
-BELOW = "below.txt"
+CHILD_FILE = "below.txt"
 
 
 class Victim(StrEnum):
@@ -154,7 +154,7 @@ class NodeKills:
             agents=agents(folder),
             cluster={
                 "listen": f"0.0.0.0:{self._cluster.port}",
-                "certificates": str(self._cluster.place),
+                "certificates": str(self._cluster.certificates),
                 "slots_here": 0,
                 "lease": LEASE,
             },
@@ -186,7 +186,7 @@ class NodeKills:
             self._site.ensure()
             for machine in self._machines:
                 machine.boot()
-            until(lambda: self._ups() == len(self._machines), "the nodes are up")
+            until(lambda: self._count_up() == len(self._machines), "the nodes are up")
             while self.figures.kills.total() < kills and time.monotonic() < ends:
                 self._fill()
                 time.sleep(self._random.uniform(*PAUSES))
@@ -200,7 +200,7 @@ class NodeKills:
             self._site.end()
         return self.figures
 
-    def _ups(self) -> int:
+    def _count_up(self) -> int:
         rows = self._site.insist(lambda: self._site.call("GET", "/nodes"))["nodes"]
         return sum(row["state"] == "up" for row in rows)
 
@@ -218,7 +218,7 @@ class NodeKills:
     def _tasks(self) -> list[Answer]:
         """Tasks with a child job, a failure, and a dependency."""
         children = self._folder / f"children_{self._submitted}.json"
-        below = self._witnessed(f"echo x > {BELOW}")
+        below = self._witnessed(f"echo x > {CHILD_FILE}")
         children.write_text(json.dumps([edit(below, retries=50)]))
         spawn = f"orchestrator spawn child --tasks '{children}' --wait >/dev/null"
         again = f"{self._folder}/tried.$ORCHESTRATOR_JOB_ID"
@@ -252,7 +252,7 @@ class NodeKills:
             )
             if answer["status"] in ENDED:
                 # At once: nothing of an ended job may be alive, also behind a partition.
-                alive = marked(job)
+                alive = worker_processes(job)
                 self._jobs.remove(job)
                 self.figures.jobs += 1
                 self._judge(job, answer, alive)
@@ -270,7 +270,7 @@ class NodeKills:
             self.figures.lost += 1
             answer = self._site.get(f"/jobs/{job}")
             self.figures.wrong.append(f"{job} has not ended: {answer}")
-        until(lambda: self._ups() == len(self._machines), "the nodes are back")
+        until(lambda: self._count_up() == len(self._machines), "the nodes are back")
         directories = [self._folder / each.name / "attempts" for each in self._machines]
         if self._own_files:
             directories += [self._folder / each.name / "files" for each in self._machines]
@@ -326,11 +326,11 @@ class NodeKills:
                 self._later(machine, self._random.uniform(0.0, 8.0), lambda: _boot(machine))
             case Victim.LINK:
                 network.cut()
-                self._later(machine, cut, network.mend)
+                self._later(machine, cut, network.reconnect)
             case Victim.ONE_WAY:
                 to = self._random.choice(("node", "server"))
                 network.cut_one_way(to)
-                self._later(machine, cut, lambda: network.mend_one_way(to))
+                self._later(machine, cut, lambda: network.reconnect_one_way(to))
             case Victim.STOP:
                 pids = machine.node_pids()
                 for pid in pids:
@@ -394,7 +394,7 @@ class NodeKills:
         runs = list((directory / "attempts").glob("*.run"))
         assert not runs, f"attempts are still recorded as running: {runs}"
         files = set(self._project.files(f"orchestrator/{job}/result"))
-        assert files == {"README.md", *RESULT, BELOW}, files
+        assert files == {"README.md", *RESULT, CHILD_FILE}, files
         self._count_failures(job)
 
     def _check_signs(self, job: str) -> None:
@@ -448,7 +448,7 @@ def _check_events(events: list[Answer]) -> None:
 
 
 def _boot(machine: Machine) -> None:
-    machine.network.mend()
+    machine.network.reconnect()
     machine.boot()
 
 

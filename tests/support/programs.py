@@ -26,18 +26,18 @@ def search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, PLACES)])
 
 
-def need(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
+def require_programs(monkeypatch: pytest.MonkeyPatch, *programs: str) -> None:
     """Require programs on PATH; otherwise skip the test, or fail in CI."""
     for program in programs:
         if shutil.which(program, path=search_path()):
             continue
         if program in BY_HAND:
             pytest.skip(f"{program} is not installed; {BY_HAND[program]}")
-        lacking(f"{program} is not installed; ./run-tests.sh installs it")
+        skip_or_fail(f"{program} is not installed; ./run-tests.sh installs it")
     monkeypatch.setenv("PATH", search_path())
 
 
-def lacking(what: str) -> NoReturn:
+def skip_or_fail(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)

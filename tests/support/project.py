@@ -113,7 +113,7 @@ class Project:
         listed = self.git("worktree", "list", "--porcelain").splitlines()
         return [line.split(" ", 1)[1] for line in listed if line.startswith("worktree ")][1:]
 
-    def everything(self) -> dict[str, str]:
+    def snapshot(self) -> dict[str, str]:
         """Return all content of the user that no job may change."""
         found = {}
         for path in sorted(self.path.rglob("*")):

@@ -21,14 +21,14 @@ sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
 from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
-from tests.integration.site import Answer, whole_lines
+from tests.integration.site import Answer, complete_lines
 from tests.support import above, seeded
 from tests.support.kills import Killer, Victim
 from tests.support.project import Project, agents
 from tests.support.soaking.disk import fill, mounted, unmount
 from tests.support.soaking.invariants import (
     SUCCEEDED,
-    Held,
+    Resources,
     complaints_of_job,
     complaints_of_project,
     complaints_of_result,
@@ -45,7 +45,7 @@ CYCLE_SECONDS = 8.0
 #: Seconds until a job ends, and until its files are complete.
 WITHIN, SETTLED_WITHIN = 120.0, 20.0
 #: Actions after each pause, with their relative frequency.
-HAPPENINGS = {
+FAULTS = {
     "nothing": 20,
     "shim": 4,
     "spawner": 2,
@@ -64,7 +64,7 @@ class Figures:
     #: Number of daemons that remain, as in docs/reference/containment.md.
     daemons_left: int = 0
     quiet_moments: int = 0
-    held: list[Held] = field(default_factory=list)
+    resources: list[Resources] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -74,13 +74,15 @@ class Figures:
             f"jobs {self.jobs.total()} ({jobs}); kills {self.kills.total()} ({kills or 'none'}); "
             f"full disks {self.full_disks}; daemons left {self.daemons_left}; "
             f"quiet moments {self.quiet_moments}; "
-            f"{_growth(self.held)}; wrong {len(self.wrong)}"
+            f"{_growth(self.resources)}; wrong {len(self.wrong)}"
         )
 
 
-def _growth(held: list[Held]) -> str:
+def _growth(resources: list[Resources]) -> str:
     """Return how the longest-lived server grew from its first to its last quiet moment, as text."""
-    lives = [[each for each in held if each.pid == pid] for pid in {each.pid for each in held}]
+    lives = [
+        [each for each in resources if each.pid == pid] for pid in {each.pid for each in resources}
+    ]
     if not lives:
         return "no server was looked at"
     life = max(lives, key=len)
@@ -115,7 +117,7 @@ class Soak:
         self._random = random.Random(seed)
         self._disk = disk
         self._project = Project(folder / "repository").begin({"a.txt": "a\n"})
-        self._untouched = self._project.everything()
+        self._untouched = self._project.snapshot()
         workspace = (disk or folder) / "workspace"
         self._site = FaultSite(
             folder,
@@ -137,7 +139,7 @@ class Soak:
         #: Jobs during which a keeper was killed, so that a spawner and a shim may leave orphans.
         self._orphaned: set[str] = set()
         self._accepted: set[str] = set()
-        self._first: dict[int, Held] = {}
+        self._first: dict[int, Resources] = {}
         self._killer = Killer(self._site, self._random, self._in_flight)
         self.figures = Figures(self._killer.kills)
 
@@ -157,7 +159,7 @@ class Soak:
         while time.monotonic() < ends:
             self._fill()
             time.sleep(self._random.uniform(*PAUSES))
-            self._happen(servers_die)
+            self._cause_fault(servers_die)
             self._collect()
 
     def _fill(self) -> None:
@@ -173,8 +175,8 @@ class Soak:
             self._in_flight.append(job)
             self._flights[job] = flight
 
-    def _happen(self, servers_die: bool) -> None:
-        [what] = self._random.choices(list(HAPPENINGS), list(HAPPENINGS.values()))
+    def _cause_fault(self, servers_die: bool) -> None:
+        [what] = self._random.choices(list(FAULTS), list(FAULTS.values()))
         if what == "disk" and self._disk is not None:
             self._fill_disk(self._disk, servers_die)
         elif what == "two of them":
@@ -212,7 +214,7 @@ class Soak:
                 self._site.insist(lambda job=job: self._site.call("POST", f"/jobs/{job}/cancel"))
             answer = self._status(job)
             if answer["status"] in ENDED:
-                self._land(job, answer)
+                self._end_job(job, answer)
             elif now - flight.submitted_at > WITHIN:
                 self.figures.wrong.append(f"{job} ({flight.kind}) does not end: {answer}")
                 self._forget(job)
@@ -220,7 +222,7 @@ class Soak:
     def _status(self, job: str) -> Answer:
         return self._site.insist(lambda: self._site.call("GET", f"/jobs/{job}/status"))
 
-    def _land(self, job: str, answer: Answer) -> None:
+    def _end_job(self, job: str, answer: Answer) -> None:
         flight = self._flights[job]
         self.figures.jobs[flight.kind] += 1
         if job in self._touched & self._orphaned:
@@ -232,7 +234,7 @@ class Soak:
         self._forget(job)
 
     def _judge(self, job: str, flight: Flight, answer: Answer) -> list[str]:
-        wrong = complaints_of_job(self._site, job, claims_may_stay=flight.disk_was_full)
+        wrong = complaints_of_job(self._site, job, locks_may_remain=flight.disk_was_full)
         if answer["status"] not in flight.rules.ends:
             touched = ", a shim was killed" if job in self._touched else ""
             wrong.append(f"{job} ({flight.kind}{touched}) is {answer['status']}: {_bad(answer)}")
@@ -260,26 +262,26 @@ class Soak:
         self.figures.quiet_moments += 1
         wrong = complaints_of_store(self._site, self._accepted)
         wrong += complaints_of_project(self._project, self._untouched)
-        lines = whole_lines(self._site.effects)
+        lines = complete_lines(self._site.effects)
         wrong += [line for line in lines if line.startswith("overlap")]
         assert self._site.process is not None
         server = self._site.process.pid
         deadline = time.monotonic() + SETTLED_WITHIN
-        while (each := self._held(server)) is None and time.monotonic() < deadline:
+        while (each := self._resources(server)) is None and time.monotonic() < deadline:
             time.sleep(0.1)
         if each is None:
             wrong.append("an ended keeper or spawner is still there")
-        for held in each or ():
-            wrong += held.grown_since(self._first.setdefault(held.pid, held))
-            self.figures.held += [held] if held.pid == server else []
+        for resources in each or ():
+            wrong += resources.grown_since(self._first.setdefault(resources.pid, resources))
+            self.figures.resources += [resources] if resources.pid == server else []
         self.figures.wrong += wrong
 
-    def _held(self, server: int) -> list[Held] | None:
+    def _resources(self, server: int) -> list[Resources] | None:
         """Return what the server, its keepers, and spawners hold; None if one of them is ending."""
         keepers = above.keepers(server)
         spawners = [pid for keeper in keepers if (pid := above.spawner(keeper))]
         shims = sum(len(above.shims(keeper)) for keeper in keepers)
-        found = [Held.by(pid, shims) for pid in (server, *keepers, *spawners)]
+        found = [Resources.of(pid, shims) for pid in (server, *keepers, *spawners)]
         return None if None in found else [each for each in found if each is not None]
 
 

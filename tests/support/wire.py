@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from subprocess import CalledProcessError
 
-from tests.support.machines import Namespace, lacking, run
+from tests.support.machines import Namespace, run, skip_or_fail
 
 _TUNSETIFF, _IFF_TUN_NO_PI = 0x400454CA, 0x1001
 _MOST_BYTES = 65536
@@ -52,7 +52,7 @@ class WiredNamespace(Namespace):
     def cut(self) -> None:
         self.lost.update((TO_NODE, TO_SERVER))
 
-    def mend(self) -> None:
+    def reconnect(self) -> None:
         self.lost.clear()
         self.delay = self.loss = 0.0
 
@@ -109,7 +109,7 @@ def wires(count: int) -> Iterator[list[WiredNamespace]]:
         try:
             made += [WiredNamespace(number) for number in range(count)]
         except (CalledProcessError, OSError) as error:
-            lacking("network namespaces with TUN devices cannot be made here", error)
+            skip_or_fail("network namespaces with TUN devices cannot be made here", error)
         yield made
     finally:
         for each in made:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.support.programs import BY_HAND, need
+from tests.support.programs import BY_HAND, require_programs
 
 MISSING = "program-that-nobody-has"
 
@@ -14,10 +14,10 @@ def test_a_missing_program_fails_the_test_on_the_build_server(
 ) -> None:
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match=r"run-tests\.sh installs it"):
-        need(monkeypatch, MISSING)
+        require_programs(monkeypatch, MISSING)
     monkeypatch.delenv("CI")
     with pytest.raises(pytest.skip.Exception, match=MISSING):
-        need(monkeypatch, MISSING)
+        require_programs(monkeypatch, MISSING)
 
 
 @pytest.mark.parametrize("program", BY_HAND)
@@ -27,4 +27,4 @@ def test_a_program_that_the_scripts_cannot_install_is_never_required(
     monkeypatch.setenv("CI", "true")
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(pytest.skip.Exception, match="install"):
-        need(monkeypatch, program)
+        require_programs(monkeypatch, program)

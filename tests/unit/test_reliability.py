@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.promises import PROMISES
-from tests.faults.reliability import PAGE, REPOSITORY, SECTIONS, facts, named, page, promises
+from tests.faults.reliability import PAGE, REPOSITORY, SECTIONS, facts, format_tests, page, promises
 from tests.faults.row import Row
 from tests.faults.table import MOST_WITHOUT_TEST, TABLE, all_tests
 
@@ -67,7 +67,7 @@ def test_the_page_agrees_with_the_table(row: Row) -> None:
     result = line.removeprefix(facts(row)).strip(" |")
 
     assert line.startswith(facts(row)), "run python -m tests.faults.reliability"
-    assert f"{row.number}. {named(row)}\n" in PAGE_TEXT
+    assert f"{row.number}. {format_tests(row)}\n" in PAGE_TEXT
     assert "not run" not in result and "failed" not in result
     assert row.cannot_run or re.match(r"\d+ passed", result), result
 

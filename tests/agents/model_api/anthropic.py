@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.agents.model_api.reply import Due, event, halves
+from tests.agents.model_api.reply import DueTurn, event, halves
 
 TYPES = {
     400: "invalid_request_error",
@@ -17,7 +17,7 @@ TYPES = {
 }
 
 
-def whole(due: Due) -> Any:
+def answer(due: DueTurn) -> Any:
     return {
         **_head(due),
         "content": list(_blocks(due)),
@@ -26,7 +26,7 @@ def whole(due: Due) -> Any:
     }
 
 
-def _head(due: Due) -> dict[str, Any]:
+def _head(due: DueTurn) -> dict[str, Any]:
     return {
         "id": f"msg_{due.serial}",
         "type": "message",
@@ -38,7 +38,7 @@ def _head(due: Due) -> dict[str, Any]:
     }
 
 
-def _usage(due: Due) -> dict[str, int] | None:
+def _usage(due: DueTurn) -> dict[str, int] | None:
     if due.turn.tokens is None:
         return None
     return {
@@ -49,7 +49,7 @@ def _usage(due: Due) -> dict[str, int] | None:
     }
 
 
-def _blocks(due: Due) -> Iterator[dict[str, Any]]:
+def _blocks(due: DueTurn) -> Iterator[dict[str, Any]]:
     if due.turn.text:
         yield {"type": "text", "text": due.turn.text}
     for index, call in enumerate(due.calls):
@@ -61,7 +61,7 @@ def _blocks(due: Due) -> Iterator[dict[str, Any]]:
         }
 
 
-def stream(due: Due) -> Iterator[bytes]:
+def stream(due: DueTurn) -> Iterator[bytes]:
     usage = {**(_usage(due) or {}), "output_tokens": 1}
     yield _event("message_start", message={**_head(due), "usage": usage})
     for index, block in enumerate(_blocks(due)):

@@ -19,18 +19,18 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScriptTurn:
     script: str
     turn: int
 
 
-def asked(api: str, body: Any) -> Asked:
+def script_turn(api: str, body: Any) -> ScriptTurn:
     turns = list(_conversation(api, body)) if isinstance(body, dict) else []
     for index in range(len(turns) - 1, -1, -1):
         markers = MARKER.findall(turns[index].text) if turns[index].role == "user" else []
         if markers:
-            return Asked(markers[-1], _turns(turns[index + 1 :]))
-    return Asked("default", _turns(turns))
+            return ScriptTurn(markers[-1], _turns(turns[index + 1 :]))
+    return ScriptTurn("default", _turns(turns))
 
 
 def _turns(turns: Sequence[Message]) -> int:

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.agents.model_api.reply import Due, event, halves
+from tests.agents.model_api.reply import DueTurn, event, halves
 
 REASONS = {"end_turn": "stop", "tool_use": "tool_calls", "max_tokens": "length"}
 TYPES = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded"}
 
 
-def whole(due: Due) -> Any:
+def answer(due: DueTurn) -> Any:
     message: dict[str, Any] = {"role": "assistant", "content": due.turn.text or None}
     if due.calls:
         message["tool_calls"] = _calls(due)
@@ -18,15 +18,15 @@ def whole(due: Due) -> Any:
     return {**_head(due, "chat.completion"), "choices": [choice], "usage": usage(due)}
 
 
-def _head(due: Due, kind: str) -> dict[str, Any]:
+def _head(due: DueTurn, kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{due.serial}", "object": kind, "created": 1, "model": due.model}
 
 
-def _reason(due: Due) -> str:
+def _reason(due: DueTurn) -> str:
     return REASONS.get(due.turn.stop_reason, due.turn.stop_reason)
 
 
-def _calls(due: Due) -> list[Any]:
+def _calls(due: DueTurn) -> list[Any]:
     return [
         {
             "index": index,
@@ -43,7 +43,7 @@ def as_text(arguments: Any) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
-def usage(due: Due) -> Any:
+def usage(due: DueTurn) -> Any:
     """Return the usage; tokens read from the cache count as a part of the input."""
     if due.turn.tokens is None:
         return None
@@ -56,7 +56,7 @@ def usage(due: Due) -> Any:
     }
 
 
-def stream(due: Due) -> Iterator[bytes]:
+def stream(due: DueTurn) -> Iterator[bytes]:
     yield _chunk(due, {"role": "assistant", "content": ""})
     for part in halves(due.turn.text):
         yield _chunk(due, {"content": part})
@@ -67,7 +67,7 @@ def stream(due: Due) -> Iterator[bytes]:
     yield b"data: [DONE]\n\n"
 
 
-def _chunk(due: Due, delta: Any, finish: str | None = None) -> bytes:
+def _chunk(due: DueTurn, delta: Any, finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish}
     return event({**_head(due, "chat.completion.chunk"), "choices": [choice]})
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.agents.model_api.reply import Due, event, halves
+from tests.agents.model_api.reply import DueTurn, event, halves
 
 TYPES = {
     400: "INVALID_ARGUMENT",
@@ -23,7 +23,7 @@ def example(body: Any) -> dict[str, object]:
     return {name: 90 if kind.lower() == "integer" else "-" for name, kind in kinds.items()}
 
 
-def whole(due: Due) -> Any:
+def answer(due: DueTurn) -> Any:
     parts: list[Any] = [{"text": due.turn.text}] if due.turn.text or not due.calls else []
     parts += [
         {"functionCall": {"id": due.call_id(index), "name": call.name, "args": call.arguments}}
@@ -32,7 +32,7 @@ def whole(due: Due) -> Any:
     return _chunk(due, parts, finish="STOP")
 
 
-def _chunk(due: Due, parts: list[Any], finish: str = "") -> Any:
+def _chunk(due: DueTurn, parts: list[Any], finish: str = "") -> Any:
     candidate = {"index": 0, "content": {"role": "model", "parts": parts}}
     if finish:
         candidate["finishReason"] = finish
@@ -44,7 +44,7 @@ def _chunk(due: Due, parts: list[Any], finish: str = "") -> Any:
     }
 
 
-def _usage(due: Due) -> Any:
+def _usage(due: DueTurn) -> Any:
     read = due.tokens.input + due.tokens.cache_read
     return {
         "promptTokenCount": read,
@@ -54,12 +54,12 @@ def _usage(due: Due) -> Any:
     }
 
 
-def stream(due: Due) -> Iterator[bytes]:
+def stream(due: DueTurn) -> Iterator[bytes]:
     first, *rest = halves(due.turn.text) or ("",)
     if rest:
         yield event(_chunk(due, [{"text": first}]))
     last = replace(due.turn, text="".join(rest) if rest else first)
-    yield event(whole(replace(due, turn=last)))
+    yield event(answer(replace(due, turn=last)))
 
 
 def error(status: int, type: str, message: str) -> Any:

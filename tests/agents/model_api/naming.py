@@ -10,7 +10,7 @@ from tests.agents.model_api.scripts import Call
 
 
 @dataclass(frozen=True)
-class Offered:
+class OfferedTool:
     """A tool that the request names."""
 
     name: str
@@ -22,7 +22,7 @@ class Offered:
 
 
 @dataclass(frozen=True)
-class Named:
+class AgentCall:
     """A call in the form of this agent."""
 
     name: str
@@ -38,7 +38,7 @@ PATHS = ("file_path", "filePath", "path")
 TEXTS = ("content", "text")
 
 
-def offered(body: Any) -> tuple[Offered, ...]:
+def offered_tools(body: Any) -> tuple[OfferedTool, ...]:
     """Return all tools of a request, for every API's nesting."""
     if not isinstance(body, dict):
         return ()
@@ -48,7 +48,7 @@ def offered(body: Any) -> tuple[Offered, ...]:
     return tuple(_tools([*(body.get("tools") or []), *(t for each in more for t in each["tools"])]))
 
 
-def _tools(tools: Any, namespace: str = "") -> Iterator[Offered]:
+def _tools(tools: Any, namespace: str = "") -> Iterator[OfferedTool]:
     for tool in tools:
         if "functionDeclarations" in tool:
             yield from _tools(tool["functionDeclarations"])
@@ -58,24 +58,24 @@ def _tools(tools: Any, namespace: str = "") -> Iterator[Offered]:
             yield _one(tool.get("function") or tool, namespace)
 
 
-def _one(tool: Mapping[str, Any], namespace: str) -> Offered:
+def _one(tool: Mapping[str, Any], namespace: str) -> OfferedTool:
     keys = ("input_schema", "parameters", "parametersJsonSchema")
     schema: Mapping[str, Any] = next((tool[key] for key in keys if tool.get(key)), {})
     custom = tool.get("type") == "custom"
-    return Offered(tool["name"], schema.get("properties") or {}, namespace, custom)
+    return OfferedTool(tool["name"], schema.get("properties") or {}, namespace, custom)
 
 
-def named(call: Call, tools: tuple[Offered, ...]) -> Named:
+def agent_call(call: Call, tools: tuple[OfferedTool, ...]) -> AgentCall:
     execute = next((tool for tool in tools if tool.name == "exec" and tool.custom), None)
     if execute is not None:
-        return Named(execute.name, _as_code(call), execute.namespace, custom=True)
+        return AgentCall(execute.name, _as_code(call), execute.namespace, custom=True)
     if call.neutral == "shell":
         return _shell(call.arguments["command"], tools)
     if call.neutral == "write":
         return _write(call, tools)
     if call.neutral == "mcp":
         return _mcp(call, tools)
-    return Named(call.tool, call.arguments)
+    return AgentCall(call.tool, call.arguments)
 
 
 #: Yield times of the script, and of one command or tool.
@@ -106,39 +106,39 @@ def _write_by_shell(call: Call) -> Call:
     return Call.shell(f"printf %s {shlex.quote(text)} > {shlex.quote(path)}")
 
 
-def _find(names: tuple[str, ...], tools: tuple[Offered, ...]) -> Offered | None:
+def _find(names: tuple[str, ...], tools: tuple[OfferedTool, ...]) -> OfferedTool | None:
     return next((tool for name in names for tool in tools if tool.name == name), None)
 
 
-def _key(names: tuple[str, ...], tool: Offered) -> str:
+def _key(names: tuple[str, ...], tool: OfferedTool) -> str:
     return next((name for name in names if name in tool.properties), names[0])
 
 
-def _shell(command: str, tools: tuple[Offered, ...]) -> Named:
-    tool = _find(SHELLS, tools) or Offered("bash", {})
+def _shell(command: str, tools: tuple[OfferedTool, ...]) -> AgentCall:
+    tool = _find(SHELLS, tools) or OfferedTool("bash", {})
     key = _key(COMMANDS, tool)
     takes_list = tool.properties.get(key, {}).get("type") == "array"
     arguments: dict[str, Any] = {key: ["bash", "-lc", command] if takes_list else command}
     if "description" in tool.properties:
         arguments["description"] = "run a command"
-    return Named(tool.name, arguments)
+    return AgentCall(tool.name, arguments)
 
 
-def _write(call: Call, tools: tuple[Offered, ...]) -> Named:
+def _write(call: Call, tools: tuple[OfferedTool, ...]) -> AgentCall:
     path, text = call.arguments["path"], call.arguments["text"]
     tool = _find(WRITERS, tools)
     if tool is None:
         return _shell(_write_by_shell(call).arguments["command"], tools)
-    return Named(tool.name, {_key(PATHS, tool): path, _key(TEXTS, tool): text})
+    return AgentCall(tool.name, {_key(PATHS, tool): path, _key(TEXTS, tool): text})
 
 
-def _mcp(call: Call, tools: tuple[Offered, ...]) -> Named:
+def _mcp(call: Call, tools: tuple[OfferedTool, ...]) -> AgentCall:
     """Return an agent's name for an MCP tool: mcp__orchestrator__orchestrate, or
     orchestrator_orchestrate.
     """
     fits = [tool for tool in tools if tool.name == call.tool or _ends(tool.name, call.tool)]
-    tool = next(iter(fits), Offered(call.tool, {}))
-    return Named(tool.name, call.arguments, tool.namespace)
+    tool = next(iter(fits), OfferedTool(call.tool, {}))
+    return AgentCall(tool.name, call.arguments, tool.namespace)
 
 
 def _ends(name: str, tool: str) -> bool:

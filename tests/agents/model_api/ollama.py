@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.agents.model_api.reply import Due, halves
+from tests.agents.model_api.reply import DueTurn, halves
 
 
-def whole(due: Due) -> Any:
+def answer(due: DueTurn) -> Any:
     message: dict[str, Any] = {"role": "assistant", "content": due.turn.text}
     if due.calls:
         message["tool_calls"] = [
@@ -16,26 +16,26 @@ def whole(due: Due) -> Any:
     return {**_line(due, message), **_end(due)}
 
 
-def _line(due: Due, message: Any) -> dict[str, Any]:
+def _line(due: DueTurn, message: Any) -> dict[str, Any]:
     time = "2026-01-01T00:00:00Z"
     return {"model": due.model, "created_at": time, "message": message, "done": False}
 
 
-def _end(due: Due) -> dict[str, Any]:
+def _end(due: DueTurn) -> dict[str, Any]:
     end = {"done": True, "done_reason": _reason(due), "total_duration": 1_000_000}
     if due.turn.tokens is None:
         return end
     return {**end, "prompt_eval_count": due.tokens.input, "eval_count": due.tokens.output}
 
 
-def _reason(due: Due) -> str:
+def _reason(due: DueTurn) -> str:
     return "length" if due.turn.stop_reason == "max_tokens" else "stop"
 
 
-def stream(due: Due) -> Iterator[bytes]:
+def stream(due: DueTurn) -> Iterator[bytes]:
     for part in halves(due.turn.text):
         yield _encoded(_line(due, {"role": "assistant", "content": part}))
-    message = {**whole(due)["message"], "content": ""}
+    message = {**answer(due)["message"], "content": ""}
     if due.calls:
         yield _encoded(_line(due, message))
     yield _encoded({**_line(due, {"role": "assistant", "content": ""}), **_end(due)})

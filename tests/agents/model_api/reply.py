@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tests.agents.model_api.naming import Named
+from tests.agents.model_api.naming import AgentCall
 from tests.agents.model_api.scripts import Tokens, Turn
 
 JSON = "application/json"
@@ -14,12 +14,12 @@ NDJSON = "application/x-ndjson"
 
 
 @dataclass(frozen=True)
-class Due:
+class DueTurn:
     """The turn that a request gets, with its calls in the form of the requesting agent."""
 
     turn: Turn
     number: int
-    calls: tuple[Named, ...]
+    calls: tuple[AgentCall, ...]
     model: str
     #: A number that differs for every answer.
     serial: int
@@ -38,9 +38,9 @@ class Due:
 class Dialect(Protocol):
     """One API's shapes."""
 
-    def whole(self, due: Due) -> Any: ...
+    def answer(self, due: DueTurn) -> Any: ...
 
-    def stream(self, due: Due) -> Iterable[bytes]: ...
+    def stream(self, due: DueTurn) -> Iterable[bytes]: ...
 
     def error(self, status: int, type: str, message: str) -> Any: ...
 

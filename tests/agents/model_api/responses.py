@@ -4,16 +4,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.agents.model_api import chat
-from tests.agents.model_api.reply import Due, event, halves
+from tests.agents.model_api.reply import DueTurn, event, halves
 
 error = chat.error
 
 
-def whole(due: Due) -> Any:
+def answer(due: DueTurn) -> Any:
     return {**_head(due), "status": "completed", "output": list(_items(due)), "usage": _usage(due)}
 
 
-def _head(due: Due) -> dict[str, Any]:
+def _head(due: DueTurn) -> dict[str, Any]:
     return {
         "id": f"resp_{due.serial}",
         "object": "response",
@@ -24,7 +24,7 @@ def _head(due: Due) -> dict[str, Any]:
     }
 
 
-def _usage(due: Due) -> Any:
+def _usage(due: DueTurn) -> Any:
     read = due.tokens.input + due.tokens.cache_read
     return {
         "input_tokens": read,
@@ -35,7 +35,7 @@ def _usage(due: Due) -> Any:
     }
 
 
-def _items(due: Due) -> Iterator[dict[str, Any]]:
+def _items(due: DueTurn) -> Iterator[dict[str, Any]]:
     if due.turn.text or not due.calls:
         text = {"type": "output_text", "text": due.turn.text, "annotations": []}
         yield {
@@ -57,13 +57,13 @@ def _items(due: Due) -> Iterator[dict[str, Any]]:
         yield {**item, "namespace": call.namespace} if call.namespace else item
 
 
-def stream(due: Due) -> Iterator[bytes]:
+def stream(due: DueTurn) -> Iterator[bytes]:
     yield _event("response.created", response=_head(due))
     for index, item in enumerate(_items(due)):
         yield _event("response.output_item.added", output_index=index, item=item)
         yield from _pieces(item, index)
         yield _event("response.output_item.done", output_index=index, item=item)
-    yield _event("response.completed", response=whole(due))
+    yield _event("response.completed", response=answer(due))
 
 
 def _pieces(item: dict[str, Any], index: int) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ def api_of(path: str) -> str:
     return next((api for end, api in ends.items() if path.endswith(end)), "")
 
 
-def streamed(api: str, path: str, body: Any) -> bool:
+def is_streamed(api: str, path: str, body: Any) -> bool:
     if api == "gemini":
         return path.endswith(":streamGenerateContent")
     return bool(body.get("stream", api == "ollama"))
@@ -46,7 +46,7 @@ def stream_type(api: str) -> str:
     return STREAM_TYPES.get(api, SSE)
 
 
-def aside(path: str) -> Any:
+def answer_without_model(path: str) -> Any:
     """Answer requests of tools that need no model: counts, lists, probes."""
     if path.endswith("/count_tokens"):
         return {"input_tokens": 100}

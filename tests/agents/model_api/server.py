@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.agents.model_api import gemini, naming, routes
-from tests.agents.model_api.asked import asked
-from tests.agents.model_api.reply import JSON, Due
+from tests.agents.model_api.asked import script_turn
+from tests.agents.model_api.reply import JSON, DueTurn
 from tests.agents.model_api.scripts import DEFAULT, Fault, Kind, Script, Turn
 
 HUGE_PIECE = b" " * 1_000_000
@@ -47,7 +47,7 @@ class ModelApi:
         self.scripts: dict[str, Script] = {"default": DEFAULT, **(scripts or {})}
         self.requests: list[Request] = []
         self.closing = threading.Event()
-        self._spoilt: Counter[tuple[str, int, int]] = Counter()
+        self._used_faults: Counter[tuple[str, int, int]] = Counter()
         self._serials = count(1)
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -82,26 +82,26 @@ class ModelApi:
         with self._lock:
             self.requests.append(request)
 
-    def due(self, request: Request) -> Due:
+    def due(self, request: Request) -> DueTurn:
         script = self.scripts.get(request.script) or _unknown(request.script)
-        turn, tools = script.turn(request.turn), naming.offered(request.body)
+        turn, tools = script.turn(request.turn), naming.offered_tools(request.body)
         if turn.calls and not tools:
             # A question apart from the work, such as for a title, uses no turn of the script.
             turn = Turn("A title")
         if request.api == "gemini" and (example := gemini.example(request.body)):
             # A choice of a model uses no turn, either.
             turn = Turn(json.dumps(example))
-        calls = tuple(naming.named(call, tools) for call in turn.calls)
+        calls = tuple(naming.agent_call(call, tools) for call in turn.calls)
         model = routes.model_of(request.path, request.body)
-        return Due(turn, request.turn, calls, model, next(self._serials))
+        return DueTurn(turn, request.turn, calls, model, next(self._serials))
 
     def fault(self, request: Request, turn: Turn) -> Fault | None:
         """Return the next unused fault of this turn."""
         with self._lock:
             for index, fault in enumerate(turn.faults):
                 key = (request.script, request.turn, index)
-                if not fault.times or self._spoilt[key] < fault.times:
-                    self._spoilt[key] += 1
+                if not fault.times or self._used_faults[key] < fault.times:
+                    self._used_faults[key] += 1
                     return fault
         return None
 
@@ -143,13 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
         if request.api:
             self._model(request)
         else:
-            self._send(200, routes.aside(request.path))
+            self._send(200, routes.answer_without_model(request.path))
 
     def _read(self) -> Request:
         url = urlsplit(self.path)
         body = self._body()
         api = routes.api_of(url.path) if self.command == "POST" and isinstance(body, dict) else ""
-        found = asked(api, body) if api else None
+        found = script_turn(api, body) if api else None
         return Request(
             method=self.command,
             path=url.path,
@@ -186,12 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         dialect = routes.DIALECTS[request.api]
         cut = fault is not None
-        if routes.streamed(request.api, request.path, request.body):
+        if routes.is_streamed(request.api, request.path, request.body):
             self._stream(routes.stream_type(request.api), list(dialect.stream(due)), cut)
         elif cut:
-            self._cut(json.dumps(dialect.whole(due)).encode())
+            self._cut(json.dumps(dialect.answer(due)).encode())
         else:
-            self._send(200, dialect.whole(due))
+            self._send(200, dialect.answer(due))
 
     def _fail(self, fault: Fault, request: Request) -> None:
         if fault.kind is Kind.STATUS:

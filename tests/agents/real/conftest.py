@@ -58,7 +58,7 @@ def site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
 
 
 @pytest.fixture(scope="session")
-def looking_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def read_only_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site with the policy ``read-only``."""
     with a_site(api, tmp_path_factory.mktemp("host project"), policy="read-only") as site:
         yield site

@@ -20,7 +20,7 @@ EMPTY = "the agent ended without an answer"
 KILLED = "{tool} was killed"
 LIMIT = "limit reached"
 TIMEOUT = "{tool} stopped responding"
-FINE = ""
+SUCCESS = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Failure:
     #: Beginning of the worker's reason; empty: the worker succeeds.
     reason: str
     #: True if a retry may succeed: with one retry there are two attempts.
-    again: bool
+    is_retried: bool
     #: Agents that retry for a minute or more themselves: here they get no retry, and run at night.
     slow: tuple[str, ...] = ()
     #: Agents that print nothing while they retry: a short stall timeout is set for them.
@@ -48,54 +48,54 @@ FAILURES: Mapping[str, Failure] = {
     "500": Failure(
         script=Script.failing(Fault(status=500, message="Internal server error", times=0)),
         reason=API,
-        again=True,
+        is_retried=True,
         slow=("opencode",),
     ),
     "529, then success": Failure(
-        script=Script.failing(overloaded(times=4)), reason=FINE, again=True
+        script=Script.failing(overloaded(times=4)), reason=SUCCESS, is_retried=True
     ),
     "connection reset": Failure(
         script=Script.failing(Fault(kind=Kind.RESET, times=0)),
         reason=API,
-        again=True,
+        is_retried=True,
         slow=("opencode", "gemini"),
     ),
     "no answer": Failure(
         script=Script.failing(Fault(kind=Kind.SILENT, times=0)),
         reason=TIMEOUT,
-        again=True,
+        is_retried=True,
         silent=AGENTS,
     ),
     "the connection ends in the middle of an answer": Failure(
         script=Script.failing(Fault(kind=Kind.CUT, times=0)),
         reason=API,
-        again=True,
+        is_retried=True,
         slow=("opencode",),
     ),
     "an invalid answer": Failure(
-        script=Script.failing(Fault(kind=Kind.MALFORMED, times=0)), reason=API, again=True
+        script=Script.failing(Fault(kind=Kind.MALFORMED, times=0)), reason=API, is_retried=True
     ),
     "an empty answer": Failure(
-        script=Script.of(Turn(""), endless=True), reason=EMPTY, again=True, slow=("opencode",)
+        script=Script.of(Turn(""), endless=True), reason=EMPTY, is_retried=True, slow=("opencode",)
     ),
     "unknown model": Failure(
         script=Script.failing(
             Fault(status=404, message="model: no-such-model was not found", times=0)
         ),
         reason=CONFIG,
-        again=False,
+        is_retried=False,
     ),
     "context overflow": Failure(
         script=Script.failing(
             Fault(status=400, type="invalid_request_error", message=OVERFLOW, times=0)
         ),
         reason=LIMIT,
-        again=False,
+        is_retried=False,
     ),
     "quota used up": Failure(
         script=Script.failing(Fault(status=429, type="insufficient_quota", message=QUOTA, times=0)),
         reason=CREDIT,
-        again=False,
+        is_retried=False,
         # Google gives it to free accounts until the next day; Ollama never asks for money.
         other=("gemini", "ollama"),
     ),
@@ -109,7 +109,7 @@ _CLASSES = {
     EMPTY: "`empty`",
     LIMIT: "`limit`",
     TIMEOUT: "`timeout`",
-    FINE: "success",
+    SUCCESS: "success",
 }
 
 
@@ -117,7 +117,7 @@ def table() -> str:
     """Return the table of docs/agents.md."""
     heads = ["Failure", "Retried", *(f"`{name}`" for name in AGENTS)]
     rows = [
-        [name, "yes" if each.again else "no", *(_cell(each, agent) for agent in AGENTS)]
+        [name, "yes" if each.is_retried else "no", *(_cell(each, agent) for agent in AGENTS)]
         for name, each in FAILURES.items()
     ]
     return "\n".join(line(each) for each in (heads, ["---"] * len(heads), *rows))

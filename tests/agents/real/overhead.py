@@ -23,7 +23,7 @@ from tests.agents.real import scripts
 from tests.agents.real.conftest import a_site, variables
 from tests.agents.real.site import Site
 from tests.agents.real.tools import LOOPS, MODELS, TOOLS, installed
-from tests.integration.site import marked, until
+from tests.integration.site import until, worker_processes
 
 RUNS = 5
 MIB = 1024 * 1024
@@ -107,7 +107,7 @@ def ours(site: Site, agent: str) -> int:
     """Return the bytes of the product's processes while a tool of the agent runs."""
     job_id = site.submit(agent, "hanging", scripts.hanging())
     until(lambda: site.begun(job_id), "a command of the agent runs", 60)
-    found = sum(pss(pid) for pid in marked(job_id) if is_ours(pid))
+    found = sum(pss(pid) for pid in worker_processes(job_id) if is_ours(pid))
     site.client.cancel(job_id)
     site.wait(job_id)
     return found

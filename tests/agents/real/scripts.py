@@ -99,12 +99,12 @@ ANSWERS = {"claude": "StructuredOutput", "anthropic": "answer"}
 def plan(agent: str) -> Script:
     if agent in ANSWERS:
         return Script.of(Turn(calls=(Call(ANSWERS[agent], PLAN),)), Turn("There it is"))
-    before = "Here it is:\n" if agent in WORDS else ""
+    before = "Here it is:\n" if agent in PROMPTED_SCHEMA else ""
     return Script.of(Turn(before + json.dumps(PLAN)))
 
 
 #: Agents that get the schema as text.
-WORDS = ("gemini", "opencode")
+PROMPTED_SCHEMA = ("gemini", "opencode")
 
 
 #: Each tool's writing tools, which a read-only attempt does not offer.

@@ -10,7 +10,7 @@ from tests.agents.real import scripts
 from tests.agents.real.capabilities import CAPABILITIES, each_with
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import LOOPS
-from tests.integration.site import marked, until
+from tests.integration.site import until, worker_processes
 
 #: Ollama does not report its cache.
 CACHED = 60
@@ -118,13 +118,13 @@ def check_children(site: Site, agent: str, *, commands: bool) -> None:
 def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
     job_id = site.submit(agent, f"{agent}-hanging", scripts.hanging())
     until(lambda: site.begun(job_id), "a command of the agent runs", 60)
-    assert marked(job_id)
+    assert worker_processes(job_id)
 
     site.client.cancel(job_id)
     job = site.wait(job_id)
 
     assert site.only(job)["status"] == "cancelled"
-    assert marked(job_id) == []
+    assert worker_processes(job_id) == []
 
 
 @each_with("401: one attempt, class `auth`", nightly=("gemini", "opencode"))
@@ -186,12 +186,12 @@ def test_max_tokens_is_enforced_while_the_agent_works(site: Site, agent: str) ->
 @each_with(
     "`read-only`: a worker that should write cannot, and fails", nightly=("gemini", "opencode")
 )
-def test_a_read_only_agent_writes_nothing(looking_site: Site, agent: str) -> None:
-    job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
+def test_a_read_only_agent_writes_nothing(read_only_site: Site, agent: str) -> None:
+    job = read_only_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
 
-    worker = looking_site.only(job)
+    worker = read_only_site.only(job)
     assert not {"a.txt", "b.txt"} & set(worker["files_created"])
-    assert "permission denied for a tool" in worker["reason"], looking_site.log(worker)
+    assert "permission denied for a tool" in worker["reason"], read_only_site.log(worker)
     if agent == "codex":  # Codex' stream has no item for a command that ends at once
         assert worker["usage"]["steps"] == 3
 

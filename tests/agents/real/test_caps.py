@@ -9,7 +9,7 @@ from tests.agents.real import scripts
 from tests.agents.real.capabilities import parameters
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import AGENTS
-from tests.integration.site import marked
+from tests.integration.site import worker_processes
 
 WORKERS = 3
 #: Number of steps within the cap, and cost of a step in USD: 100 tokens of input, 30 of output.
@@ -51,7 +51,7 @@ def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: st
     assert STEPS <= job["usage"]["steps"] <= STEPS + WORKERS, job["usage"]
     # A provider would charge for all calls, also for those without a reader of the answer.
     assert len([call for call in site.api.calls if call.script == name]) <= STEPS + WORKERS
-    assert marked(job["job_id"]) == []
+    assert worker_processes(job["job_id"]) == []
 
 
 @each_of(STEP_COST, nightly=("claude", "gemini"))
@@ -94,7 +94,7 @@ def test_a_cap_that_is_reached_while_a_tool_runs_stops_the_tool(site: Site, agen
     assert "stopped by max_tokens" in job["reason"]
     assert len([call for call in site.api.calls if call.script == name]) == 1
     assert job["usage"]["input_tokens"] + job["usage"]["output_tokens"] == ONE_STEP
-    assert marked(job["job_id"]) == []
+    assert worker_processes(job["job_id"]) == []
 
 
 @pytest.mark.nightly

@@ -154,7 +154,7 @@ def test_a_worker_has_what_it_inherits_and_nothing_else(sites: dict[int, Site], 
         assert inherited == {kind: kind in kinds for kind in inherited}, kinds
         # The product's own server, although the user has one of the same name.
         [*_, first] = [each for each in site.api.calls if each.script == script]
-        names = [tool.name for tool in naming.offered(first.body)]
+        names = [tool.name for tool in naming.offered_tools(first.body)]
         assert any(name.endswith("orchestrate") for name in names), names
         [answer] = [each for each in site.client.agents()["agents"] if each["name"] == agent]
         assert answer["inherit"] == kinds

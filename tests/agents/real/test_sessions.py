@@ -16,7 +16,7 @@ from tests.agents.real.capabilities import parameters
 from tests.agents.real.conftest import a_site
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import TOOLS
-from tests.integration.site import marked, until
+from tests.integration.site import until, worker_processes
 
 pytestmark = pytest.mark.real_tools
 Places = dict[str, Site]
@@ -123,7 +123,7 @@ def test_a_tool_that_is_killed(site: Site, agent: str) -> None:
 
 def tools_of(job_id: str) -> list[int]:
     """Return the processes that a driver of the job has started itself."""
-    own = marked(job_id)
+    own = worker_processes(job_id)
     drivers = [
         pid for pid in own if b"agents.driver_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]

@@ -15,7 +15,7 @@ KEY = "sk-the-secret-of-the-user"
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The home of a user without any login."""
     home = tmp_path / "home"
     home.mkdir()

@@ -11,7 +11,7 @@ from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY, STAND_IN
 from tests.integration.agents.driver_process.rig import is_alive
 from tests.integration.conftest import MakeSite
-from tests.integration.site import Answer, InProcess, marked, until
+from tests.integration.site import Answer, InProcess, until, worker_processes
 
 
 def row(ended: Answer) -> Answer:
@@ -100,7 +100,7 @@ def test_leftover_processes_of_an_agent_are_killed(site: InProcess) -> None:
     assert ended["status"] == "completed"
     left = site.directory(ended["job_id"]) / "depth_0" / "worker_1" / "left.pid"
     assert not is_alive(int(left.read_text()))
-    assert marked(ended["job_id"]) == []
+    assert worker_processes(ended["job_id"]) == []
 
 
 @pytest.mark.parametrize("behaviour", ["hangs", "ignores-term hangs"])
@@ -113,7 +113,7 @@ def test_a_cancelled_agent_has_exited(site: InProcess, behaviour: str) -> None:
 
     assert ended["status"] == "cancelled"
     assert row(ended)["status"] == "cancelled"
-    assert marked(job_id) == []
+    assert worker_processes(job_id) == []
 
 
 def test_an_agent_that_reports_a_failure_has_failed(site: InProcess) -> None:
@@ -337,11 +337,11 @@ def test_with_agent_auto_the_next_best_agent_runs_after_a_failed_login(
 
 
 def test_a_new_login_counts_at_once(
-    make_site: MakeSite, program: Path, nobody: Path, monkeypatch: pytest.MonkeyPatch
+    make_site: MakeSite, program: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-    login = nobody / ".claude" / ".credentials.json"
+    login = empty_home / ".claude" / ".credentials.json"
     login.parent.mkdir()
     login.write_text('{"token": "over"}')
     site = make_site(orchestrator={"claude_command": str(program), "codex_command": str(program)})

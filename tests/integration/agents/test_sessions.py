@@ -16,7 +16,7 @@ from orchestrator.cli.output.status_lines import status_lines
 from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import Answer, InProcess, until, whole_lines
+from tests.integration.site import Answer, InProcess, complete_lines, until
 from tests.integration.site import Site as AnySite
 from tests.support.project import Project
 
@@ -52,7 +52,7 @@ def task(runs: str, **more: Any) -> Answer:
 
 def runs_of(site: AnySite, job_id: str, worker: str = "worker_1") -> list[Answer]:
     path = site.directory(job_id) / "depth_0" / worker / "runs.jsonl"
-    return [json.loads(line) for line in whole_lines(path)]
+    return [json.loads(line) for line in complete_lines(path)]
 
 
 def worker_of(site: InProcess, job_id: str, index: int = 0) -> Answer:

@@ -19,7 +19,7 @@ from tests.faults import crash_points
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import HOLD, Site, shell, until, whole_lines
+from tests.integration.site import HOLD, Site, complete_lines, shell, until
 from tests.support.examples import every_second
 
 KEEP = {"keep_jobs_seconds": 1.0}
@@ -94,7 +94,7 @@ def test_the_audit_log_names_what_was_removed(make_server: MakeServer) -> None:
     until(lambda: not remaining_quota_of(site, job), "nothing is left of it")
 
     def noted() -> bool:
-        lines = whole_lines(site.folder / "logs" / "audit.jsonl")
+        lines = complete_lines(site.folder / "logs" / "audit.jsonl")
         entries = [json.loads(line) for line in lines]
         expected = {"key": "(retention)", "method": "DELETE", "target": f"/api/v1/jobs/{job}"}
         return any(expected.items() <= entry.items() for entry in entries)

@@ -41,7 +41,7 @@ class Host:
         environ = {"PATH": os.environ["PATH"], **server}
         return execute(arguments, CliContext(folder=self.site.folder, environ=environ))
 
-    def untouched(self) -> Callable[[], list[bytes]]:
+    def watch_changes(self) -> Callable[[], list[bytes]]:
         """Record the project's present state. Return a function that returns what has changed since
         then.
         """

@@ -23,7 +23,7 @@ cd ..
 
 
 def test_a_nested_scaffold_is_in_the_result_and_its_history_is_kept(host: Host) -> None:
-    untouched = host.untouched()
+    changes = host.watch_changes()
     ended = host.run(edit(SCAFFOLD, id="a"), edit("cat web/src/main.js", depends_on=["a"]))
 
     assert ended["status"] == "completed", ended
@@ -35,7 +35,7 @@ def test_a_nested_scaffold_is_in_the_result_and_its_history_is_kept(host: Host) 
     assert project.show(result, "web/src/main.js") == "console.log(2)"
     history = f"refs/orchestrator-kept/{job}/worker_1/nested/web"
     assert project.git("log", "--format=%s", history) == "scaffold"
-    assert untouched() == []
+    assert changes() == []
 
     assert host.command("land", job, "--yes") == 0
     assert (project.path / "web" / "src" / "main.js").read_text() == "console.log(2)\n"

@@ -159,7 +159,7 @@ def test_a_job_of_parallel_workers_makes_the_next_release(
         tasks.append(edit(f"python3 '{tmp_path}/apply.py' '{path}'", timeout=300))
     (tmp_path / "apply.py").write_text(APPLY)
     host = make_host(project, workers={"max_workers": WORKERS})
-    untouched = host.untouched()
+    changes = host.watch_changes()
 
     job = host.site.submit("change things", tasks, base=before, gates=["secrets"])
     ended = host.site.wait(job, within=1200)
@@ -169,7 +169,7 @@ def test_a_job_of_parallel_workers_makes_the_next_release(
     print(f"{before} -> {after}: merged in {found['seconds']:.1f} s")
     assert found["conflicts"] == []
     assert tree(project, f"orchestrator/{job}/result") == tree(project, after)
-    assert untouched() == []
+    assert changes() == []
 
 
 APPLY = """

@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 def check(host: Host) -> Answer:
     """Run the job. Check that only the product's refs changed, and that no leftovers exist."""
-    mine, unchanged = host.project.worktrees(), host.untouched()
+    mine, unchanged = host.project.worktrees(), host.watch_changes()
     ended = host.run(FIRST, SECOND)
     assert ended["status"] == "completed", ended
     assert unchanged() == []
@@ -96,7 +96,7 @@ def test_what_is_made_outside_of_a_sparse_checkout_is_kept(
     project.commit({"big/a.txt": "a\n", "big/b.txt": "b\n"}, "more")
     project.git("sparse-checkout", "set", *shape)
     host = make_host(project)
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     # A child job's worktree is sparse, too: its parent's new files are only in the commit.
     below = json.dumps([edit("git show HEAD:own/new; mkdir far; echo c > far/child")])
     script = (
@@ -147,7 +147,7 @@ def test_in_a_directory_named(name: str, tmp_path: Path, make_host: MakeHost) ->
 def test_in_a_part_of_a_repository(project: Project, make_host: MakeHost) -> None:
     project.commit({"part/src/app.py": "x\n"}, "part")
     host = make_host(project, inside="part")
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     ended = host.run(edit("test -e ../README.md; echo new > new.txt; echo up > ../up.txt"))
     assert ended["status"] == "completed", ended
     assert host.project.show(host.record(ended["job_id"])["commit"], "part/new.txt") == "new"
@@ -159,7 +159,7 @@ def test_in_a_part_of_a_repository(project: Project, make_host: MakeHost) -> Non
 
 def plain(host: Host, reason: str) -> None:
     """The worker has a plain directory, and the report names the reason."""
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     ended = host.run(edit("test ! -e .git; echo x > x.txt"))
     assert ended["status"] == "completed", ended
     assert reason in host.final(ended["job_id"])
@@ -205,7 +205,7 @@ def test_the_report_names_a_required_smudge_filter_that_fails(
     project.git("config", "filter.broken.smudge", "echo no key here >&2; false")
     project.git("config", "filter.broken.required", "true")
     host = make_host(project)
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     ended = host.run(edit("true", retries=0))
     assert ended["status"] == "failed"
     assert "smudge filter broken failed" in host.final(ended["job_id"])
@@ -340,7 +340,7 @@ def test_a_worktree_that_is_removed_while_it_is_created_costs_no_attempt(
 
 
 def test_what_a_worker_does_to_its_own_worktree_stays_there(host: Host) -> None:
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     script = (
         "git config --worktree x.y z 2>/dev/null || true; git stash list; git checkout -q -b mine;"
         "git commit -q --allow-empty -m x; git switch -q -; git clean -fdxq; echo x > x.txt"

@@ -27,7 +27,7 @@ def test_a_job_starts_from_the_commit_that_is_named(host: Host) -> None:
     host.project.git("branch", "old")
     host.project.git("tag", "-a", "v1", "-m", "a tag with a message")
     host.project.commit({"later.txt": "later\n"}, "later")
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     task = edit("test ! -e later.txt; echo x > x.txt")
 
     for base in ("old", "v1", "HEAD~1", first[:10], "refs/heads/old"):
@@ -57,7 +57,7 @@ def test_the_base_stays_what_it_was_when_the_job_was_submitted(host: Host) -> No
 
 
 def test_an_unknown_base_is_rejected_with_the_reason(host: Host) -> None:
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     for base in ("nothing-like-it", "--help", "HEAD:README.md", "a b", "-", "0" * 40, "é" * 500):
         assert "base" in refused(host.site, edit("true"), base=base), base
     assert unchanged() == []
@@ -94,7 +94,7 @@ def test_uncommitted_work_goes_along_and_the_checkout_notices_nothing(host: Host
     host.project.write("README.md", "stashed\n")
     host.project.git("stash", "-q")
     make_dirty(host.project)
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     script = (
         "grep -x mine src/app.py; grep -x untracked 'untracked file.txt'; test ! -e README.md;"
         "grep -x 'staged, then changed' staged.txt; test ! -e ignored.tmp; test ! -e product;"
@@ -124,7 +124,7 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
     make_dirty(host.project)
     script = "sed -i s/mine/yours/ src/app.py; echo more >> 'untracked file.txt'"
     job = host.run(edit(script), include_dirty=True)["job_id"]
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
 
     assert host.command("land", job, "--yes") == 1
     error = capfd.readouterr().err
@@ -153,7 +153,7 @@ def test_landing_brings_only_what_the_workers_changed(
     job = host.run(edit(script), include_dirty=True)["job_id"]
     host.project.git("add", "-A", "--", ".", ":!product")
     host.project.git("stash", "-q")
-    before = host.untouched()
+    before = host.watch_changes()
 
     assert host.command("land", job, "--yes") == 1
     assert "src/app.py" in capfd.readouterr().err
@@ -173,7 +173,7 @@ def test_in_the_middle_of_a_merge_there_is_nothing_to_take_along(host: Host) -> 
     project.git("switch", "-q", "main")
     project.commit({"README.md": "ours\n"}, "ours")
     project.git("merge", "other", check=False)
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     assert "unfinished merge (README.md)" in refused(host.site, edit("true"), include_dirty=True)
     assert unchanged() == []
 

@@ -103,7 +103,7 @@ class Stage:
         self.launcher.close(stop=stop)
 
     @contextmanager
-    def not_listening(self) -> Iterator[None]:
+    def pause_listening(self) -> Iterator[None]:
         """Let the messages of shims and of the spawner wait while the block runs."""
         self._listener.__exit__(None, None, None)
         try:
@@ -202,7 +202,7 @@ class Stage:
         self._open()
 
 
-class Doomed:
+class KillableLauncher:
     """A launcher in a separate process, which can be killed, too."""
 
     def __init__(self, stage: Stage, name: str, mode: Mode, *argv: str) -> None:
@@ -227,7 +227,7 @@ class Doomed:
             assert self._server.stdout is not None
             self._server.stdout.close()
 
-    def living(self) -> list[str]:
+    def running_ancestors(self) -> list[str]:
         """Return the living processes above the worker."""
         return [
             name for name, pid in self.pids.items() if process_table.start_ticks(pid) is not None
@@ -283,7 +283,7 @@ EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
 IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
 
 
-def opened(directory: Path, plan: ContainmentPlan) -> Stage:
+def open_stage(directory: Path, plan: ContainmentPlan) -> Stage:
     try:
         return Stage(directory, plan)
     except ContainmentUnavailable as error:
@@ -293,8 +293,8 @@ def opened(directory: Path, plan: ContainmentPlan) -> Stage:
 
 
 @pytest.fixture(params=FULL)
-def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+def contained(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher in each mode that should let no process escape."""
-    stage = opened(tmp_path, ContainmentPlan(mode=request.param))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()

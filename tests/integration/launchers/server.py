@@ -12,7 +12,7 @@ from orchestrator.launchers.local.containment_settings import ContainmentPlan, M
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 
 
-class Ears:
+class LauncherListener:
     def __init__(self, launcher: LocalLauncher) -> None:
         self._launcher = launcher
 
@@ -31,7 +31,7 @@ class Ears:
 
 mode, attempt_id, directory, *argv = sys.argv[1:]
 launcher = LocalLauncher(ContainmentPlan(mode=Mode(mode)))
-launcher.open(Ears(launcher))
+launcher.open(LauncherListener(launcher))
 launcher.start(
     Launch(
         attempt_id=attempt_id,

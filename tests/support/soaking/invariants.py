@@ -23,7 +23,7 @@ SUCCEEDED = ("success", "recursive_success")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class Resources:
     """The resources of a process at one moment."""
 
     pid: int
@@ -35,7 +35,7 @@ class Held:
     open: tuple[str, ...]
 
     @classmethod
-    def by(cls, pid: int, shims: int) -> "Held | None":
+    def of(cls, pid: int, shims: int) -> "Resources | None":
         """Return the resources of the server, its keeper, or its spawner with this many shims.
 
         Return None for a process that is ending or has ended.
@@ -56,7 +56,7 @@ class Held:
             bytes=int(fields["VmRSS"].split()[0]) * 1024,
         )
 
-    def grown_since(self, first: "Held") -> Iterator[str]:
+    def grown_since(self, first: "Resources") -> Iterator[str]:
         if self.descriptors > first.descriptors + MORE_DESCRIPTORS:
             more = Counter(self.open) - Counter(first.open)
             yield f"{first.descriptors} descriptors have become {self.descriptors}: {dict(more)}"
@@ -73,7 +73,7 @@ def _open_files(pid: int) -> Iterator[str]:
             yield os.readlink(link).partition(":[")[0]
 
 
-def strays(site: FaultSite, root_id: str) -> list[str]:
+def leftover_processes(site: FaultSite, root_id: str) -> list[str]:
     """Return the living processes of a root job.
 
     A process belongs to the job if its environment has the job's marker, or if its directory or
@@ -100,7 +100,7 @@ def end_daemons(site: FaultSite, root_id: str) -> int:
     were killed. See docs/reference/containment.md.
     """
     ended = 0
-    for stray in strays(site, root_id):
+    for stray in leftover_processes(site, root_id):
         pid = int(stray.split()[0])
         with suppress(OSError):
             if not Path(f"/proc/{pid}/environ").read_bytes():
@@ -109,16 +109,18 @@ def end_daemons(site: FaultSite, root_id: str) -> int:
     return ended
 
 
-def complaints_of_job(site: FaultSite, root_id: str, *, claims_may_stay: bool = False) -> list[str]:
+def complaints_of_job(
+    site: FaultSite, root_id: str, *, locks_may_remain: bool = False
+) -> list[str]:
     """Return the violations of a root job that has ended.
 
-    ``claims_may_stay``: an attempt's claim may remain if the disk was full at its end.
+    ``locks_may_remain``: an attempt's claim may remain if the disk was full at its end.
     """
     answer = site.insist(lambda: site.call("GET", f"/jobs/{root_id}"))
-    found = [f"a process is left: {stray}" for stray in strays(site, root_id)]
+    found = [f"a process is left: {stray}" for stray in leftover_processes(site, root_id)]
     found += _files(site, root_id, answer)
     claims = [path.name for path in (site.directory(root_id) / "attempts").glob("*.run")]
-    if claims and not claims_may_stay:
+    if claims and not locks_may_remain:
         found.append(f"attempts have ended and left {claims}")
     found += _events(site.events_of(root_id))
     return [f"{root_id}: {complaint}" for complaint in found]
@@ -211,7 +213,7 @@ def _complaints_of_file(connection: Connection) -> list[str]:
 def complaints_of_project(project: Project, before: Mapping[str, str]) -> list[str]:
     """Return the violations of a repository while no job works on it."""
     found = [f"a worktree is left: {each}" for each in project.worktrees()]
-    now = project.everything()
+    now = project.snapshot()
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     return [*found, f"files of the user's have changed: {changed}"] if changed else found
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from tests.faults.site import ENDED, FaultSite, the_job
+from tests.faults.site import ENDED, FaultSite, fault_tasks
 from tests.faults.zygote import REPOSITORY
 from tests.integration.site import Answer, shell
 from tests.support.project import edit
@@ -63,7 +63,7 @@ class Kind:
 
 
 def _family(site: FaultSite, rng: random.Random) -> list[Answer]:
-    return the_job(site, retries=RETRIES, pause=f"sleep 0.{rng.randrange(4)}; ")
+    return fault_tasks(site, retries=RETRIES, pause=f"sleep 0.{rng.randrange(4)}; ")
 
 
 def _deep(site: FaultSite, rng: random.Random) -> list[Answer]:

@@ -48,7 +48,7 @@ def values(client: FlaskClient, tool: str, **arguments: Any) -> Answer:
     return found
 
 
-def complaint(client: FlaskClient, tool: str, **arguments: Any) -> str:
+def error_text(client: FlaskClient, tool: str, **arguments: Any) -> str:
     result = call(client, tool, **arguments)
     assert result["isError"], result
     return str(result["content"][0]["text"])

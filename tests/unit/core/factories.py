@@ -32,7 +32,7 @@ DONE = Evidence(output="done")
 _numbers = count(1)
 
 
-def count_anew() -> None:
+def restart_numbers() -> None:
     """Restart the numbers in names, so that a repeated story has the same names."""
     global _numbers
     _numbers = count(1)

@@ -7,7 +7,7 @@ from orchestrator.core.ports import StateChange, Tree
 from tests.support.event_data import check_event
 
 
-class Kept:
+class StoreCopy:
     """Rejects what a store rejects: adding an existing row, or changing a missing row.
 
     Also rejects an event whose data is not declared.

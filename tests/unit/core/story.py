@@ -36,7 +36,7 @@ from .factories import (
     a_task,
     workers_for,
 )
-from .kept import Kept
+from .kept import StoreCopy
 
 #: Maximum number of steps; no story needs as many.
 MOST_STEPS = 5_000
@@ -57,16 +57,16 @@ class Story:
         self.memory_needed: Callable[[str], int] = lambda agent: 0
         #: Set: nothing starts.
         self.paused: Shortage | None = None
-        #: False: reports are never written; ``to_render`` has the requested ones.
+        #: False: reports are never written; ``reports_to_write`` has the requested ones.
         self.writes_reports = True
-        self.to_render: list[str] = []
+        self.reports_to_write: list[str] = []
         #: False: shared contexts are never created; this list has the requested ones.
-        self.makes_contexts = True
-        self.to_make: list[str] = []
-        #: False: plans are not adopted; ``to_plan`` has their jobs.
-        self.takes_plans = True
-        self.to_plan: list[str] = []
-        self.kept = Kept()
+        self.creates_contexts = True
+        self.contexts_to_create: list[str] = []
+        #: False: plans are not adopted; ``plans_to_adopt`` has their jobs.
+        self.adopts_plans = True
+        self.plans_to_adopt: list[str] = []
+        self.store = StoreCopy()
         self.scheduler = Scheduler(**self._limits)
         #: All commands so far, in order.
         self.commands: list[Command] = []
@@ -109,9 +109,9 @@ class Story:
         self.turn()
         return job
 
-    def takes_plan(self, job_id: str, *tasks: TaskSpec) -> None:
+    def adopts_plan(self, job_id: str, *tasks: TaskSpec) -> None:
         """Do the engine's steps after a planner has ended."""
-        self.to_plan.remove(job_id)
+        self.plans_to_adopt.remove(job_id)
         self._take_plan(job_id, tasks)
         self.turn()
 
@@ -168,7 +168,7 @@ class Story:
         self.scheduler.cancel(job.id, by, self.now, worker)
         self.turn()
 
-    def refuses(
+    def rejects_changes(
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
         """Report that gates fail on the merged changes of these workers and of other workers."""
@@ -177,17 +177,17 @@ class Story:
         ]
         continues = self.scheduler.changes_rejected(job_id, rejections, self.now)
         if continues:
-            self.to_render.remove(job_id)
+            self.reports_to_write.remove(job_id)
         self.turn()
         return continues
 
-    def rendered(self, job_id: str) -> None:
-        self.to_render.remove(job_id)
+    def reports_written(self, job_id: str) -> None:
+        self.reports_to_write.remove(job_id)
         self.scheduler.reports_written(job_id, self.now)
         self.turn()
 
-    def prepared(self, job_id: str) -> None:
-        self.to_make.remove(job_id)
+    def context_created(self, job_id: str) -> None:
+        self.contexts_to_create.remove(job_id)
         self.scheduler.context_prepared(job_id)
         self.turn()
 
@@ -215,15 +215,15 @@ class Story:
 
     def resume_everything(self) -> None:
         """End every pause, so that all jobs can end without further actions."""
-        if self.kept.pause:
+        if self.store.pause:
             self.resume_all()
-        for job in [each for each in self.kept.jobs.values() if each.pause]:
+        for job in [each for each in self.store.jobs.values() if each.pause]:
             self.scheduler._parts.pauses.lift(job.id, "user", self.now)
             self.turn()
 
     def retry(self, job: Job) -> int:
         if not self.scheduler.view.has_tree(job.root_id):
-            self.scheduler.restore(self.kept.tree(job.root_id), self.now)
+            self.scheduler.restore(self.store.tree(job.root_id), self.now)
         check_rerun(self.scheduler, self.scheduler.view.jobs[job.id])
         count = self.scheduler.retry(job.id, "user", self.now)
         self.turn()
@@ -249,7 +249,7 @@ class Story:
 
     def _reopens(self, key: WorkerKey) -> None:
         if not self.scheduler.view.has_tree(key.root_id):
-            self.scheduler.restore(self.kept.tree(key.root_id), self.now)
+            self.scheduler.restore(self.store.tree(key.root_id), self.now)
         worker = self.scheduler.view.workers[key]
         check_reopens(self.scheduler, self.scheduler.view.job_of(worker), worker)
 
@@ -260,28 +260,28 @@ class Story:
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
         """Lose all state in memory. Return the attempts without a recorded end."""
         self.scheduler = Scheduler(**self._limits)
-        self.to_render, self.to_make, self.to_plan = [], [], []
+        self.reports_to_write, self.contexts_to_create, self.plans_to_adopt = [], [], []
         unknown: list[Attempt] = []
-        self.scheduler.load_pause(self.kept.pause)
-        for root_id in self.kept.unfinished:
-            unknown += self.scheduler.restore(self.kept.tree(root_id), self.now)
+        self.scheduler.load_pause(self.store.pause)
+        for root_id in self.store.unfinished:
+            unknown += self.scheduler.restore(self.store.tree(root_id), self.now)
         if turn:
             self.turn()
         return unknown
 
     def turn(self) -> None:
         self._one_turn()
-        while self._does_what_is_asked():
+        while self._run_slow_command():
             self._one_turn()
 
-    def _does_what_is_asked(self) -> bool:
+    def _run_slow_command(self) -> bool:
         """Execute one slow command. Return False if there is none."""
-        if self.makes_contexts and self.to_make:
-            self.scheduler.context_prepared(self.to_make.pop(0))
-        elif self.takes_plans and self.to_plan:
-            self._take_plan(self.to_plan.pop(0))
-        elif self.writes_reports and self.to_render:
-            self.scheduler.reports_written(self.to_render.pop(0), self.now)
+        if self.creates_contexts and self.contexts_to_create:
+            self.scheduler.context_prepared(self.contexts_to_create.pop(0))
+        elif self.adopts_plans and self.plans_to_adopt:
+            self._take_plan(self.plans_to_adopt.pop(0))
+        elif self.writes_reports and self.reports_to_write:
+            self.scheduler.reports_written(self.reports_to_write.pop(0), self.now)
         else:
             return False
         return True
@@ -298,29 +298,31 @@ class Story:
         recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}
         started = {(each.key, each.attempt) for each in commands if isinstance(each, Start)}
         assert started == recorded, "what starts is recorded in the same turn, and nothing else"
-        self.kept.save(change)
+        self.store.save(change)
         self.commands += commands
-        self.to_render += [each.job_id for each in commands if isinstance(each, Render)]
-        self.to_make += [each.job_id for each in commands if isinstance(each, CreateContext)]
-        self.to_plan += [each.job_id for each in commands if isinstance(each, AdoptPlan)]
+        self.reports_to_write += [each.job_id for each in commands if isinstance(each, Render)]
+        self.contexts_to_create += [
+            each.job_id for each in commands if isinstance(each, CreateContext)
+        ]
+        self.plans_to_adopt += [each.job_id for each in commands if isinstance(each, AdoptPlan)]
         self.scheduler.forget_ended()
 
-    def left_alone(self) -> None:
+    def run_to_end(self) -> None:
         """Let every worker with a slot succeed, time pass, and reports be written."""
-        self.writes_reports = self.makes_contexts = self.takes_plans = True
+        self.writes_reports = self.creates_contexts = self.adopts_plans = True
         self.turn()
         self.resume_everything()
         for _ in range(MOST_STEPS):
-            if not self.kept.unfinished:
+            if not self.store.unfinished:
                 return
             for job in self.awaiting_approval:
                 self.approve(job)
             for key in self.asking:
                 self.answer(key)
-            busy = [each.key for each in self.kept.running if not self._waits(each.key)]
+            busy = [each.key for each in self.store.running if not self._waits(each.key)]
             if busy:
                 self.ends(busy[0])
-            elif self.kept.unfinished:
+            elif self.store.unfinished:
                 due = self.scheduler.next_time()
                 assert due is not None, f"stuck: {self.statuses()}"
                 self.now = max(self.now, due)
@@ -341,50 +343,50 @@ class Story:
         return self.keys(job)[number - 1]
 
     def keys(self, job: Job) -> list[WorkerKey]:
-        workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
+        workers = [each for each in self.store.workers.values() if each.job_id == job.id]
         return [worker.key for worker in workers if not worker.is_adviser]
 
     def planner(self, job: Job) -> WorkerKey:
-        workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
+        workers = [each for each in self.store.workers.values() if each.job_id == job.id]
         return next(worker.key for worker in workers if worker.is_planner)
 
     def reviewers(self, job: Job) -> list[WorkerKey]:
-        workers = [each for each in self.kept.workers.values() if each.job_id == job.id]
+        workers = [each for each in self.store.workers.values() if each.job_id == job.id]
         return [worker.key for worker in workers if worker.is_reviewer]
 
     @property
     def asking(self) -> list[WorkerKey]:
         """Return workers with an open question."""
-        workers = self.kept.workers.values()
+        workers = self.store.workers.values()
         waiting = (each for each in workers if each.status is WorkerStatus.WAITING)
         return [each.key for each in waiting if each.is_question]
 
     @property
     def awaiting_approval(self) -> list[Job]:
         """Return jobs that have tasks and wait for a person."""
-        jobs = self.kept.jobs.values()
+        jobs = self.store.jobs.values()
         planning = [job for job in jobs if job.status is JobStatus.PLANNING]
-        return [job for job in planning if self.kept.tasks[job.id] and not job.cancelled_by]
+        return [job for job in planning if self.store.tasks[job.id] and not job.cancelled_by]
 
     def job(self, job_id: str) -> Job:
-        return self.kept.jobs[job_id]
+        return self.store.jobs[job_id]
 
     def job_status(self, job: Job) -> JobStatus:
-        return self.kept.jobs[job.id].status
+        return self.store.jobs[job.id].status
 
     def worker(self, key: WorkerKey) -> Worker:
-        return self.kept.workers[key]
+        return self.store.workers[key]
 
     def status(self, key: WorkerKey) -> WorkerStatus:
-        return self.kept.workers[key].status
+        return self.store.workers[key].status
 
     def statuses(self) -> dict[str, str]:
-        return {worker.id: str(worker.status) for worker in self.kept.workers.values()}
+        return {worker.id: str(worker.status) for worker in self.store.workers.values()}
 
     @property
     def running(self) -> list[WorkerKey]:
         """Return workers that hold a slot."""
-        workers = self.kept.workers.values()
+        workers = self.store.workers.values()
         return [worker.key for worker in workers if worker.status is WorkerStatus.RUNNING]
 
     @property
@@ -392,7 +394,7 @@ class Story:
         return [each.key for each in self.commands if isinstance(each, Start)]
 
     def events(self, job: Job) -> list[EventKind]:
-        return [event.kind for event in self.kept.events[job.root_id] if event.job_id == job.id]
+        return [event.kind for event in self.store.events[job.root_id] if event.job_id == job.id]
 
 
 def a_family(**config: Any) -> tuple[Story, Job, WorkerKey, Job, WorkerKey]:

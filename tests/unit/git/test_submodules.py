@@ -48,7 +48,7 @@ def worktree(repository: GitRepository, directory: str) -> Path:
 def users(project: Project) -> dict[str, str]:
     """Return the state of the user's submodules that must not change."""
     inner = project.path / ".git" / "modules" / "lib" / "sub"
-    found = project.everything()
+    found = project.snapshot()
     for path in sorted(inner.rglob("*")):
         name = str(path.relative_to(inner))
         if path.is_file() and not any(part in name for part in ("objects/", "orchestrator")):

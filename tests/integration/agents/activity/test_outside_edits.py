@@ -13,7 +13,7 @@ def test_a_file_in_the_home_directory_is_named_in_the_reason(
     make_site: MakeSite,
     program: Path,
     tmp_path: Path,
-    nobody: Path,
+    empty_home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
@@ -25,7 +25,7 @@ def test_a_file_in_the_home_directory_is_named_in_the_reason(
     ended = site.run("Write it", [task], gates="off")
 
     [row] = ended["results"]["tasks"]
-    assert (row["status"], row["outside"]) == ("success", [str(nobody / "notes.md")])
+    assert (row["status"], row["outside"]) == ("success", [str(empty_home / "notes.md")])
     assert "here.md" in row["files_created"]
-    assert row["reason"] == f"files changed outside the worker's worktree: {nobody}/notes.md"
+    assert row["reason"] == f"files changed outside the worker's worktree: {empty_home}/notes.md"
     assert ended["reason"] == f"worker_1: {row['reason']}"

@@ -14,7 +14,7 @@ from orchestrator.agents.activity import log_writers
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.driver_process import result_file, spec_file
 from orchestrator.agents.driver_process.spec_file import Spec
-from tests.integration.site import whole_lines
+from tests.integration.site import complete_lines
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 
@@ -84,7 +84,7 @@ class Rig:
 
     def stream(self) -> str:
         """Return the complete lines that the driver has read so far."""
-        return "\n".join(whole_lines(self.control / log_writers.STREAM_NAME))
+        return "\n".join(complete_lines(self.control / log_writers.STREAM_NAME))
 
     def has_begun(self) -> bool:
         try:
@@ -100,7 +100,7 @@ class Rig:
         """
         return self.has_begun() and is_alive(self.recorded()["pid"])
 
-    def let_go(self) -> None:
+    def release_stand_in(self) -> None:
         """Release the waiting stand-in."""
         (self.work / "go").touch()
 

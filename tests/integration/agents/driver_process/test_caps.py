@@ -15,10 +15,10 @@ from tests.integration.site import (
     InProcess,
     ServerProcess,
     Site,
-    marked,
+    complete_lines,
     shell,
     until,
-    whole_lines,
+    worker_processes,
 )
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ def claude(behaviour: str, **more: object) -> Answer:
 
 def stream(site: Site, job_id: str) -> str:
     path = site.directory(job_id) / "attempts" / "worker_1.1" / "stream.jsonl"
-    return "\n".join(whole_lines(path))
+    return "\n".join(complete_lines(path))
 
 
 def begun(site: Site, job_id: str) -> bool:
@@ -112,7 +112,7 @@ def check(site: Site, instant: Instant, tmp_path: Path, between: Callable[[], No
     assert spent <= CAP + 8 * STEP
     if spent > CAP:
         assert "token cap exceeded: " in ended["reason"]
-    until(lambda: not marked(job), "no process is left")
+    until(lambda: not worker_processes(job), "no process is left")
 
 
 def _row(answer: Answer, number: int) -> Answer:

@@ -153,7 +153,7 @@ def test_a_stop_after_the_answer_and_the_servers_stop_is_no_failure_of_the_work(
     with server(b'{"stop": "its job has used its tokens", "capped": true}') as (url, handler):
         process = rig.start(behaviour, environ=with_server(url), finish_seconds=300.0, **PATIENT)
         until(lambda: handler.reported, "its step is reported")
-        rig.let_go()
+        rig.release_stand_in()
         # One call at a time: the answer to the first call has arrived by then.
         until(
             lambda: len(handler.reported) > 1 and "result" in rig.stream(), "its answer is reported"
@@ -170,7 +170,7 @@ def test_a_stop_between_the_last_step_and_the_answer_waits_for_the_answer(rig: R
     until(lambda: "another step" in rig.stream(), "it has taken its last step")
 
     stop(process)
-    rig.let_go()
+    rig.release_stand_in()
     code, _, outcome = rig.end(process)
 
     assert (code, outcome.error_class, outcome.text) == (0, ErrorClass.NONE, "the answer")
@@ -191,7 +191,7 @@ def test_a_step_after_the_stop_ends_the_agent(rig: Rig) -> None:
     until(lambda: "another step" in rig.stream(), "it has taken a step")
 
     stop(process)
-    rig.let_go()
+    rig.release_stand_in()
     _, _, outcome = rig.end(process)
 
     assert not outcome.succeeded
@@ -450,8 +450,10 @@ def test_a_server_that_has_exited_does_no_harm(rig: Rig) -> None:
 # Logins of the user
 
 
-def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobody: Path) -> None:
-    login = nobody / ".claude" / ".credentials.json"
+def test_a_login_of_the_user_works_in_the_isolated_configuration(
+    rig: Rig, empty_home: Path
+) -> None:
+    login = empty_home / ".claude" / ".credentials.json"
     login.parent.mkdir()
     login.write_text('{"token": "old"}')
 
@@ -465,8 +467,10 @@ def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobod
     assert login.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_renewed_login_is_the_users_while_the_agent_still_works(rig: Rig, nobody: Path) -> None:
-    login = nobody / ".claude" / ".credentials.json"
+def test_a_renewed_login_is_the_users_while_the_agent_still_works(
+    rig: Rig, empty_home: Path
+) -> None:
+    login = empty_home / ".claude" / ".credentials.json"
     login.parent.mkdir()
     login.write_text('{"token": "old"}')
 

@@ -22,9 +22,9 @@ from tests.integration.site import (
     HANG_SECONDS,
     REPOSITORY,
     ServerProcess,
+    complete_lines,
     shell,
     until,
-    whole_lines,
 )
 from tests.support.ports import free_port
 
@@ -146,7 +146,7 @@ def test_events_waits_and_sessions_pass_the_proxy(front: Front, tmp_path: Path) 
     status, accepted = front.call("/api/v1/orchestrate", *with_key, *spoofed, "-d", body)
     assert status == 202, accepted
     job = accepted["job_id"]
-    lines = whole_lines(front.server.folder / "logs" / "audit.jsonl")
+    lines = complete_lines(front.server.folder / "logs" / "audit.jsonl")
     assert json.loads(lines[-1])["remote"] == CALLER
 
     # An event arrives while the stream is open, so nothing buffers it.

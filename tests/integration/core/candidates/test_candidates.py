@@ -14,7 +14,15 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.output.command_paths import COMMAND
 from tests.integration.conftest import MakeCrashing, MakeServer, MakeSite
-from tests.integration.site import KEY, Answer, InProcess, marked, shell, until, whole_lines
+from tests.integration.site import (
+    KEY,
+    Answer,
+    InProcess,
+    complete_lines,
+    shell,
+    until,
+    worker_processes,
+)
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -75,7 +83,7 @@ class Judge:
 
     @property
     def asked(self) -> list[str]:
-        return [json.loads(line) for line in whole_lines(self.folder / "asked")]
+        return [json.loads(line) for line in complete_lines(self.folder / "asked")]
 
 
 def ranking(*names: str) -> str:
@@ -88,7 +96,7 @@ def judge(tmp_path: Path) -> Judge:
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path, judge: Judge) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path, judge: Judge) -> MakeProject:
     """A job manager whose folder is in the project that it works on."""
 
     def make(**more: Any) -> tuple[InProcess, Project]:
@@ -125,8 +133,8 @@ def compared(site: InProcess, job_id: str, task_id: str = "a") -> Answer:
     return found
 
 
-def test_the_best_is_merged_given_to_others_and_started_from(made: MakeProject) -> None:
-    site, project = made()
+def test_the_best_is_merged_given_to_others_and_started_from(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [tried(4), edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"])]
 
     ended = site.run("count", tasks)
@@ -148,9 +156,9 @@ def test_the_best_is_merged_given_to_others_and_started_from(made: MakeProject) 
 
 
 def test_a_person_overrules_the_choice_and_goes_back(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     tasks = [
         tried(4),
         edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"]),
@@ -186,8 +194,8 @@ def test_a_person_overrules_the_choice_and_goes_back(
     assert site.status(job)["status"] == "completed"
 
 
-def test_what_cannot_be_chosen_is_refused(made: MakeProject) -> None:
-    site, project = made()
+def test_what_cannot_be_chosen_is_refused(make_project: MakeProject) -> None:
+    site, project = make_project()
     job = site.run("count", [tried(4), edit("echo b > b.txt", id="b")])["job_id"]
 
     def refused(task: str, worker: str) -> tuple[int, str]:
@@ -212,8 +220,8 @@ def typed(site: InProcess, *arguments: str) -> int:
     return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
-def test_the_answer_has_all_candidates_side_by_side(made: MakeProject) -> None:
-    site, _ = made()
+def test_the_answer_has_all_candidates_side_by_side(make_project: MakeProject) -> None:
+    site, _ = make_project()
 
     job = site.run("count", [tried(4)])["job_id"]
 
@@ -258,8 +266,8 @@ def test_without_git_the_files_of_candidates_decide(make_site: MakeSite, tmp_pat
 
 @pytest.mark.nightly
 @pytest.mark.usefixtures("spawning")
-def test_candidates_at_depth_2_are_compared_and_merged(made: MakeProject) -> None:
-    site, project = made()
+def test_candidates_at_depth_2_are_compared_and_merged(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [starting("go on", [starting("count", [tried(2)])])]
 
     ended = site.run("start", tasks)
@@ -283,9 +291,9 @@ def starting(request: str, tasks: list[Answer]) -> Answer:
 
 
 def test_a_review_decides_before_the_size_and_sees_what_was_changed(
-    made: MakeProject, judge: Judge
+    make_project: MakeProject, judge: Judge
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     judge.answers(ranking("worker_1", "worker_2"))
 
     job = site.run("count", [tried(3, review="judge")])["job_id"]
@@ -314,9 +322,9 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
 
 @pytest.mark.nightly
 def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
-    made: MakeProject, judge: Judge
+    make_project: MakeProject, judge: Judge
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     judge.answers("they are all fine", ranking("worker_1", "worker_9"))
 
     job = site.run("count", [tried(2, review="judge")])["job_id"]
@@ -331,8 +339,8 @@ def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
     assert "Review not used" in level(site, job)
 
 
-def test_what_cannot_review_is_refused_at_once(made: MakeProject) -> None:
-    site, _ = made()
+def test_what_cannot_review_is_refused_at_once(make_project: MakeProject) -> None:
+    site, _ = make_project()
     for review, words in (("shell", "cannot review"), ("nobody", "unknown agent 'nobody'")):
         response = site.post("x", tasks=[tried(2, review=review)])
         assert response.status_code == 422, response.text
@@ -353,7 +361,7 @@ def test_a_review_survives_its_server_and_needs_no_git(
 
     server.kill()
     judge.answers(ranking("worker_2", "worker_1"))
-    until(lambda: not marked(job), "it is done")
+    until(lambda: not worker_processes(job), "it is done")
     server.start()
 
     assert server.wait(job)["status"] == "completed"
@@ -381,9 +389,9 @@ def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
 
 @pytest.mark.nightly
 def test_the_command_shows_the_comparison_with_the_server_up_and_down(
-    made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
+    make_project: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     job = site.run("count", [tried(4), edit("true", id="b")])["job_id"]
 
     up = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
@@ -428,9 +436,9 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
 
 
 def test_differences_that_cannot_be_shown_are_explained(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     tasks = [shell("false", id="failed", retries=0), shell("true", id="plain")]
     job = site.run("x", tasks)["job_id"]
     environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
@@ -451,8 +459,10 @@ def test_differences_that_cannot_be_shown_are_explained(
 
 
 @pytest.mark.nightly
-def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakeProject) -> None:
-    site, project = made()
+def test_the_others_work_outlives_the_job_until_its_result_is_taken(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     first = site.run("count", [tried(3)])["job_id"]
     second = site.run("count", [tried(2)])["job_id"]
     environ = {"PATH": os.environ["PATH"]}
@@ -472,9 +482,9 @@ def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakePr
 
 @pytest.mark.nightly
 def test_a_retry_of_the_job_tries_all_candidates_again_where_none_succeeded(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     script = f"echo $ORCHESTRATOR_WORKER_ID >> tries.txt; test -e '{tmp_path}/go'"
     ended = site.run("x", [edit(script, id="a", agent=["editor", "editor"], retries=0)])
     job = ended["job_id"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.site import HOLD, KEY, InProcess, marked, shell, until
+from tests.integration.site import HOLD, KEY, InProcess, shell, until, worker_processes
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def test_a_job_over_its_limit_is_stopped_with_all_its_processes(
 
     assert ended["status"] == "failed"
     assert "max_cost_usd (1 USD)" in ended["reason"]
-    until(lambda: not marked(job), "no process is left")
+    until(lambda: not worker_processes(job), "no process is left")
     again = site.call("POST", f"/jobs/{job}/retry", {}, key=KEY)
     assert again.status_code == 422 and "max_cost_usd" in again.text
     release.touch()

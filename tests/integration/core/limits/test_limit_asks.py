@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import HOLD, Site, marked, shell, until
+from tests.integration.site import HOLD, Site, shell, until, worker_processes
 
 pytestmark = pytest.mark.slow
 ASKS: dict[str, Any] = {"on_limit": "ask", "max_retries": 0}
@@ -23,7 +23,7 @@ def uses(site: Site, job: str, **usage: object) -> str:
 
 
 def has_stopped(site: Site, job: str) -> bool:
-    return site.status(job)["workers"] == {"pending": 1} and not marked(job)
+    return site.status(job)["workers"] == {"pending": 1} and not worker_processes(job)
 
 
 def test_a_job_at_its_cap_waits_for_a_person_and_continues_with_a_larger_cap(
@@ -74,7 +74,7 @@ def test_a_job_at_its_cap_is_stopped_if_no_person_decides(
     ended = site.wait(job)
     assert ended["status"] == "failed"
     assert "max_steps (3 steps)" in ended["reason"]
-    assert not marked(job)
+    assert not worker_processes(job)
 
 
 def test_a_job_at_its_wall_time_waits_for_a_person(make_site: MakeSite, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import requests
 
 from orchestrator.core.ports.store import StateChange
 from tests.integration.conftest import MakeSite
-from tests.integration.site import HOLD, KEY, InProcess, marked, shell, until
+from tests.integration.site import HOLD, KEY, InProcess, shell, until, worker_processes
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_a_job_ends_when_its_wall_time_is_over(site: InProcess) -> None:
     first, second = ended["results"]["tasks"]
     assert (ended["status"], first["status"], second["status"]) == ("partial", "success", "timeout")
     assert "max_wall_seconds" in second["reason"]
-    assert not marked(ended["job_id"])
+    assert not worker_processes(ended["job_id"])
 
 
 def test_a_request_beyond_a_ceiling_is_rejected(make_site: MakeSite) -> None:
@@ -177,7 +177,7 @@ def test_a_recursion_bomb_stops_at_the_exact_limits(make_site: MakeSite, tmp_pat
     jobs = site.get("/jobs?page_size=100")["jobs"]
     assert ended["status"] == "completed"
     assert sorted(job["depth"] for job in jobs) == [0, *[1] * 3, *[2] * 9]
-    assert not marked(ended["job_id"])
+    assert not worker_processes(ended["job_id"])
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_a_deeper_bomb_stops_at_the_descendants_of_its_root(
 
     assert site.get("/jobs")["total"] == 31
     assert ended["status"] == "completed"
-    assert not marked(ended["job_id"])
+    assert not worker_processes(ended["job_id"])
 
 
 def test_what_an_ancestor_was_asked_is_refused(site: InProcess, release: Path) -> None:

@@ -16,10 +16,10 @@ from tests.integration.site import (
     HANG_SECONDS,
     Answer,
     InProcess,
-    marked,
+    complete_lines,
     shell,
     until,
-    whole_lines,
+    worker_processes,
 )
 
 #: Number of short tasks before the one that waits: after so many, launches are preloaded.
@@ -68,11 +68,11 @@ def test_no_task_waits_behind_a_long_one(make_site: MakeSite, tmp_path: Path) ->
     site, effects, release = make_site(), tmp_path / "effects", tmp_path / "release"
     job = site.submit("one is long", a_job(effects, release, 60), max_workers=2)
 
-    until(lambda: len(whole_lines(effects)) == 59, "all others have run beside it")
+    until(lambda: len(complete_lines(effects)) == 59, "all others have run beside it")
     release.touch()
 
     assert site.wait(job)["status"] == "completed"
-    assert set(Counter(whole_lines(effects)).values()) == {1}
+    assert set(Counter(complete_lines(effects)).values()) == {1}
     attempts = [len(each["attempts"]) for each in site.get(f"/jobs/{job}")["workers"]]
     assert set(attempts) == {1}, "a returned launch is no attempt"
 
@@ -91,8 +91,8 @@ def test_a_cancel_leaves_no_preloaded_launch(
     assert ended["status"] in ("cancelled", "partial")
     found = statuses(site, job)
     assert {found[each] for each in preloaded_workers} == {"cancelled"}
-    assert len(whole_lines(effects)) == SHORT, "none of them ran"
-    assert not marked(job)
+    assert len(complete_lines(effects)) == SHORT, "none of them ran"
+    assert not worker_processes(job)
     assert not list((site.directory(job) / "attempts").glob("*.run"))
 
 
@@ -106,11 +106,11 @@ def test_a_pause_withdraws_preloaded_launches(
     site.call("POST", f"/jobs/{job}/pause", {})
     release.touch()
     until(lambda: statuses(site, job)[f"worker_{SHORT + 1}"] == "success", "it may finish")
-    assert len(whole_lines(effects)) == SHORT, "nothing begins during a pause"
+    assert len(complete_lines(effects)) == SHORT, "nothing begins during a pause"
     site.call("POST", f"/jobs/{job}/resume", {})
 
     assert site.wait(job)["status"] == "completed"
-    order = [int(each.removeprefix("worker_")) for each in whole_lines(effects)]
+    order = [int(each.removeprefix("worker_")) for each in complete_lines(effects)]
     assert order == sorted(order) and len(order) == 39, "each once, in the order of the tasks"
 
 
@@ -119,7 +119,7 @@ def test_another_job_does_not_wait_for_preloaded_launches(
 ) -> None:
     site, effects, release = make_site(), tmp_path / "effects", tmp_path / "release"
     site.submit("first", a_job(effects, release, 60), max_workers=2)
-    until(lambda: len(whole_lines(effects)) >= SHORT, "the first tasks have run")
+    until(lambda: len(complete_lines(effects)) >= SHORT, "the first tasks have run")
 
     other = site.run("second", [shell(["true"]) for _ in range(3)], max_workers=2)
 

@@ -16,7 +16,9 @@ PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
+def make_project(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeProject:
     """A job manager whose folder is in the project; pytest and linters are those of this Python."""
     monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 

@@ -76,9 +76,9 @@ def written(path: str, text: str) -> str:
     ],
 )
 def test_tests_that_pass_only_with_the_works_own_judges_fail(
-    made: MakeProject, more: dict[str, str], script: str, gate: str, file: str, finding: str
+    make_project: MakeProject, more: dict[str, str], script: str, gate: str, file: str, finding: str
 ) -> None:
-    site, _ = made({**FILES, **more})
+    site, _ = make_project({**FILES, **more})
 
     ended = site.run("x", [edit(f"{BREAK}; {script}")])
 
@@ -137,9 +137,9 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
     ],
 )
 def test_what_passes_only_with_loosened_settings_or_scripts_fails(
-    made: MakeProject, files: dict[str, str], script: str, file: str
+    make_project: MakeProject, files: dict[str, str], script: str, file: str
 ) -> None:
-    site, _ = made(files)
+    site, _ = make_project(files)
 
     ended = site.run("x", [edit(script)])
 
@@ -158,9 +158,9 @@ CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
     ],
 )
 def test_a_task_that_may_change_tests_succeeds_with_a_note(
-    made: MakeProject, task: dict[str, object], config: dict[str, object]
+    make_project: MakeProject, task: dict[str, object], config: dict[str, object]
 ) -> None:
-    site, _ = made(FILES)
+    site, _ = make_project(FILES)
 
     ended = site.run("x", [edit(CHANGE, **task)], **config)
 
@@ -191,9 +191,9 @@ REPAIR = "sed -i 's/== 3/== 1/' tests/test_app.py"
     ],
 )
 def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_breaks(
-    made: MakeProject, script: str, found: str
+    make_project: MakeProject, script: str, found: str
 ) -> None:
-    site, _ = made(FILES)
+    site, _ = make_project(FILES)
 
     ended = site.run("x", [edit(script, role="testing")])
 
@@ -218,9 +218,9 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
     ],
 )
 def test_the_role_testing_may_repair_and_remove_tests(
-    made: MakeProject, script: str, more: str
+    make_project: MakeProject, script: str, more: str
 ) -> None:
-    site, _ = made({**FILES, "tests/test_app.py": FAILING})
+    site, _ = make_project({**FILES, "tests/test_app.py": FAILING})
 
     ended = site.run("x", [edit(script, role="testing")])
 
@@ -231,9 +231,9 @@ def test_the_role_testing_may_repair_and_remove_tests(
 
 
 def test_a_setting_lets_any_work_change_tests_and_land_prints_a_note(
-    made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
+    make_project: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    site, _ = made(FILES, gates={"tests_may_change": True})
+    site, _ = make_project(FILES, gates={"tests_may_change": True})
 
     ended = site.run("x", [edit(CHANGE)])
 
@@ -249,8 +249,8 @@ def test_a_setting_lets_any_work_change_tests_and_land_prints_a_note(
     assert note in b" ".join(capfdbinary.readouterr().err.split())
 
 
-def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None:
-    site, _ = made(FILES)
+def test_other_tasks_may_not_change_what_tests_expect(make_project: MakeProject) -> None:
+    site, _ = make_project(FILES)
 
     ended = site.run("x", [edit(CHANGE)])
 
@@ -288,9 +288,9 @@ NEW = "def test_two(two):\n    assert two == 2\n"
         ),
     ],
 )
-def test_good_work_stays_good(made: MakeProject, script: str) -> None:
+def test_good_work_stays_good(make_project: MakeProject, script: str) -> None:
     manifest = '[project]\nname = "x"\n'
-    site, _ = made({**FILES, "pyproject.toml": manifest})
+    site, _ = make_project({**FILES, "pyproject.toml": manifest})
 
     ended = site.run("x", [edit(f"echo '# a note' >> app.py; {script}")])
 
@@ -298,8 +298,8 @@ def test_good_work_stays_good(made: MakeProject, script: str) -> None:
     assert gates(site, ended)["pytest"]["status"] == "passed"
 
 
-def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None:
-    site, _ = made(FILES)
+def test_a_candidate_that_alters_what_judges_it_loses(make_project: MakeProject) -> None:
+    site, _ = make_project(FILES)
     honest = "echo '# a note' >> app.py; echo 'x = 1' > new.py; seq 9 >> new.py"
     script = f"case $PWD in *worker_1*) {CHANGE};; *) {honest};; esac"
     both = ["editor", "editor"]

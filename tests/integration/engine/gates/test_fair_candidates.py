@@ -37,11 +37,11 @@ def written(path: str, text: str) -> str:
 
 
 def tried(
-    made: MakeProject, *scripts: str, prompt: str = "", **task: object
+    make_project: MakeProject, *scripts: str, prompt: str = "", **task: object
 ) -> tuple[Answer, InProcess, str]:
     """Return the comparison of candidates, each of which runs its own script."""
     files = {f"do/worker_{number}.sh": text for number, text in enumerate(scripts, 1)}
-    site, _ = made({**FILES, **files})
+    site, _ = make_project({**FILES, **files})
     work = edit(f"# {prompt}\nsh do/$ORCHESTRATOR_WORKER_ID.sh", id="a", retries=0, **task)
     job = site.run("x", [{**work, "agent": ["editor"] * len(scripts)}])["job_id"]
     return site.get(f"/jobs/{job}/tasks/a/candidates"), site, job
@@ -64,9 +64,9 @@ def rows(found: Answer) -> dict[str, Answer]:
     ],
 )
 def test_a_conftest_that_multiplies_tests_does_not_win(
-    made: MakeProject, task: dict[str, object], by: str
+    make_project: MakeProject, task: dict[str, object], by: str
 ) -> None:
-    found, _, _ = tried(made, NOTE + written("tests/conftest.py", FIFTY), FIX, **task)
+    found, _, _ = tried(make_project, NOTE + written("tests/conftest.py", FIFTY), FIX, **task)
 
     assert (found["chosen"], found["by"]) == ("worker_2", by), found
     row = rows(found)["worker_1"]
@@ -74,11 +74,11 @@ def test_a_conftest_that_multiplies_tests_does_not_win(
 
 
 def test_fifty_trivial_tests_do_not_win(
-    made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
+    make_project: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     trivial = NOTE + written("tests/test_more.py", TRIVIAL)
 
-    found, site, job = tried(made, trivial, FIX)
+    found, site, job = tried(make_project, trivial, FIX)
 
     assert (found["chosen"], found["by"]) == ("worker_2", "base_tests"), found
     by_worker = rows(found)
@@ -102,16 +102,18 @@ def test_fifty_trivial_tests_do_not_win(
     assert "base_tests" in shown
 
 
-def test_tests_of_its_own_do_not_help_where_all_else_is_equal_but_size(made: MakeProject) -> None:
-    found, _, _ = tried(made, NOTE + written("tests/test_more.py", TRIVIAL), NOTE)
+def test_tests_of_its_own_do_not_help_where_all_else_is_equal_but_size(
+    make_project: MakeProject,
+) -> None:
+    found, _, _ = tried(make_project, NOTE + written("tests/test_more.py", TRIVIAL), NOTE)
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
 
 
-def test_a_new_test_that_passes_on_two_counts_against_the_third(made: MakeProject) -> None:
+def test_a_new_test_that_passes_on_two_counts_against_the_third(make_project: MakeProject) -> None:
     agreeing = NOTE + written("tests/test_meant.py", MEANT)
 
-    found, _, _ = tried(made, NOTE, agreeing, f"{agreeing}{NOTE}")
+    found, _, _ = tried(make_project, NOTE, agreeing, f"{agreeing}{NOTE}")
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
     by_worker = rows(found)
@@ -119,9 +121,9 @@ def test_a_new_test_that_passes_on_two_counts_against_the_third(made: MakeProjec
     assert by_worker["worker_1"]["place"] == 3
 
 
-def test_a_new_test_that_the_task_names_counts_with_two(made: MakeProject) -> None:
+def test_a_new_test_that_the_task_names_counts_with_two(make_project: MakeProject) -> None:
     meant = NOTE + written("tests/test_meant.py", MEANT)
 
-    found, _, _ = tried(made, NOTE, meant, prompt="add the test test_meant")
+    found, _, _ = tried(make_project, NOTE, meant, prompt="add the test test_meant")
 
     assert (found["chosen"], found["by"]) == ("worker_2", "new_tests"), found

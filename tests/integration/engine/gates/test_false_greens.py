@@ -15,9 +15,11 @@ from tests.support.project import edit
 FOLDER = "[tool.pytest.ini_options]\naddopts = '--strict-config'\nno_such_option = 120\n"
 
 
-def test_pytest_without_settings_does_not_find_those_of_the_folder(made: MakeProject) -> None:
+def test_pytest_without_settings_does_not_find_those_of_the_folder(
+    make_project: MakeProject,
+) -> None:
     files = {"app.py": "def one():\n    return 1\n", "tests/__init__.py": ""}
-    site, project = made({**files, "tests/test_app.py": TEST, ".gitignore": "product/\n"})
+    site, project = make_project({**files, "tests/test_app.py": TEST, ".gitignore": "product/\n"})
     project.write("product/pyproject.toml", FOLDER)
 
     good = site.run("x", [edit("echo '# a note' >> app.py")])
@@ -31,9 +33,9 @@ def test_pytest_without_settings_does_not_find_those_of_the_folder(made: MakePro
 
 
 @pytest.mark.skipif(not which("npm"), reason="npm is not installed")
-def test_a_script_of_npm_that_runs_no_test_has_not_passed(made: MakeProject) -> None:
+def test_a_script_of_npm_that_runs_no_test_has_not_passed(make_project: MakeProject) -> None:
     package = json.dumps({"name": "x", "scripts": {"test": "node --test"}})
-    site, _ = made({"package.json": package, "one.js": "module.exports = 1\n"})
+    site, _ = make_project({"package.json": package, "one.js": "module.exports = 1\n"})
     change = edit("echo 'module.exports = 2' > one.js")
 
     detected = site.run("x", [change])
@@ -64,8 +66,8 @@ SKIPS = {
 }
 
 
-def test_product_code_that_makes_tests_skip_has_not_passed(made: MakeProject) -> None:
-    site, _ = made(SKIPS)
+def test_product_code_that_makes_tests_skip_has_not_passed(make_project: MakeProject) -> None:
+    site, _ = make_project(SKIPS)
     scripts = [
         "sed -i 's/import json/import jsom/; s/a + b/a - b/' pkg/ext.py",
         "sed -i 's/return a + b/import unittest; raise unittest.SkipTest/' pkg/ext.py",

@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing
-from tests.integration.site import ServerProcess, marked, until
+from tests.integration.site import ServerProcess, until, worker_processes
 from tests.support.project import Project, agents, edit
 
 
@@ -16,7 +16,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
     crashing: MakeCrashing, point: str
 ) -> None:
     site, project = crashing(point, files={"a.txt": "a\n"})
-    before = project.everything()
+    before = project.snapshot()
     # Fails, also at the base; each worktree has its own lock next to it.
     gate = (
         f"exec 9>>../lock; flock -n 9 || echo overlap >> {site.effects}; "
@@ -40,7 +40,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
         assert len(worker["attempts"]) == 1
     assert {"b.txt", "c"} <= set(project.files(f"orchestrator/{job}/result"))
     until(lambda: project.worktrees() == [], "the worktree of the base is gone")
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
@@ -68,4 +68,4 @@ def test_gates_of_a_server_that_ended_are_run_again_and_never_twice_at_once(
     assert ended["status"] == "completed", ended
     assert ended["results"]["tasks"][0]["attempts"] == 1
     assert effects.read_text().split() == ["worked", "began", "began", "ended"]
-    assert marked(job) == []
+    assert worker_processes(job) == []

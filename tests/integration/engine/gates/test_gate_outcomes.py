@@ -13,7 +13,7 @@ from tests.integration.engine.gates.test_gates import (
     FILES,
     PLAIN,
     MakeProject,
-    made,
+    make_project,
     programs,
     results,
     statuses,
@@ -23,7 +23,7 @@ from tests.integration.site import Answer, InProcess
 from tests.support.examples import nightly
 from tests.support.project import edit
 
-__all__ = ["made", "programs"]
+__all__ = ["make_project", "programs"]
 
 CONFIG = f"[tool.pytest.ini_options]\naddopts = '{PLAIN}'\n"
 JUNIT = "pytest -q --junitxml=$ORCHESTRATOR_GATE_REPORT"
@@ -40,9 +40,9 @@ def merge(site: InProcess, ended: Answer) -> str:
 
 
 @pytest.mark.slow
-def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> None:
+def test_tests_that_cannot_run_at_the_base_did_not_run(make_project: MakeProject) -> None:
     needs = "import a_package_that_is_missing\nfrom app import one\n\n\ndef test(): assert one()\n"
-    site, _ = made({**FILES, "tests/test_app.py": needs})
+    site, _ = make_project({**FILES, "tests/test_app.py": needs})
 
     detected = site.run("x", [edit(BREAKS)])
     requested = site.run("y", [edit(BREAKS)], gates=["pytest"])
@@ -70,9 +70,9 @@ def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> Non
     ids=["junit", "go", "pytest exit code 5", "jest --passWithNoTests"],
 )
 def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
-    made: MakeProject, gate: dict[str, object]
+    make_project: MakeProject, gate: dict[str, object]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
 
     ended = site.run("x", [edit(BREAKS)], gates=[{**gate, "required": True}])
 
@@ -81,8 +81,8 @@ def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
     assert worker(site, ended["job_id"])["reason"] == "gate none did not run: no tests found"
 
 
-def test_a_requested_gate_whose_directory_is_missing_blocks(made: MakeProject) -> None:
-    site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
+def test_a_requested_gate_whose_directory_is_missing_blocks(make_project: MakeProject) -> None:
+    site, _ = make_project({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
     mine = {"name": "mine", "run": JUNIT.replace("-q", "-q tests"), "report": "junit"}
 
     ended = site.run("x", [edit(BREAKS)], gates=["auto", {**mine, "required": True}])
@@ -101,11 +101,11 @@ NO_NODE_MODULES = {
 @pytest.mark.slow
 @pytest.mark.needs("npm", "node")
 @pytest.mark.parametrize("what", NO_NODE_MODULES)
-def test_without_node_modules_nothing_is_judged(what: str, made: MakeProject) -> None:
+def test_without_node_modules_nothing_is_judged(what: str, make_project: MakeProject) -> None:
     """The import of a dependency fails, or a dependency's program is missing."""
     package = {"scripts": NO_NODE_MODULES[what], "dependencies": {"one-that-nobody-has": "1"}}
     files = {"package.json": json.dumps(package), "test.js": "require('one-that-nobody-has')\n"}
-    site, _ = made(files)
+    site, _ = make_project(files)
 
     detected = site.run("x", [edit("echo '// more' >> test.js")])
     requested = site.run("y", [edit("echo '// more' >> test.js")], gates=["npm-test"])
@@ -119,8 +119,10 @@ def test_without_node_modules_nothing_is_judged(what: str, made: MakeProject) ->
 
 
 @pytest.mark.slow
-def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(made: MakeProject) -> None:
-    site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
+def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
 
     ended = site.run("x", [edit(BREAKS)])
 
@@ -129,8 +131,8 @@ def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(made: MakeP
 
 
 @pytest.mark.slow
-def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_worker_that_removes_all_tests_has_failed(make_project: MakeProject) -> None:
+    site, _ = make_project()
 
     ended = site.run("x", [edit("rm -r tests")])
 
@@ -140,12 +142,12 @@ def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
 
 @pytest.mark.slow
 def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
-    made: MakeProject, effects: Path
+    make_project: MakeProject, effects: Path
 ) -> None:
     """The base's first run of the test fails; its second run passes. The test also fails for the
     worker.
     """
-    site, _ = made()
+    site, _ = make_project()
     flaky = (
         f"echo >> {effects}; runs=$(wc -l < {effects}); "
         f"if [ $runs = 2 ]; then sed -i s/1/2/ app.py; fi; {JUNIT}"
@@ -165,9 +167,9 @@ def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
 @pytest.mark.slow
 @pytest.mark.parametrize("end", ["kill -9 $$", "sleep 300"], ids=["killed", "out of time"])
 def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
-    made: MakeProject, end: str
+    make_project: MakeProject, end: str
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     at_base = f"if grep -q 'return 1' app.py; then {end}; fi; {JUNIT}"
     gates = [{"name": "tests", "run": at_base, "report": "junit", "timeout": 5}]
 
@@ -178,9 +180,9 @@ def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
 
 
 @pytest.mark.slow
-def test_what_fails_in_both_runs_of_the_base_is_excused(made: MakeProject) -> None:
+def test_what_fails_in_both_runs_of_the_base_is_excused(make_project: MakeProject) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
-    site, _ = made(old)
+    site, _ = make_project(old)
 
     ended = site.run("x", [edit("echo >> app.py")])
 
@@ -191,10 +193,12 @@ def test_what_fails_in_both_runs_of_the_base_is_excused(made: MakeProject) -> No
 
 @pytest.mark.slow
 def test_a_test_that_fails_for_another_reason_than_at_the_base_is_not_excused(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
     old = "import app, tempfile\n\n\ndef test_old():\n    open(tempfile.mkdtemp() + '/none')\n"
-    site, _ = made({**FILES, "tests/test_old.py": old.replace("open", "app.one() and open")})
+    site, _ = make_project(
+        {**FILES, "tests/test_old.py": old.replace("open", "app.one() and open")}
+    )
 
     same = site.run("x", [edit("echo >> app.py")])
     other = site.run("y", [edit("sed -i '1i two = 2' app.py; echo 'del one' >> app.py")])
@@ -214,10 +218,10 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_not_excused(
 
 @pytest.mark.slow
 def test_the_baseline_of_a_gate_is_stored_for_the_next_job(
-    made: MakeProject, effects: Path
+    make_project: MakeProject, effects: Path
 ) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
-    site, _ = made(old)
+    site, _ = make_project(old)
     gates = [{"name": "tests", "run": f"echo >> {effects}; {JUNIT}", "report": "junit"}]
 
     for request in ("x", "y"):
@@ -228,13 +232,13 @@ def test_the_baseline_of_a_gate_is_stored_for_the_next_job(
     assert len(list((site.workspace / "base_results").glob("*.json"))) == 1
 
 
-def test_a_change_to_code_that_no_gate_checked_is_not_judged(made: MakeProject) -> None:
+def test_a_change_to_code_that_no_gate_checked_is_not_judged(make_project: MakeProject) -> None:
     """Scripts and targets that pass on every change do not count as gates."""
     constant = {
         "package.json": json.dumps({"scripts": {"test": "exit 0", "lint": "echo ok"}}),
         "Makefile": "test:\n\t@echo none yet\n",
     }
-    site, _ = made({"app.py": FILES["app.py"], "README.md": "An app.\n", **constant})
+    site, _ = make_project({"app.py": FILES["app.py"], "README.md": "An app.\n", **constant})
 
     code = site.run("x", [edit(BREAKS)])
     documents = site.run("y", [edit("echo more >> README.md")])
@@ -258,10 +262,12 @@ def test_a_change_to_code_that_no_gate_checked_is_not_judged(made: MakeProject) 
     )
 
 
-def test_a_requested_gate_that_always_succeeds_does_not_count_as_passed(made: MakeProject) -> None:
+def test_a_requested_gate_that_always_succeeds_does_not_count_as_passed(
+    make_project: MakeProject,
+) -> None:
     """The worker's scripts count, so a job may replace a script that checks nothing."""
     scripts = json.dumps({"scripts": {"check": "grep -q x app.py || true"}})
-    site, _ = made({"app.py": FILES["app.py"], "package.json": scripts})
+    site, _ = make_project({"app.py": FILES["app.py"], "package.json": scripts})
     real = json.dumps({"scripts": {"check": "grep -q return app.py"}})
     makes_real = edit(f"{BREAKS}\necho {shlex.quote(real)} > package.json")
 
@@ -279,10 +285,10 @@ def test_a_requested_gate_that_always_succeeds_does_not_count_as_passed(made: Ma
 
 
 def test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
     needs = "import a_package_that_is_missing\n\n\ndef test(): pass\n"
-    site, _ = made({**FILES, "tests/test_app.py": needs})
+    site, _ = make_project({**FILES, "tests/test_app.py": needs})
     also = ["auto", {"name": "lint", "run": "grep -q return app.py"}]
     advice = ["lint", {"name": "pytest", "required": False}]
     gates = {"gates": also}
@@ -313,17 +319,19 @@ def test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed(
     assert (advisory["status"], advisory["reason"]) == ("completed", unrun)
 
 
-def test_with_unjudged_fail_in_the_settings_such_a_job_has_failed(made: MakeProject) -> None:
-    site, _ = made({"app.py": FILES["app.py"]}, gates={"unjudged": "fail"})
+def test_with_unjudged_fail_in_the_settings_such_a_job_has_failed(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project({"app.py": FILES["app.py"]}, gates={"unjudged": "fail"})
 
     assert site.run("x", [edit(BREAKS)])["status"] == "failed"
     assert site.run("y", [edit("echo more >> README.md")])["status"] == "completed"
     assert site.run("z", [edit(BREAKS)], gates="off")["status"] == "completed"
 
 
-def test_the_reason_names_why_the_gates_of_a_change_did_not_run(made: MakeProject) -> None:
+def test_the_reason_names_why_the_gates_of_a_change_did_not_run(make_project: MakeProject) -> None:
     needs = "import a_package_that_is_missing\n\n\ndef test(): pass\n"
-    site, _ = made({**FILES, "tests/test_app.py": needs})
+    site, _ = make_project({**FILES, "tests/test_app.py": needs})
 
     ended = site.run("x", [edit(BREAKS)])
 
@@ -334,8 +342,8 @@ def test_the_reason_names_why_the_gates_of_a_change_did_not_run(made: MakeProjec
     )
 
 
-def test_an_advisory_gate_that_fails_is_in_the_reason(made: MakeProject) -> None:
-    site, _ = made()
+def test_an_advisory_gate_that_fails_is_in_the_reason(make_project: MakeProject) -> None:
+    site, _ = make_project()
     gates = ["auto", {"name": "lint", "run": "exit 3", "required": False, "baseline": "none"}]
 
     ended = site.run("x", [edit("echo >> app.py")], gates=gates)
@@ -349,8 +357,8 @@ HIDES = "exit code 0, although the output reports failed tests: 1 failed"
 
 
 @pytest.mark.parametrize("run", ["pytest -q | grep .", *nightly("make -i test")])
-def test_a_gate_that_hides_failed_tests_has_not_passed(made: MakeProject, run: str) -> None:
-    site, _ = made({**FILES, "pyproject.toml": CONFIG, "Makefile": "test:\n\tpytest -q\n"})
+def test_a_gate_that_hides_failed_tests_has_not_passed(make_project: MakeProject, run: str) -> None:
+    site, _ = make_project({**FILES, "pyproject.toml": CONFIG, "Makefile": "test:\n\tpytest -q\n"})
     gate = {"name": "tests", "run": run}
 
     ended = site.run("x", [edit(BREAKS)], gates=[gate])
@@ -360,9 +368,11 @@ def test_a_gate_that_hides_failed_tests_has_not_passed(made: MakeProject, run: s
 
 
 def test_failed_tests_that_a_gate_hides_are_excused_if_they_fail_at_the_base(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, _ = made({**FILES, "pyproject.toml": CONFIG, "test_fails.py": "def test_f(): assert 0\n"})
+    site, _ = make_project(
+        {**FILES, "pyproject.toml": CONFIG, "test_fails.py": "def test_f(): assert 0\n"}
+    )
     gate = {"name": "tests", "run": "pytest -q | grep ."}
 
     ended = site.run("x", [edit("echo '# a note' >> app.py")], gates=[gate])
@@ -374,10 +384,10 @@ def test_failed_tests_that_a_gate_hides_are_excused_if_they_fail_at_the_base(
 
 @pytest.mark.slow
 def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
     """The first candidate has the smaller change, but no gate checks it."""
-    site, _ = made(FILES)
+    site, _ = make_project(FILES)
     script = (
         'if [ "$ORCHESTRATOR_WORKER_ID" = worker_1 ]; then echo > killed; echo "# a" >> app.py; '
         "else printf '# a\\n# b\\n# c\\n' >> app.py; fi"
@@ -392,10 +402,10 @@ def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
 
 @pytest.mark.slow
 def test_events_and_the_terminal_name_the_gate_and_the_commit_that_it_checks(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
-    site, _ = made(old)
+    site, _ = make_project(old)
 
     ended = site.run("x", [edit("echo >> app.py")])
 

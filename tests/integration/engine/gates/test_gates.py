@@ -11,9 +11,9 @@ from tests.integration.conftest import MakeSite
 from tests.integration.site import (
     Answer,
     InProcess,
-    marked,
     shell,
     until,
+    worker_processes,
 )
 from tests.support.project import Project, agents, edit, python_programs
 
@@ -37,7 +37,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     """A job manager whose folder is in the project that it works on."""
 
     def make(
@@ -67,9 +67,9 @@ def statuses(site: InProcess, job_id: str) -> dict[str, str]:
 
 
 def test_a_detected_gate_that_fails_is_in_the_reason_and_repaired_in_the_next_attempt(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     script = (
         "if grep -q 2 app.py; then sed -i 's/2/1  # again/' app.py; else sed -i s/1/2/ app.py; fi"
     )
@@ -97,9 +97,9 @@ def test_a_detected_gate_that_fails_is_in_the_reason_and_repaired_in_the_next_at
     [("fold", ["tidy", "work"]), ("keep", ["tidy", "work", "third", "second", "first"])],
 )
 def test_commits_of_refused_attempts_are_part_of_the_next(
-    made: MakeProject, attempts: str, subjects: list[str]
+    make_project: MakeProject, attempts: str, subjects: list[str]
 ) -> None:
-    site, project = made(git={"attempts": attempts})
+    site, project = make_project(git={"attempts": attempts})
     commit = "git add --all; git commit -q -m"
     script = f"""
     n=$(cat n.txt 2>/dev/null || echo 0); echo $((n + 1)) > n.txt
@@ -126,10 +126,10 @@ def test_commits_of_refused_attempts_are_part_of_the_next(
 
 
 def test_a_failure_at_the_base_does_not_block_and_the_base_is_checked_twice(
-    made: MakeProject, effects: Path
+    make_project: MakeProject, effects: Path
 ) -> None:
     broken = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
-    site, _ = made(broken)
+    site, _ = make_project(broken)
     count = f"echo ran >> {effects}; pytest -q --junitxml=$ORCHESTRATOR_GATE_REPORT"
     gates = [{"name": "tests", "run": count, "report": "junit"}]
 
@@ -143,10 +143,10 @@ def test_a_failure_at_the_base_does_not_block_and_the_base_is_checked_twice(
     assert effects.read_text().count("ran") == 5
 
 
-def test_only_new_findings_of_ruff_and_mypy_count(made: MakeProject) -> None:
+def test_only_new_findings_of_ruff_and_mypy_count(make_project: MakeProject) -> None:
     old = "import os\n\n\ndef f() -> int:\n    return 'x'\n"
     config = "[tool.ruff]\n[tool.mypy]\nfiles = ['old.py', 'new.py']\n"
-    site, _ = made({"old.py": old, "new.py": "", "pyproject.toml": config})
+    site, _ = make_project({"old.py": old, "new.py": "", "pyproject.toml": config})
     script = "sed -i '1i # moved down' old.py; printf 'import sys\\nx: int = 1\\n' > new.py"
 
     ended = site.run("x", [edit(script)])
@@ -159,11 +159,13 @@ def test_only_new_findings_of_ruff_and_mypy_count(made: MakeProject) -> None:
 
 
 @pytest.mark.needs("npm")
-def test_scripts_of_npm_are_run_as_they_were_at_the_base(made: MakeProject) -> None:
+def test_scripts_of_npm_are_run_as_they_were_at_the_base(make_project: MakeProject) -> None:
     scripts = {"test": "node check.js", "lint": "node --check one.js"}
     package = json.dumps({"name": "x", "scripts": scripts})
     check = "process.exit(require('./one.js') === 1 ? 0 : 1)"
-    site, _ = made({"package.json": package, "one.js": "module.exports = 1", "check.js": check})
+    site, _ = make_project(
+        {"package.json": package, "one.js": "module.exports = 1", "check.js": check}
+    )
     weaken = "sed -i 's/node check.js/true/' package.json; echo 'module.exports = 2' > one.js"
 
     ended = site.run("x", [edit(weaken)])
@@ -175,8 +177,8 @@ def test_scripts_of_npm_are_run_as_they_were_at_the_base(made: MakeProject) -> N
     assert found["npm-test"]["note"] == note
 
 
-def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_worker_cannot_pass_by_removing_or_skipping_tests(make_project: MakeProject) -> None:
+    site, _ = make_project()
     tasks = [
         edit("sed -i s/1/2/ app.py; git rm -q tests/test_app.py; echo > tests/test_new.py"),
         edit("sed -i 's/^def/import pytest\\n@pytest.mark.skip\\ndef/' tests/test_app.py"),
@@ -194,8 +196,8 @@ def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -
     assert found["note"] == "the change modifies settings of this gate: conftest.py"
 
 
-def test_a_secret_in_added_lines_blocks_and_is_not_shown(made: MakeProject) -> None:
-    site, project = made({"a.txt": ""})
+def test_a_secret_in_added_lines_blocks_and_is_not_shown(make_project: MakeProject) -> None:
+    site, project = make_project({"a.txt": ""})
     key = "ghp" + "_" + "a1B2" * 9
 
     ended = site.run("x", [edit(f"echo 'token: {key}' > config.txt")])
@@ -210,8 +212,8 @@ def test_a_secret_in_added_lines_blocks_and_is_not_shown(made: MakeProject) -> N
     assert key not in project.git("log", "--all", "--format=%B")
 
 
-def test_a_secret_that_is_removed_again_is_not_in_the_result(made: MakeProject) -> None:
-    site, project = made({"a.txt": ""})
+def test_a_secret_that_is_removed_again_is_not_in_the_result(make_project: MakeProject) -> None:
+    site, project = make_project({"a.txt": ""})
     key = "ghp" + "_" + "a1B2" * 9
     who = "-c user.name=a -c user.email=a@b"
     script = (
@@ -233,8 +235,10 @@ def test_a_secret_that_is_removed_again_is_not_in_the_result(made: MakeProject) 
     assert key in project.git("log", "-p", checkpoint)
 
 
-def test_a_secret_that_one_commit_adds_and_another_removes_blocks(made: MakeProject) -> None:
-    site, project = made({"a.txt": ""})
+def test_a_secret_that_one_commit_adds_and_another_removes_blocks(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project({"a.txt": ""})
     key = "ghp" + "_" + "a1B2" * 9
     commit = "git add . && git -c user.name=a -c user.email=a@b commit -qm x"
     script = f"echo 'token: {key}' > b.txt; {commit}; echo none > b.txt; {commit}"
@@ -252,8 +256,8 @@ def test_a_secret_that_one_commit_adds_and_another_removes_blocks(made: MakeProj
     ]
 
 
-def test_gates_leave_the_worktree_as_it_was_committed(made: MakeProject) -> None:
-    site, project = made({"a.txt": "a\n", ".gitignore": "*.tmp\n"})
+def test_gates_leave_the_worktree_as_it_was_committed(make_project: MakeProject) -> None:
+    site, project = make_project({"a.txt": "a\n", ".gitignore": "*.tmp\n"})
     gate = "echo changed > a.txt; echo new > b.txt; git commit -qam x; touch c.tmp; mkdir -p d/e"
 
     ended = site.run("x", [edit("echo x > x.txt")], gates=[gate, "test ! -e b.txt"])
@@ -264,8 +268,8 @@ def test_gates_leave_the_worktree_as_it_was_committed(made: MakeProject) -> None
     assert project.show(branch, "a.txt") == "a"
 
 
-def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_a_gate_runs_when_a_changed_file_matches(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     gates = [
         {"name": "docs", "run": "exit 1", "when": ["docs/**"]},
         {"name": "advisory", "run": "exit 1", "required": False},
@@ -283,8 +287,8 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
     }
 
 
-def test_only_gates_that_run_are_reported_as_started(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_only_gates_that_run_are_reported_as_started(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     docs = {"name": "docs", "run": "exit 1", "when": ["docs/**"]}
     text = {"name": "text", "run": "test -d .", "when": ["*.txt"]}
     tasks = [shell("true"), edit("echo x > x.txt")]
@@ -297,8 +301,8 @@ def test_only_gates_that_run_are_reported_as_started(made: MakeProject) -> None:
     assert [line.partition(" gates=")[2] for line in started] == ['["text"]'], started
 
 
-def test_patterns_begin_where_the_project_is_in_its_repository(made: MakeProject) -> None:
-    site, _ = made({"part/src/a.txt": "", "other/a.txt": ""}, part="part")
+def test_patterns_begin_where_the_project_is_in_its_repository(make_project: MakeProject) -> None:
+    site, _ = make_project({"part/src/a.txt": "", "other/a.txt": ""}, part="part")
     gates = [
         {"name": "own", "run": "test -e src/a.txt", "when": ["src/**"]},
         {"name": "top", "run": "exit 1", "when": ["part/src/**"]},
@@ -313,8 +317,8 @@ def test_patterns_begin_where_the_project_is_in_its_repository(made: MakeProject
     assert statuses(site, ended["job_id"]) == expected
 
 
-def test_gates_of_a_task_judge_only_this_task(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_gates_of_a_task_judge_only_this_task(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     tasks = [
         edit("echo x > x.txt", gates=["test -s x.txt"]),
         edit("true", gates=["test -s y.txt"]),
@@ -330,9 +334,9 @@ def test_gates_of_a_task_judge_only_this_task(made: MakeProject) -> None:
 
 
 def test_a_missing_program_fails_only_a_requested_gate(
-    made: MakeProject, monkeypatch: pytest.MonkeyPatch
+    make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, _ = made({"Cargo.toml": "", "a.txt": ""})
+    site, _ = make_project({"Cargo.toml": "", "a.txt": ""})
     monkeypatch.setattr("orchestrator.engine.gates.gate_process.which", lambda *_, **__: None)
 
     detected = site.run("x", [edit("echo x > x.txt")])
@@ -346,19 +350,19 @@ def test_a_missing_program_fails_only_a_requested_gate(
     assert "did not run" in command["results"]["tasks"][0]["reason"]
 
 
-def test_a_gate_that_hangs_is_ended_with_all_that_it_started(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_a_gate_that_hangs_is_ended_with_all_that_it_started(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     hang = {"name": "hang", "run": "trap '' TERM; sleep 300 & sleep 300", "timeout": 0.5}
 
     ended = site.run("x", [edit("echo x > x.txt")], gates=[{**hang, "baseline": "none"}])
 
     assert ended["status"] == "failed"
     assert "timed out after 0.5 s" in ended["results"]["tasks"][0]["reason"]
-    assert marked(ended["job_id"]) == []
+    assert worker_processes(ended["job_id"]) == []
 
 
-def test_a_gate_that_leaves_a_daemon_or_prints_without_end(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_a_gate_that_leaves_a_daemon_or_prints_without_end(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     daemon = "setsid -f sleep 300; test -s x.txt"
     flood = "yes 'a line of a flood' | head -c 200000000; exit 3"
 
@@ -370,14 +374,14 @@ def test_a_gate_that_leaves_a_daemon_or_prints_without_end(made: MakeProject) ->
     job = ended["job_id"]
     by_status = sorted(statuses(site, job).values())
     assert by_status == ["failed", "passed", "passed"]
-    assert marked(job) == []
+    assert worker_processes(job) == []
     logs = list((site.directory(job) / "logs").glob("gate_*"))
     assert len(logs) == 2
     assert sum(path.stat().st_size for path in logs) < 20_000_000
 
 
-def test_a_cancel_ends_the_gate_that_runs(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_a_cancel_ends_the_gate_that_runs(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     job = site.submit("x", [edit("echo x > x.txt")], gates=["sleep 300"])
     until(lambda: worker(site, job)["reason"].startswith("running gate"), "the gate runs")
     until(lambda: list((site.directory(job) / "logs").glob("gate_*")), "it has a log")
@@ -387,11 +391,11 @@ def test_a_cancel_ends_the_gate_that_runs(made: MakeProject) -> None:
 
     assert ended["status"] == "cancelled"
     assert ended["results"]["tasks"][0]["status"] == "cancelled"
-    assert marked(job) == []
+    assert worker_processes(job) == []
 
 
-def test_a_cancel_ends_a_baseline_that_no_other_job_waits_for(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_a_cancel_ends_a_baseline_that_no_other_job_waits_for(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
     gate = "if [ -e x.txt ]; then exit 1; fi; sleep 300"
     job = site.submit("x", [edit("echo x > x.txt")], gates=[gate])
     until(lambda: list((site.directory(job) / "logs").glob("gate_base_*")), "the base is looked at")
@@ -399,13 +403,13 @@ def test_a_cancel_ends_a_baseline_that_no_other_job_waits_for(made: MakeProject)
     site.call("POST", f"/jobs/{job}/cancel")
 
     assert site.wait(job)["status"] == "cancelled"
-    until(lambda: marked(job) == [], "the baseline is ended")
+    until(lambda: worker_processes(job) == [], "the baseline is ended")
 
 
 def test_a_child_job_has_its_parents_gates_and_cannot_drop_them(
-    made: MakeProject, spawning: None
+    make_project: MakeProject, spawning: None
 ) -> None:
-    site, _ = made({"a.txt": ""})
+    site, _ = make_project({"a.txt": ""})
     inner = '{"agent": "editor", "prompt": "echo bad > bad.txt"}'
     body = f'{{"request": "inner", "config": {{"gates": "off"}}, "tasks": [{inner}]}}'
     script = (
@@ -423,9 +427,9 @@ def test_a_child_job_has_its_parents_gates_and_cannot_drop_them(
     assert child["workers"][0]["reason"] == "gate test-e-bad-txt failed: exit code 1"
 
 
-def test_the_repositorys_own_file_names_the_gates(made: MakeProject) -> None:
+def test_the_repositorys_own_file_names_the_gates(make_project: MakeProject) -> None:
     own = "gates:\n- {name: mine, run: 'test ! -e x.txt'}\n- secrets\n"
-    site, _ = made({".orchestrator/gates.yaml": own, "a.txt": ""})
+    site, _ = make_project({".orchestrator/gates.yaml": own, "a.txt": ""})
     weaken = "echo x > x.txt; echo 'gates: []' > .orchestrator/gates.yaml"
 
     ended = site.run("x", [edit(weaken)])
@@ -436,19 +440,21 @@ def test_the_repositorys_own_file_names_the_gates(made: MakeProject) -> None:
 
 
 @pytest.mark.parametrize("source", ["request", "repository"])
-def test_each_line_of_a_gate_with_several_lines_counts(made: MakeProject, source: str) -> None:
+def test_each_line_of_a_gate_with_several_lines_counts(
+    make_project: MakeProject, source: str
+) -> None:
     gate = {"name": "mine", "run": "test ! -e x.txt\necho checked\n"}
     in_repository = source == "repository"
     own = json.dumps({"gates": [gate] if in_repository else []})
-    site, _ = made({".orchestrator/gates.yaml": own, "a.txt": ""})
+    site, _ = make_project({".orchestrator/gates.yaml": own, "a.txt": ""})
 
     ended = site.run("x", [edit("echo x > x.txt")], **({} if in_repository else {"gates": [gate]}))
 
     assert ended["results"]["tasks"][0]["reason"] == "gate mine failed: exit code 1"
 
 
-def test_an_invalid_gate_is_rejected_with_the_reason(made: MakeProject) -> None:
-    site, _ = made({"a.txt": ""})
+def test_an_invalid_gate_is_rejected_with_the_reason(make_project: MakeProject) -> None:
+    site, _ = make_project({"a.txt": ""})
 
     unknown = site.post("x", [edit("true")], gates=["npm-test"])
     twice = site.post(
@@ -462,9 +468,9 @@ def test_an_invalid_gate_is_rejected_with_the_reason(made: MakeProject) -> None:
 
 @pytest.mark.parametrize(("modules", "attempts"), [("os os os os", 2), ("os sys re io", 4)])
 def test_the_same_findings_twice_end_an_agents_retries_and_others_do_not(
-    made: MakeProject, modules: str, attempts: int
+    make_project: MakeProject, modules: str, attempts: int
 ) -> None:
-    site, _ = made({"app.py": "", "pyproject.toml": "[tool.ruff]\n"})
+    site, _ = make_project({"app.py": "", "pyproject.toml": "[tool.ruff]\n"})
     script = (
         "count=$ORCHESTRATOR_WORKER_DIR/count; echo >> $count; n=$(wc -l < $count); "
         'for i in $(seq $n); do echo "# $n"; done > new.py; '

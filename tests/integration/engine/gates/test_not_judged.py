@@ -67,8 +67,8 @@ def final(site: InProcess, ended: Answer) -> str:
 
 
 @pytest.fixture
-def site(made: MakeProject) -> InProcess:
-    return made(FILES)[0]
+def site(make_project: MakeProject) -> InProcess:
+    return make_project(FILES)[0]
 
 
 def test_sources_that_no_gate_checked_are_named(site: InProcess) -> None:
@@ -132,7 +132,7 @@ def test_a_linter_and_own_gates_count_for_the_files_that_they_check(
 
 
 def test_modules_are_not_named_if_python_reports_no_executed_files(
-    made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``python -E`` ignores ``PYTHONPATH``, so it reports no executed files."""
     program = tmp_path / "programs" / "pytest"
@@ -140,7 +140,7 @@ def test_modules_are_not_named_if_python_reports_no_executed_files(
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -E -m pytest "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    site, _ = made(FILES)
+    site, _ = make_project(FILES)
 
     ended = site.run("x", [edit(ALONE)])
 

@@ -48,9 +48,9 @@ PROMISED = "tests/test_old.py"
     ],
 )
 def test_a_task_that_may_remove_tests_succeeds_also_when_it_is_merged(
-    made: MakeProject, script: str, task: dict[str, Any]
+    make_project: MakeProject, script: str, task: dict[str, Any]
 ) -> None:
-    site, project = made(PROJECT)
+    site, project = make_project(PROJECT)
 
     ended = site.run("Remove the obsolete tests", [edit(script, **task)])
 
@@ -60,16 +60,18 @@ def test_a_task_that_may_remove_tests_succeeds_also_when_it_is_merged(
     assert (PROMISED in project.files(result)) is (script == RENAME)
 
 
-def test_a_setting_lets_any_work_remove_tests(made: MakeProject) -> None:
-    site, _ = made(PROJECT, gates={"tests_may_vanish": True})
+def test_a_setting_lets_any_work_remove_tests(make_project: MakeProject) -> None:
+    site, _ = make_project(PROJECT, gates={"tests_may_vanish": True})
 
     ended = site.run("x", [edit(REMOVE)])
 
     assert ended["status"] == "completed", reasons(ended)
 
 
-def test_with_another_worker_only_the_tests_that_may_go_are_removed(made: MakeProject) -> None:
-    site, project = made(PROJECT)
+def test_with_another_worker_only_the_tests_that_may_go_are_removed(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project(PROJECT)
     other = edit("echo '# a note' >> tests/test_app.py")
 
     ended = site.run("x", [edit(REMOVE, writes=[PROMISED]), other])
@@ -80,8 +82,10 @@ def test_with_another_worker_only_the_tests_that_may_go_are_removed(made: MakePr
     assert "# a note" in project.show(result, "tests/test_app.py")
 
 
-def test_the_tests_that_a_child_job_may_remove_are_not_in_the_result(made: MakeProject) -> None:
-    site, project = made(PROJECT)
+def test_the_tests_that_a_child_job_may_remove_are_not_in_the_result(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project(PROJECT)
     child = f"cat > ../c.json <<'END'\n[{json.dumps(edit(REMOVE, writes=[PROMISED]))}]\nEND\n"
 
     ended = site.run("x", [edit(f"{child}orchestrator spawn child --tasks ../c.json --wait")])
@@ -122,9 +126,9 @@ BROKEN = "sed -i s/1/2/ app.py; git rm -q tests/test_app.py"
     ],
 )
 def test_a_worker_that_removes_failing_tests_is_refused_with_what_to_type(
-    made: MakeProject, script: str, task: dict[str, Any], test: str, file: str
+    make_project: MakeProject, script: str, task: dict[str, Any], test: str, file: str
 ) -> None:
-    site, _ = made(PROJECT)
+    site, _ = make_project(PROJECT)
 
     ended = site.run("x", [edit(script, **task)])
 

@@ -11,9 +11,9 @@ UNUSED = "printf 'import os\\n\\nx = 1\\n' > app.py"
 FIX = "sed -i '/^import os/d' *.py"
 
 
-def test_ruff_does_not_repair_what_it_is_to_judge(made: MakeProject) -> None:
+def test_ruff_does_not_repair_what_it_is_to_judge(make_project: MakeProject) -> None:
     config = "[tool.ruff]\nfix = true\nunsafe-fixes = true\n"
-    site, _ = made({"app.py": "x = 1\n", "pyproject.toml": config})
+    site, _ = make_project({"app.py": "x = 1\n", "pyproject.toml": config})
 
     ended = site.run("x", [edit(UNUSED)])
 
@@ -21,8 +21,8 @@ def test_ruff_does_not_repair_what_it_is_to_judge(made: MakeProject) -> None:
     assert reasons(ended)[0] == "gate ruff failed: app.py:1: F401 `os` imported but unused"
 
 
-def test_a_gate_that_repairs_tracked_files_has_findings(made: MakeProject) -> None:
-    site, _ = made({"app.py": "x = 1\n"})
+def test_a_gate_that_repairs_tracked_files_has_findings(make_project: MakeProject) -> None:
+    site, _ = make_project({"app.py": "x = 1\n"})
 
     ended = site.run("x", [edit(UNUSED)], gates=[{"name": "fix", "run": FIX}])
 
@@ -34,8 +34,10 @@ def test_a_gate_that_repairs_tracked_files_has_findings(made: MakeProject) -> No
     assert reasons(ended) == [reason]
 
 
-def test_what_a_gate_repairs_at_the_base_as_well_does_not_count(made: MakeProject) -> None:
-    site, _ = made({"app.py": "import os\n\nx = 1\n", "old.py": "import os\n", "log.txt": ""})
+def test_what_a_gate_repairs_at_the_base_as_well_does_not_count(make_project: MakeProject) -> None:
+    site, _ = make_project(
+        {"app.py": "import os\n\nx = 1\n", "old.py": "import os\n", "log.txt": ""}
+    )
     fix = {"name": "fix", "run": f"{FIX}; date +%N > log.txt"}
 
     same = site.run("x", [edit("echo '# a note' >> app.py")], gates=[fix])
@@ -49,9 +51,9 @@ def test_what_a_gate_repairs_at_the_base_as_well_does_not_count(made: MakeProjec
 
 
 @pytest.mark.needs("npm")
-def test_a_script_of_npm_that_repairs_has_findings(made: MakeProject) -> None:
+def test_a_script_of_npm_that_repairs_has_findings(make_project: MakeProject) -> None:
     package = json.dumps({"name": "x", "scripts": {"lint": "sed -i 's/ *$//' one.js"}})
-    site, _ = made({"package.json": package, "one.js": "module.exports = 1\n"})
+    site, _ = make_project({"package.json": package, "one.js": "module.exports = 1\n"})
 
     ended = site.run("x", [edit("printf 'module.exports = 2   \\n' > one.js")])
 

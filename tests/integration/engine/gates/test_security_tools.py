@@ -28,8 +28,8 @@ rules:
 
 
 @pytest.mark.needs("bandit")
-def test_only_new_findings_of_bandit_count(made: MakeProject) -> None:
-    site, _ = made({"old.py": SHELL, "pyproject.toml": "[tool.bandit]\n"})
+def test_only_new_findings_of_bandit_count(make_project: MakeProject) -> None:
+    site, _ = make_project({"old.py": SHELL, "pyproject.toml": "[tool.bandit]\n"})
 
     same = site.run("x", [edit("sed -i '1i # moved down' old.py")])
     new = site.run("y", [edit("cp old.py new.py")])
@@ -42,8 +42,8 @@ def test_only_new_findings_of_bandit_count(made: MakeProject) -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.needs("semgrep")
-def test_only_new_findings_of_local_rules_of_semgrep_count(made: MakeProject) -> None:
-    site, _ = made({"old.py": SHELL, ".semgrep.yml": RULES})
+def test_only_new_findings_of_local_rules_of_semgrep_count(make_project: MakeProject) -> None:
+    site, _ = make_project({"old.py": SHELL, ".semgrep.yml": RULES})
 
     # The tool takes seconds to start: one run on the base, one on the work.
     script = "sed -i '1i # moved down' old.py; cp old.py new.py"
@@ -126,9 +126,9 @@ def written(files: dict[str, str]) -> str:
 
 
 @pytest.mark.needs("npm")
-def test_only_new_advisories_of_npm_count(made: MakeProject, advisories: str) -> None:
+def test_only_new_advisories_of_npm_count(make_project: MakeProject, advisories: str) -> None:
     known = npm_files(advisories, lodash="4.0.0")
-    site, project = made({**known, "a.js": ""})
+    site, project = make_project({**known, "a.js": ""})
 
     same = site.run("x", [edit(written(npm_files(advisories, lodash="4.0.0", more="1.0.0")))])
     project.commit(npm_files(advisories), "without lodash")
@@ -139,8 +139,8 @@ def test_only_new_advisories_of_npm_count(made: MakeProject, advisories: str) ->
 
 
 @pytest.mark.needs("npm")
-def test_an_audit_without_an_answer_did_not_run(made: MakeProject) -> None:
-    site, _ = made(npm_files("http://127.0.0.1:9"))
+def test_an_audit_without_an_answer_did_not_run(make_project: MakeProject) -> None:
+    site, _ = make_project(npm_files("http://127.0.0.1:9"))
 
     ended = site.run("x", [edit(written(npm_files("http://127.0.0.1:9", lodash="4.0.0")))])
 
@@ -149,14 +149,14 @@ def test_an_audit_without_an_answer_did_not_run(made: MakeProject) -> None:
 
 
 @pytest.mark.needs("pip-audit")
-def test_only_new_advisories_of_pip_audit_count(made: MakeProject, advisories: str) -> None:
+def test_only_new_advisories_of_pip_audit_count(make_project: MakeProject, advisories: str) -> None:
     service = f"--no-deps --disable-pip -s osv --osv-url {advisories}/v1/query"
     gate = {
         "name": "audit",
         "run": f'pip-audit -r requirements.txt {service} -f json -o "$ORCHESTRATOR_GATE_REPORT"',
         "report": "pip-audit",
     }
-    site, project = made({"requirements.txt": "flask==0.5\n"})
+    site, project = make_project({"requirements.txt": "flask==0.5\n"})
 
     same = site.run("x", [edit("echo idna==3.7 >> requirements.txt")], gates=[gate])
     project.commit({"requirements.txt": "idna==3.7\n"}, "without Flask")
@@ -220,9 +220,11 @@ CASES = {
         for name in CASES
     ],
 )
-def test_a_tool_that_needs_a_network_and_has_none_did_not_run(tool: str, made: MakeProject) -> None:
+def test_a_tool_that_needs_a_network_and_has_none_did_not_run(
+    tool: str, make_project: MakeProject
+) -> None:
     files, change = CASES[tool]
-    site, _ = made(files)
+    site, _ = make_project(files)
 
     # pip-audit creates and fills environments.
     ended = site.wait(site.submit("x", [edit(change)]), within=380)
@@ -232,10 +234,10 @@ def test_a_tool_that_needs_a_network_and_has_none_did_not_run(tool: str, made: M
 
 
 @pytest.mark.needs("gitleaks")
-def test_only_new_findings_of_gitleaks_count(made: MakeProject) -> None:
+def test_only_new_findings_of_gitleaks_count(make_project: MakeProject) -> None:
     token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"  # orchestrator: allow-secret
     rules = "[extend]\nuseDefault = true\n"
-    site, _ = made({"old.py": f"token = '{token}'\n", ".gitleaks.toml": rules})
+    site, _ = make_project({"old.py": f"token = '{token}'\n", ".gitleaks.toml": rules})
 
     same = site.run("x", [edit("sed -i '1i # moved down' old.py")])
     new = site.run("y", [edit("cp old.py new.py")])

@@ -25,11 +25,13 @@ PLACES = {
         *(pytest.param((place,), id=place, marks=pytest.mark.nightly) for place in PLACES),
     ],
 )
-def test_python_tests_beside_the_code_judge_it(made: MakeProject, places: tuple[str, ...]) -> None:
+def test_python_tests_beside_the_code_judge_it(
+    make_project: MakeProject, places: tuple[str, ...]
+) -> None:
     files = {"app/__init__.py": "", "app/core.py": CORE, **{each: PLACES[each] for each in places}}
     if "app/tests/test_core.py" in places:
         files["app/tests/__init__.py"] = ""
-    site, _ = made(files)
+    site, _ = make_project(files)
 
     ended = site.run("x", [edit("sed -i s/1/2/ app/core.py")])
 
@@ -42,12 +44,12 @@ def test_python_tests_beside_the_code_judge_it(made: MakeProject, places: tuple[
 
 
 @pytest.mark.needs("node")
-def test_tests_of_node_beside_the_code_judge_it(made: MakeProject) -> None:
+def test_tests_of_node_beside_the_code_judge_it(make_project: MakeProject) -> None:
     test = (
         "const test = require('node:test')\nconst assert = require('node:assert')\n"
         "test('one', () => assert.equal(require('./core'), 1))\n"
     )
-    site, _ = made({"src/core.js": "module.exports = 1\n", "src/core.test.js": test})
+    site, _ = make_project({"src/core.js": "module.exports = 1\n", "src/core.test.js": test})
 
     ended = site.run("x", [edit("sed -i s/1/2/ src/core.js")])
 

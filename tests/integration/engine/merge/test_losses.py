@@ -20,7 +20,7 @@ SAME_LINE = [edit("echo one > shared.txt"), edit("echo two > shared.txt")]
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({"shared.txt": "zero\n"})
         settings = {"project_root": str(project.path)}
@@ -41,8 +41,8 @@ def spawning(children: list[Answer], level: int, after: str = "") -> Answer:
     )
 
 
-def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
-    site, project = made()
+def test_the_loss_at_depth_3_reaches_the_root(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [spawning([spawning([spawning(SAME_LINE, 3)], 2)], 1)])
 
@@ -73,8 +73,8 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
 
 
 @pytest.mark.parametrize("link", ["", "; ln -s /nonexistent b.md"])
-def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject, link: str) -> None:
-    site, project = made()
+def test_half_a_promise_at_depth_2_reaches_the_root(make_project: MakeProject, link: str) -> None:
+    site, project = make_project()
     half = edit(f"echo a > a.md{link}", writes=["a.md", "b.md"])
 
     ended = site.run("x", [spawning([spawning([half], 2)], 1)])
@@ -90,8 +90,10 @@ def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject, link: str
     assert [project.show(branch, f"code-{level}.txt") for level in (1, 2)] == ["6", "6"]
 
 
-def test_without_git_a_new_job_creates_a_promised_file_of_a_child_job(made: MakeProject) -> None:
-    site, _ = made()
+def test_without_git_a_new_job_creates_a_promised_file_of_a_child_job(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
     half = shell("echo a > a.md", writes=["a.md", "b.md"])
 
     ended = site.run("x", [spawning([half], 1)], git="off")
@@ -103,8 +105,10 @@ def test_without_git_a_new_job_creates_a_promised_file_of_a_child_job(made: Make
     assert [each["command"] for each in site.status_file(job)["missing"]] == [loss["command"]]
 
 
-def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(made: MakeProject) -> None:
-    site, _ = made()
+def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
 
     ended = site.run("x", [spawning([spawning([edit("echo a = 1 > a.py")], 2)], 1)])
 
@@ -118,9 +122,9 @@ def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(made: MakeProj
 
 @pytest.mark.parametrize("link", ["", "; ln -s /nonexistent b.md"])
 def test_a_file_that_a_child_job_promised_may_come_from_its_parent(
-    made: MakeProject, link: str
+    make_project: MakeProject, link: str
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     half = edit(f"echo a > a.md{link}", writes=["a.md", "b.md"])
 
     ended = site.run("x", [spawning([half], 1, after="rm -f b.md; echo b > b.md\n")])
@@ -130,8 +134,8 @@ def test_a_file_that_a_child_job_promised_may_come_from_its_parent(
     assert "missing" not in ended["reason"]
 
 
-def test_hunks_overruled_below_are_named_at_the_root(made: MakeProject) -> None:
-    site, project = made()
+def test_hunks_overruled_below_are_named_at_the_root(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [spawning([spawning(SAME_LINE, 2)], 1)], merge_strategy="theirs")
 
@@ -149,9 +153,9 @@ def test_hunks_overruled_below_are_named_at_the_root(made: MakeProject) -> None:
 
 @pytest.mark.parametrize("strategy", ["auto", "theirs"])
 def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
-    made: MakeProject, tmp_path: Path, strategy: str
+    make_project: MakeProject, tmp_path: Path, strategy: str
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     flag = tmp_path / "flag"
     child = edit(f"until [ -e {flag} ]; do sleep 0.02; done; echo child > shared.txt")
     # The parent does not wait: both changes meet when the child job has ended.
@@ -181,8 +185,8 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     assert ended["reason"].removeprefix("not in the result: ") in report
 
 
-def test_merging_from_below_makes_the_jobs_above_whole_again(made: MakeProject) -> None:
-    site, project = made()
+def test_merging_from_below_makes_the_jobs_above_whole_again(make_project: MakeProject) -> None:
+    site, project = make_project()
     ended = site.run("x", [spawning(SAME_LINE, 1)])
     job = ended["job_id"]
     [child] = ended["results"]["tasks"][0]["child_job_ids"]
@@ -199,9 +203,9 @@ def test_merging_from_below_makes_the_jobs_above_whole_again(made: MakeProject) 
 
 
 def test_a_later_child_job_with_the_same_request_makes_up_for_a_loss(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     flag = tmp_path / "flag"
     second = f"if [ -e {flag} ]; then echo b > b.txt; else echo two > shared.txt; fi"
     tasks = json.dumps([edit("echo one > shared.txt; echo a >> a.txt"), edit(second)])
@@ -220,9 +224,9 @@ def test_a_later_child_job_with_the_same_request_makes_up_for_a_loss(
 
 
 def test_the_result_of_an_incomplete_job_lands_only_with_partial(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     failed = site.run("x", [edit("echo a = 1 > failed.py")], unjudged="fail")["job_id"]
     job = site.submit("y", [edit("echo a = 1 > a.py"), edit("sleep 600")])
     until(lambda: "success" in str(site.status(job).get("results")), "one is done")
@@ -255,9 +259,9 @@ def test_the_result_of_an_incomplete_job_lands_only_with_partial(
 
 
 def test_land_offers_no_incomplete_result_of_a_job_without_changes(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     job = site.run("x", [shell("true"), shell("exit 1", retries=0)])["job_id"]
     capfd.readouterr()
 
@@ -268,9 +272,9 @@ def test_land_offers_no_incomplete_result_of_a_job_without_changes(
 
 
 def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     failing = [edit(f"echo {n} > {n}.txt; exit 1", retries=0) for n in "bc"]
     job = site.run("x", [edit("echo a > a.txt"), *failing])["job_id"]
     merge(site, job, take=["worker_2"])
@@ -290,10 +294,10 @@ def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
 
 
 def test_land_names_only_work_that_the_result_lacks(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The result lacks neither a failed candidate nor changes that a person merged."""
-    site, _ = made()
+    site, _ = make_project()
     first_fails = edit('echo x > x.txt; test "$ORCHESTRATOR_WORKER_ID" != worker_1', retries=0)
     both = {**first_fails, "agent": ["editor", "editor"]}
     taken = edit("echo y > y.txt; exit 1", retries=0)
@@ -312,8 +316,10 @@ def test_land_names_only_work_that_the_result_lacks(
     assert "result lacks:\n  worker_4 (failed): exit code 1\n" in error
 
 
-def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_path: Path) -> None:
-    site, _ = made()
+def test_a_retry_of_another_task_leaves_the_job_partial(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    site, _ = make_project()
     flag = tmp_path / "flag"
     ended = site.run(
         "x", [*SAME_LINE, edit(f"test -e {flag} || exit 1; echo x > other.txt", retries=0)]
@@ -332,8 +338,10 @@ def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_p
     assert site.status_file(job)["status"] == "partial"
 
 
-def test_changes_that_a_person_excludes_do_not_make_a_job_partial(made: MakeProject) -> None:
-    site, _ = made()
+def test_changes_that_a_person_excludes_do_not_make_a_job_partial(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
     job = site.run("x", SAME_LINE)["job_id"]
     assert site.status(job)["status"] == "partial"
 

@@ -189,7 +189,7 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     bench.worker({"one": "x\n"})
     bench.worker({"bad": "x\n"})
     bench.worker({"a.txt": "A\n"}, "worker_1")
-    before = bench.project.everything()
+    before = bench.project.snapshot()
     for nth in itertools.count(1):
         with crash_at(nth), suppress(Crash):
             rejections = bench.merge()
@@ -202,7 +202,7 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     merges = bench.project.git("rev-list", "--merges", f"orchestrator/{bench.job.id}/result")
     assert merges == ""
     assert bench.project.worktrees() == []
-    assert bench.project.everything() == before
+    assert bench.project.snapshot() == before
 
 
 def test_a_prune_during_a_merge_removes_nothing_of_the_merge(bench: Bench) -> None:

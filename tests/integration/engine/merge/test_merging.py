@@ -44,7 +44,9 @@ def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
+def make_project(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeProject:
     """A job manager for a project, whose jobs have these gates."""
 
     def make(*gates: Gate, files: dict[str, str] = FILES) -> tuple[InProcess, Project]:
@@ -85,9 +87,9 @@ def attempts(site: InProcess, job_id: str) -> list[int]:
 
 
 def test_what_passes_together_is_merged_after_one_run(
-    made: MakeProject, gates: RunningGates
+    make_project: MakeProject, gates: RunningGates
 ) -> None:
-    site, project = made(ALL_DIFFER)
+    site, project = make_project(ALL_DIFFER)
 
     ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))])
 
@@ -100,9 +102,9 @@ def test_what_passes_together_is_merged_after_one_run(
 
 
 def test_a_culprit_is_rejected_and_repairs_its_change(
-    made: MakeProject, gates: RunningGates
+    make_project: MakeProject, gates: RunningGates
 ) -> None:
-    site, project = made(ALL_DIFFER)
+    site, project = make_project(ALL_DIFFER)
     # In its next attempt the worker finds the other workers' changes and the gates' output.
     mend = (
         f"if [ -e words/a ]; then {word('b', 'z')}; "
@@ -126,9 +128,9 @@ def test_a_culprit_is_rejected_and_repairs_its_change(
 
 
 def test_a_culprit_without_a_remaining_attempt_has_failed_and_is_not_merged(
-    made: MakeProject, gates: RunningGates
+    make_project: MakeProject, gates: RunningGates
 ) -> None:
-    site, project = made(ALL_DIFFER)
+    site, project = make_project(ALL_DIFFER)
     tasks = [
         edit(word("a", "x"), id="a"),
         edit(word("b", "x"), id="b"),
@@ -157,9 +159,9 @@ def test_a_culprit_without_a_remaining_attempt_has_failed_and_is_not_merged(
 
 
 def test_a_gate_without_a_baseline_runs_once_on_the_base(
-    made: MakeProject, gates: RunningGates
+    make_project: MakeProject, gates: RunningGates
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     everything = {"name": "differ", "run": ALL_DIFFER.run, "baseline": "none"}
     tasks = [edit(word(name, text)) for name, text in zip("abcd", "xxyy", strict=True)]
 
@@ -170,9 +172,9 @@ def test_a_gate_without_a_baseline_runs_once_on_the_base(
 
 
 def test_gates_that_fail_at_the_base_blame_no_worker(
-    made: MakeProject, gates: RunningGates
+    make_project: MakeProject, gates: RunningGates
 ) -> None:
-    site, _ = made(merged_only("missing", "no-such-program"))
+    site, _ = make_project(merged_only("missing", "no-such-program"))
 
     ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))], max_retries=3)
 
@@ -186,11 +188,11 @@ def test_gates_that_fail_at_the_base_blame_no_worker(
 
 
 def test_others_end_while_gates_run_and_a_cancel_reaches_them(
-    made: MakeProject, gates: RunningGates, tmp_path: Path
+    make_project: MakeProject, gates: RunningGates, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
     waits = f"touch '{tmp_path}/begun'; until [ -e '{release}' ]; do sleep 0.02; done"
-    site, project = made(merged_only("slow", waits))
+    site, project = make_project(merged_only("slow", waits))
     job = site.submit("x", [edit(word("a", "x"))])
     until((tmp_path / "begun").exists, "the gates run")
 
@@ -206,10 +208,10 @@ def test_others_end_while_gates_run_and_a_cancel_reaches_them(
 
 
 def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
-    made: MakeProject, gates: RunningGates, tmp_path: Path
+    make_project: MakeProject, gates: RunningGates, tmp_path: Path
 ) -> None:
     begun = tmp_path / "begun"
-    site, project = made(merged_only("slow", f"touch '{begun}'"))
+    site, project = make_project(merged_only("slow", f"touch '{begun}'"))
     job = site.submit("x", [edit("echo a = 1 > a.py"), edit("sleep 600")])
     until(lambda: "success" in str(site.status(job).get("results")), "one is done")
 
@@ -231,11 +233,11 @@ def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
 
 
 def test_a_server_that_stops_while_gates_run_leaves_the_merge_to_the_next(
-    made: MakeProject, gates: RunningGates, tmp_path: Path
+    make_project: MakeProject, gates: RunningGates, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
     waits = f"touch '{tmp_path}/begun'; until [ -e '{release}' ]; do sleep 0.02; done"
-    site, project = made(merged_only("slow", waits))
+    site, project = make_project(merged_only("slow", waits))
     job = site.submit("x", [edit(word("a", "x"))])
     until((tmp_path / "begun").exists, "the gates run")
 
@@ -263,8 +265,10 @@ def lock_of(project: Project, job: str) -> Path:
     return project.path / ".git" / "refs" / "heads" / "orchestrator" / job / "result.lock"
 
 
-def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: MakeProject) -> None:
-    site, project = made()
+def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [edit(LOCKED + word("a", "x")), edit(word("b", "y"))])
 
@@ -286,9 +290,9 @@ def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: Make
 
 @pytest.mark.parametrize("more", [[], *nightly([shell("false")])])
 def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
-    made: MakeProject, more: list[Answer]
+    make_project: MakeProject, more: list[Answer]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     ended = site.run("x", [edit(LOCKED + word("a", "x")), edit(word("b", "y")), *more])
     job = ended["job_id"]
     assert ended["status"] == "partial"
@@ -312,8 +316,10 @@ def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
 
 
 @pytest.mark.nightly
-def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(made: MakeProject) -> None:
-    site, project = made()
+def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     job = site.submit("x", [edit(LOCKED + word("a", "x"))])
     until(lock_of(project, job).exists, "it is in the way")
     until(lambda: "results" in site.status(job), "its worker has ended")
@@ -326,9 +332,9 @@ def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(made: MakeProj
 
 @pytest.mark.usefixtures("spawning")
 def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     lock = (
         "root=${ORCHESTRATOR_WORKER_DIR#*/job_}; root=${root%%/*}\n"
         'heads="$(git rev-parse --git-common-dir)/refs/heads/orchestrator"\n'
@@ -356,8 +362,8 @@ def merge(site: InProcess, job: str, **body: Any) -> Answer:
 
 
 @pytest.mark.nightly
-def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
-    site, project = made()
+def test_a_job_is_merged_again_with_another_strategy(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
     job = site.run("x", tasks)["job_id"]
     before = record(site, job)
@@ -386,9 +392,9 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
 LINES = "".join(f"line {number}\n" for number in range(40))
 
 
-def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
+def test_theirs_overrules_hunks_and_keeps_all_else(make_project: MakeProject) -> None:
     """Each lost place is named."""
-    site, project = made(files={**FILES, "long.txt": LINES})
+    site, project = make_project(files={**FILES, "long.txt": LINES})
     first = edit("sed -i -e s/line.5$/first/ -e s/line.30/far/ long.txt; echo n > new.txt")
     second = edit("sed -i -e s/line.5$/second/ -e s/line.15/near/ long.txt")
 
@@ -417,10 +423,10 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     ],
 )
 def test_a_file_from_which_a_merge_driver_omits_a_change_is_named(
-    made: MakeProject, more: list[Answer]
+    make_project: MakeProject, more: list[Answer]
 ) -> None:
     files = {**FILES, "shared.txt": "base\n", ".gitattributes": "shared.txt merge=ours\n"}
-    site, project = made(files=files)
+    site, project = make_project(files=files)
     project.git("config", "merge.ours.driver", "true")
     tasks = [edit(f"echo {name} > shared.txt", id=name) for name in ("one", "two")]
 
@@ -439,9 +445,9 @@ def append(line: str) -> str:
 
 @pytest.mark.parametrize("agent", ["editor", *nightly("shell")])
 def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
-    made: MakeProject, agent: str
+    make_project: MakeProject, agent: str
 ) -> None:
-    site, project = made(files={**FILES, "CHANGES.md": "# Changes\n\n- first\n"})
+    site, project = make_project(files={**FILES, "CHANGES.md": "# Changes\n\n- first\n"})
     tasks: list[Answer] = [edit(append(f"- {name}")) for name in ("one", "two", "three")]
     if agent == "shell":
         tasks = [shell(each["prompt"], git="on") for each in tasks]
@@ -464,10 +470,10 @@ def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
 
 @pytest.mark.nightly
 def test_a_union_counts_only_if_the_gates_of_the_merged_state_pass(
-    made: MakeProject, gates: RunningGates
+    make_project: MakeProject, gates: RunningGates
 ) -> None:
     one_line = Gate(name="short", run='test "$(wc -l < CHANGES.md)" -le 2')
-    site, project = made(one_line, files={**FILES, "CHANGES.md": "- first\n"})
+    site, project = make_project(one_line, files={**FILES, "CHANGES.md": "- first\n"})
 
     ended = site.run("x", [edit(append("- one")), edit(append("- two")), edit("echo n > n.txt")])
 
@@ -488,8 +494,8 @@ COUNTED = (
 )
 
 
-def test_the_result_with_more_tests_wins_over_a_later_one(made: MakeProject) -> None:
-    site, project = made(files={**FILES, "tests/one": "\n"})
+def test_the_result_with_more_tests_wins_over_a_later_one(make_project: MakeProject) -> None:
+    site, project = make_project(files={**FILES, "tests/one": "\n"})
     tested = edit("sed -i s/two/2/ src/app.py; touch tests/two")
     gates = [{"name": "counted", "run": COUNTED, "report": "junit"}]
 
@@ -506,8 +512,10 @@ def test_the_result_with_more_tests_wins_over_a_later_one(made: MakeProject) -> 
 
 
 @pytest.mark.nightly
-def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakeProject) -> None:
-    site, project = made()
+def test_nothing_is_left_to_land_once_merging_again_merges_nothing(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     job = site.run("x", [edit("echo a > a.txt")])["job_id"]
     before = record(site, job)["commit"]
 
@@ -522,9 +530,9 @@ def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakePro
 
 @pytest.mark.nightly
 def test_a_result_stays_if_the_gates_cannot_judge_a_repeated_merge(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     ready = tmp_path / "ready"
     ready.touch()
     gate = {"name": "ready", "run": f"test -f '{ready}'", "baseline": "none"}
@@ -540,8 +548,8 @@ def test_a_result_stays_if_the_gates_cannot_judge_a_repeated_merge(
     assert project.git("rev-parse", before["branch"]) == before["commit"]
 
 
-def test_a_job_names_what_its_result_lacks(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_job_names_what_its_result_lacks(make_project: MakeProject) -> None:
+    site, _ = make_project()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
     ended = site.run("x", tasks)
     job = ended["job_id"]
@@ -560,8 +568,8 @@ def test_a_job_names_what_its_result_lacks(made: MakeProject) -> None:
     assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (excluded by you)"
 
 
-def test_the_reason_names_merge_strategy_manual(made: MakeProject) -> None:
-    site, _ = made()
+def test_the_reason_names_merge_strategy_manual(make_project: MakeProject) -> None:
+    site, _ = make_project()
 
     nothing = site.run("x", [edit("true")], merge_strategy="manual")
     ended = site.run("x", [edit("echo a > a.txt")], merge_strategy="manual")
@@ -571,8 +579,10 @@ def test_the_reason_names_merge_strategy_manual(made: MakeProject) -> None:
     assert ended["reason"] == "not in the result: worker_1 (merge_strategy: manual)"
 
 
-def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(made: MakeProject) -> None:
-    site, project = made()
+def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     failing = edit("exit 3", retries=0)
     job = site.run("x", [edit("echo a > a.txt"), failing])["job_id"]
     plain = site.run("x", [shell("true")])["job_id"]
@@ -596,8 +606,8 @@ def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(made: MakeP
     assert record(site, job)["merged"] == ["worker_1"]
 
 
-def test_included_work_of_failed_workers_stays_included(made: MakeProject) -> None:
-    site, project = made()
+def test_included_work_of_failed_workers_stays_included(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [edit("echo a > a.txt"), *(fails(f"echo {n} > {n}.txt") for n in "bc")]
     job = site.run("x", tasks)["job_id"]
 
@@ -620,8 +630,10 @@ def test_included_work_of_failed_workers_stays_included(made: MakeProject) -> No
 
 
 @pytest.mark.nightly
-def test_included_work_passes_gates_and_conflicts_like_any_change(made: MakeProject) -> None:
-    site, project = made(merged_only("no-c", "! test -e c.txt"))
+def test_included_work_passes_gates_and_conflicts_like_any_change(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project(merged_only("no-c", "! test -e c.txt"))
     tasks = [
         edit("sed -i s/two/2/ src/app.py"),
         fails("sed -i s/two/zwei/ src/app.py"),
@@ -648,9 +660,9 @@ def fails(script: str) -> Answer:
 
 
 def test_the_command_line_merges_again(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
     job = site.run("x", tasks)["job_id"]
     environ = {
@@ -683,8 +695,8 @@ def test_the_command_line_merges_again(
     assert command("merge", "00000000") == 3
 
 
-def test_the_gates_of_workers_judge_the_merged_state_too(made: MakeProject) -> None:
-    site, project = made(ALL_DIFFER)
+def test_the_gates_of_workers_judge_the_merged_state_too(make_project: MakeProject) -> None:
+    site, project = make_project(ALL_DIFFER)
 
     ended = site.run("x", [edit(word("a", "x")), edit(word("b", "x")), edit(word("c", "y"))])
 
@@ -699,7 +711,7 @@ def test_the_gates_of_workers_judge_the_merged_state_too(made: MakeProject) -> N
 
 @pytest.mark.nightly
 def test_a_test_that_fails_once_on_the_merged_state_is_flaky_and_refuses_nothing(
-    made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", f"{own}{os.pathsep}{os.environ['PATH']}")
@@ -712,7 +724,7 @@ def test_a_test_that_fails_once_on_the_merged_state_is_flaky_and_refuses_nothing
         "        mark.touch()\n        raise AssertionError('not yet')\n"
     )
     gate = Gate(name="tests", run="PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python -m pytest -q test_it.py")
-    site, _ = made(gate, files={**FILES, "test_it.py": flaky})
+    site, _ = make_project(gate, files={**FILES, "test_it.py": flaky})
     report = {
         "name": "tests",
         "run": f"{gate.run} --junitxml=$ORCHESTRATOR_GATE_REPORT",

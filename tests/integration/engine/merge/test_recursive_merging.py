@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("spawning")
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(FILES)
         settings = {"project_root": str(project.path)}
@@ -58,8 +58,8 @@ def check_content(project: Project, branch: str) -> None:
 
 
 @pytest.mark.nightly
-def test_three_levels_in_one_line(made: MakeProject) -> None:
-    site, project = made()
+def test_three_levels_in_one_line(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", three_levels(), history="linear")
 
@@ -91,8 +91,8 @@ def test_three_levels_in_one_line(made: MakeProject) -> None:
     assert project.worktrees() == []
 
 
-def test_three_levels_with_one_merge_for_each(made: MakeProject) -> None:
-    site, project = made()
+def test_three_levels_with_one_merge_for_each(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", three_levels())
 
@@ -113,8 +113,10 @@ def test_three_levels_with_one_merge_for_each(made: MakeProject) -> None:
     assert sorted(workers) == ["worker_1", "worker_1_1", "worker_1_1_2", "worker_2"]
 
 
-def test_a_conflict_with_the_parents_changes_is_reported_to_the_parent(made: MakeProject) -> None:
-    site, project = made()
+def test_a_conflict_with_the_parents_changes_is_reported_to_the_parent(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
     # The worker resolves the conflict as its prompt describes, with git, in its own worktree.
     script = (
@@ -153,8 +155,10 @@ def test_a_conflict_with_the_parents_changes_is_reported_to_the_parent(made: Mak
 
 
 @pytest.mark.nightly
-def test_changes_of_a_child_job_alone_are_reported_for_the_parent_job(made: MakeProject) -> None:
-    site, project = made()
+def test_changes_of_a_child_job_alone_are_reported_for_the_parent_job(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     child = json.dumps([edit("echo c > child.txt")])
     command = f"echo '{child}' > c.json; orchestrator spawn child --tasks c.json --wait"
 
@@ -169,8 +173,8 @@ def test_changes_of_a_child_job_alone_are_reported_for_the_parent_job(made: Make
 
 
 @pytest.mark.nightly
-def test_a_version_that_a_child_job_replaces_is_saved_and_named(made: MakeProject) -> None:
-    site, project = made()
+def test_a_version_that_a_child_job_replaces_is_saved_and_named(make_project: MakeProject) -> None:
+    site, project = make_project()
     script = BOTH_CHANGE
 
     ended = site.run("x", [edit(script)], merge_strategy="theirs")
@@ -189,9 +193,9 @@ def test_a_version_that_a_child_job_replaces_is_saved_and_named(made: MakeProjec
 
 @pytest.mark.nightly
 def test_unmerged_changes_of_a_child_job_make_its_parent_unmerged_in_part(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     child = [edit("echo theirs > README.md")]
     late = "\necho mine > README.md; echo t > top.txt"
     waiting = spawning("(sleep 0; true)", child, late).replace(" --wait", "")

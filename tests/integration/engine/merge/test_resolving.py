@@ -32,7 +32,7 @@ print("resolved")
 IDLE = 'print("I did nothing")'
 
 
-def made(
+def run_conflict(
     make_site: MakeSite,
     folder: Path,
     script: str,
@@ -54,7 +54,9 @@ def made(
 
 @pytest.mark.parametrize("history", ["merge", *nightly("linear")])
 def test_an_agent_resolves_a_conflict(make_site: MakeSite, tmp_path: Path, history: str) -> None:
-    site, project, ended = made(make_site, tmp_path, RESOLVER, max_retries=1, history=history)
+    site, project, ended = run_conflict(
+        make_site, tmp_path, RESOLVER, max_retries=1, history=history
+    )
 
     job = ended["job_id"]
     assert ended["status"] == "completed", ended
@@ -72,7 +74,7 @@ def test_an_agent_resolves_a_conflict(make_site: MakeSite, tmp_path: Path, histo
 
 
 def test_marks_that_are_left_are_no_resolution(make_site: MakeSite, tmp_path: Path) -> None:
-    site, project, ended = made(make_site, tmp_path, IDLE, max_retries=1)
+    site, project, ended = run_conflict(make_site, tmp_path, IDLE, max_retries=1)
 
     job = ended["job_id"]
     assert ended["status"] == "partial", ended
@@ -95,7 +97,7 @@ def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
     make_site: MakeSite, tmp_path: Path, first: str, second: str
 ) -> None:
     tasks = [edit(first), edit(f"{second}; echo w > w")]
-    site, project, ended = made(make_site, tmp_path, IDLE, max_retries=1, tasks=tasks)
+    site, project, ended = run_conflict(make_site, tmp_path, IDLE, max_retries=1, tasks=tasks)
 
     found = site.get(f"/jobs/{ended['job_id']}/conflicts")
     assert (found["merged"], [*found["left_out"]]) == (["worker_1"], ["worker_2"])
@@ -112,7 +114,7 @@ def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     fails = f"{RESOLVER}\nimport sys, time\n{end}"
     tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new")]
     tasks[1]["timeout"] = 4
-    site, project, ended = made(make_site, tmp_path, fails, max_retries=1, tasks=tasks)
+    site, project, ended = run_conflict(make_site, tmp_path, fails, max_retries=1, tasks=tasks)
 
     job = ended["job_id"]
     assert ended["status"] == "partial", ended
@@ -139,7 +141,7 @@ def test_a_single_leftover_mark_is_a_conflict(
     make_site: MakeSite, tmp_path: Path, mark: str
 ) -> None:
     careless = RESOLVER.replace(f'"{mark}"', '"none"')
-    site, _, ended = made(make_site, tmp_path, careless, max_retries=1)
+    site, _, ended = run_conflict(make_site, tmp_path, careless, max_retries=1)
 
     found = site.get(f"/jobs/{ended['job_id']}/conflicts")
     assert found["reasons"] == {"worker_2": "unresolved conflicts in a.txt"}
@@ -155,7 +157,9 @@ def test_lines_like_marks_that_a_side_has_itself_are_no_conflict(
         edit(f"sed -i s/two/2/ a.txt; {heading.format('one', 'h')}"),
         edit(f"sed -i s/two/zwei/ a.txt; {heading.format('two', 'h')}"),
     ]
-    site, project, ended = made(make_site, tmp_path, KEEPS_HEADINGS, max_retries=1, tasks=tasks)
+    site, project, ended = run_conflict(
+        make_site, tmp_path, KEEPS_HEADINGS, max_retries=1, tasks=tasks
+    )
 
     found = site.get(f"/jobs/{ended['job_id']}/conflicts")
     assert found["merged"] == ["worker_1", "worker_2"], found
@@ -179,7 +183,7 @@ def test_a_worker_that_resolves_again_has_the_conflicts_in_files_and_prompt(
     make_site: MakeSite, tmp_path: Path, last: str
 ) -> None:
     """The rule also holds after a rollback to a safe checkpoint, which has the worker's changes."""
-    site, project, ended = made(make_site, tmp_path, LATE + last, max_retries=4)
+    site, project, ended = run_conflict(make_site, tmp_path, LATE + last, max_retries=4)
 
     job = ended["job_id"]
     failures = [each.get("failure") for each in site.get(f"/jobs/{job}")["workers"][1]["attempts"]]
@@ -197,7 +201,7 @@ def test_a_worker_that_resolves_again_has_the_conflicts_in_files_and_prompt(
 
 
 def test_without_a_retry_no_worker_resolves(make_site: MakeSite, tmp_path: Path) -> None:
-    site, _, ended = made(make_site, tmp_path, RESOLVER, max_retries=0)
+    site, _, ended = run_conflict(make_site, tmp_path, RESOLVER, max_retries=0)
 
     assert ended["results"]["tasks"][1]["attempts"] == 1
     assert site.get(f"/jobs/{ended['job_id']}/conflicts")["merged"] == ["worker_1"]

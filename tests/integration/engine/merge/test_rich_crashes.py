@@ -9,7 +9,7 @@ import pytest
 from tests.faults.crash_points import OF_A_RICH_JOB
 from tests.integration.conftest import MakeCrashing
 from tests.integration.engine.merge.test_resolving import RESOLVER
-from tests.integration.site import marked, until
+from tests.integration.site import until, worker_processes
 from tests.support.project import edit
 
 FILES = {"a.txt": "one\ntwo\nthree\n"}
@@ -34,7 +34,7 @@ def test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing(
     resolver = {"resolver": {"command": [sys.executable, str(tmp_path / "resolver.py")]}}
     once = [f"{name}#1" for name in OF_A_RICH_JOB]
     site, project = crashing(*once, files=FILES, agents=resolver)
-    before = project.everything()
+    before = project.snapshot()
     children = tmp_path / "children.json"
     children.write_text(json.dumps([edit("echo below > below.txt")]))
     locked = LOCKED.format(place=tmp_path, effects=site.effects)
@@ -61,5 +61,5 @@ def test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing(
     assert expected <= set(project.files(result)), site.tail()
     assert sorted(project.show(result, "a.txt").split("\n")) == ["2", "one", "three", "zwei"]
     until(lambda: project.worktrees() == [], "no worktree is left")
-    assert project.everything() == before
-    assert not marked(job)
+    assert project.snapshot() == before
+    assert not worker_processes(job)

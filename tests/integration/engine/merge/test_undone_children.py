@@ -21,7 +21,7 @@ CHILD = edit("printf 'one\\ntwo\\n' > child.txt; echo 1 >> shared.txt")
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({"shared.txt": "zero\n"})
         settings = {"project_root": str(project.path)}
@@ -30,8 +30,8 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     return make
 
 
-def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProject) -> None:
-    site, project = made()
+def test_a_child_jobs_work_that_its_parent_discards_is_left_out(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [spawning([CHILD], 1, after=f"{DISCARD}echo own > own.txt\n")])
 
@@ -63,9 +63,9 @@ def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProjec
 
 
 def test_a_child_job_with_discarded_work_runs_again_for_the_same_request(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     runs = tmp_path / "runs"
     # Like an agent: no two runs write the same content.
     child = edit(f"echo run >> {runs}; echo work $(wc -l < {runs}) > child.txt")
@@ -85,8 +85,10 @@ spawn; {DISCARD.strip()}; spawn; spawn"""
 
 
 @pytest.mark.nightly
-def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(made: MakeProject) -> None:
-    site, project = made()
+def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     deepest = spawning([CHILD], 3, after=f"{DISCARD}echo own > own.txt\n")
 
     ended = site.run("x", [spawning([spawning([deepest], 2)], 1)])
@@ -105,8 +107,10 @@ def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(made: MakePr
 
 
 @pytest.mark.nightly
-def test_what_a_parent_removes_or_overwrites_is_named_with_the_child(made: MakeProject) -> None:
-    site, _ = made()
+def test_what_a_parent_removes_or_overwrites_is_named_with_the_child(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
 
     script = "echo other > child.txt; echo zero > shared.txt\n"
     ended = site.run("x", [spawning([spawning([CHILD], 2, after=script)], 1)])
@@ -118,8 +122,8 @@ def test_what_a_parent_removes_or_overwrites_is_named_with_the_child(made: MakeP
 
 
 @pytest.mark.nightly
-def test_a_parent_that_works_on_what_its_child_job_made_is_whole(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_parent_that_works_on_what_its_child_job_made_is_whole(make_project: MakeProject) -> None:
+    site, _ = make_project()
     script = "sed -i s/two/2/ child.txt; mkdir sub; mv child.txt sub/renamed.txt\n"
 
     ended = site.run("x", [spawning([CHILD], 1, after=script)])
@@ -129,9 +133,9 @@ def test_a_parent_that_works_on_what_its_child_job_made_is_whole(made: MakeProje
 
 @pytest.mark.nightly
 def test_a_child_job_that_its_parent_merges_as_its_own_decision_is_only_named(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     # The command in docs/git.md for a worker that keeps its own version.
     ours = "git merge -q -s ours -m mine $(git branch --list --format='%(refname)' '*/result_*')\n"
 

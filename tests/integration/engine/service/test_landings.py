@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(FILES)
         keys = [
@@ -67,8 +67,8 @@ def events(site: InProcess, job: str) -> list[tuple[str, Answer]]:
     return [(str(each.kind), dict(each.data)) for each in found if each.kind in kinds]
 
 
-def test_a_result_is_landed_and_undone_with_an_event_for_each(made: MakeProject) -> None:
-    site, project = made()
+def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: MakeProject) -> None:
+    site, project = make_project()
     job = site.run("Add a file", [edit("echo new > new.txt")])["job_id"]
     before = project.git("rev-parse", "main")
 
@@ -107,9 +107,9 @@ def first_screen(site: InProcess, job: str) -> str:
 
 @pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
 def test_the_report_names_a_landing_instead_of_the_command_that_lands(
-    made: MakeProject, capfd: pytest.CaptureFixture[str], up: bool
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str], up: bool
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     land, undo = f"bin/orchestrator land {job}", f"bin/orchestrator undo {job}"
     assert land in first_screen(site, job)
@@ -135,9 +135,9 @@ def test_the_report_names_a_landing_instead_of_the_command_that_lands(
 
 
 def test_undo_asks_nothing_if_there_is_nothing_to_undo(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
     context = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"], **server})
@@ -160,8 +160,10 @@ def test_undo_asks_nothing_if_there_is_nothing_to_undo(
     assert f"job {job} was not landed" in refusal(3)
 
 
-def test_a_result_that_was_merged_again_since_its_landing_can_land(made: MakeProject) -> None:
-    site, project = made()
+def test_a_result_that_was_merged_again_since_its_landing_can_land(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
     job = site.run("x", tasks)["job_id"]
     done(site, job, "land", partial=True)
@@ -178,8 +180,8 @@ def test_a_result_that_was_merged_again_since_its_landing_can_land(made: MakePro
     assert (project.path / "b.txt").exists()
 
 
-def test_the_undo_of_an_earlier_landing_is_recorded(made: MakeProject) -> None:
-    site, _ = made()
+def test_the_undo_of_an_earlier_landing_is_recorded(make_project: MakeProject) -> None:
+    site, _ = make_project()
     tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
     job = site.run("x", tasks)["job_id"]
     done(site, job, "land", partial=True)
@@ -209,8 +211,8 @@ def modes(project: Project, names: Sequence[str]) -> list[int]:
     return [stat.S_IMODE((project.path / name).stat().st_mode) for name in names]
 
 
-def test_files_that_block_a_landing_are_named(made: MakeProject) -> None:
-    site, project = made()
+def test_files_that_block_a_landing_are_named(make_project: MakeProject) -> None:
+    site, project = make_project()
     job = site.run("x", [edit("echo two > a.txt; echo new > new.txt")])["job_id"]
     before = project.git("rev-parse", "main")
 
@@ -232,8 +234,8 @@ def test_files_that_block_a_landing_are_named(made: MakeProject) -> None:
     assert [kind for kind, _ in events(site, job)] == ["job_landed"]
 
 
-def test_an_incomplete_job_lands_only_with_partial(made: MakeProject) -> None:
-    site, project = made()
+def test_an_incomplete_job_lands_only_with_partial(make_project: MakeProject) -> None:
+    site, project = make_project()
     job = site.run("x", [edit("echo a > b.txt"), edit("false")])["job_id"]
 
     problem = refused(call(site, job, "land"), 409, "partial")
@@ -244,8 +246,8 @@ def test_an_incomplete_job_lands_only_with_partial(made: MakeProject) -> None:
     assert (project.path / "b.txt").exists()
 
 
-def test_a_job_that_runs_has_nothing_to_land_yet(made: MakeProject, tmp_path: Path) -> None:
-    site, _ = made()
+def test_a_job_that_runs_has_nothing_to_land_yet(make_project: MakeProject, tmp_path: Path) -> None:
+    site, _ = make_project()
     release = tmp_path / "release"
     job = site.submit("x", [edit(f"while [ ! -e {release} ]; do sleep 0.02; done; echo a > a")])
     until(lambda: site.status(job)["workers"].get("running"), "it runs")
@@ -257,8 +259,8 @@ def test_a_job_that_runs_has_nothing_to_land_yet(made: MakeProject, tmp_path: Pa
     assert site.wait(job)["status"] == "completed"
 
 
-def test_a_result_whose_branch_was_removed_can_be_merged_again(made: MakeProject) -> None:
-    site, project = made()
+def test_a_result_whose_branch_was_removed_can_be_merged_again(make_project: MakeProject) -> None:
+    site, project = make_project()
     job = site.run("x", [edit("echo a > a.txt")])["job_id"]
     project.git("branch", "-D", f"orchestrator/{job}/result")
 
@@ -270,8 +272,10 @@ def test_a_result_whose_branch_was_removed_can_be_merged_again(made: MakeProject
 
 
 @pytest.mark.parametrize("to", ["main", "newer", "earlier"])
-def test_a_result_branch_that_was_moved_back_is_not_landed(made: MakeProject, to: str) -> None:
-    site, project = made()
+def test_a_result_branch_that_was_moved_back_is_not_landed(
+    make_project: MakeProject, to: str
+) -> None:
+    site, project = make_project()
     tasks = [edit("echo a > a.txt; git commit -qam a; echo b > b.txt")]
     job = site.run("x", tasks)["job_id"]
     branch = f"orchestrator/{job}/result"
@@ -294,8 +298,8 @@ def test_a_result_branch_that_was_moved_back_is_not_landed(made: MakeProject, to
     assert done(site, job, "land")["text"].startswith("nothing to do")
 
 
-def test_another_branch_must_be_named(made: MakeProject) -> None:
-    site, project = made()
+def test_another_branch_must_be_named(make_project: MakeProject) -> None:
+    site, project = make_project()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     project.git("switch", "-q", "-c", "fix&more")
 
@@ -310,9 +314,9 @@ def test_another_branch_must_be_named(made: MakeProject) -> None:
     assert project.show("fix&more", "new.txt") == "new"
 
 
-def test_only_a_key_that_may_do_everything_lands(made: MakeProject) -> None:
-    site, project = made()
-    before = project.everything()
+def test_only_a_key_that_may_do_everything_lands(make_project: MakeProject) -> None:
+    site, project = make_project()
+    before = project.snapshot()
     job = site.call(
         "POST",
         "/orchestrate",
@@ -326,11 +330,13 @@ def test_only_a_key_that_may_do_everything_lands(made: MakeProject) -> None:
     site.call("POST", f"/jobs/{job}/cancel", {})
     site.wait(job)
 
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
-def test_a_job_without_changes_or_without_git_has_nothing_to_land(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_job_without_changes_or_without_git_has_nothing_to_land(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
     job = site.run("x", [shell("true")])["job_id"]
 
     answer = done(site, job, "land")
@@ -345,9 +351,9 @@ def test_a_job_without_changes_or_without_git_has_nothing_to_land(made: MakeProj
 
 
 def test_the_command_does_the_same_without_a_server(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     before = project.git("rev-parse", "main")
     site.stop()
@@ -412,9 +418,9 @@ def test_a_landing_has_one_event_at_any_crash(
 
 
 def test_a_pull_request_that_the_server_could_not_open_is_in_status_inbox_and_report(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     job_id = site.run("Add a file", [edit("echo new > new.txt")])["job_id"]
     store, landings = site.manager.parts.store, site.manager.service.landings
     command = f"land {job_id} --pr"

@@ -10,7 +10,15 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import Answer, InProcess, Site, marked, shell, until, whole_lines
+from tests.integration.site import (
+    Answer,
+    InProcess,
+    Site,
+    complete_lines,
+    shell,
+    until,
+    worker_processes,
+)
 from tests.support.examples import nightly
 from tests.support.project import Project, agents
 
@@ -67,7 +75,7 @@ class Planner:
     @property
     def asked(self) -> list[str]:
         """Return all prompts that the agent got."""
-        return [json.loads(line) for line in whole_lines(self.folder / "asked")]
+        return [json.loads(line) for line in complete_lines(self.folder / "asked")]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -245,7 +253,7 @@ def test_a_planner_that_was_named_and_fails_fails_its_job_and_nothing_starts(
     assert "thinker created no plan" in answer["reason"]
     assert f"orchestrator retry {job_id}" in answer["reason"]
     assert why in answer["reason"] or job["planner"]["status"] == why
-    assert not marked(job_id)
+    assert not worker_processes(job_id)
 
 
 def test_a_job_whose_named_planner_failed_is_planned_by_a_retry(
@@ -304,7 +312,7 @@ def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
 
     planning_site.call("POST", f"/jobs/{job_id}/cancel")
     cancelled = planning_site.wait(job_id)
-    assert (cancelled["status"], marked(job_id)) == ("cancelled", [])
+    assert (cancelled["status"], worker_processes(job_id)) == ("cancelled", [])
     root = planning_site.workspace / f"job_{job_id}"
     assert "Nothing was built" not in (root / "FINAL_RESULT.md").read_text()
 
@@ -521,7 +529,7 @@ def test_a_planner_runs_while_the_server_is_dead_and_its_plan_counts(
 
     server.kill()
     (planner.folder / "go").touch()
-    until(lambda: not marked(job_id), "it is done")
+    until(lambda: not worker_processes(job_id), "it is done")
     server.start()
 
     assert server.wait(job_id)["status"] == "completed"
@@ -539,7 +547,7 @@ def test_a_planner_that_was_stopped_with_its_server_is_asked_again(
     for times in (1, 2, 3):
         until(lambda times=times: len(planner.asked) == times, "the planner is asked")
         server.terminate()
-        assert not marked(job_id)
+        assert not worker_processes(job_id)
         server.start()
 
     (planner.folder / "go").touch()

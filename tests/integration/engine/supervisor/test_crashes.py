@@ -17,10 +17,10 @@ from tests.integration.site import (
     KEY,
     READY_SECONDS,
     ServerProcess,
-    marked,
+    complete_lines,
     shell,
     until,
-    whole_lines,
+    worker_processes,
 )
 
 
@@ -34,7 +34,7 @@ def note(effects: Path, wait_for: Path) -> str:
 
 
 def counts(effects: Path) -> Counter[str]:
-    return Counter(whole_lines(effects))
+    return Counter(complete_lines(effects))
 
 
 def test_a_killed_server_costs_no_work(
@@ -78,7 +78,7 @@ def test_a_killed_server_costs_no_work(
     assert set(counts(effects).values()) == {1}
     assert len(counts(effects)) == 10
     assert server.status_file(job)["status"] == "completed"
-    assert not marked(job)
+    assert not worker_processes(job)
 
 
 def test_what_runs_when_the_server_is_killed_is_adopted(
@@ -88,17 +88,17 @@ def test_what_runs_when_the_server_is_killed_is_adopted(
     release = tmp_path / "release"
     job = server.submit("survive", [shell(note(effects, release))] * 3)
     other = server.submit("to be cancelled", [shell("sleep 300")])
-    until(lambda: len(counts(effects)) == 3 and marked(other), "all of them run")
-    before = sorted(marked(job))
+    until(lambda: len(counts(effects)) == 3 and worker_processes(other), "all of them run")
+    before = sorted(worker_processes(job))
 
     server.kill()
     server.start()
 
-    assert set(before) & set(marked(job))
+    assert set(before) & set(worker_processes(job))
     assert server.status(job)["status"] == "running"
     server.call("POST", f"/jobs/{other}/cancel")
     assert server.wait(other)["status"] == "cancelled"
-    assert not marked(other)
+    assert not worker_processes(other)
     release.touch()
     ended = server.wait(job)
     assert [row["output"] for row in ended["results"]["tasks"]] == ["done"] * 3
@@ -117,7 +117,7 @@ def test_a_stopped_server_stops_its_workers_and_runs_them_again(
         started = "start worker_1\n" * times
         until(lambda started=started: effects.read_text() == started, "it runs")
         server.terminate()
-        assert not marked(job)
+        assert not worker_processes(job)
         assert not server.record.exists()
         server.start()
     release.touch()

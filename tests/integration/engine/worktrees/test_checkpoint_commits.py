@@ -36,7 +36,7 @@ echo good > app.py
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make(**more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(FILES)
         settings = {"project_root": str(project.path)}
@@ -57,8 +57,10 @@ def refs(project: Project, job: str) -> dict[str, str]:
     return {name.removeprefix(prefix): commit for name, commit in pairs}
 
 
-def test_damage_of_an_attempt_is_rolled_back_before_the_next_and_saved(made: MakeProject) -> None:
-    site, project = made()
+def test_damage_of_an_attempt_is_rolled_back_before_the_next_and_saved(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [edit(BREAKS_FIRST, retries=2)])
 
@@ -82,9 +84,9 @@ def test_damage_of_an_attempt_is_rolled_back_before_the_next_and_saved(made: Mak
 
 
 def test_an_attempt_with_a_file_that_git_cannot_add_fails_and_its_other_files_are_kept(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, project = made()
+    site, project = make_project()
 
     ended = site.run("x", [edit("echo good > app.py; echo x > git~1; echo y > y.txt", retries=0)])
 
@@ -99,8 +101,10 @@ def test_an_attempt_with_a_file_that_git_cannot_add_fails_and_its_other_files_ar
     assert (worktree / "git~1").exists()
 
 
-def test_a_retry_of_a_transient_failure_has_all_files_with_ignored_ones(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_retry_of_a_transient_failure_has_all_files_with_ignored_ones(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
     script = (
         'if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then '
         "echo a > a.txt; echo b > b.log; kill -9 $$; fi; test -e a.txt; test -e b.log"
@@ -112,8 +116,8 @@ def test_a_retry_of_a_transient_failure_has_all_files_with_ignored_ones(made: Ma
 
 
 @pytest.mark.parametrize("victim", ["the tool", "the shim"])
-def test_crashes_after_the_work_do_not_undo_it(made: MakeProject, victim: str) -> None:
-    site, project = made()
+def test_crashes_after_the_work_do_not_undo_it(make_project: MakeProject, victim: str) -> None:
+    site, project = make_project()
     killed = "$$" if victim == "the tool" else "$PPID"
     script = (
         "n=${ORCHESTRATOR_WORKER##*/}; [ $n -gt 2 ] || echo $n > $n.txt\n"
@@ -129,9 +133,9 @@ def test_crashes_after_the_work_do_not_undo_it(made: MakeProject, victim: str) -
 
 
 def test_rolled_back_changes_are_shown_and_can_be_merged(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     breaks = "echo work > work.txt; git add .; git commit -qm work; rm .git; exit 1"
     script = f'[ "${{ORCHESTRATOR_WORKER##*/}}" != 1 ] || {{ {breaks}; }}; exit 3'
     job = site.run("x", [edit(script, retries=1)])["job_id"]
@@ -155,9 +159,9 @@ def test_rolled_back_changes_are_shown_and_can_be_merged(
 
 
 def test_rolled_back_changes_outlast_their_job(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     script = BREAKS_FIRST.replace("test -z", ": test -z")
     job = site.run("x", [edit(script, retries=1)])["job_id"]
     site.stop()
@@ -168,8 +172,8 @@ def test_rolled_back_changes_outlast_their_job(
     assert "junk.txt" in project.files(name)
 
 
-def test_a_worktree_whose_git_file_was_deleted_loses_nothing(made: MakeProject) -> None:
-    site, project = made()
+def test_a_worktree_whose_git_file_was_deleted_loses_nothing(make_project: MakeProject) -> None:
+    site, project = make_project()
     ended = site.run("x", [edit("echo wip > wip.txt; rm .git; exit 1", retries=0)])
     job = ended["job_id"]
     assert project.show(f"orchestrator/{job}/worker_1", "wip.txt") == "wip"
@@ -179,8 +183,8 @@ def test_a_worktree_whose_git_file_was_deleted_loses_nothing(made: MakeProject) 
 
 
 @pytest.mark.usefixtures("spawning")
-def test_changes_of_child_jobs_are_restored_after_a_rollback(made: MakeProject) -> None:
-    site, project = made()
+def test_changes_of_child_jobs_are_restored_after_a_rollback(make_project: MakeProject) -> None:
+    site, project = make_project()
     children = json.dumps([edit("echo child > child.txt")])
     script = (
         'if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then echo own > own.txt\n'
@@ -196,8 +200,8 @@ def test_changes_of_child_jobs_are_restored_after_a_rollback(made: MakeProject) 
     assert {"child.txt", "more.txt"} <= found and "own.txt" not in found
 
 
-def test_without_a_worktree_nothing_is_rolled_back(made: MakeProject) -> None:
-    site, _ = made()
+def test_without_a_worktree_nothing_is_rolled_back(make_project: MakeProject) -> None:
+    site, _ = make_project()
     ended = site.run("x", [shell("[ -e f ] || { touch f; exit 1; }", retries=1)])
     assert ended["status"] == "completed", ended
     first, _ = attempts(site, ended["job_id"])
@@ -237,9 +241,9 @@ def command(site: InProcess, *arguments: str, up: bool = True) -> int:
 
 
 def test_checkpoints_are_listed_and_restored_and_nothing_is_lost(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     flag = project.path.parent / "flag"
     script = f"n=${{ORCHESTRATOR_WORKER##*/}}; echo $n > $n.txt; echo $n > n.log; test -e '{flag}'"
     job = site.run("x", [edit(script, retries=1)])["job_id"]
@@ -300,9 +304,9 @@ def test_checkpoints_are_listed_and_restored_and_nothing_is_lost(
 
 
 def test_a_worker_that_runs_or_has_no_worktree_is_not_rolled_back(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     release = tmp_path / "release"
     wait = f"touch here; until [ -e '{release}' ]; do sleep 0.02; done"
     job = site.submit("x", [edit(wait), shell("true")])
@@ -328,9 +332,9 @@ def waits_to_try_again(worker: dict[str, Any]) -> bool:
 
 
 def test_a_rollback_by_a_person_between_attempts_replaces_the_automatic_one(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, _ = made(workers={"retry_backoff_seconds": 30, "max_workers": 2})
+    site, _ = make_project(workers={"retry_backoff_seconds": 30, "max_workers": 2})
     job = site.submit("x", [edit("echo a > a.txt; rm .git; exit 1", retries=1)])
     until(lambda: waits_to_try_again(site.get(f"/jobs/{job}")["workers"][0]), "it waits")
     answer = site.call("POST", f"/jobs/{job}/workers/worker_1/rollback", {"checkpoint": "1-after"})
@@ -348,9 +352,9 @@ def test_a_rollback_by_a_person_between_attempts_replaces_the_automatic_one(
 
 
 def test_checkpoints_are_listed_and_restored_with_the_server_down(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     job = site.run("x", [edit("echo a > a.txt")])["job_id"]
     site.stop()
     capfd.readouterr()

@@ -24,7 +24,7 @@ MakeProject = Callable[..., tuple[InProcess, Project]]
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     """A job manager whose folder lies, untracked, in the project that it works on."""
 
     def make(name: str = "project", begun: bool = True, **more: Any) -> tuple[InProcess, Project]:
@@ -56,9 +56,9 @@ def final(site: InProcess, job_id: str) -> str:
 
 
 def test_workers_change_the_project_in_parallel_and_one_branch_has_all_changes(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     base = project.git("rev-parse", "HEAD")
 
     ended = site.run(
@@ -87,9 +87,9 @@ def test_workers_change_the_project_in_parallel_and_one_branch_has_all_changes(
 
 
 def test_what_the_user_changes_between_two_runs_is_not_the_jobs(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     flag = tmp_path / "flag"
     tasks = [edit(f"echo a > a.txt; git tag -f t1; test -e {flag}", retries=0), edit("echo b > b")]
     ended = site.run("x", tasks)
@@ -107,8 +107,8 @@ def test_what_the_user_changes_between_two_runs_is_not_the_jobs(
     assert (again["status"], named(again)) == ("completed", [("tag", "t1", "worker_1")])
 
 
-def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
-    site, project = made("a project with spaces")
+def test_everything_of_the_users_stays_byte_for_byte(make_project: MakeProject) -> None:
+    site, project = make_project("a project with spaces")
     project.write("README.md", "stashed\n")
     project.git("stash", "-q")
     project.write("src/app.py", "work in progress\n")
@@ -121,12 +121,12 @@ def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\ntouch '{project.path}/hook-ran'\n")
         hook.chmod(0o755)
-    before = project.everything()
+    before = project.snapshot()
 
     ended = site.run("change things", [edit("echo x > src/app.py"), edit("echo y > y.txt")])
 
     assert ended["status"] == "completed", ended
-    assert project.everything() == before
+    assert project.snapshot() == before
     changed = project.git(
         "status", "--porcelain", "--", ".", ":!product/bin", ":!product/config.yaml"
     )
@@ -136,8 +136,8 @@ def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
     assert project.show(f"orchestrator/{ended['job_id']}/result", "src/app.py") == "x"
 
 
-def test_a_change_of_the_users_checkout_is_reported(made: MakeProject) -> None:
-    site, project = made()
+def test_a_change_of_the_users_checkout_is_reported(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [edit(f"echo leaked > '{project.path}/README.md'; git branch mine")])
 
@@ -152,9 +152,9 @@ def test_a_change_of_the_users_checkout_is_reported(made: MakeProject) -> None:
     ["echo '[core' > {git}/config", "git config core.bare true", "echo junk > {git}/HEAD"],
 )
 def test_a_worker_that_breaks_the_repository_costs_the_others_nothing(
-    made: MakeProject, breaks: str
+    make_project: MakeProject, breaks: str
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     git = project.path / ".git"
     before = [(git / each).read_bytes() for each in ("config", "HEAD")]
     broke = site.folder / "broke"
@@ -181,9 +181,9 @@ def test_a_worker_that_breaks_the_repository_costs_the_others_nothing(
 
 
 def test_a_lock_that_a_worker_adds_is_reported_and_a_removed_one_is_not(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     git = project.path / ".git"
     (git / "HEAD.lock").touch()
     ended = site.run(
@@ -195,9 +195,9 @@ def test_a_lock_that_a_worker_adds_is_reported_and_a_removed_one_is_not(
 
 
 def test_a_pipe_in_place_of_the_record_of_the_checkout_delays_nothing(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     script = 'cd "$ORCHESTRATOR_WORKER_DIR/../.."; rm checkout.json; mkfifo checkout.json'
 
     ended = site.run("x", [edit(script)])
@@ -207,8 +207,8 @@ def test_a_pipe_in_place_of_the_record_of_the_checkout_delays_nothing(
     assert any(each.startswith("branch main added at ") for each in leaks)
 
 
-def test_conflicts_are_listed_by_file_and_unmerged_branches_stay(made: MakeProject) -> None:
-    site, project = made()
+def test_conflicts_are_listed_by_file_and_unmerged_branches_stay(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [
         edit("sed -i 's/two/2/' src/app.py"),
         edit("sed -i 's/two/zwei/' src/app.py; echo more > more.txt"),
@@ -238,9 +238,9 @@ def test_conflicts_are_listed_by_file_and_unmerged_branches_stay(made: MakeProje
     ],
 )
 def test_what_a_worker_has_git_ignore_hides_no_file_of_another(
-    made: MakeProject, hide: str
+    make_project: MakeProject, hide: str
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     (project.path / ".git" / "info" / "exclude").write_text("*.local\n")
     tasks = [
         edit(f"{hide}; echo 1 > first.txt; echo x > x.local", id="a"),
@@ -256,8 +256,10 @@ def test_what_a_worker_has_git_ignore_hides_no_file_of_another(
     assert record(site, ended["job_id"])["leaks"]
 
 
-def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
     tasks = [edit("git rm -q src/app.py README.md"), edit("echo new >> src/app.py")]
 
     ended = site.run("x", tasks)
@@ -277,8 +279,8 @@ def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(made: MakeProj
     assert (left["worker_id"], left["files"]) == ("worker_2", 2)
 
 
-def test_with_theirs_the_later_worker_wins_also_over_a_deletion(made: MakeProject) -> None:
-    site, project = made()
+def test_with_theirs_the_later_worker_wins_also_over_a_deletion(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [
         edit("sed -i 's/two/2/' src/app.py; git rm -q README.md"),
         edit("sed -i 's/two/zwei/' src/app.py; echo kept > README.md"),
@@ -292,8 +294,8 @@ def test_with_theirs_the_later_worker_wins_also_over_a_deletion(made: MakeProjec
     assert [each["resolved"] for each in record(site, ended["job_id"])["conflicts"]] == [True] * 2
 
 
-def test_with_manual_nothing_is_merged_and_conflicts_are_listed(made: MakeProject) -> None:
-    site, project = made()
+def test_with_manual_nothing_is_merged_and_conflicts_are_listed(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [edit("echo a > src/app.py"), edit("echo b > src/app.py")]
 
     ended = site.run("x", tasks, merge_strategy="manual")
@@ -304,8 +306,8 @@ def test_with_manual_nothing_is_merged_and_conflicts_are_listed(made: MakeProjec
     assert not project.git("branch", "--list", f"orchestrator/{ended['job_id']}/result")
 
 
-def test_a_task_starts_from_what_its_dependencies_changed(made: MakeProject) -> None:
-    site, project = made()
+def test_a_task_starts_from_what_its_dependencies_changed(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [
         edit("echo a > a.txt", id="a"),
         edit("echo b > b.txt", id="b"),
@@ -319,8 +321,10 @@ def test_a_task_starts_from_what_its_dependencies_changed(made: MakeProject) -> 
     assert project.show(f"orchestrator/{ended['job_id']}/result", "c.txt") == "a\nb"
 
 
-def test_a_task_starts_from_the_lines_that_two_dependencies_added(made: MakeProject) -> None:
-    site, project = made()
+def test_a_task_starts_from_the_lines_that_two_dependencies_added(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     tasks = [
         edit("echo a >> README.md", id="a"),
         edit("echo b >> README.md", id="b"),
@@ -334,8 +338,8 @@ def test_a_task_starts_from_the_lines_that_two_dependencies_added(made: MakeProj
     assert sorted(copy[-2:]) == ["a", "b"]
 
 
-def test_the_reason_names_a_dependency_that_conflicts(made: MakeProject) -> None:
-    site, _ = made()
+def test_the_reason_names_a_dependency_that_conflicts(make_project: MakeProject) -> None:
+    site, _ = make_project()
     look = 'cat "$ORCHESTRATOR_WORKER_DIR/dependencies.json"'
     both = ["a", "b"]
     tasks = [
@@ -356,8 +360,10 @@ def test_the_reason_names_a_dependency_that_conflicts(made: MakeProject) -> None
     assert [found[each]["conflicts"] for each in both] == [False, True]
 
 
-def test_a_further_attempt_continues_where_the_previous_one_stopped(made: MakeProject) -> None:
-    site, project = made()
+def test_a_further_attempt_continues_where_the_previous_one_stopped(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     script = "[ -e half.txt ] || { echo half > half.txt; touch .git.lock; exit 1; }; echo x > x.txt"
 
     ended = site.run("x", [edit(script, retries=1)])
@@ -367,8 +373,10 @@ def test_a_further_attempt_continues_where_the_previous_one_stopped(made: MakePr
     assert {"half.txt", "x.txt"} <= set(project.files(branch))
 
 
-def test_what_a_failed_worker_did_is_kept_on_its_branch_and_not_merged(made: MakeProject) -> None:
-    site, project = made()
+def test_what_a_failed_worker_did_is_kept_on_its_branch_and_not_merged(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [edit("echo wip > wip.txt; exit 3"), edit("echo y > y.txt")])
 
@@ -379,8 +387,10 @@ def test_what_a_failed_worker_did_is_kept_on_its_branch_and_not_merged(made: Mak
     assert project.worktrees() == []
 
 
-def test_an_agents_own_commits_and_branches_come_back_to_its_branch(made: MakeProject) -> None:
-    site, project = made()
+def test_an_agents_own_commits_and_branches_come_back_to_its_branch(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     script = (
         "echo a > a.txt; git add a.txt; git commit -qm 'Its own'; git switch -qc elsewhere;"
         "echo b > b.txt; touch .git/x 2>/dev/null || true; echo report > output.md"
@@ -397,8 +407,10 @@ def test_an_agents_own_commits_and_branches_come_back_to_its_branch(made: MakePr
 
 
 @pytest.mark.parametrize("name", ["result.json", "output.md"])
-def test_a_promised_file_with_a_reports_name_is_in_the_result(made: MakeProject, name: str) -> None:
-    site, project = made()
+def test_a_promised_file_with_a_reports_name_is_in_the_result(
+    make_project: MakeProject, name: str
+) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [edit(f"echo words > {name}", writes=[name])])
 
@@ -406,8 +418,10 @@ def test_a_promised_file_with_a_reports_name_is_in_the_result(made: MakeProject,
     assert name in project.files(f"orchestrator/{ended['job_id']}/result")
 
 
-def test_shell_survey_and_switched_off_tasks_have_plain_directories(made: MakeProject) -> None:
-    site, project = made()
+def test_shell_survey_and_switched_off_tasks_have_plain_directories(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     off = "test ! -e .git; test -e task.json; echo x > x.txt"
 
     ended = site.run("x", [shell("ls -a"), edit(off, git="off")])
@@ -421,8 +435,10 @@ def test_shell_survey_and_switched_off_tasks_have_plain_directories(made: MakePr
     assert not (project.path / ".git" / "worktrees").exists()
 
 
-def test_what_a_command_changes_is_merged_where_that_is_asked_for(made: MakeProject) -> None:
-    site, project = made()
+def test_what_a_command_changes_is_merged_where_that_is_asked_for(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
 
     one = site.run("x", [shell("echo a > a.txt", git="on"), shell("echo b > b.txt")])
     rest = site.run("x", [shell("echo c > c.txt"), shell("echo d > d.txt", git="auto")], git="on")
@@ -433,8 +449,8 @@ def test_what_a_command_changes_is_merged_where_that_is_asked_for(made: MakeProj
     assert added == ["a.txt", "c.txt"]
 
 
-def test_no_command_has_a_worktree_if_its_job_has_git_off(made: MakeProject) -> None:
-    site, project = made()
+def test_no_command_has_a_worktree_if_its_job_has_git_off(make_project: MakeProject) -> None:
+    site, project = make_project()
 
     ended = site.run("x", [shell("test ! -e .git", git="on")], git="off")
 
@@ -442,8 +458,10 @@ def test_no_command_has_a_worktree_if_its_job_has_git_off(made: MakeProject) -> 
     assert project.git("branch", "--list", "orchestrator/*") == ""
 
 
-def test_a_commands_child_job_starts_from_what_the_command_has_changed(made: MakeProject) -> None:
-    site, project = made()
+def test_a_commands_child_job_starts_from_what_the_command_has_changed(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     spawn = "orchestrator spawn --wait --command 'cat a.txt; echo b > b.txt'"
 
     ended = site.run("x", [shell(f"echo a > a.txt; {spawn}")], git="on")
@@ -453,8 +471,10 @@ def test_a_commands_child_job_starts_from_what_the_command_has_changed(made: Mak
     assert project.git("diff", "--name-only", "HEAD", merged).split() == ["a.txt", "b.txt"]
 
 
-def test_without_a_commit_workers_have_plain_directories_with_a_note(made: MakeProject) -> None:
-    site, project = made(begun=False)
+def test_without_a_commit_workers_have_plain_directories_with_a_note(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project(begun=False)
     project.git("init", "-q")
 
     ended = site.run("x", [edit("echo x > x.txt")])
@@ -464,16 +484,16 @@ def test_without_a_commit_workers_have_plain_directories_with_a_note(made: MakeP
     assert "the repository has no commit" in final(site, ended["job_id"])
 
 
-def test_a_detached_checkout_is_a_base_like_any(made: MakeProject) -> None:
-    site, project = made()
+def test_a_detached_checkout_is_a_base_like_any(make_project: MakeProject) -> None:
+    site, project = make_project()
     project.git("checkout", "-q", "--detach")
     project.commit({"later.txt": "later\n"}, "later")
-    before = project.everything()
+    before = project.snapshot()
 
     ended = site.run("x", [edit("test -e later.txt; echo x > x.txt")])
 
     assert ended["status"] == "completed", ended
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 def test_a_part_of_a_repository_is_worked_on_in_its_place(
@@ -490,29 +510,31 @@ def test_a_part_of_a_repository_is_worked_on_in_its_place(
 
 
 def test_submodules_are_there_without_their_origin_and_land_with_the_result(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     other = Project(tmp_path / "other").begin({"o.txt": "o\n"})
     project.git("submodule", "--quiet", "add", str(other.path), "sub")
     project.git("commit", "-qm", "with a submodule")
     shutil.rmtree(other.path)
-    before = project.everything()
+    before = project.snapshot()
 
     script = "grep o sub/o.txt; echo x > sub/x.txt"
     ended = site.run("x", [edit(script)], gates=["test -e sub/x.txt"])
 
     job = ended["job_id"]
     assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
-    assert project.everything() == before
+    assert project.snapshot() == before
     project.git("merge", "-q", f"orchestrator/{job}/result")
     project.git("submodule", "--quiet", "update", "--no-fetch")
     assert (project.path / "sub" / "x.txt").read_text() == "x\n"
 
 
 @pytest.mark.usefixtures("spawning")
-def test_a_child_job_starts_from_its_workers_state_and_comes_back(made: MakeProject) -> None:
-    site, project = made()
+def test_a_child_job_starts_from_its_workers_state_and_comes_back(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     # The child job's task has the same agent, so its prompt is a script, too.
     children = json.dumps([edit("cat uncommitted.txt > child.txt; sed -i 's/one/1/' src/app.py")])
     script = (
@@ -536,8 +558,8 @@ def test_a_child_job_starts_from_its_workers_state_and_comes_back(made: MakeProj
 
 
 @pytest.mark.usefixtures("spawning")
-def test_a_child_job_that_conflicts_with_its_worker_is_reported(made: MakeProject) -> None:
-    site, project = made()
+def test_a_child_job_that_conflicts_with_its_worker_is_reported(make_project: MakeProject) -> None:
+    site, project = make_project()
     script = BOTH_CHANGE + "; grep -x p worktree/README.md"
 
     ended = site.run("x", [edit(script)])
@@ -555,8 +577,8 @@ def test_a_child_job_that_conflicts_with_its_worker_is_reported(made: MakeProjec
     assert project.show(conflict["branch"], "README.md") == "c"
 
 
-def test_a_cancel_while_a_worktree_is_created_starts_nothing(made: MakeProject) -> None:
-    site, project = made()
+def test_a_cancel_while_a_worktree_is_created_starts_nothing(make_project: MakeProject) -> None:
+    site, project = make_project()
     begun, release, ran = (project.path.parent / name for name in ("begun", "release", "ran"))
     wait = f"touch '{begun}'; until [ -e '{release}' ]; do sleep 0.02; done; cat"
     project.git("config", "filter.slow.smudge", f'sh -c "{wait}"')
@@ -574,8 +596,8 @@ def test_a_cancel_while_a_worktree_is_created_starts_nothing(made: MakeProject) 
     assert project.worktrees() == []
 
 
-def test_a_retried_job_keeps_its_branches(made: MakeProject) -> None:
-    site, project = made()
+def test_a_retried_job_keeps_its_branches(make_project: MakeProject) -> None:
+    site, project = make_project()
     flag = project.path.parent / "flag"
     ended = site.run("x", [edit("echo a > a.txt"), edit(f"echo b > b.txt; test -e '{flag}'")])
     assert ended["status"] == "partial"
@@ -598,9 +620,9 @@ def command(site: Site, *arguments: str) -> int:
 
 
 def test_a_result_is_shown_landed_and_undone(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     before = project.git("rev-parse", "main")
     capfd.readouterr()
@@ -629,9 +651,9 @@ def test_a_result_is_shown_landed_and_undone(
 
 
 def test_the_diff_of_a_running_job_is_an_error_without_a_result(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     release = project.path.parent / "release"
     job = site.submit("x", [edit(f"until [ -e '{release}' ]; do sleep 0.02; done")])
     until(lambda: site.status_file(job)["status"] == "running", "the job runs")
@@ -647,9 +669,9 @@ def test_the_diff_of_a_running_job_is_an_error_without_a_result(
 
 
 def test_land_onto_another_branch_than_the_base_names_both(
-    made: MakeProject, capfd: pytest.CaptureFixture[str]
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     project.git("switch", "-q", "-c", "release")
     capfd.readouterr()
@@ -676,7 +698,7 @@ def test_land_onto_another_branch_than_the_base_names_both(
 @pytest.mark.parametrize("point", every_second(crash_points.OF_WORKTREES))
 def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, point: str) -> None:
     site, project = crashing(point, files=FILES)
-    before = project.everything()
+    before = project.snapshot()
     job = site.submit_once([edit("echo a > a.txt"), edit("echo b > b.txt")])
     until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
     site.crashes = ""
@@ -686,7 +708,7 @@ def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, 
     assert answer["status"] == "completed", (answer, site.tail())
     assert {"a.txt", "b.txt"} <= set(project.files(f"orchestrator/{job}/result"))
     assert project.worktrees() == []
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 def test_clean_removes_a_worktree_that_a_crash_left(

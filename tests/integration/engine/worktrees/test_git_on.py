@@ -23,7 +23,7 @@ def planner(tmp_path: Path) -> Planner:
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeProject:
     """A job manager for a project that is no repository yet."""
 
     def make() -> tuple[InProcess, Project]:
@@ -60,9 +60,9 @@ def missing(site: Site, job_id: str) -> list[str]:
 
 @pytest.mark.parametrize("state", [no_repository, no_commit, branch_in_the_way])
 def test_a_submission_that_needs_worktrees_is_refused(
-    made: MakeProject, state: Callable[[Project], str]
+    make_project: MakeProject, state: Callable[[Project], str]
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     why = state(project)
 
     refused = [
@@ -79,8 +79,8 @@ def test_a_submission_that_needs_worktrees_is_refused(
     assert site.get("/jobs")["total"] == 0
 
 
-def test_what_does_not_need_a_worktree_has_a_plain_directory(made: MakeProject) -> None:
-    site, _ = made()
+def test_what_does_not_need_a_worktree_has_a_plain_directory(make_project: MakeProject) -> None:
+    site, _ = make_project()
     here = shell("true", workdir="project")
 
     ended = [
@@ -92,8 +92,8 @@ def test_what_does_not_need_a_worktree_has_a_plain_directory(made: MakeProject) 
     assert [each["status"] for each in ended] == ["completed"] * 3, ended
 
 
-def test_a_refused_submission_is_accepted_once_there_is_a_commit(made: MakeProject) -> None:
-    site, project = made()
+def test_a_refused_submission_is_accepted_once_there_is_a_commit(make_project: MakeProject) -> None:
+    site, project = make_project()
     tasks = [shell("echo x > x.txt", git="on")]
     assert site.post("x", tasks).status_code == 422
 
@@ -105,9 +105,9 @@ def test_a_refused_submission_is_accepted_once_there_is_a_commit(made: MakeProje
 
 
 def test_the_command_line_ends_as_for_other_wrong_requests(
-    made: MakeProject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_project: MakeProject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"request": "x", "tasks": [shell("true", git="on")]}))
     environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
@@ -121,8 +121,8 @@ def test_the_command_line_ends_as_for_other_wrong_requests(
 
 
 @pytest.mark.usefixtures("spawning")
-def test_a_child_job_that_needs_worktrees_is_refused(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_child_job_that_needs_worktrees_is_refused(make_project: MakeProject) -> None:
+    site, _ = make_project()
     child = json.dumps([shell("true", git="on")])
     script = f"echo '{child}' > c.json; orchestrator spawn c --tasks c.json; echo code $?"
 
@@ -134,9 +134,9 @@ def test_a_child_job_that_needs_worktrees_is_refused(made: MakeProject) -> None:
 
 
 def test_a_planners_task_that_had_no_worktree_makes_its_job_partial(
-    made: MakeProject, planner: Planner
+    make_project: MakeProject, planner: Planner
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     planner.answers(a_plan(a_task("a", workdir="worktree"), a_task("b")))
 
     job = planned(site)
@@ -149,8 +149,10 @@ def test_a_planners_task_that_had_no_worktree_makes_its_job_partial(
 
 
 @pytest.mark.parametrize("when", ["while it runs", "before the next one starts"])
-def test_a_job_whose_repository_is_removed_is_never_completed(made: MakeProject, when: str) -> None:
-    site, project = made()
+def test_a_job_whose_repository_is_removed_is_never_completed(
+    make_project: MakeProject, when: str
+) -> None:
+    site, project = make_project()
     project.begin({"README.md": "hello\n"})
     remove = f"rm -rf '{project.path}/.git'"
     first = shell("echo a > a.txt", id="a", git="on", retries=0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import MakeSite
-from tests.integration.site import Answer, InProcess, marked, until
+from tests.integration.site import Answer, InProcess, until, worker_processes
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "", ".gitignore": ".venv/\nnode_modules/\n"}
@@ -21,7 +21,7 @@ Make = Callable[..., InProcess]
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> Make:
+def make_site_with_setup(make_site: MakeSite, tmp_path: Path) -> Make:
     def make(*commands: str, files: dict[str, str] | None = None, timeout: float = 60) -> InProcess:
         project = Project(tmp_path / "project").begin({**FILES, **(files or {})})
         workspace = project.path / "product" / "workspace"
@@ -47,9 +47,9 @@ def gate(run: str, **more: Any) -> list[Answer]:
 
 
 def test_workers_and_gates_run_programs_of_the_setup_in_their_worktree(
-    made: Make, effects: Path
+    make_site_with_setup: Make, effects: Path
 ) -> None:
-    site = made(*MAKE, f'echo "$PWD" >> {effects}')
+    site = make_site_with_setup(*MAKE, f'echo "$PWD" >> {effects}')
     script = "tool; [ -e x ] || { echo x > x; exit 1; }; echo y > y"
 
     ended = site.run("x", [edit(script, retries=1)], gates=gate("tool; [ -e y ]"))
@@ -65,8 +65,10 @@ def test_workers_and_gates_run_programs_of_the_setup_in_their_worktree(
     assert len(places) == len(set(places)) == 2
 
 
-def test_an_attempt_whose_setup_fails_has_failed_with_its_reason(made: Make) -> None:
-    site = made("echo no such package; exit 3")
+def test_an_attempt_whose_setup_fails_has_failed_with_its_reason(
+    make_site_with_setup: Make,
+) -> None:
+    site = make_site_with_setup("echo no such package; exit 3")
 
     ended = site.run("x", [edit("echo x > x")])
 
@@ -76,21 +78,21 @@ def test_an_attempt_whose_setup_fails_has_failed_with_its_reason(made: Make) -> 
     assert "log: logs/gate_worker_1.setup.1.log" in row["reason"]
 
 
-def test_a_setup_that_takes_too_long_is_ended(made: Make) -> None:
-    site = made("sleep 600", timeout=1)
+def test_a_setup_that_takes_too_long_is_ended(make_site_with_setup: Make) -> None:
+    site = make_site_with_setup("sleep 600", timeout=1)
 
     ended = site.run("x", [edit("echo x > x")])
 
     [row] = ended["results"]["tasks"]
     assert "git.setup failed: timed out after 1 s" in row["reason"]
-    assert not marked(ended["job_id"])
+    assert not worker_processes(ended["job_id"])
 
 
-def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(made: Make) -> None:
+def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(make_site_with_setup: Make) -> None:
     """The setup fails only on the base. The base's findings are then unknown, and excuse no
     finding.
     """
-    site = made("case $PWD in */gates/base_*) exit 3 ;; esac")
+    site = make_site_with_setup("case $PWD in */gates/base_*) exit 3 ;; esac")
 
     ended = site.run("x", [edit("echo x > x")], gates=gate("exit 1"))
 
@@ -100,26 +102,26 @@ def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(made: Make) -> None:
     assert found["blocks"], found
 
 
-def test_a_cancel_ends_the_setup(made: Make, effects: Path) -> None:
-    site = made(f"echo begun >> {effects}; sleep 600")
+def test_a_cancel_ends_the_setup(make_site_with_setup: Make, effects: Path) -> None:
+    site = make_site_with_setup(f"echo begun >> {effects}; sleep 600")
     job = site.submit("x", [edit("echo x > x")])
     until(effects.read_text, "it has begun")
 
     site.call("POST", f"/jobs/{job}/cancel", {})
 
     assert site.wait(job)["status"] == "cancelled"
-    until(lambda: not marked(job), "nothing of it is left")
+    until(lambda: not worker_processes(job), "nothing of it is left")
 
 
 @pytest.mark.needs("npm")
-def test_npm_installs_into_each_worktree(made: Make) -> None:
+def test_npm_installs_into_each_worktree(make_site_with_setup: Make) -> None:
     files = {
         "package.json": json.dumps({"name": "root", "private": True, "workspaces": ["lib"]}),
         "lib/package.json": json.dumps({"name": "lib", "version": "1.0.0"}),
         "lib/index.js": "exports.one = 1\n",
         "test.js": "process.exit(require('lib').one - 1)\n",
     }
-    site = made("npm install --offline --no-audit --no-package-lock", files=files)
+    site = make_site_with_setup("npm install --offline --no-audit --no-package-lock", files=files)
 
     broken = site.run("x", [edit("echo 'exports.one = 2' > lib/index.js")], gates=gate("node test"))
     sound = site.run("x", [edit("echo '// sound' >> lib/index.js")], gates=gate("node test"))

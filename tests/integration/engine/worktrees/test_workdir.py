@@ -24,7 +24,7 @@ def here(command: str | list[str], **more: Any) -> Answer:
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     """A job manager whose workspace is in the project, with or without a repository."""
 
     def make(begun: bool = True, **more: Any) -> tuple[InProcess, Project]:
@@ -51,9 +51,9 @@ def rows(ended: Answer) -> list[Answer]:
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
-    made: MakeProject, begun: bool
+    make_project: MakeProject, begun: bool
 ) -> None:
-    site, project = made(begun)
+    site, project = make_project(begun)
     (project.path / "README.md").write_text("the user is at it\n")
     (project.path / "notes.txt").write_text("the user's\n")
 
@@ -88,8 +88,10 @@ def test_a_task_and_its_gate_work_with_the_umask_of_the_servers_user(
     assert server.log(ended["job_id"], "worker_2").strip() == "0077"
 
 
-def test_a_promised_file_with_a_reports_name_stays_in_the_checkout(made: MakeProject) -> None:
-    site, project = made()
+def test_a_promised_file_with_a_reports_name_stays_in_the_checkout(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
 
     ended = site.run("work here", [here("echo '{}' > result.json", writes=["result.json"])])
 
@@ -109,10 +111,10 @@ def links(report: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["git", "no git"])
-def test_every_link_of_the_reports_leads_to_a_file(made: MakeProject, begun: bool) -> None:
+def test_every_link_of_the_reports_leads_to_a_file(make_project: MakeProject, begun: bool) -> None:
     # Its worktrees are not prepared: no setup command runs, and there is no log.
     git = {"git": {"setup": ["echo no such package; exit 3"]}} if begun else {}
-    site, project = made(begun, **git)
+    site, project = make_project(begun, **git)
     tasks = [
         here("mkdir 'a b'; echo x > 'a b/c.txt'; echo e >> README.md; echo x > gone.txt", id="a"),
         here("rm gone.txt", depends_on=["a"]),
@@ -137,8 +139,8 @@ def test_every_link_of_the_reports_leads_to_a_file(made: MakeProject, begun: boo
     assert not begun or "Failure class: unknown: the program cannot be started." in final
 
 
-def test_a_task_finds_the_programs_of_the_project_first(made: MakeProject) -> None:
-    site, project = made()
+def test_a_task_finds_the_programs_of_the_project_first(make_project: MakeProject) -> None:
+    site, project = make_project()
     program = project.path / ".venv/bin/ruff"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\necho the ruff of the project\n")
@@ -153,8 +155,10 @@ def test_a_task_finds_the_programs_of_the_project_first(made: MakeProject) -> No
     assert "of the project" not in printed[2]
 
 
-def test_what_the_user_had_changed_counts_when_the_task_changes_it_again(made: MakeProject) -> None:
-    site, project = made()
+def test_what_the_user_had_changed_counts_when_the_task_changes_it_again(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
     (project.path / "README.md").write_text("the user is at it\n")
 
     (row,) = rows(site.run("again", [here("echo more >> README.md; rm src/app.py")]))
@@ -162,8 +166,8 @@ def test_what_the_user_had_changed_counts_when_the_task_changes_it_again(made: M
     assert row["files_created"] == ["README.md"]
 
 
-def test_a_commit_of_the_task_is_listed_file_by_file(made: MakeProject) -> None:
-    site, project = made()
+def test_a_commit_of_the_task_is_listed_file_by_file(make_project: MakeProject) -> None:
+    site, project = make_project()
     identity = "-c user.name=x -c user.email=x@example.org"
     commit = f"echo two >> src/app.py; git {identity} commit -qam two"
 
@@ -182,9 +186,9 @@ def test_a_commit_of_the_task_is_listed_file_by_file(made: MakeProject) -> None:
     ("locks", "order"), [(None, ["in", "out"] * 3), ([], ["in"] * 3 + ["out"] * 3)]
 )
 def test_tasks_in_the_checkout_run_alone_unless_they_name_other_locks(
-    made: MakeProject, effects: Path, locks: list[str] | None, order: list[str]
+    make_project: MakeProject, effects: Path, locks: list[str] | None, order: list[str]
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
     more = {} if locks is None else {"locks": locks}
     alone = (
         "true" if locks is None else f"until [ $(grep -c in {effects}) = 3 ]; do sleep .02; done"
@@ -198,9 +202,9 @@ def test_tasks_in_the_checkout_run_alone_unless_they_name_other_locks(
 
 
 def test_files_of_parallel_tasks_are_named_for_all_tasks_that_may_have_changed_them(
-    made: MakeProject, effects: Path
+    make_project: MakeProject, effects: Path
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
 
     def task(name: str, mates: str) -> dict[str, Any]:
         script = f"echo {name} >> {effects}; {wait_for(mates)}; echo {name} > {name}.py"
@@ -224,9 +228,9 @@ def test_files_of_parallel_tasks_are_named_for_all_tasks_that_may_have_changed_t
 
 
 def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
-    made: MakeProject, spawning: None
+    make_project: MakeProject, spawning: None
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     child = project.path / "child.json"
     child.write_text(json.dumps([here("echo from below > below.txt")]))
     spawn = f"orchestrator spawn child --tasks {child} --wait"
@@ -242,9 +246,9 @@ def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
 
 
 def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
-    made: MakeProject, spawning: None
+    make_project: MakeProject, spawning: None
 ) -> None:
-    site, project = made()
+    site, project = make_project()
     child = project.path / "child.json"
     child.write_text(json.dumps([here(CODE, gates=["grep -q two src/app.py"])]))
     spawn = f"orchestrator spawn child --tasks {child} --wait"
@@ -266,9 +270,9 @@ def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
     ],
 )
 def test_contradicting_settings_are_rejected(
-    made: MakeProject, task: Answer, expected: str
+    make_project: MakeProject, task: Answer, expected: str
 ) -> None:
-    site, _ = made()
+    site, _ = make_project()
 
     response = site.post("no", [{"command": "true", **task}])
 
@@ -276,8 +280,8 @@ def test_contradicting_settings_are_rejected(
     assert expected in response.text
 
 
-def test_a_plan_sets_workdir_for_all_its_tasks(made: MakeProject) -> None:
-    site, project = made()
+def test_a_plan_sets_workdir_for_all_its_tasks(make_project: MakeProject) -> None:
+    site, project = make_project()
     body = {
         "request": "all",
         "workdir": "project",
@@ -294,8 +298,8 @@ def test_a_plan_sets_workdir_for_all_its_tasks(made: MakeProject) -> None:
     assert [each["git"] for each in site.get(f"/jobs/{job_id}")["tasks"][2:]] == ["on"]
 
 
-def test_a_gate_of_a_task_in_the_checkout_judges_the_checkout(made: MakeProject) -> None:
-    site, _ = made()
+def test_a_gate_of_a_task_in_the_checkout_judges_the_checkout(make_project: MakeProject) -> None:
+    site, _ = make_project()
     gate = {"name": "there", "run": "test -e made-here"}
 
     good = site.run("made", [here("touch made-here", gates=[gate], retries=0)])
@@ -310,9 +314,9 @@ UNSEEN = "gates do not check work without a worktree: worker_1 changed "
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_code_that_was_changed_in_the_checkout_is_not_judged(
-    made: MakeProject, begun: bool
+    make_project: MakeProject, begun: bool
 ) -> None:
-    site, _ = made(begun)
+    site, _ = make_project(begun)
 
     changed = site.run("code", [here(CODE)])
     removed = site.run("remove", [here("rm src/app.py"), here("true")])
@@ -337,10 +341,10 @@ def test_code_that_was_changed_in_the_checkout_is_not_judged(
 
 
 def test_code_in_an_own_directory_is_not_judged_if_it_is_the_result(
-    made: MakeProject, spawning: None, tmp_path: Path
+    make_project: MakeProject, spawning: None, tmp_path: Path
 ) -> None:
     script = "echo x > app.py; echo words > notes.md"
-    site, _ = made(begun=False)
+    site, _ = make_project(begun=False)
     tasks = [edit(script), shell("echo y > b.py; echo z > c.py"), shell("echo words > d.md")]
     child = tmp_path / "child.json"
     child.write_text(json.dumps([edit("echo z > z.py")]))
@@ -354,9 +358,9 @@ def test_code_in_an_own_directory_is_not_judged_if_it_is_the_result(
 
 
 def test_an_answer_whose_reason_names_a_file_that_is_not_utf_8_has_its_rows(
-    made: MakeProject,
+    make_project: MakeProject,
 ) -> None:
-    site, _ = made(begun=False)
+    site, _ = make_project(begun=False)
 
     ended = site.run("make", [shell("echo x > $'bad\\377.py'")])
     answer = site.status(ended["job_id"])
@@ -365,8 +369,8 @@ def test_an_answer_whose_reason_names_a_file_that_is_not_utf_8_has_its_rows(
     assert [row["files_created"] for row in answer["results"]["tasks"]] == [["bad?.py"]]
 
 
-def test_code_in_a_directory_of_its_own_beside_a_repository(made: MakeProject) -> None:
-    site, _ = made()
+def test_code_in_a_directory_of_its_own_beside_a_repository(make_project: MakeProject) -> None:
+    site, _ = make_project()
 
     off = site.run("off", [edit("echo x > app.py")], git="off")
     artifact = site.run("measure", [shell("echo 1,2 > data.csv")])
@@ -401,10 +405,10 @@ def test_a_killed_server_loses_no_change_in_the_checkout(
 @pytest.mark.slow
 @pytest.mark.needs("bwrap")
 def test_in_the_sandbox_the_checkout_is_writable_and_the_rest_is_not(
-    made: MakeProject, tmp_path: Path
+    make_project: MakeProject, tmp_path: Path
 ) -> None:
     hidden = "host/secret"
-    site, project = made(
+    site, project = make_project(
         workers={"containment": "sandbox", "sandbox": {"hide": [str(tmp_path / hidden)]}}
     )
     (project.path / "secret").mkdir()

@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def check(host: Host, script: str, **more: object) -> dict[str, object]:
-    unchanged = host.untouched()
+    unchanged = host.watch_changes()
     ended = host.run(edit(script, **more))
     assert ended["status"] == "completed", ended
     assert unchanged() == []

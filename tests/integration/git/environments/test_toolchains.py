@@ -13,7 +13,7 @@ import pytest
 from tests.integration.conftest import MakeSite
 from tests.integration.site import Answer, InProcess
 from tests.support.examples import nightly
-from tests.support.programs import lacking, need
+from tests.support.programs import require_programs, skip_or_fail
 from tests.support.project import Project, agents, edit
 
 BREAK = "sed -i 's/a + b/a - b/' "
@@ -57,12 +57,12 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("backends")
     command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *PACKAGES]
     if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
-        lacking("pip cannot install what builds packages")
+        skip_or_fail("pip cannot install what builds packages")
     return place
 
 
 @pytest.fixture
-def made(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, Project]]:
+def make_project(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, Project]]:
     def make(
         files: dict[str, str], prepare: Callable[[Project], object]
     ) -> tuple[InProcess, Project]:
@@ -130,13 +130,13 @@ BY_DAY = ("setuptools flat", "hatch src")
     [pytest.param(name, marks=[] if name in BY_DAY else pytest.mark.nightly) for name in LAYOUTS],
 )
 def test_a_gate_tests_the_worktree_and_not_an_editable_install(
-    layout: str, made: Any, backends: Path
+    layout: str, make_project: Any, backends: Path
 ) -> None:
     backend, source = LAYOUTS[layout]
     files = {source: CALC, "tests/test_calc.py": TESTS, "pyproject.toml": manifest(backend)}
     if source == "calc.py":
         files["pyproject.toml"] += '[tool.setuptools]\npy-modules = ["calc"]\n'
-    site, _project = made(files, lambda each: environment(each, backends, "."))
+    site, _project = make_project(files, lambda each: environment(each, backends, "."))
 
     broken = site.run("x", [edit(BREAK + source)], gates=UNIT)
     removed = site.run("x", [edit(f"git rm -q {source}; echo x > x")], gates=UNIT)
@@ -180,7 +180,7 @@ AT_NIGHT = ("poetry", "pdm")
     ],
 )
 def test_what_runs_programs_of_the_environment_runs_the_worktrees(
-    runner: str, made: Any, backends: Path
+    runner: str, make_project: Any, backends: Path
 ) -> None:
     files = {
         "src/calc/__init__.py": CALC,
@@ -188,7 +188,7 @@ def test_what_runs_programs_of_the_environment_runs_the_worktrees(
         "pyproject.toml": manifest("setuptools"),
         "noxfile.py": NOXFILE,
     }
-    site, _project = made(files, lambda each: environment(each, backends, "."))
+    site, _project = make_project(files, lambda each: environment(each, backends, "."))
     gates = [{"name": "unit", "run": RUNNERS[runner], "baseline": "none"}]
 
     broken = site.run("x", [edit(f"{BREAK} src/calc/__init__.py")], gates=gates)
@@ -200,7 +200,7 @@ def test_what_runs_programs_of_the_environment_runs_the_worktrees(
 
 
 @pytest.mark.nightly
-def test_packages_of_a_monorepo_are_the_worktrees(made: Any, backends: Path) -> None:
+def test_packages_of_a_monorepo_are_the_worktrees(make_project: Any, backends: Path) -> None:
     files = {
         "packages/calc/src/calc/__init__.py": CALC,
         "packages/calc/pyproject.toml": manifest("setuptools"),
@@ -208,7 +208,7 @@ def test_packages_of_a_monorepo_are_the_worktrees(made: Any, backends: Path) -> 
         "packages/app/pyproject.toml": manifest("hatch", "app"),
         "tests/test_calc.py": TESTS.replace("from calc", "from app"),
     }
-    site, _project = made(
+    site, _project = make_project(
         files, lambda each: environment(each, backends, "packages/calc", "packages/app")
     )
 
@@ -217,13 +217,15 @@ def test_packages_of_a_monorepo_are_the_worktrees(made: Any, backends: Path) -> 
     assert gate(site, ended)["outcome"] == "failed", gate(site, ended)
 
 
-def test_a_worker_runs_the_projects_tools_on_its_worktree(made: Any, backends: Path) -> None:
+def test_a_worker_runs_the_projects_tools_on_its_worktree(
+    make_project: Any, backends: Path
+) -> None:
     files = {
         "src/calc/__init__.py": CALC,
         "pyproject.toml": manifest("setuptools"),
         "tests/test_calc.py": TESTS,
     }
-    site, project = made(files, lambda each: environment(each, backends, "."))
+    site, project = make_project(files, lambda each: environment(each, backends, "."))
     script = "python -c 'import calc; print(calc.__file__)'; which pytest; pytest -q; echo $?"
 
     ended = site.run("x", [edit(f"{BREAK} src/calc/__init__.py\n{script}")], gates=[])
@@ -238,13 +240,15 @@ def test_a_worker_runs_the_projects_tools_on_its_worktree(made: Any, backends: P
     )
 
 
-def test_programs_that_a_worker_installs_do_not_replace_gates(made: Any, backends: Path) -> None:
+def test_programs_that_a_worker_installs_do_not_replace_gates(
+    make_project: Any, backends: Path
+) -> None:
     files = {
         "src/calc/__init__.py": CALC,
         "pyproject.toml": manifest("setuptools"),
         "tests/test_calc.py": TESTS,
     }
-    site, _project = made(files, lambda each: environment(each, backends, "."))
+    site, _project = make_project(files, lambda each: environment(each, backends, "."))
     fake = (
         "printf '#!/bin/sh\\nexit 0\\n' > .venv/bin/pytest; "
         "cd .venv/lib/python*/site-packages; mkdir pytest; echo 'main = int' > pytest/__init__.py"
@@ -254,14 +258,14 @@ def test_programs_that_a_worker_installs_do_not_replace_gates(made: Any, backend
     assert gate(site, ended)["outcome"] == "failed", gate(site, ended)
 
 
-def test_what_is_installed_in_a_worktree_stays_there(made: Any, backends: Path) -> None:
+def test_what_is_installed_in_a_worktree_stays_there(make_project: Any, backends: Path) -> None:
     """A package that the worker adds is found by its gates; the user's environment stays."""
     files = {
         "src/calc/__init__.py": CALC,
         "pyproject.toml": manifest("setuptools"),
         "tests/test_calc.py": f"import added\n{TESTS}",
     }
-    site, project = made(files, lambda each: environment(each, backends, "."))
+    site, project = make_project(files, lambda each: environment(each, backends, "."))
     place = project.path / ".venv"
     before = sorted(str(each) for each in place.rglob("*") if "__pycache__" not in str(each))
     install = "echo 'x = 1' > $(python -c 'import site; print(site.getsitepackages()[0])')/added.py"
@@ -275,7 +279,7 @@ def test_what_is_installed_in_a_worktree_stays_there(made: Any, backends: Path) 
 
 @pytest.mark.nightly
 def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
-    made: Any, backends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_project: Any, backends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Poetry and hatch use such environments, which are active where the server was started."""
     monkeypatch.setenv("PATH", f"{tmp_path}/outside/bin{os.pathsep}{os.environ['PATH']}")
@@ -284,7 +288,9 @@ def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
         "pyproject.toml": manifest("poetry"),
         "tests/test_calc.py": TESTS,
     }
-    site, _project = made(files, lambda each: environment(each, backends, ".", at="../outside"))
+    site, _project = make_project(
+        files, lambda each: environment(each, backends, ".", at="../outside")
+    )
 
     ended = site.run("x", [edit(f"{BREAK} src/calc/__init__.py\npytest -q || true")], gates=UNIT)
 
@@ -292,13 +298,13 @@ def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
     assert "1 failed" in site.log(ended["job_id"], "worker_1")
 
 
-def test_a_gate_that_read_the_checkout_did_not_run(made: Any, backends: Path) -> None:
+def test_a_gate_that_read_the_checkout_did_not_run(make_project: Any, backends: Path) -> None:
     files = {
         "src/calc/__init__.py": CALC,
         "pyproject.toml": manifest("setuptools"),
         "tests/test_calc.py": TESTS,
     }
-    site, project = made(files, lambda each: environment(each, backends))
+    site, project = make_project(files, lambda each: environment(each, backends))
     # A worker of xdist imports it, and reports that when it exits.
     run = f"PYTHONPATH={project.path}/src:$PYTHONPATH pytest -q -p xdist -n 1 tests"
 
@@ -319,14 +325,14 @@ OWN_PATH = {
 
 
 @pytest.mark.nightly
-def test_a_gate_with_a_python_path_of_its_own_runs(made: Any, backends: Path) -> None:
+def test_a_gate_with_a_python_path_of_its_own_runs(make_project: Any, backends: Path) -> None:
     """Only the report of the gate's imports is missing."""
     files = {
         "src/calc.py": CALC,
         "pytest.ini": "[pytest]\npythonpath = src\n",
         "tests/test_calc.py": TESTS,
     }
-    site, _project = made(files, lambda each: environment(each, backends))
+    site, _project = make_project(files, lambda each: environment(each, backends))
     gates = [{"name": name, "run": run} for name, run in OWN_PATH.items()]
     gates[1] |= {"report": "junit", "required": True}
 
@@ -356,9 +362,9 @@ MANAGERS: dict[str, tuple[str, dict[str, str]]] = {
 
 @pytest.mark.parametrize("manager", MANAGERS)
 def test_a_workspace_of_a_package_manager_is_the_worktrees(
-    manager: str, made: Any, monkeypatch: pytest.MonkeyPatch
+    manager: str, make_project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need(monkeypatch, manager)
+    require_programs(monkeypatch, manager)
     command, wants = MANAGERS[manager]
     app = {"name": "app", "version": "1.0.0", "dependencies": wants}
     more = {
@@ -374,7 +380,7 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
         project.git("add", "--all")
         project.git("commit", "-q", "-m", "installed")
 
-    site, _ = made({**NODE, **more, "yarn.lock": ""}, install)
+    site, _ = make_project({**NODE, **more, "yarn.lock": ""}, install)
     gates = [{"name": "unit", "run": "node packages/app/test.js", "baseline": "none"}]
     script = f"{BREAK} packages/lib/index.js; node packages/app/test.js || echo worker: broken"
 
@@ -393,7 +399,7 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
 @pytest.mark.needs("yarn")
 @pytest.mark.parametrize("is_committed", [True, *nightly(False)])
 def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
-    is_committed: bool, made: Any
+    is_committed: bool, make_project: Any
 ) -> None:
     """Plug'n'Play: ``.pnp.cjs`` has the places of the packages. The file is committed or
     ignored.
@@ -410,7 +416,7 @@ def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
         project.git("add", "--all")
         project.git("commit", "-q", "-m", "installed")
 
-    site, _ = made({**NODE, **more, "yarn.lock": ""}, install)
+    site, _ = make_project({**NODE, **more, "yarn.lock": ""}, install)
     gates = [{"name": "unit", "run": "cd packages/app && yarn node test.js"}]
 
     broken = site.run("x", [edit(f"{BREAK} packages/lib/index.js")], gates=gates)

@@ -17,9 +17,9 @@ from tests.integration.site import (
     REPOSITORY,
     Answer,
     ServerProcess,
-    marked,
     shell,
     until,
+    worker_processes,
 )
 from tests.support.cluster import NodeProcess, TestCluster
 from tests.support.examples import nightly
@@ -46,7 +46,7 @@ class ServedCluster:
         self.nodes: dict[str, NodeProcess] = {}
         settings = {
             "listen": f"127.0.0.1:{self.cluster.port}",
-            "certificates": str(self.cluster.place),
+            "certificates": str(self.cluster.certificates),
             "slots_here": slots_here,
             "lease": 3,
         }
@@ -159,7 +159,7 @@ def test_workers_of_a_killed_node_run_again_on_another(served: ServedCluster) ->
     [row] = server.wait(job)["results"]["tasks"]
     assert (row["status"], row["attempts"]) == ("success", 2)
     assert effects.read_text() == "n1\nn2\n"
-    assert marked(job) == []
+    assert worker_processes(job) == []
 
 
 def test_a_cancel_leaves_no_process_on_a_node(served: ServedCluster) -> None:
@@ -168,10 +168,10 @@ def test_a_cancel_leaves_no_process_on_a_node(served: ServedCluster) -> None:
     script = "setsid sleep 600 & (sleep 600 &) ; echo on; sleep 600"
     job = server.submit("x", [shell(script)])
     until(lambda: "on" in server.log(job, "worker_1"), "it runs")
-    assert marked(job)
+    assert worker_processes(job)
     assert server.call("POST", f"/jobs/{job}/cancel").status_code in (200, 202)
     assert server.wait(job)["status"] == "cancelled"
-    assert marked(job) == []
+    assert worker_processes(job) == []
 
 
 def test_an_agent_that_only_a_node_has_works_there(
@@ -235,12 +235,12 @@ def test_a_job_gets_machines_from_dask_and_returns_them(
         monkeypatch.setenv(name, value)
     settings = {
         "listen": f"127.0.0.1:{cluster.port}",
-        "certificates": str(cluster.place),
+        "certificates": str(cluster.certificates),
         "slots_here": 0,
         "scheduler": dask_cluster.address,
         "adapt": {"minimum": 0, "maximum": 2},
     }
-    dask_cluster.owner()
+    dask_cluster.start_owner()
     try:
         server = make_server(cluster=settings)
         script = "echo $ORCHESTRATOR_NODE; sleep 8"
@@ -250,7 +250,7 @@ def test_a_job_gets_machines_from_dask_and_returns_them(
         assert len(outputs) == 2
         assert all(each.startswith("dask-") for each in outputs)
         until(lambda: not server.get("/nodes")["nodes"], "the machines are returned")
-        until(lambda: not pids_with(f"{cluster.place}/"), "no node runs")
+        until(lambda: not pids_with(f"{cluster.certificates}/"), "no node runs")
     finally:
         dask_cluster.end()
 
@@ -274,7 +274,7 @@ def test_a_server_that_stops_stops_the_workers_of_its_nodes(served: ServedCluste
     job = server.submit("x", [shell("echo on; sleep 600")])
     until(lambda: "on" in server.log(job, "worker_1"), "it runs")
     server.terminate()
-    assert marked(job) == []
+    assert worker_processes(job) == []
 
 
 def test_the_commands_make_a_cluster(

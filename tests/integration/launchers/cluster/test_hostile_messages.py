@@ -238,7 +238,7 @@ def test_a_malformed_hello_is_no_unexpected_error(
 def test_no_malformed_message_of_a_server_ends_the_process_of_a_node(
     site: ClusterSite, tmp_path: Path
 ) -> None:
-    context = tls(site.cluster.place, "server", is_server=True)
+    context = tls(site.cluster.certificates, "server", is_server=True)
     join_file = site.cluster.add("n1")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(HANG_SECONDS)

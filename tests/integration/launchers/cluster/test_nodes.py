@@ -136,7 +136,7 @@ def test_nodes_can_be_listed_before_the_first_one_is_accepted(
 
 
 def test_a_node_tries_again_after_bytes_that_are_no_message(site: ClusterSite) -> None:
-    context = tls(site.cluster.place, "server", is_server=True)
+    context = tls(site.cluster.certificates, "server", is_server=True)
     join_file = site.cluster.add("n1")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(HANG_SECONDS)
@@ -301,7 +301,7 @@ def test_a_connection_without_tls_or_certificate_gets_nothing(site: ClusterSite)
     with socket.create_connection(address, timeout=10) as plain:
         plain.sendall(b"\0\0\0\2{}")
         assert _rest(plain) == b""
-    context = ssl.create_default_context(cafile=str(site.cluster.place / "ca.pem"))
+    context = ssl.create_default_context(cafile=str(site.cluster.certificates / "ca.pem"))
     with socket.create_connection(address, timeout=10) as bare:
         found = context.wrap_socket(bare, server_hostname=SERVER_NAME)
         with pytest.raises(ssl.SSLError), found:

@@ -21,7 +21,7 @@ from tests.integration.launchers.conftest import (
     IN_NAMESPACE,
     Stage,
     alive_escapees,
-    opened,
+    open_stage,
     start_escapees,
 )
 
@@ -33,27 +33,27 @@ BEAT = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 @pytest.fixture
 def basic(tmp_path: Path) -> Iterator[Stage]:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.BASIC))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.BASIC))
     yield stage
     stage.close()
 
 
-def test_a_worker_runs_as_ever(held: Any) -> None:
-    (held.directory / "question").write_text("what?")
-    stdin = str(held.directory / "question")
-    ended = held.shell("a", "cat; echo $WORD; id -u; echo x > made; exit 3", stdin=stdin)
+def test_a_worker_runs_as_ever(contained: Any) -> None:
+    (contained.directory / "question").write_text("what?")
+    stdin = str(contained.directory / "question")
+    ended = contained.shell("a", "cat; echo $WORD; id -u; echo x > made; exit 3", stdin=stdin)
     assert (ended.ended_by, ended.code, ended.strays) == (EndedBy.EXIT, 3, ())
-    assert held.log("a").decode().split() == ["what?", str(os.getuid())]
-    assert (held.directory / "made").read_text() == "x\n"
-    assert ended.containment == held.launcher.containment == held.plan.mode
+    assert contained.log("a").decode().split() == ["what?", str(os.getuid())]
+    assert (contained.directory / "made").read_text() == "x\n"
+    assert ended.containment == contained.launcher.containment == contained.plan.mode
 
 
-def test_the_signal_of_a_worker_is_reported(held: Any) -> None:
-    assert held.shell("a", "kill -SEGV $$").signal == 11
+def test_the_signal_of_a_worker_is_reported(contained: Any) -> None:
+    assert contained.shell("a", "kill -SEGV $$").signal == 11
 
 
-def test_one_shim_serves_one_attempt_after_the_other(held: Any) -> None:
-    assert [held.shell(name, f"exit {number}").code for number, name in enumerate("abcd")] == [
+def test_one_shim_serves_one_attempt_after_the_other(contained: Any) -> None:
+    assert [contained.shell(name, f"exit {number}").code for number, name in enumerate("abcd")] == [
         0,
         1,
         2,
@@ -61,35 +61,35 @@ def test_one_shim_serves_one_attempt_after_the_other(held: Any) -> None:
     ]
 
 
-def test_a_polite_stop_reaches_the_worker(held: Any, until: Callable[..., None]) -> None:
+def test_a_polite_stop_reaches_the_worker(contained: Any, until: Callable[..., None]) -> None:
     script = "trap 'echo saved; exit 3' TERM; echo ready; while :; do sleep 0.02; done"
-    held.start("a", "sh", "-c", script)
-    until(lambda: held.is_ready("a"))
-    held.stop("a", "cancel", "user")
-    ended = held.reports.exit("a")
+    contained.start("a", "sh", "-c", script)
+    until(lambda: contained.is_ready("a"))
+    contained.stop("a", "cancel", "user")
+    ended = contained.reports.exit("a")
     assert (ended.ended_by, ended.code) == (EndedBy.CANCEL, 3)
-    assert held.log("a").endswith(b"saved\n")
+    assert contained.log("a").endswith(b"saved\n")
 
 
-def test_a_missing_program_is_a_failed_start(held: Any) -> None:
-    ended = held.run("a", "no-such-program")
+def test_a_missing_program_is_a_failed_start(contained: Any) -> None:
+    ended = contained.run("a", "no-such-program")
     assert ended.ended_by is EndedBy.SPAWN_FAILED and "command not found" in ended.error
-    assert held.shell("b", "exit 4").code == 4
+    assert contained.shell("b", "exit 4").code == 4
 
 
-def test_nothing_escapes_a_stop(held: Any, until: Callable[..., None]) -> None:
-    start_escapees(held, until, "stay")
-    held.stop("a", "cancel", "user")
-    assert held.reports.exit("a").ended_by is EndedBy.CANCEL
-    assert alive_escapees(held.directory) == []
+def test_nothing_escapes_a_stop(contained: Any, until: Callable[..., None]) -> None:
+    start_escapees(contained, until, "stay")
+    contained.stop("a", "cancel", "user")
+    assert contained.reports.exit("a").ended_by is EndedBy.CANCEL
+    assert alive_escapees(contained.directory) == []
 
 
 def test_nothing_escapes_a_normal_end_and_all_are_named(
-    held: Any, until: Callable[..., None]
+    contained: Any, until: Callable[..., None]
 ) -> None:
-    start_escapees(held, until, "leave")
-    ended = held.reports.exit("a")
-    assert alive_escapees(held.directory) == []
+    start_escapees(contained, until, "leave")
+    ended = contained.reports.exit("a")
+    assert alive_escapees(contained.directory) == []
     assert ended.code == 0 and len(ended.strays) == 6
     assert all("escapees.py" in stray.command for stray in ended.strays)
 
@@ -101,34 +101,34 @@ def end_all(directory: Path) -> None:
             process_control.send_signal(process, 9)
 
 
-def test_processes_of_others_are_never_touched(held: Any) -> None:
+def test_processes_of_others_are_never_touched(contained: Any) -> None:
     stranger = subprocess.Popen(["sleep", "31"], start_new_session=True)
     try:
-        held.shell("a", "sleep 31 & true")
-        held.start("b", "sleep", "31")
-        held.reports.pid("b")
-        os.kill(held.shim(), 9)
-        held.reports.exit("b")
+        contained.shell("a", "sleep 31 & true")
+        contained.start("b", "sleep", "31")
+        contained.reports.pid("b")
+        os.kill(contained.shim(), 9)
+        contained.reports.exit("b")
         assert stranger.poll() is None
     finally:
         stranger.kill()
         stranger.wait()
 
 
-def test_what_runs_is_adopted(held: Any, until: Callable[..., None]) -> None:
-    held.start("a", "sh", "-c", BEAT, grace=0.1)
-    until(lambda: held.is_ready("a"))
-    held.reports.pid("a")
-    held.reopen()
-    assert held.adopt("a")
-    held.stop("a", "cancel", "user")
-    ended = held.reports.exit("a")
+def test_what_runs_is_adopted(contained: Any, until: Callable[..., None]) -> None:
+    contained.start("a", "sh", "-c", BEAT, grace=0.1)
+    until(lambda: contained.is_ready("a"))
+    contained.reports.pid("a")
+    contained.reopen()
+    assert contained.adopt("a")
+    contained.stop("a", "cancel", "user")
+    ended = contained.reports.exit("a")
     assert (ended.ended_by, ended.signal) == (EndedBy.CANCEL, 9)
 
 
 @pytest.mark.parametrize("mode", IN_NAMESPACE)
 def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mode) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=mode))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=mode))
     stage.shell("a", "ls -d /proc/[0-9]* | wc -l; kill -9 -1; echo here")
     assert int(stage.log("a").split()[0]) <= 5
     assert b"here" not in stage.log("a") or stage.log("a").endswith(b"here\n")
@@ -138,7 +138,7 @@ def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mod
 def test_a_group_is_removed_when_its_attempt_is_over(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.CGROUP))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.CGROUP))
     own = "sed -n s/^0:://p /proc/self/cgroup"
     stage.shell("a", f"{own}; sleep 32 & exit 0")
     stage.start("b", "sh", "-c", f"{own}; exec sleep 60")
@@ -163,7 +163,7 @@ def test_a_group_is_taken_only_from_an_attempt_s_own_record() -> None:
 
 
 def test_in_the_sandbox_the_host_is_read_only(tmp_path: Path) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
     # Not below /tmp, because a sandbox has its own /tmp.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as host:
         ended = stage.shell("a", f"echo in > inside; echo out > {host}/outside")
@@ -179,7 +179,7 @@ def test_in_the_sandbox_tmp_is_private_and_paths_are_hidden_or_writable(tmp_path
         (place / "secret").write_text("secret")
     key.write_text("secret")
     sandbox = Sandbox(hide=(str(hidden), str(key)), writable=(str(writable),))
-    stage = opened(tmp_path / "worker", ContainmentPlan(mode=Mode.SANDBOX, sandbox=sandbox))
+    stage = open_stage(tmp_path / "worker", ContainmentPlan(mode=Mode.SANDBOX, sandbox=sandbox))
     script = f"echo x > /tmp/orchestrator-x; cat {hidden}/secret {key}; echo new > {writable}/new"
     assert stage.shell("a", script).code == 0
     assert b"secret\n" not in stage.log("a")
@@ -195,7 +195,7 @@ def test_in_the_sandbox_the_network_is_there_unless_it_is_switched_off(tmp_path:
         codes = []
         for network in (True, False):
             plan = ContainmentPlan(mode=Mode.SANDBOX, sandbox=Sandbox(network=network))
-            stage = opened(tmp_path / str(network), plan)
+            stage = open_stage(tmp_path / str(network), plan)
             codes.append(stage.run("a", sys.executable, "-S", "-E", "-c", call).code)
             stage.close()
     assert codes == [0, 1]

@@ -12,42 +12,42 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from tests.integration.launchers.conftest import (
     IN_NAMESPACE,
-    Doomed,
+    KillableLauncher,
     Stage,
     alive_escapees,
     all_escaped,
     escapees,
-    opened,
+    open_stage,
     start_escapees,
 )
 
 pytestmark = pytest.mark.slow
 
 
-def test_nothing_escapes_a_killed_shim(held: Any, until: Callable[..., None]) -> None:
-    start_escapees(held, until, "stay")
-    os.kill(held.shim(), 9)
-    assert held.reports.exit("a").ended_by is EndedBy.LOST
-    assert alive_escapees(held.directory) == []
+def test_nothing_escapes_a_killed_shim(contained: Any, until: Callable[..., None]) -> None:
+    start_escapees(contained, until, "stay")
+    os.kill(contained.shim(), 9)
+    assert contained.reports.exit("a").ended_by is EndedBy.LOST
+    assert alive_escapees(contained.directory) == []
 
 
 @pytest.mark.parametrize("other", ["spawner", "keeper"])
 def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
-    held: Any, until: Callable[..., None], other: str
+    contained: Any, until: Callable[..., None], other: str
 ) -> None:
-    start_escapees(held, until, "stay")
-    held.kill("shim", other)
-    ended = held.reports.exit("a")
+    start_escapees(contained, until, "stay")
+    contained.kill("shim", other)
+    ended = contained.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST
     assert "may remain" not in ended.error
-    assert alive_escapees(held.directory) == []
+    assert alive_escapees(contained.directory) == []
 
 
 @pytest.mark.parametrize("other", ["spawner", "keeper"])
 def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     tmp_path: Path, until: Callable[..., None], other: str
 ) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
     start_escapees(stage, until, "stay")
     shim, keeper = stage.shim(), stage.launcher.keeper_pid
     stage.kill(other)
@@ -64,7 +64,7 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
 def test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
     stage.start("a", "sh", "-c", "sleep 61 & echo ready; wait")
     until(lambda: stage.is_ready("a"))
     stage.kill("keeper", "spawner", "shim")
@@ -79,14 +79,14 @@ def test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed(
 def test_nothing_escapes_a_shim_whose_server_was_killed(
     tmp_path: Path, until: Callable[..., None], first: list[str]
 ) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
-    doomed = Doomed(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    doomed = KillableLauncher(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
     until(lambda: all_escaped(tmp_path))
     for name in first:
         doomed.kill(name)
     doomed.kill("server", "shim")
     until(lambda: alive_escapees(tmp_path) == [])
-    until(lambda: doomed.living() == [])
+    until(lambda: doomed.running_ancestors() == [])
     assert stage.settle("a").ended_by is EndedBy.LOST
     stage.close()
 
@@ -95,7 +95,7 @@ def test_nothing_escapes_a_shim_whose_server_was_killed(
 def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
     tmp_path: Path, mode: Mode, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=mode))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=mode))
     start_escapees(stage, until, "stay")
     shim = stage.shim()
     stage.close(stop=False)
@@ -126,18 +126,20 @@ def start_moving_target(stage: Stage, until: Callable[..., None], name: str, sec
     until((stage.directory / f"beat-{name}").exists)
 
 
-def test_a_process_that_forks_itself_anew_is_caught(held: Any, until: Callable[..., None]) -> None:
-    start_moving_target(held, until, "a", "0.1")
-    ended = held.reports.exit("a")
+def test_a_process_that_forks_itself_anew_is_caught(
+    contained: Any, until: Callable[..., None]
+) -> None:
+    start_moving_target(contained, until, "a", "0.1")
+    ended = contained.reports.exit("a")
     assert ended.code == 0 and ended.error == ""
-    assert alive_escapees(held.directory) == []
+    assert alive_escapees(contained.directory) == []
 
 
 def test_a_killed_shim_leaves_no_process_that_forks_itself_anew(
-    held: Any, until: Callable[..., None]
+    contained: Any, until: Callable[..., None]
 ) -> None:
     for number, killed in enumerate((["shim"], ["shim", "spawner"], ["shim", "keeper"])):
-        start_moving_target(held, until, str(number), "60")
-        held.kill(*killed)
-        assert held.reports.exit(str(number)).ended_by is EndedBy.LOST
-    assert alive_escapees(held.directory) == []
+        start_moving_target(contained, until, str(number), "60")
+        contained.kill(*killed)
+        assert contained.reports.exit(str(number)).ended_by is EndedBy.LOST
+    assert alive_escapees(contained.directory) == []

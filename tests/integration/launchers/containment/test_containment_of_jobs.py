@@ -18,7 +18,7 @@ from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_process_detection import leftovers
 from orchestrator.security import process_table
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import InProcess, make_folder, marked, shell, until
+from tests.integration.site import InProcess, make_folder, shell, until, worker_processes
 from tests.support import above
 from tests.support.project import Project
 
@@ -127,7 +127,7 @@ def test_doctor_and_status_name_what_is_left_when_all_above_a_worker_was_killed(
     for pid in holders:
         os.kill(pid, signal.SIGKILL)
     until(lambda: not any(map(process_table.start_ticks, holders)), "they are dead")
-    left = {str(pid) for pid in marked(job)}
+    left = {str(pid) for pid in worker_processes(job)}
     assert len(left) == 2
 
     where = CliContext(folder=server.folder, environ=server.environment())
@@ -139,7 +139,7 @@ def test_doctor_and_status_name_what_is_left_when_all_above_a_worker_was_killed(
         assert set(ends.partition("kill -9 ")[2].split()) == left
 
     subprocess.run(["kill", "-9", *left], check=True)
-    until(lambda: not marked(job), "they are ended")
+    until(lambda: not worker_processes(job), "they are ended")
     execute(("doctor", "--json"), where)
     checks = json.loads(capfd.readouterr().out)["checks"]
     assert {"name": "leftover processes", "ok": True, "message": "none", "fix": ""} in checks

@@ -17,7 +17,7 @@ from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from orchestrator.security import process_table
 from orchestrator.security.secrets.api_keys import new_proof
-from tests.integration.launchers.conftest import Stage, opened
+from tests.integration.launchers.conftest import Stage, open_stage
 
 #: Writes a record of success in place of its shim's record, and kills the shim: its parent, or the
 #: process that the claim names if the parent is not visible.
@@ -66,18 +66,18 @@ def outside(stage: Stage, name: str, how: str) -> None:
 
 
 @pytest.fixture(params=(Mode.SUBREAPER, Mode.CGROUP, Mode.BASIC))
-def open_stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+def unprotected(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """Open a stage in each mode in which a worker sees its shim."""
-    stage = opened(tmp_path, ContainmentPlan(mode=request.param))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_a_worker_that_writes_a_record_and_kills_its_shim_is_not_believed(
-    open_stage: Stage, how: str
+    unprotected: Stage, how: str
 ) -> None:
-    stage, proof = open_stage, new_proof()
+    stage, proof = unprotected, new_proof()
     ended = stage.run("a", *forger(stage, "a", how), proof=proof)
 
     assert (ended.ended_by, ended.code) == (EndedBy.LOST, None)
@@ -90,19 +90,19 @@ def test_a_worker_that_writes_a_record_and_kills_its_shim_is_not_believed(
 
 @pytest.mark.parametrize("how", WAYS)
 def test_a_forged_record_is_not_believed_in_any_mode(
-    held: Stage, how: str, until: Callable[..., None]
+    contained: Stage, how: str, until: Callable[..., None]
 ) -> None:
     proof = new_proof()
-    held.start("a", "sleep", "600", proof=proof)
-    held.reports.pid("a")
-    shim = held.shim()
-    outside(held, "a", how)
+    contained.start("a", "sleep", "600", proof=proof)
+    contained.reports.pid("a")
+    shim = contained.shim()
+    outside(contained, "a", how)
 
     os.kill(shim, signal.SIGKILL)
 
-    assert held.reports.exit("a").ended_by is EndedBy.LOST
-    assert believed(held, "a")["ended_by"] == "lost"
-    until(lambda: not process_table.marked(held.id("a")))
+    assert contained.reports.exit("a").ended_by is EndedBy.LOST
+    assert believed(contained, "a")["ended_by"] == "lost"
+    until(lambda: not process_table.marked(contained.id("a")))
 
 
 #: Claims an unknown end, with causes that use no retry of the worker.
@@ -125,9 +125,9 @@ time.sleep(600)
 
 @pytest.mark.parametrize("claim", ["never_began", "no_room", "orphan_lease", "in the claim", ""])
 def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
-    open_stage: Stage, claim: str
+    unprotected: Stage, claim: str
 ) -> None:
-    stage, proof, path = open_stage, new_proof(), str(open_stage.directory / "a.json")
+    stage, proof, path = unprotected, new_proof(), str(unprotected.directory / "a.json")
     argv = (sys.executable, "-S", "-c", LOSS_FORGER, path, claim)
 
     ended = stage.run("a", *argv, proof=proof)
@@ -140,10 +140,10 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
 
 
 def test_an_attempt_that_kills_its_shim_before_the_report_of_its_start_has_begun(
-    open_stage: Stage,
+    unprotected: Stage,
 ) -> None:
     """A shim collects its reports for some milliseconds."""
-    stage, proof, path = open_stage, new_proof(), open_stage.directory / "a"
+    stage, proof, path = unprotected, new_proof(), unprotected.directory / "a"
 
     ended = stage.shell("a", f"echo >> {path}.runs; rm {path}.run; kill -9 $PPID", proof=proof)
 

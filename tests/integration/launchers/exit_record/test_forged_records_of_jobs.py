@@ -10,11 +10,17 @@ import pytest
 
 from orchestrator.core.outcome.retry_policy import MOST_NEVER_BEGAN
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.engine.gates.test_gates import FILES, MakeProject, made, programs, results
-from tests.integration.site import Site, marked, shell, until
+from tests.integration.engine.gates.test_gates import (
+    FILES,
+    MakeProject,
+    make_project,
+    programs,
+    results,
+)
+from tests.integration.site import Site, shell, until, worker_processes
 from tests.support.project import edit
 
-__all__ = ["made", "programs"]
+__all__ = ["make_project", "programs"]
 
 #: Its first output shows that it runs; then it waits for ``go``, and ends its shim.
 FORGER = """\
@@ -61,7 +67,7 @@ def test_a_forged_success_is_a_lost_attempt_and_is_named(
     assert (answer["status"], worker["status"]) == ("failed", "failed")
     assert "its exit record was forged" in worker["reason"]
     assert began.read_text().split() == ["1", "2"], "a lost attempt is tried again as before"
-    assert not marked(job_id)
+    assert not worker_processes(job_id)
 
 
 @pytest.mark.parametrize("cause", ["never_began", "no_room", "orphan_lease"])
@@ -83,7 +89,7 @@ def test_a_worker_that_claims_to_be_lost_uses_its_retries(
     assert (answer["status"], worker["status"]) == ("failed", "failed")
     assert began.read_text().split() == ["1", "2"], worker["reason"]
     assert "its exit record was forged" in worker["reason"]
-    assert not marked(job_id)
+    assert not worker_processes(job_id)
 
 
 def _has_begun(began: Path, number: int) -> bool:
@@ -104,7 +110,7 @@ def test_attempts_whose_traces_are_removed_are_free_a_few_times_only(
         until(partial(_has_begun, began, number), "it runs")
         server.kill()
         go.touch()
-        until(lambda: not marked(job_id), "its shim is dead, and so is the worker")
+        until(lambda: not worker_processes(job_id), "its shim is dead, and so is the worker")
         go.unlink()
         server.start()
 
@@ -124,7 +130,7 @@ def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_o
 
     server.kill()
     go.touch()
-    until(lambda: not marked(job_id), "its shim is dead, and so is the worker")
+    until(lambda: not worker_processes(job_id), "its shim is dead, and so is the worker")
     record = next((server.workspace / f"job_{job_id}" / "attempts").glob("worker_1.*.json"))
     assert json.loads(record.read_text())["code"] == 0, "a success, as the worker has it"
     server.start()
@@ -153,12 +159,12 @@ time.sleep(600)
 """
 
 
-def test_a_gate_that_forges_its_own_success_has_not_passed(made: MakeProject) -> None:
-    site, _ = made({**FILES, "forger.py": GATE_FORGER})
+def test_a_gate_that_forges_its_own_success_has_not_passed(make_project: MakeProject) -> None:
+    site, _ = make_project({**FILES, "forger.py": GATE_FORGER})
     gate = {"name": "forged", "run": f"exec {shlex.quote(sys.executable)} forger.py"}
 
     ended = site.run("x", [edit("echo two >> app.py")], gates=[gate])
 
     found = results(site, ended["job_id"])["forged"]
     assert (ended["status"], found["outcome"]) == ("failed", "did_not_run")
-    assert not marked(ended["job_id"])
+    assert not worker_processes(ended["job_id"])

@@ -14,7 +14,7 @@ from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local import lost_attempts
 from orchestrator.launchers.local.containment_settings import Mode
 from orchestrator.security import process_table
-from tests.integration.launchers.conftest import Doomed
+from tests.integration.launchers.conftest import KillableLauncher
 
 GATE = "echo ready; while [ ! -e gate ]; do sleep 0.02; done; echo done; exit 5"
 
@@ -100,7 +100,7 @@ def test_the_spawner_s_report_counts_even_if_it_is_read_before_the_end_of_the_sh
     shim = stage.shim_of("a")
     until(lambda: len(process_table.marked(stage.id("a"))) == 3)
 
-    with stage.not_listening():
+    with stage.pause_listening():
         os.kill(shim, 9)
         until(lambda: process_table.marked(stage.id("a")) == [])
         until(lambda: stage.serve_spawner_first(stage.id("a")))
@@ -165,16 +165,18 @@ def test_what_has_ended_or_never_began_is_not_adopted(stage: Any) -> None:
 
 
 def test_work_survives_a_killed_server(stage: Any, until: Callable[..., None]) -> None:
-    doomed = Doomed(stage, "a", Mode.SUBREAPER, "sh", "-c", GATE)
+    doomed = KillableLauncher(stage, "a", Mode.SUBREAPER, "sh", "-c", GATE)
     doomed.kill("server")
     exit_path = str(stage.directory / "a.json")
     state = exit_record.inspect(exit_path)
     assert isinstance(state, exit_record.RunningRecord)
     assert stage.adopt("a")
-    assert doomed.living() == ["keeper", "spawner", "shim"], "they have somebody to stand above"
+    assert doomed.running_ancestors() == ["keeper", "spawner", "shim"], (
+        "they have somebody to stand above"
+    )
     (stage.directory / "gate").touch()
     assert stage.reports.exit("a").code == 5
-    until(lambda: doomed.living() == [])
+    until(lambda: doomed.running_ancestors() == [])
 
 
 def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]) -> None:

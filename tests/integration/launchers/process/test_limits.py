@@ -19,8 +19,7 @@ from orchestrator.launchers.local.containment_settings import (
     choose,
 )
 from orchestrator.security import process_table
-from tests.integration.launchers.conftest import Stage
-from tests.integration.launchers.containment.test_containment import opened
+from tests.integration.launchers.conftest import Stage, open_stage
 
 MIB = 1024 * 1024
 LIMITS = WorkerLimits(memory=200 * MIB, processes=20, file_size=MIB, open_files=64)
@@ -30,7 +29,7 @@ PYTHON = (sys.executable, "-S", "-E", "-c")
 @pytest.fixture(params=list(Mode)[1:])
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher with limits, in every mode."""
-    stage = opened(tmp_path, ContainmentPlan(mode=request.param, limits=LIMITS))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=request.param, limits=LIMITS))
     yield stage
     stage.close()
 
@@ -165,7 +164,7 @@ def test_strict_limits_that_the_kernel_holds_are_accepted() -> None:
 def test_watching_many_idle_workers_costs_little(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER, limits=LIMITS))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER, limits=LIMITS))
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     shim = stage.shim()

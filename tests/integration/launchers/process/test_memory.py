@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
 from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
 from orchestrator.security import process_table
-from tests.integration.launchers.containment.test_containment import opened
+from tests.integration.launchers.conftest import open_stage
 
 MIB = 1024 * 1024
 PYTHON = (sys.executable, "-S", "-E", "-c")
@@ -34,7 +34,7 @@ def script(use: str, mibs: int, after: str = "") -> str:
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("mode", [Mode.SUBREAPER, Mode.PIDNS, Mode.SANDBOX, Mode.BASIC])
 def test_shared_memory_counts(mode: Mode, use: str, tmp_path: Path) -> None:
-    stage = opened(tmp_path, ContainmentPlan(mode=mode, limits=WorkerLimits(memory=100 * MIB)))
+    stage = open_stage(tmp_path, ContainmentPlan(mode=mode, limits=WorkerLimits(memory=100 * MIB)))
     ended = stage.run("a", *PYTHON, script(use, 150, "import time; time.sleep(60)"))
     assert ended.ended_by is EndedBy.LIMIT
     assert ended.error == "killed: used more than 100 MiB of memory"

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.conftest import MakeSite
 from tests.integration.site import Answer, shell
 from tests.support.examples import nightly
-from tests.support.programs import need
+from tests.support.programs import require_programs
 from tests.support.project import Project, agents, edit, python_programs
 
 MARK = "POISON"
@@ -176,7 +176,7 @@ def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """
 
     def run(tool: Tool) -> Ran:
-        need(monkeypatch, tool.program)
+        require_programs(monkeypatch, tool.program)
         project = Project(tmp_path / "project").begin({"README.md": "", **tool.files})
         folder = project.path / "product"
         for place in (project.path, folder):

@@ -21,9 +21,9 @@ from tests.integration.site import (
     InProcess,
     ServerProcess,
     Watcher,
-    marked,
     shell,
     until,
+    worker_processes,
 )
 from tests.integration.store.database.test_postgresql import CUT_OTHERS_OFF, cut_off
 
@@ -179,7 +179,7 @@ def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> No
     until((site.directory(job) / "FINAL_RESULT.md").exists, "its report is there")
     seqs = [event.seq for event in site.manager.parts.store.events(job, 0, 10_000)]
     assert seqs == list(range(1, len(seqs) + 1))
-    assert not marked(job)
+    assert not worker_processes(job)
 
 
 def test_connections_that_are_cut_off_lose_and_double_nothing(

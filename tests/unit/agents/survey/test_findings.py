@@ -20,7 +20,7 @@ from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.report.markdown import code, table
 from orchestrator.agents.survey.report.request_match import find_matches, matching_dependencies
 from orchestrator.agents.survey.report.worker_output import render
-from tests.unit.agents.survey.trees import commit, git, mapped, plant
+from tests.unit.agents.survey.trees import commit, git, plant, survey_paths
 
 #: Path, text, dependencies as (name, version, group), entry points as (name, target).
 MANIFESTS = [
@@ -111,21 +111,21 @@ def test_churn_counts_each_change_of_each_file_and_who_made_it(tmp_path: Path) -
     commit(tmp_path, author="Ada")
     (tmp_path / "gone.py").unlink()
     commit(plant(tmp_path, {"a.py": "1\n3\n4\n"}), author="Grace | H")
-    result = mapped(tmp_path)
+    result = survey_paths(tmp_path)
     churn = {row.path: (row.changes, row.added, row.deleted) for row in result.churn}
     assert churn == {"a.py": (2, 4, 1), "sp ace\\xff\n.py": (1, 1, 0)}
     owners = {name: (owner.changes, owner.lines) for name, owner in result.owners.items()}
     assert owners == {"Ada": (2, 3), "Grace | H": (1, 2)}
-    assert [row.path for row in mapped(tmp_path, "a.py").churn] == ["a.py"]
+    assert [row.path for row in survey_paths(tmp_path, "a.py").churn] == ["a.py"]
 
 
 def test_without_commits_or_repository_churn_is_unknown(
     tmp_path: Path,
 ) -> None:
     plant(tmp_path, {"a.py": "x = 1\n"})
-    assert mapped(tmp_path).churn_note == NO_HISTORY
+    assert survey_paths(tmp_path).churn_note == NO_HISTORY
     git(tmp_path, "init", "-q")
-    result = mapped(tmp_path)
+    result = survey_paths(tmp_path)
     assert result.churn_note == NO_HISTORY
     assert "Unknown: no git history." in render(result, "p")
 
@@ -138,7 +138,7 @@ def test_programs_in_the_git_configuration_are_not_run(tmp_path: Path) -> None:
     commit(root)
     for key in ("core.fsmonitor", "diff.external", "diff.evil.textconv", "diff.evil.command"):
         git(root, "config", key, str(program))
-    assert mapped(root).churn
+    assert survey_paths(root).churn
     assert not list(tmp_path.rglob("ran"))
 
 
@@ -146,13 +146,13 @@ def test_a_script_in_the_same_directory_is_no_external_package(tmp_path: Path) -
     plant(tmp_path, {"tests/__init__.py": "", "tests/unit/trees.py": "A = 1\n"})
     plant(tmp_path, {"tests/unit/test_a.py": "import pytest\nfrom trees import A\n"})
     plant(tmp_path, {"tests/celery.py": "from celery import Celery\n"})
-    report = "\n".join(render(mapped(tmp_path), "it"))
+    report = "\n".join(render(survey_paths(tmp_path), "it"))
     elsewhere = report.partition("## Imports of external packages")[2].partition("##")[0]
     assert "`pytest`" in elsewhere and "`celery`" in elsewhere and "`trees`" not in elsewhere
 
 
 def test_the_report_of_an_empty_project_has_no_empty_tables(tmp_path: Path) -> None:
-    title, _, text, *rest = render(mapped(plant(tmp_path, {})), "`tools`")
+    title, _, text, *rest = render(survey_paths(plant(tmp_path, {})), "`tools`")
     assert title == "# Nothing to survey in `tools`"
     assert "orchestrator.project_root" in text and not rest
 
@@ -168,7 +168,7 @@ def test_matches_name_the_files_that_a_task_concerns_and_why(tmp_path: Path) -> 
             "requirements.txt": "pyjwt\npython-oauth2\nnumpy\n",
         },
     )
-    result = mapped(tmp_path)
+    result = survey_paths(tmp_path)
     matches = find_matches(result, "authentication")
     assert [row.path for row in matches] == [
         *("accounts/login.py", "web/middleware.py", "web/start.ts"),
@@ -183,18 +183,18 @@ def test_matches_name_the_files_that_a_task_concerns_and_why(tmp_path: Path) -> 
 def test_a_result_survives_its_file(tmp_path: Path) -> None:
     git(plant(tmp_path / "p", {"a.py": "import os\n# TODO x\n", "b.po": "m\n"}), "init", "-q")
     commit(tmp_path / "p")
-    result = mapped(tmp_path / "p")
+    result = survey_paths(tmp_path / "p")
     write_result(result, tmp_path)
     assert to_json(read_result(tmp_path)) == to_json(result)
 
 
 def test_results_of_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     plant(tmp_path, {"a/m.py": "x = 1\n", "b/n.py": "# c\n\n", "b/o.js": "f();\n", "top.py": "y\n"})
-    merged = mapped(tmp_path, "*")
+    merged = survey_paths(tmp_path, "*")
     for part in ("a", "b"):
-        merged.absorb(mapped(tmp_path, part))
+        merged.absorb(survey_paths(tmp_path, part))
     merged.sort()
-    whole = to_json(mapped(tmp_path))
+    whole = to_json(survey_paths(tmp_path))
     assert to_json(merged) | {"surveyed": []} == whole
 
 
@@ -239,7 +239,7 @@ def test_tables_keep_their_columns_whatever_a_cell_holds() -> None:
 
 
 def test_a_language_with_a_tiny_share_is_no_main_language(tmp_path: Path) -> None:
-    result = mapped(plant(tmp_path, {"a.py": "x = 1\n" * 500, "b.sh": "true\n"}))
+    result = survey_paths(plant(tmp_path, {"a.py": "x = 1\n" * 500, "b.sh": "true\n"}))
 
     assert render(result, "it")[2].startswith(
         "**2 files, 501 lines of code in 2 languages**: Python 99 %."
@@ -248,16 +248,16 @@ def test_a_language_with_a_tiny_share_is_no_main_language(tmp_path: Path) -> Non
 
 def test_a_note_explains_why_directories_were_skipped(tmp_path: Path) -> None:
     plant(tmp_path, {"dist/a.py": ""})
-    assert mapped(tmp_path).notes == [
+    assert survey_paths(tmp_path).notes == [
         "Not a git repository, so these directories were skipped: dist."
     ]
     git(tmp_path, "init", "-q")
     plant(tmp_path, {".gitignore": "*\n"})
-    assert mapped(tmp_path).notes == [
+    assert survey_paths(tmp_path).notes == [
         "Git lists no files here, so these directories were skipped: dist."
     ]
 
 
 def test_an_empty_repository_has_no_note(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
-    assert mapped(tmp_path).notes == []
+    assert survey_paths(tmp_path).notes == []

@@ -31,7 +31,7 @@ def commit(root: Path, author: str = "Ada") -> None:
     git(root, "commit", "-qm", "change", author=author)
 
 
-def mapped(root: Path, *paths: str) -> SurveyResult:
+def survey_paths(root: Path, *paths: str) -> SurveyResult:
     """Survey ``paths`` of the project ``root`` without any worker."""
     listing = list_files(SurveyEnvironment(root=root, directory=root), paths)
     return map_files(root, listing, list(paths), lambda line: None)

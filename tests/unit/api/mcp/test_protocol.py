@@ -13,7 +13,7 @@ from tests.unit.api.fake_service import KEY, READ_KEY, SUBMIT_KEY, FakeService
 from tests.unit.api.mcp_calls import (
     META,
     Answer,
-    complaint,
+    error_text,
     message,
     post,
     stateless,
@@ -96,7 +96,7 @@ def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
         anonymous.environ_base["HTTP_X_API_KEY"] = key
         tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
         assert [tool["name"] for tool in tools] == [t.name for t in TOOLS if not t.for_people]
-        assert words in complaint(anonymous, "pause", job_id=job.id)
+        assert words in error_text(anonymous, "pause", job_id=job.id)
     assert service.access.job(service.callers.of_key(KEY), job.id).pause is None
 
 
@@ -284,7 +284,7 @@ def test_a_key_for_reading_reads_and_changes_nothing(
     anonymous.environ_base["HTTP_X_API_KEY"] = READ_KEY
 
     assert values(anonymous, "status", job_id=job.id)["status"] == "pending"
-    assert "read access only" in complaint(anonymous, "orchestrate", request="x")
+    assert "read access only" in error_text(anonymous, "orchestrate", request="x")
 
 
 def test_a_worker_sees_its_own_subtree_alone(
@@ -293,7 +293,7 @@ def test_a_worker_sees_its_own_subtree_alone(
     mine, other = submitted(client, service), submitted(client, service)
     anonymous.environ_base["HTTP_X_API_KEY"] = service.worker_key(service.workers_of(mine)[0])
 
-    assert "not-found" in complaint(anonymous, "status", job_id=other.id)
+    assert "not-found" in error_text(anonymous, "status", job_id=other.id)
     for tool in ("status", "wait", "cancel", "result", "report"):
-        assert "not-found" in complaint(anonymous, tool, job_id=other.id)
-    assert "not-found" in complaint(anonymous, "logs", job_id=other.id, worker_id="worker_1")
+        assert "not-found" in error_text(anonymous, tool, job_id=other.id)
+    assert "not-found" in error_text(anonymous, "logs", job_id=other.id, worker_id="worker_1")

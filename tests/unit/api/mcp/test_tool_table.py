@@ -18,7 +18,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.schemas.requests.mcp import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
-from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
+from tests.unit.api.mcp_calls import Answer, call, error_text, message, post, submitted, values
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: F
 def test_wrong_arguments_are_rejected_with_a_correct_example(
     client: FlaskClient, service: FakeService, tool: str, arguments: Answer, hint: str
 ) -> None:
-    assert hint in complaint(client, tool, **arguments)
+    assert hint in error_text(client, tool, **arguments)
     assert not service.submitted
 
 
@@ -99,7 +99,7 @@ def test_arguments_that_are_no_object_are_rejected(client: FlaskClient, argument
 @pytest.mark.parametrize("job_id", ["nosuch", "../../etc", "a/b", "x" * 150, "ü"])
 def test_an_unknown_job_is_not_found(client: FlaskClient, job_id: str) -> None:
     for tool in ("status", "wait", "cancel", "result", "report"):
-        assert complaint(client, tool, job_id=job_id).startswith("not-found: ")
+        assert error_text(client, tool, job_id=job_id).startswith("not-found: ")
 
 
 def test_a_reached_limit_is_reported_with_the_remaining_quota(
@@ -107,7 +107,7 @@ def test_a_reached_limit_is_reported_with_the_remaining_quota(
 ) -> None:
     service.failure = Refused("the tree is too deep", kind="limit-depth", left={"depth": 0})
 
-    assert complaint(client, "orchestrate", request="x") == (
+    assert error_text(client, "orchestrate", request="x") == (
         'limit-depth: the tree is too deep; remaining: {"depth":0}'
     )
 
@@ -115,7 +115,7 @@ def test_a_reached_limit_is_reported_with_the_remaining_quota(
 def test_an_internal_error_hides_its_cause(client: FlaskClient, service: FakeService) -> None:
     service.failure = RuntimeError("secret place")
 
-    assert complaint(client, "orchestrate", request="x") == (
+    assert error_text(client, "orchestrate", request="x") == (
         "internal: internal server error; read the cause in logs/orchestrator.log"
     )
 
@@ -325,7 +325,7 @@ def test_a_long_report_is_cut_with_the_path_of_the_whole(
     job = submitted(client, service)
     path = service.job_details.final_report(job)
 
-    assert "does not exist yet" in complaint(client, "report", job_id=job.id)
+    assert "does not exist yet" in error_text(client, "report", job_id=job.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("# Report\n")
     assert call(client, "report", job_id=job.id)["content"][0]["text"] == "# Report\n"
@@ -333,7 +333,7 @@ def test_a_long_report_is_cut_with_the_path_of_the_whole(
     text = call(client, "report", job_id=job.id, name="FINAL_RESULT.md")["content"][0]["text"]
     assert len(text) < REPORT_CHARACTERS + 300
     assert text.endswith(f"(shortened; whole report: {path})")
-    assert "not-found" in complaint(client, "report", job_id=job.id, name="../../config.yaml")
+    assert "not-found" in error_text(client, "report", job_id=job.id, name="../../config.yaml")
 
 
 def test_a_report_that_is_a_link_is_not_followed(client: FlaskClient, service: FakeService) -> None:
@@ -342,4 +342,4 @@ def test_a_report_that_is_a_link_is_not_followed(client: FlaskClient, service: F
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to("/etc/passwd")
 
-    assert "root:" not in complaint(client, "report", job_id=job.id)
+    assert "root:" not in error_text(client, "report", job_id=job.id)

@@ -88,7 +88,7 @@ def test_a_spent_day_stops_every_job_in_which_a_model_is_at_work() -> None:
     story.turn()
     for key in (first, second):
         story.ends(key, STOPPED)
-    story.left_alone()
+    story.run_to_end()
 
     for job in (one, other):
         ended = story.job(job.id)
@@ -117,10 +117,10 @@ def test_the_sum_of_a_day_is_stored_with_the_usage_and_not_counted_twice() -> No
     story.scheduler.usage_reported(key, 1, Usage(cost_usd=0.5), story.now)
     story.turn()
     story.crash()
-    assert story.kept.days == {(20_000, "ci"): 0.5}
+    assert story.store.days == {(20_000, "ci"): 0.5}
     assert story.scheduler._trees.quotas.spent(NOON) == 0.5
     story.ends(key, EXIT_0, Evidence(output="x", usage=Usage(cost_usd=0.75)))
-    assert story.kept.days == {(20_000, "ci"): 0.75}
+    assert story.store.days == {(20_000, "ci"): 0.75}
 
 
 def test_workers_of_a_key_share_its_slots() -> None:
@@ -140,7 +140,7 @@ def test_a_job_with_a_cost_cap_stops_when_a_price_is_not_known() -> None:
     job = story.root(a_task("a"), a_task("b", "a"), max_cost_usd=1.0)
     first, second = story.keys(job)
     story.ends(first, EXIT_0, Evidence(output="x", usage=Usage(output_tokens=5)))
-    story.left_alone()
+    story.run_to_end()
 
     ended = story.job(job.id)
     assert ended.status is JobStatus.PARTIAL and ended.stop_cause is StopCause.LIMIT
@@ -154,5 +154,5 @@ def test_an_unknown_price_stops_nothing_without_a_cost_cap() -> None:
     story = Story()
     job = story.root(a_task("a"), a_task("b", "a"), max_tokens=1000)
     story.ends(story.keys(job)[0], EXIT_0, Evidence(output="x", usage=Usage(output_tokens=5)))
-    story.left_alone()
+    story.run_to_end()
     assert story.job(job.id).status is JobStatus.COMPLETED

@@ -78,7 +78,7 @@ def test_each_report_of_a_running_worker_has_its_whole_usage() -> None:
 
     result = story.worker(key).result
     assert result is not None and result.usage.cost_usd == 0.3
-    reports = [e for e in story.kept.events[job.root_id] if e.kind is EventKind.WORKER_USED]
+    reports = [e for e in story.store.events[job.root_id] if e.kind is EventKind.WORKER_USED]
     assert [event.data["cost_usd"] for event in reports] == [0.1, 0.3, 0.3]
 
 
@@ -139,8 +139,8 @@ def test_a_job_that_has_used_its_money_is_stopped_with_all_below_it() -> None:
     story.turn()
     for key in (below, other, parent):
         story.ends(key, STOPPED)
-    for job_id in list(story.to_render):
-        story.rendered(job_id)
+    for job_id in list(story.reports_to_write):
+        story.reports_written(job_id)
 
     assert reason == f"max_cost_usd (1 USD) of job {job.id}"
     assert story.worker(waiting).status is WorkerStatus.FAILED
@@ -154,7 +154,7 @@ def test_a_job_whose_last_worker_went_over_the_limit_is_complete() -> None:
     story = Story()
     job = story.root(max_cost_usd=1.0)
     story.ends(story.key(job), EXIT_0, Evidence(output="x", usage=usage(2.0)))
-    story.left_alone()
+    story.run_to_end()
     assert story.job(job.id).status is JobStatus.COMPLETED
 
 
@@ -185,7 +185,7 @@ def test_usage_reported_only_at_an_end_counts_for_running_workers() -> None:
     first, second = story.keys(job)
     story.ends(first, EXIT_0, Evidence(output="x", usage=usage(2.0)))
     story.ends(second, STOPPED)
-    story.left_alone()
+    story.run_to_end()
 
     assert stops(story) == [second]
     assert story.status(first) is WorkerStatus.SUCCESS
@@ -257,7 +257,7 @@ def test_a_worker_that_had_finished_when_the_cap_was_reached_succeeds(
     story.scheduler.usage_reported(first, 1, usage(1.2), story.now)
     story.ends(first, end, evidence)
     story.ends(second, STOPPED)
-    story.left_alone()
+    story.run_to_end()
 
     ended = story.job(job.id)
     assert story.status(first).succeeded is succeeds
@@ -276,7 +276,7 @@ def test_the_reason_of_a_job_names_a_cap_that_its_last_worker_exceeded() -> None
     story = Story()
     job = story.root(max_cost_usd=1.0)
     story.ends(story.key(job), EXIT_0, COMPLETE)
-    story.left_alone()
+    story.run_to_end()
     ended = story.job(job.id)
     assert ended.status is JobStatus.COMPLETED
     assert ended.reason == "cost cap exceeded: $1.23 of $1.00 (23 % over)"
@@ -286,7 +286,7 @@ def test_the_reason_of_a_worker_names_an_exceeded_cap_of_its_task() -> None:
     story = Story()
     job = story.root(a_task(max_cost_usd=1.0))
     story.ends(story.key(job), EXIT_0, COMPLETE)
-    story.left_alone()
+    story.run_to_end()
     assert story.worker(story.key(job)).reason == "cost cap exceeded: $1.23 of $1.00 (23 % over)"
 
 

@@ -18,7 +18,7 @@ class LockStory(Story):
         self._numbers = count(1)
         super().__init__(**limits)
 
-    def asks(self, key: WorkerKey, *names: str) -> bool:
+    def requests_lock(self, key: WorkerKey, *names: str) -> bool:
         """Request a lock for a running worker. Return True if it is granted at once.
 
         Otherwise the worker waits. Raise Deadlock.
@@ -32,7 +32,7 @@ class LockStory(Story):
         self.turn()
         return not entry.place
 
-    def gives_back(self, key: WorkerKey, *names: str) -> None:
+    def releases(self, key: WorkerKey, *names: str) -> None:
         for name in names:
             self.leases.pop((key, name), None)
         self.scheduler.leases.release_leases(key, names, self.now)
@@ -40,7 +40,7 @@ class LockStory(Story):
 
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
         unknown = super().crash(turn=False)
-        running = {attempt.key for attempt in self.kept.running}
+        running = {attempt.key for attempt in self.store.running}
         self.leases = {at: lease for at, lease in self.leases.items() if at[0] in running}
         for lease in self.leases.values():
             assert self.scheduler.leases.restore_lease(lease)
@@ -52,7 +52,7 @@ class LockStory(Story):
         while due := self.scheduler.leases.due():
             self._decide(due[0])
         super()._one_turn()
-        running = {attempt.key for attempt in self.kept.running}
+        running = {attempt.key for attempt in self.store.running}
         self.leases = {at: lease for at, lease in self.leases.items() if at[0] in running}
 
     def _decide(self, entry: LockEntry) -> None:
@@ -102,7 +102,7 @@ class LockStory(Story):
     def _held(self) -> list[tuple[Worker, str, bool]]:
         claimed = [
             (worker, name, True)
-            for worker in self.kept.workers.values()
+            for worker in self.store.workers.values()
             if worker.status in (WorkerStatus.RUNNING, WorkerStatus.WAITING)
             and not worker.is_planner
             for name in self._task_locks(worker)
@@ -110,7 +110,7 @@ class LockStory(Story):
         return claimed + [(self.worker(key), name, False) for key, name in self.leases]
 
     def _task_locks(self, worker: Worker) -> Sequence[str]:
-        tasks = self.kept.tasks[worker.job_id]
+        tasks = self.store.tasks[worker.job_id]
         return next(task.locks for task in tasks if task.id == worker.task_id)
 
     def _works_for(self, below: Worker, above: Worker, claimed: bool) -> bool:

@@ -207,7 +207,7 @@ def test_a_child_job_that_could_never_get_its_locks_is_rejected() -> None:
 
     assert "needs a, held by worker_1" in refused.value.message
     assert "worker_1_1" in refused.value.message
-    assert len(story.kept.jobs) == 3
+    assert len(story.store.jobs) == 3
 
 
 def test_claims_have_events() -> None:
@@ -215,7 +215,7 @@ def test_claims_have_events() -> None:
     root = story.root(a_task("a", locks=("db",)))
     story.ends(story.key(root))
 
-    events = [event for event in story.kept.events[root.id] if str(event.kind).startswith("lock_")]
+    events = [event for event in story.store.events[root.id] if str(event.kind).startswith("lock_")]
     assert [(each.kind, each.data) for each in events] == [
         (EventKind.LOCK_TAKEN, {"names": ["db"], "lock": "claim"}),
         (EventKind.LOCK_RELEASED, {"names": ["db"], "lock": "claim"}),
@@ -230,7 +230,7 @@ def test_jobs_without_locks_never_come_near_them(monkeypatch: pytest.MonkeyPatch
     story = LockStory()
     root = story.root(*(a_task(f"t{at}") for at in range(20)))
     story.child(story.key(root))
-    story.left_alone()
+    story.run_to_end()
 
     assert story.scheduler._trees.locks.is_empty
 
@@ -242,12 +242,12 @@ def test_a_lease_keeps_out_claims_and_other_leases() -> None:
     story = LockStory()
     one, two = story.root(), story.root()
 
-    assert story.asks(story.key(one), "db")
-    assert not story.asks(story.key(two), "db/main")
+    assert story.requests_lock(story.key(one), "db")
+    assert not story.requests_lock(story.key(two), "db/main")
     claims = story.root(a_task("a", locks=("db",)))
     assert claims.id not in [key.root_id for key in story.running]
 
-    story.gives_back(story.key(one), "db")
+    story.releases(story.key(one), "db")
     assert (story.key(two), "db/main") in story.leases
     story.ends(story.key(two))
     assert story.key(claims) in story.running
@@ -257,13 +257,13 @@ def test_a_hundred_that_contend_get_it_in_order() -> None:
     story = LockStory(max_workers=100)
     root = story.root(*(a_task(f"t{at}") for at in range(100)), max_workers=100)
     for key in story.keys(root):
-        story.asks(key, "db")
+        story.requests_lock(key, "db")
 
     served = []
     while story.leases:
         [(key, _)] = story.leases
         served.append(key)
-        story.gives_back(key, "db")
+        story.releases(key, "db")
 
     assert served == story.keys(root)
 
@@ -271,20 +271,20 @@ def test_a_hundred_that_contend_get_it_in_order() -> None:
 def test_the_holder_of_a_lease_and_its_descendants_may_acquire_it_again() -> None:
     story = LockStory()
     root = story.root()
-    assert story.asks(story.key(root), "db")
-    assert story.asks(story.key(root), "db")
+    assert story.requests_lock(story.key(root), "db")
+    assert story.requests_lock(story.key(root), "db")
 
     child = story.child(story.key(root), a_task("a"), a_task("b"), max_workers=2)
 
-    assert story.asks(story.key(child), "db")
-    assert not story.asks(story.key(child, 2), "db"), "brothers keep each other out"
+    assert story.requests_lock(story.key(child), "db")
+    assert not story.requests_lock(story.key(child, 2), "db"), "brothers keep each other out"
 
 
 def test_a_lease_ends_with_its_attempt() -> None:
     story = LockStory()
     one, two = story.root(a_task(retries=1)), story.root()
-    story.asks(story.key(one), "db")
-    story.asks(story.key(two), "db")
+    story.requests_lock(story.key(one), "db")
+    story.requests_lock(story.key(two), "db")
 
     story.fails(story.key(one))
 
@@ -294,27 +294,27 @@ def test_a_lease_ends_with_its_attempt() -> None:
 def test_a_cycle_of_two_waiting_workers_is_a_deadlock() -> None:
     story = LockStory()
     one, two = story.root(), story.root()
-    story.asks(story.key(one), "a")
-    story.asks(story.key(two), "b")
-    story.asks(story.key(one), "b")
+    story.requests_lock(story.key(one), "a")
+    story.requests_lock(story.key(two), "b")
+    story.requests_lock(story.key(one), "b")
 
     with pytest.raises(Deadlock, match=r"needs a, held by worker_1.* needs b, held by"):
-        story.asks(story.key(two), "a")
+        story.requests_lock(story.key(two), "a")
 
-    story.gives_back(story.key(two), "b")
+    story.releases(story.key(two), "b")
     assert (story.key(one), "b") in story.leases
 
 
 def test_parents_that_wait_for_their_children_are_part_of_a_circle() -> None:
     story = LockStory()
     one, two = story.root(), story.root()
-    story.asks(story.key(one), "a")
-    story.asks(story.key(two), "b")
+    story.requests_lock(story.key(one), "a")
+    story.requests_lock(story.key(two), "b")
     child = story.child(story.key(one))
-    assert not story.asks(story.key(child), "b")
+    assert not story.requests_lock(story.key(child), "b")
 
     with pytest.raises(Deadlock, match="worker_1_1"):
-        story.asks(story.key(two), "a")
+        story.requests_lock(story.key(two), "a")
 
 
 def test_a_worker_does_not_wait_for_a_worker_that_waits_for_its_parent() -> None:
@@ -324,23 +324,23 @@ def test_a_worker_does_not_wait_for_a_worker_that_waits_for_its_parent() -> None
     child = story.child(parent, a_task(locks=("b",)), max_retries=3)
     story.ends(story.key(child))
     other = story.key(story.root())
-    story.asks(other, "b")
-    assert not story.asks(other, "a")
+    story.requests_lock(other, "b")
+    assert not story.requests_lock(other, "a")
 
-    assert not story.refuses(child.id, story.key(child))
+    assert not story.rejects_changes(child.id, story.key(child))
 
     refused = story.worker(story.key(child))
     assert refused.status is WorkerStatus.FAILED
     assert refused.reason.startswith("tests fail; no retry: deadlock: ")
-    story.left_alone()
+    story.run_to_end()
     assert story.status(other) is WorkerStatus.SUCCESS
 
 
 def test_a_worker_that_waits_long_for_a_lock_releases_its_slot() -> None:
     story = LockStory(max_workers=2)
     holder, waiter = story.root(), story.root()
-    story.asks(story.key(holder), "db")
-    story.asks(story.key(waiter), "db")
+    story.requests_lock(story.key(holder), "db")
+    story.requests_lock(story.key(waiter), "db")
     third = story.root()
     assert story.running == [story.key(holder), story.key(waiter)]
 
@@ -353,7 +353,7 @@ def test_a_worker_that_waits_long_for_a_lock_releases_its_slot() -> None:
     )
     assert story.running == [story.key(holder), story.key(third)]
 
-    story.gives_back(story.key(holder), "db")
+    story.releases(story.key(holder), "db")
     assert story.status(story.key(waiter)) is WorkerStatus.WAITING, "it has no slot yet"
     story.ends(story.key(third))
     assert story.status(story.key(waiter)) is WorkerStatus.RUNNING
@@ -362,12 +362,12 @@ def test_a_worker_that_waits_long_for_a_lock_releases_its_slot() -> None:
 def test_a_holder_gets_its_child_job_done_with_a_single_slot() -> None:
     story = LockStory(max_workers=1)
     holder = story.root()
-    story.asks(story.key(holder), "db")
+    story.requests_lock(story.key(holder), "db")
     child = story.child(story.key(holder), a_task("a"), a_task("b", "a"))
     story.ends(story.key(child))
     waiter = story.root()
 
-    story.left_alone()
+    story.run_to_end()
 
     assert story.status(story.key(waiter)) is WorkerStatus.SUCCESS
 
@@ -375,12 +375,12 @@ def test_a_holder_gets_its_child_job_done_with_a_single_slot() -> None:
 def test_leases_and_places_survive_what_they_should() -> None:
     story = LockStory()
     one, two = story.root(), story.root()
-    story.asks(story.key(one), "db")
-    story.asks(story.key(two), "db")
+    story.requests_lock(story.key(one), "db")
+    story.requests_lock(story.key(two), "db")
 
     story.crash()
 
     assert story.status(story.key(two)) is WorkerStatus.RUNNING
-    assert not story.asks(story.key(two), "db"), "its call is made again after a restart"
-    story.gives_back(story.key(one), "db")
+    assert not story.requests_lock(story.key(two), "db"), "its call is made again after a restart"
+    story.releases(story.key(one), "db")
     assert list(story.leases) == [(story.key(two), "db")]

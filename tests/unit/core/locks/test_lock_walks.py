@@ -36,7 +36,7 @@ class Walk:
         for _ in range(STEPS):
             self._step()
             self.story.check_nothing_is_held_twice()
-        self.story.left_alone()
+        self.story.run_to_end()
         # The limit on wall time would end a worker that waits forever.
         assert "timeout" not in self.story.statuses().values()
         locks = self.story.scheduler._trees.locks
@@ -61,18 +61,18 @@ class Walk:
         with_locks, failing = self._take_random_step, self._fails
         others = [self._is_rendered, self._is_refused, self._is_cancelled, self._is_retried]
         step = self.random.choices([with_locks, failing, *others, self._submits], STEP_WEIGHTS)[0]
-        before = len(self.story.kept.jobs)
+        before = len(self.story.store.jobs)
         try:
             step()
         except Deadlock as refused:
             assert " needs " in refused.message
-            assert len(self.story.kept.jobs) == before, "no part of a refused job is stored"
+            assert len(self.story.store.jobs) == before, "no part of a refused job is stored"
             self.met["deadlock"] += 1
         except Conflict:
             self.met["conflict"] += 1
 
     def _submits(self) -> None:
-        if len(self.story.kept.jobs) < MOST_JOBS:
+        if len(self.story.store.jobs) < MOST_JOBS:
             self.story.root(*self._tasks(), max_retries=3)
 
     def _take_random_step(self) -> None:
@@ -80,15 +80,15 @@ class Walk:
         the server.
         """
         waits = self.story.scheduler._trees.locks.waits_for_lease
-        free = [each.key for each in self.story.kept.running if not waits(each.key)]
+        free = [each.key for each in self.story.store.running if not waits(each.key)]
         if not free:
             self.story.later(2)
             return
         key = self.random.choice(free)
         chance = self.random.random()
         if chance < 0.45:
-            self.met["got" if self.story.asks(key, *self._names(1, 2)) else "waits"] += 1
-        elif chance < 0.7 and len(self.story.kept.jobs) < MOST_JOBS:
+            self.met["got" if self.story.requests_lock(key, *self._names(1, 2)) else "waits"] += 1
+        elif chance < 0.7 and len(self.story.store.jobs) < MOST_JOBS:
             self.story.child(key, *self._tasks())
         else:
             self._lets_go(key)
@@ -99,35 +99,35 @@ class Walk:
         if chance < 0.05:
             self.story.crash()
         elif mine and chance < 0.6:
-            self.story.gives_back(key, self.random.choice(mine))
+            self.story.releases(key, self.random.choice(mine))
         elif chance < 0.8:
             self.story.ends(key)
         else:
             self.story.later(1.5)
 
     def _fails(self) -> None:
-        if running := self.story.kept.running:
+        if running := self.story.store.running:
             ended = self.random.choice([EXIT_1, LOST, LOST, CANCELLED])
             self.story.ends(self.random.choice(running).key, ended)
 
     def _is_rendered(self) -> None:
-        if self.story.to_render:
-            self.story.rendered(self.random.choice(self.story.to_render))
+        if self.story.reports_to_write:
+            self.story.reports_written(self.random.choice(self.story.reports_to_write))
 
     def _is_refused(self) -> None:
-        for job_id in self.story.to_render[:1]:
+        for job_id in self.story.reports_to_write[:1]:
             keys = self.story.keys(self.story.job(job_id))
             refused = sorted(self.random.sample(keys, self.random.randint(1, len(keys))))
-            sent = self.story.refuses(job_id, *refused, required=self.random.random() < 0.5)
+            sent = self.story.rejects_changes(job_id, *refused, required=self.random.random() < 0.5)
             self.met["sent back"] += sent
 
     def _is_cancelled(self) -> None:
-        jobs = [each for each in self.story.kept.jobs.values() if not each.status.ended]
+        jobs = [each for each in self.story.store.jobs.values() if not each.status.ended]
         if jobs and self.random.random() < 0.5:
             self.story.cancel(self.random.choice(jobs))
 
     def _is_retried(self) -> None:
-        jobs = [each for each in self.story.kept.jobs.values() if each.status.ended]
+        jobs = [each for each in self.story.store.jobs.values() if each.status.ended]
         if jobs:
             self.story.retry(self.random.choice(jobs))
             self.met["retried"] += 1

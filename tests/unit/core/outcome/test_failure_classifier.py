@@ -235,7 +235,7 @@ def test_the_classification_of_a_failure_is_in_the_retry_event_and_stored() -> N
     root = story.root(max_retries=1)
     story.ends(story.key(root), EXIT_1, replace(TREE, worktree=BROKEN))
     [event] = [
-        each for each in story.kept.events[root.id] if each.kind is EventKind.WORKER_RETRYING
+        each for each in story.store.events[root.id] if each.kind is EventKind.WORKER_RETRYING
     ]
     assert event.data["strategy"] == "rollback_last"
     assert event.data["failure_kind"] == "corrupted_state"
@@ -256,7 +256,7 @@ def test_a_failure_without_another_attempt_is_escalated() -> None:
     last = worker.result.failures[-1]
     assert (last.strategy, last.checkpoint) == (RetryStrategy.ESCALATE, "")
     assert "no automatic retry" in last.reason
-    [ended] = [e for e in story.kept.events[root.id] if e.kind is EventKind.WORKER_ENDED]
+    [ended] = [e for e in story.store.events[root.id] if e.kind is EventKind.WORKER_ENDED]
     assert ended.data["strategy"] == "escalate"
 
 

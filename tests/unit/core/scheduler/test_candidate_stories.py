@@ -125,7 +125,7 @@ def test_candidates_below_another_worker_are_compared_too() -> None:
     assert reviewer.worker_id == "worker_1_reviewer_1"
     story.ends(reviewer, EXIT_0, review("worker_1_1", "worker_1_2"))
     assert taken(story, child) == "worker_1_1"
-    story.left_alone()
+    story.run_to_end()
     assert story.status(story.key(root)) is WorkerStatus.RECURSIVE_SUCCESS
 
 
@@ -158,7 +158,7 @@ def test_a_review_comes_before_size_and_what_depends_on_the_task_waits_for_it() 
     assert standing(story, story.key(root, 2)).why == "place 2 in the review: reason 2"
     assert standing(story, story.key(root, 1)).remark == "reason 1"
     assert story.status(story.key(root, 4)) is WorkerStatus.RUNNING
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert EventKind.REVIEWER_STARTED in story.events(root)
     assert EventKind.REVIEWER_ENDED in story.events(root)
@@ -182,7 +182,7 @@ def test_a_rejected_review_is_retried_once_and_then_ignored() -> None:
 
     assert story.status(reviewer) is WorkerStatus.FAILED
     assert taken(story, root) == "worker_2", "by size"
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -202,7 +202,7 @@ def test_a_cancel_during_the_review_stops_it_and_the_choice_is_made_without() ->
     assert taken(story, root) == "worker_2"
     assert story.job_status(root) is JobStatus.CANCELLED
     assert story.retry(root) == 1, "what had not started, and no second review"
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert story.worker(reviewer).attempt == 1
 
@@ -241,7 +241,7 @@ def test_a_choice_that_was_stored_is_not_made_again_after_a_crash() -> None:
     story.ends(story.key(root, 2), EXIT_0, changed(3))
     before = [story.worker(key).result for key in story.keys(root)[:2]]
     story.crash()
-    story.left_alone()
+    story.run_to_end()
     assert [story.worker(key).result for key in story.keys(root)[:2]] == before
     assert story.events(root).count(EventKind.CANDIDATE_CHOSEN) == 1
 
@@ -255,7 +255,7 @@ def test_a_review_continues_after_a_crash() -> None:
     story.later(60)
     story.ends(reviewer, EXIT_0, review("worker_1", "worker_2"))
     assert taken(story, root) == "worker_1"
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -273,7 +273,7 @@ def test_a_review_that_waited_for_a_slot_is_still_wanted_after_a_crash() -> None
     story.admit = True
     if story.status(reviewer) is WorkerStatus.RUNNING:
         story.ends(reviewer, LOST)
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(busy) is JobStatus.COMPLETED
     assert story.status(reviewer) is WorkerStatus.SUCCESS
 
@@ -297,6 +297,6 @@ def test_nothing_of_a_review_stays_in_memory() -> None:
     fresh = memory_of(story.scheduler)
     root, reviewer = a_reviewed_job(story)
     story.ends(reviewer, EXIT_0, review("worker_1", "worker_2"))
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert memory_of(story.scheduler) == fresh

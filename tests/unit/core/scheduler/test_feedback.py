@@ -32,7 +32,7 @@ def test_feedback_runs_only_its_worker_again() -> None:
     assert story.running == [first]
     assert (story.job_status(root), story.job(root.id).run) == (JobStatus.RUNNING, 2)
     assert story.worker(first).failure == FEEDBACK
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert [story.worker(key).attempt for key in (first, second)] == [2, 1]
     assert {EventKind.FEEDBACK_GIVEN, EventKind.JOB_REOPENED} <= {*story.events(root)}
@@ -45,7 +45,7 @@ def test_feedback_uses_no_retry() -> None:
     story.fails(first)
     story.later(60)
     assert story.running == [first]
-    story.left_alone()
+    story.run_to_end()
     assert story.worker(first).attempt == 3
     assert story.job_status(root) is JobStatus.COMPLETED
 
@@ -79,7 +79,7 @@ def test_a_retry_continues_with_unanswered_comments() -> None:
     story.fails(first)
     assert story.job_status(root) is JobStatus.PARTIAL
     assert story.retry(root) == 1
-    story.left_alone()
+    story.run_to_end()
     result = story.worker(first).result
     assert result and [each.answered_by for each in result.feedback] == [3]
     assert story.job(root.id).run == 3
@@ -105,7 +105,7 @@ def test_dependent_tasks_wait_again_for_a_worker_with_feedback() -> None:
     assert story.status(third) is WorkerStatus.PENDING
     story.ends(first)
     assert story.running == [third]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -120,7 +120,7 @@ def test_a_dependent_that_is_queued_already_does_not_start_before_it() -> None:
         story.ends(key)
     if second not in busy:
         assert story.running == [first]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -160,13 +160,13 @@ def test_a_worker_of_a_child_job_accepts_feedback_while_its_parent_runs() -> Non
     story.feedback(worker)
     assert story.status(parent) is WorkerStatus.WAITING
     assert story.job(child.id).run == 2
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
 def test_feedback_after_the_end_names_the_worker_that_has_the_change() -> None:
     story, root, parent, _, worker = a_family()
-    story.left_alone()
+    story.run_to_end()
     with pytest.raises(Conflict, match=f"feedback {root.id} {parent.worker_id}"):
         story.feedback(worker)
     assert not story.scheduler.view.jobs or story.job_status(root).ended
@@ -193,11 +193,11 @@ def test_feedback_to_a_candidate_repeats_the_choice() -> None:
 
 def test_a_choice_of_a_person_stays_if_that_candidate_gets_feedback() -> None:
     story, root, [_, second] = _candidates()
-    story.scheduler.restore(story.kept.tree(root.id), story.now)
+    story.scheduler.restore(story.store.tree(root.id), story.now)
     story.scheduler.choose(story.scheduler.view.workers[second], "person", story.now)
     story.turn()
     story.feedback(second)
-    story.left_alone()
+    story.run_to_end()
     result = story.worker(second).result
     assert result and result.standing
     assert (result.standing.place, result.standing.by) == (1, Criterion.PERSON)
@@ -226,7 +226,7 @@ def test_while_they_are_reviewed_they_take_no_feedback() -> None:
 def test_a_landed_result_is_named_until_the_end() -> None:
     story, root, first, _ = _ended()
     story.feedback(first, landed=["main"])
-    story.left_alone()
+    story.run_to_end()
     assert "main has an earlier result" in story.job(root.id).reason
 
 
@@ -239,6 +239,6 @@ def test_a_crash_forgets_nothing_of_it(running: bool) -> None:
     assert [each.number for each in unknown] == ([2] if running else [])
     story.paused = None
     story.later(1)
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert (story.worker(first).attempt, story.job(root.id).run) == (2, 2)

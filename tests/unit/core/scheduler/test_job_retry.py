@@ -16,7 +16,7 @@ def test_a_retry_runs_only_unsuccessful_tasks_again() -> None:
     assert story.retry(root) == 2
     assert story.job_status(root) is JobStatus.RUNNING
     assert story.running == [story.key(root, 2)]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert [story.worker(key).attempt for key in story.keys(root)] == [1, 2, 1]
 
@@ -29,7 +29,7 @@ def test_a_retry_leaves_the_failed_candidates_of_a_task_that_succeeded() -> None
     story.fails(story.key(root, 3))
     assert story.retry(root) == 1
     assert story.running == [story.key(root, 3)]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -49,7 +49,7 @@ def test_a_retry_of_a_cancelled_job_clears_the_cancel() -> None:
     story.ends(story.key(root), CANCELLED)
     story.retry(root)
     assert story.job(root.id).cancelled_by is None
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -60,7 +60,7 @@ def test_a_retry_of_a_whole_tree_asks_for_the_child_jobs_again() -> None:
     story.retry(root)
     again = story.child(parent, digest=child.digest)
     assert story.key(again).worker_id == "worker_1_2"
-    story.left_alone()
+    story.run_to_end()
     assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
     assert story.job_status(root) is JobStatus.COMPLETED
 
@@ -70,7 +70,7 @@ def test_a_child_job_may_be_retried_while_its_parent_runs() -> None:
     story.fails(worker)
     story.retry(child)
     assert story.status(parent) is WorkerStatus.WAITING
-    story.left_alone()
+    story.run_to_end()
     assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
     assert story.job_status(root) is JobStatus.COMPLETED
 
@@ -120,7 +120,7 @@ def test_a_worker_that_was_cancelled_in_the_queue_keeps_to_its_pauses_after_a_re
     story.cancel(root)
     story.scheduler.reports_written(root.id, story.now)
     story.scheduler.retry(root.id, "user", story.now)
-    story.to_render.clear()
+    story.reports_to_write.clear()
     story.turn()
     story.ends(story.running[0])
     story.fails(story.key(root))

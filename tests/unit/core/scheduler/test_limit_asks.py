@@ -59,7 +59,7 @@ def test_a_job_at_its_cap_asks_and_continues_when_the_cap_is_raised(crash: bool)
     assert story.job(job.id).pause is None
     assert story.events(job).count(EventKind.LIMIT_ASKED) == 1
     assert story.events(job).count(EventKind.BUDGET_RAISED) == 1
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 

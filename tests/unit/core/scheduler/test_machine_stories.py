@@ -34,7 +34,7 @@ def test_without_a_cluster_all_workers_start_on_the_server() -> None:
     story = Story()
     root = story.root(a_task("a"))
     assert nodes(story) == {story.key(root): HERE}
-    events = story.kept.events[root.id]
+    events = story.store.events[root.id]
     [started] = [each for each in events if each.kind is EventKind.WORKER_STARTED]
     assert "node" not in started.data
 
@@ -100,7 +100,7 @@ def test_a_waiting_parent_releases_its_slot_on_its_machine() -> None:
     child = story.key(story.child(parent))
     assert story.running == [child]
     assert nodes(story)[child] == "n1"
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(story.job(parent.root_id)) is JobStatus.COMPLETED
 
 
@@ -143,7 +143,7 @@ def test_a_login_that_fails_on_one_machine_moves_its_workers_to_others() -> None
     bad, good = nodes(story)[first], nodes(story)[second]
     story.ends(first, EXIT_1, REFUSED)
     assert story.running == [second]
-    [retrying] = [e for e in story.kept.events[root.id] if e.kind is EventKind.WORKER_RETRYING]
+    [retrying] = [e for e in story.store.events[root.id] if e.kind is EventKind.WORKER_RETRYING]
     assert retrying.data["reason"] == "the agent's login failed: invalid x-api-key"
     assert story.scheduler.view.logins_refused(story.now) == {}
     story.ends(second)

@@ -34,7 +34,7 @@ from tests.unit.core.factories import (
     LOST,
     TIMED_OUT,
     a_task,
-    count_anew,
+    restart_numbers,
 )
 from tests.unit.core.remains import memory_of, state_of
 from tests.unit.core.story import Story
@@ -92,12 +92,12 @@ class Stories(RuleBasedStateMachine):
 
     @initialize(workers=st.integers(1, 3), live=st.integers(1, 4))
     def begin(self, workers: int, live: int) -> None:
-        count_anew()
+        restart_numbers()
         self.max_live = live
         prompting = Prompting(reads={"one", "two"}.__contains__, caches={"one"}.__contains__)
         self.story = Story(max_workers=workers, max_live_workers=live, prompting=prompting)
-        self.story.writes_reports = self.story.makes_contexts = False
-        self.story.takes_plans = False
+        self.story.writes_reports = self.story.creates_contexts = False
+        self.story.adopts_plans = False
         self.server_workers = workers
         self.grown_from = (0, 0)
         self.moved: list[tuple[object, object]] = []
@@ -124,14 +124,14 @@ class Stories(RuleBasedStateMachine):
 
     def _asking(self) -> list[WorkerKey]:
         """Return workers with a running process, which may start child jobs and exit."""
-        return [attempt.key for attempt in self.story.kept.running]
+        return [attempt.key for attempt in self.story.store.running]
 
     def _workers_asking(self) -> list[WorkerKey]:
         """Return the same workers without planners and reviewers, which start no child jobs."""
         return [key for key in self._asking() if not self.story.worker(key).is_adviser]
 
     def _unfinished(self) -> list[Job]:
-        return [job for job in self.story.kept.jobs.values() if not job.status.ended]
+        return [job for job in self.story.store.jobs.values() if not job.status.ended]
 
     def _capped(self) -> list[Job]:
         return [job for job in self._pausable() if job.config.max_tokens is not None]
@@ -147,7 +147,7 @@ class Stories(RuleBasedStateMachine):
         return [job for job in by_persons if job.pause.cause is PauseCause.PERSON]
 
     def _retryable(self) -> list[Job]:
-        kept = self.story.kept
+        kept = self.story.store
         ended = [job for job in kept.jobs.values() if job.status.ended]
         return [
             job
@@ -161,12 +161,12 @@ class Stories(RuleBasedStateMachine):
 
     # Possible events
 
-    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS)
+    @precondition(lambda self: len(self.story.store.jobs) < MOST_JOBS)
     @rule(tasks=graphs(), config=CONFIGS)
     def a_root_job_is_submitted(self, tasks: list[TaskSpec], config: dict[str, Any]) -> None:
         self.story.root(*tasks, **config)
 
-    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._workers_asking())
+    @precondition(lambda self: len(self.story.store.jobs) < MOST_JOBS and self._workers_asking())
     @rule(data=st.data(), tasks=graphs(), config=CONFIGS, digest=st.sampled_from([None, "same"]))
     def a_worker_starts_a_child_job(
         self, data: st.DataObject, tasks: list[TaskSpec], config: dict[str, Any], digest: str | None
@@ -174,12 +174,12 @@ class Stories(RuleBasedStateMachine):
         parent = data.draw(st.sampled_from(self._workers_asking()))
         self.story.child(parent, *tasks, digest=digest, **config)
 
-    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS)
+    @precondition(lambda self: len(self.story.store.jobs) < MOST_JOBS)
     @rule(config=CONFIGS)
     def a_root_job_is_submitted_that_is_planned(self, config: dict[str, Any]) -> None:
         self.story.planned_root(**config)
 
-    @precondition(lambda self: len(self.story.kept.jobs) < MOST_JOBS and self._workers_asking())
+    @precondition(lambda self: len(self.story.store.jobs) < MOST_JOBS and self._workers_asking())
     @rule(data=st.data(), config=CONFIGS, digest=st.sampled_from([None, "same"]))
     def a_worker_starts_a_child_job_that_is_planned(
         self, data: st.DataObject, config: dict[str, Any], digest: str | None
@@ -187,16 +187,16 @@ class Stories(RuleBasedStateMachine):
         parent = data.draw(st.sampled_from(self._workers_asking()))
         self.story.planned_child(parent, digest=digest, **config)
 
-    @precondition(lambda self: self.story.to_plan)
+    @precondition(lambda self: self.story.plans_to_adopt)
     @rule(data=st.data(), tasks=graphs())
     def a_plan_is_taken(self, data: st.DataObject, tasks: list[TaskSpec]) -> None:
-        self.story.takes_plan(data.draw(st.sampled_from(self.story.to_plan)), *tasks)
+        self.story.adopts_plan(data.draw(st.sampled_from(self.story.plans_to_adopt)), *tasks)
 
-    @precondition(lambda self: self.story.to_plan)
+    @precondition(lambda self: self.story.plans_to_adopt)
     @rule(data=st.data())
     def no_plan_can_be_carried_out(self, data: st.DataObject) -> None:
-        job_id = data.draw(st.sampled_from(self.story.to_plan))
-        self.story.to_plan.remove(job_id)
+        job_id = data.draw(st.sampled_from(self.story.plans_to_adopt))
+        self.story.plans_to_adopt.remove(job_id)
         if self.story.scheduler.view.awaits_plan(job_id):
             self.story.scheduler.plan_impossible(job_id, "too many", self.story.now)
         self.story.turn()
@@ -216,10 +216,10 @@ class Stories(RuleBasedStateMachine):
     def an_attempt_ends(self, data: st.DataObject, exit: Any, evidence: Evidence) -> None:
         self.story.ends(data.draw(st.sampled_from(self._asking())), exit, evidence)
 
-    @precondition(lambda self: self.story.kept.attempts)
+    @precondition(lambda self: self.story.store.attempts)
     @rule(data=st.data(), exit=EXITS)
     def an_irrelevant_end_is_reported(self, data: st.DataObject, exit: Any) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         over = [key for key, attempt in kept.attempts.items() if attempt.ended_at is not None]
         strange = [(key, number + 1) for key, number in kept.attempts]
         strange = [each for each in strange if each not in kept.attempts]
@@ -231,7 +231,7 @@ class Stories(RuleBasedStateMachine):
 
     def _takes_feedback(self) -> list[WorkerKey]:
         """Return ended workers whose job can continue with them."""
-        kept = self.story.kept
+        kept = self.story.store
         return [
             worker.key
             for worker in kept.workers.values()
@@ -242,14 +242,14 @@ class Stories(RuleBasedStateMachine):
         ]
 
     def _may_run_again(self, job: Job, worker: Worker) -> bool:
-        workers = self.story.kept.workers
+        workers = self.story.store.workers
         reviews = any(
             each.is_reviewer and each.job_id == job.id and not each.status.ended
             for each in workers.values()
         )
         stops = job.stop_cause is not None and not job.status.ended
         above = job.parent_key is None or self._is_active(workers[job.parent_key])
-        return above and not stops and not reviews and job.id not in self.story.to_render
+        return above and not stops and not reviews and job.id not in self.story.reports_to_write
 
     @precondition(lambda self: self._takes_feedback())
     @rule(data=st.data())
@@ -303,7 +303,7 @@ class Stories(RuleBasedStateMachine):
     def everything_is_paused(self, running: RunningMode) -> None:
         self.story.pause_all(running)
 
-    @precondition(lambda self: self.story.kept.pause)
+    @precondition(lambda self: self.story.store.pause)
     @rule()
     def everything_is_resumed(self) -> None:
         self.story.resume_all()
@@ -321,24 +321,24 @@ class Stories(RuleBasedStateMachine):
     def a_person_answers(self, data: st.DataObject, decision: Decision) -> None:
         self.story.answer(data.draw(st.sampled_from(self._answerable())), decision)
 
-    @precondition(lambda self: self.story.to_render)
+    @precondition(lambda self: self.story.reports_to_write)
     @rule(data=st.data())
     def reports_are_written(self, data: st.DataObject) -> None:
-        self.story.rendered(data.draw(st.sampled_from(self.story.to_render)))
+        self.story.reports_written(data.draw(st.sampled_from(self.story.reports_to_write)))
 
-    @precondition(lambda self: self.story.to_render)
+    @precondition(lambda self: self.story.reports_to_write)
     @rule(data=st.data())
     def changes_are_refused(self, data: st.DataObject) -> None:
-        job_id = data.draw(st.sampled_from(self.story.to_render))
+        job_id = data.draw(st.sampled_from(self.story.reports_to_write))
         keys = self.story.keys(self.story.job(job_id))
         if keys:
             refused = data.draw(st.sets(st.sampled_from(keys), min_size=1))
-            self.story.refuses(job_id, *sorted(refused), required=data.draw(st.booleans()))
+            self.story.rejects_changes(job_id, *sorted(refused), required=data.draw(st.booleans()))
 
-    @precondition(lambda self: self.story.to_make)
+    @precondition(lambda self: self.story.contexts_to_create)
     @rule(data=st.data())
     def a_shared_context_is_made(self, data: st.DataObject) -> None:
-        self.story.prepared(data.draw(st.sampled_from(self.story.to_make)))
+        self.story.context_created(data.draw(st.sampled_from(self.story.contexts_to_create)))
 
     @precondition(lambda self: self._asking())
     @rule(data=st.data())
@@ -352,7 +352,7 @@ class Stories(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_job_is_retried(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self._retryable()))
-        done = {key for key, worker in self.story.kept.workers.items() if worker.status.succeeded}
+        done = {key for key, worker in self.story.store.workers.items() if worker.status.succeeded}
         attempts = {key: self.story.worker(key).attempt for key in done}
         self.story.retry(job)
         assert attempts == {key: self.story.worker(key).attempt for key in done}
@@ -371,20 +371,20 @@ class Stories(RuleBasedStateMachine):
         before = state_of(self.story.scheduler)
         unknown = self.story.crash(turn=False)
         assert unknown == sorted(
-            self.story.kept.running, key=lambda each: (self._place(each.root_id), each.key)
+            self.story.store.running, key=lambda each: (self._place(each.root_id), each.key)
         )
         assert state_of(self.story.scheduler) == before
         self._watch()
         self.story.turn()
 
     def _place(self, root_id: str) -> int:
-        return list(self.story.kept.jobs).index(root_id)
+        return list(self.story.store.jobs).index(root_id)
 
     # Invariants after each turn
 
     @invariant()
     def nothing_is_over_committed(self) -> None:
-        slots, kept = self.story.scheduler._trees.slots, self.story.kept
+        slots, kept = self.story.scheduler._trees.slots, self.story.store
         allowed = [job.config.max_workers for job in self._unfinished() if job.is_root]
         grown = slots.running > self.grown_from[0]
         assert not grown or slots.running <= max([self.server_workers, *allowed])
@@ -399,7 +399,7 @@ class Stories(RuleBasedStateMachine):
     @invariant()
     def a_paused_job_starts_nothing(self) -> None:
         """Running attempts continue. A worker whose child jobs have ended may resume."""
-        kept = self.story.kept
+        kept = self.story.store
         paused = {job.id for job in kept.jobs.values() if job.pause}
         begun = {each: worker.attempt for each, worker in kept.workers.items()}
         for key, before in self.begun_in_pause.items():
@@ -412,14 +412,14 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def only_unfinished_jobs_are_paused(self) -> None:
-        for job in self.story.kept.jobs.values():
+        for job in self.story.store.jobs.values():
             assert job.pause is None or not (job.status.ended or job.stop_cause)
-            if self.story.kept.pause and job in self._pausable():
+            if self.story.store.pause and job in self._pausable():
                 assert job.pause is not None
 
     @invariant()
     def a_question_is_open_while_it_waits_and_has_its_answer_when_it_is_done(self) -> None:
-        for worker in self.story.kept.workers.values():
+        for worker in self.story.store.workers.values():
             if worker.is_question:
                 assert worker.attempt == 0
                 waits = worker.status is WorkerStatus.WAITING
@@ -443,7 +443,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def no_worker_runs_twice(self) -> None:
-        current = [attempt.key for attempt in self.story.kept.running]
+        current = [attempt.key for attempt in self.story.store.running]
         assert len(current) == len(set(current))
         unfinished_workers = self.story.scheduler._trees.unfinished
         assert {key for key, unfinished in unfinished_workers.items() if unfinished.alive} == set(
@@ -452,14 +452,14 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def no_parent_ends_before_its_children(self) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         for job in kept.jobs.values():
             if job.parent_key is not None and not job.status.ended:
                 assert not kept.workers[job.parent_key].status.ended
 
     @invariant()
     def no_parent_succeeds_when_a_child_job_failed(self) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         for worker in kept.workers.values():
             assert worker.status is not WorkerStatus.SUCCESS or not worker.child_job_ids
             if worker.status is WorkerStatus.RECURSIVE_SUCCESS:
@@ -469,13 +469,13 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def a_job_that_has_ended_has_only_workers_that_have(self) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         for worker in kept.workers.values():
             assert worker.status.ended or not kept.jobs[worker.job_id].status.ended
 
     @invariant()
     def nothing_starts_before_there_is_an_approved_plan(self) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         for job in kept.jobs.values():
             if job.status is JobStatus.PLANNING:
                 own = [each for each in kept.workers.values() if each.job_id == job.id]
@@ -483,7 +483,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def a_planner_is_done_before_its_job_has_tasks(self) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         for worker in kept.workers.values():
             if worker.is_planner and kept.tasks[worker.job_id]:
                 assert worker.status.ended
@@ -491,7 +491,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def a_task_of_candidates_that_is_done_has_one_that_is_chosen(self) -> None:
-        kept = self.story.kept
+        kept = self.story.store
         for job_id, tasks in kept.tasks.items():
             for task in tasks:
                 own = [each for each in kept.workers.values() if each.job_id == job_id]
@@ -520,7 +520,7 @@ class Stories(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "story"):
             self.story.admit = True
-            self.story.left_alone()
+            self.story.run_to_end()
             assert not memory_of(self.story.scheduler)
 
 

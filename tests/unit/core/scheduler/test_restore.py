@@ -21,7 +21,7 @@ def test_restored_attempts_still_hold_their_slots() -> None:
     unknown = story.crash()
     assert [attempt.key for attempt in unknown] == [story.key(root)]
     assert state_of(story.scheduler) == before
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -59,7 +59,7 @@ def test_a_parent_that_waited_for_its_slot_gets_it() -> None:
     child = story.child(story.key(root), base=BASE)
     story.writes_reports = False
     story.ends(story.key(child))
-    story.rendered(child.id)
+    story.reports_written(child.id)
     assert story.scheduler.view.waits_for_slot(story.key(root))
     story.crash()
     story.ends(story.key(root, 2))
@@ -124,7 +124,7 @@ def test_a_cancel_reaches_all_descendants_in_any_order_of_stored_jobs() -> None:
     root = story.root()
     child = story.child(story.key(root))
     grandchild = story.child(story.key(child))
-    story.kept.jobs = dict(reversed(story.kept.jobs.items()))
+    story.store.jobs = dict(reversed(story.store.jobs.items()))
     story.crash()
     story.commands.clear()
     story.cancel(root)
@@ -170,7 +170,7 @@ def test_a_job_that_has_ended_leaves_no_memory() -> None:
     story.fails(story.key(child))
     story.ends(story.key(root))
     story.retry(root)
-    story.left_alone()
+    story.run_to_end()
     assert not memory_of(story.scheduler)
 
 
@@ -204,7 +204,7 @@ def test_a_worker_that_ended_while_no_server_ran_ended_then() -> None:
     story.now += 600
     [attempt] = story.crash()
     story.ends(attempt.key, ran(began + 0.01, began + 5))
-    [stored] = story.kept.attempts.values()
+    [stored] = story.store.attempts.values()
     worker = story.worker(story.key(root))
     assert stored.ended_at == worker.ended_at == began + 5
     assert worker.result is not None

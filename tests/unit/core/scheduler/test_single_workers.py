@@ -29,7 +29,7 @@ def test_a_retry_of_one_worker_runs_what_was_skipped_because_of_it() -> None:
     story, keys = _chain()
     assert story.retry_worker(keys[0]) == 3
     assert story.running == [keys[0]]
-    story.left_alone()
+    story.run_to_end()
     statuses = [story.status(key) for key in keys]
     assert [str(each) for each in statuses] == [
         "success",
@@ -50,7 +50,7 @@ def test_a_worker_of_a_running_job_is_retried() -> None:
     assert story.status(third) is WorkerStatus.SKIPPED
     assert story.retry_worker(first) == 2
     assert story.running == [first, second]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert story.job(root.id).run == 1
 
@@ -107,7 +107,7 @@ def test_a_cancelled_worker_is_not_retried_and_survives_a_restart() -> None:
     story.ends(second)
     assert story.retry_worker(first) == 1
     assert story.worker(first).cancelled_by is None
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -137,7 +137,7 @@ def test_a_worker_that_a_pause_is_stopping_can_be_cancelled() -> None:
     assert story.status(first) is WorkerStatus.CANCELLED
     assert story.status(second) is WorkerStatus.PENDING
     story.resume(root)
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.PARTIAL
 
 
@@ -151,7 +151,7 @@ def test_feedback_in_a_paused_job_starts_when_it_resumes() -> None:
     assert first not in story.running
     story.resume(root)
     assert first in story.running
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -160,5 +160,5 @@ def test_a_worker_of_a_plan_that_waits_for_approval_is_not_cancelled() -> None:
     root = story.root(a_task("a"), a_task("b"), approve=True)
     with pytest.raises(Conflict, match=f"to end the whole job, reject its plan: .* {root.id}"):
         story.cancel_worker(story.key(root))
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED

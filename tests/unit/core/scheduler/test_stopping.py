@@ -22,7 +22,7 @@ def test_cancel_stops_the_deepest_first() -> None:
     assert stops(story) == [story.key(grandchild), worker, parent]
     for key in stops(story):
         story.ends(key, CANCELLED)
-    assert {str(job.status) for job in story.kept.jobs.values()} == {"cancelled"}
+    assert {str(job.status) for job in story.store.jobs.values()} == {"cancelled"}
 
 
 def test_cancel_is_idempotent() -> None:
@@ -107,9 +107,9 @@ def test_everything_ends_when_a_worker_is_stopped_that_is(
     if restart:
         story.crash()
     stopped = CANCELLED if ended_by == "user" else TIMED_OUT
-    for attempt in list(story.kept.running):
+    for attempt in list(story.store.running):
         story.ends(attempt.key, stopped)
-    assert not story.kept.unfinished
+    assert not story.store.unfinished
     expected = ("cancelled", "cancelled") if ended_by == "user" else ("timeout", "failed")
     assert (story.status(key), story.job_status(root)) == expected
 
@@ -120,7 +120,7 @@ def test_a_job_that_is_cancelled_when_all_its_tasks_have_succeeded_is_completed(
     root = story.root()
     story.ends(story.key(root))
     story.cancel(root)
-    story.rendered(root.id)
+    story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED
     assert story.job(root.id).reason == ""
 

@@ -49,7 +49,7 @@ def test_one_worker_at_a_time_is_enough_for_a_wide_and_deep_tree() -> None:
         asking = story.running[0]
         story.child(asking, *two)
         assert story.status(asking) is WorkerStatus.WAITING
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -69,7 +69,7 @@ def test_a_parent_resumes_before_anything_else_starts() -> None:
     story.writes_reports = False
     story.ends(story.key(child))
     assert story.running == [], "its slot is kept while reports are written"
-    story.rendered(child.id)
+    story.reports_written(child.id)
     assert story.running == [parent]
     assert story.commands[-1] == SetWaiting(parent, 1, False)
     assert not story.scheduler.view.waits_for_slot(parent)
@@ -85,7 +85,7 @@ def test_a_slot_is_reserved_also_in_the_limits_of_the_tree() -> None:
     story.ends(story.key(child))
     other = story.key(story.root())
     assert story.running == [other], "other jobs have room"
-    story.rendered(child.id)
+    story.reports_written(child.id)
     assert sorted(story.running) == sorted([other, parent])
     assert story.status(later) is WorkerStatus.PENDING
 
@@ -97,7 +97,7 @@ def test_while_changes_are_merged_others_use_the_slot() -> None:
     story.writes_reports = False
     story.ends(story.key(child))
     other = story.running[0]
-    story.rendered(child.id)
+    story.reports_written(child.id)
     assert story.scheduler.view.waits_for_slot(parent)
     assert story.worker(parent).reason == "waiting for a free slot to resume"
     story.ends(other)
@@ -120,7 +120,7 @@ def test_a_parent_that_exits_before_it_got_its_slot_back_needs_none() -> None:
     child = story.child(parent, base=BASE)
     story.writes_reports = False
     story.ends(story.key(child))
-    story.rendered(child.id)
+    story.reports_written(child.id)
     assert story.scheduler.view.waits_for_slot(parent)
     story.ends(parent)
     story.ends(story.running[0])
@@ -156,12 +156,12 @@ def test_a_parent_that_starts_another_child_job_before_it_resumed_still_waits() 
     first = story.child(parent, base=BASE)
     story.writes_reports = False
     story.ends(story.key(first))
-    story.rendered(first.id)
+    story.reports_written(first.id)
     assert story.scheduler.view.waits_for_slot(parent)
     second = story.child(parent)
     assert not story.scheduler.view.waits_for_slot(parent)
     assert story.worker(parent).child_job_ids == (first.id, second.id)
-    story.left_alone()
+    story.run_to_end()
     assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
 
 
@@ -194,7 +194,7 @@ def test_the_deepest_worker_starts_first() -> None:
     parent = story.key(story.root(a_task("a"), a_task("b")))
     child = story.child(parent, a_task("a"), a_task("b"))
     grandchild = story.child(story.key(child))
-    story.left_alone()
+    story.run_to_end()
     deepest_first = [story.key(grandchild), story.key(child, 2)]
     assert story.starts[2:] == [*deepest_first, story.key(story.job(child.root_id), 2)]
 
@@ -216,7 +216,7 @@ def test_a_jobs_max_workers_holds_over_its_whole_subtree() -> None:
     story.child(story.key(root, 1), *[a_task(str(n)) for n in range(4)], max_workers=10)
     story.child(story.key(root, 2), *[a_task(str(n)) for n in range(4)], max_workers=10)
     assert len(story.running) == 2
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -241,7 +241,7 @@ def test_max_live_workers_never_blocks_when_every_live_worker_waits() -> None:
     line = nested(story, depth=5)
     assert story.scheduler.view.slots()["live"] == 6
     assert story.running == [line[-1][1]]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(line[0][0]) is JobStatus.COMPLETED
 
 
@@ -300,7 +300,7 @@ def test_a_failure_skips_only_its_dependent_tasks() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d"))
     story.fails(story.key(root))
-    story.left_alone()
+    story.run_to_end()
     status = [str(story.status(key)) for key in story.keys(root)]
     assert status == ["failed", "skipped", "skipped", "success"]
     assert story.job_status(root) is JobStatus.PARTIAL

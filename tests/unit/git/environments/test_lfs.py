@@ -30,7 +30,7 @@ def project(project: Project) -> Project:
 def test_worktrees_have_the_content_and_changes_are_committed(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
-    before = project.everything()
+    before = project.snapshot()
     base = repository.base()
     assert base.note == ""
     repository.open_worktree(directory, BRANCH, base.commit)
@@ -40,7 +40,7 @@ def test_worktrees_have_the_content_and_changes_are_committed(
     tip = repository.commit(directory, BRANCH, "work\n", WHO)
     repository.close_worktree(directory, BRANCH, WHO)
 
-    assert project.everything() == before
+    assert project.snapshot() == before
     assert project.show(tip, "b.bin").startswith("version https://git-lfs")
     assert project.git("cat-file", "--filters", f"{tip}:b.bin") == "more"
 

@@ -156,10 +156,10 @@ def test_a_landing_that_fails_changes_nothing(
     project: Project, landing: Landing, prepare: Callable[[Project], None], message: str
 ) -> None:
     prepare(project)
-    before = project.everything()
+    before = project.snapshot()
     with pytest.raises(Conflict, match=message):
         landing.land()
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 @pytest.mark.slow
@@ -212,10 +212,10 @@ def test_a_merge_commit_may_be_wanted(project: Project, landing: Landing, result
 @pytest.mark.slow
 def test_a_merge_commit_may_be_unwanted(project: Project, landing: Landing, result: str) -> None:
     project.commit({"mine.txt": "mine\n"}, "mine")
-    before = project.everything()
+    before = project.snapshot()
     with pytest.raises(Conflict, match="cannot fast-forward"):
         landing.land(LandOptions.FAST_FORWARD)
-    assert project.everything() == before
+    assert project.snapshot() == before
     project.git("reset", "-q", "--hard", "HEAD^")
     assert "fast-forward" in landing.land(LandOptions.FAST_FORWARD).text
     assert project.git("rev-parse", "main") == result
@@ -266,10 +266,10 @@ def test_ignored_files_of_a_directory_that_a_file_replaces_are_not_lost(
 def test_undo_is_refused_over_uncommitted_changes(project: Project, landing: Landing) -> None:
     landing.land()
     _dirty(project)
-    before = project.everything()
+    before = project.snapshot()
     with pytest.raises(Conflict, match="commit or stash"):
         landing.undo()
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 @pytest.mark.slow
@@ -293,10 +293,10 @@ def test_undo_does_not_lose_files_that_git_ignores(
     landing.land()
     project.write(".git/info/exclude", "b.txt\n")
     project.write("dir/b.txt", "dear to somebody\n")
-    before = project.everything()
+    before = project.snapshot()
     with pytest.raises(Conflict, match=r"would be overwritten: dir/b\.txt;"):
         landing.undo()
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 @pytest.mark.slow
@@ -306,11 +306,11 @@ def test_undo_changes_nothing_where_git_is_locked(
 ) -> None:
     landing.land()
     project.git("pack-refs", "--all")
-    before = project.everything()
+    before = project.snapshot()
     (project.path / ".git" / lock).touch()
     with pytest.raises(Conflict, match=f"if none is running: `(rm .*{lock}')`") as raised:
         landing.undo()
-    assert project.everything() == before
+    assert project.snapshot() == before
     _typed(project, str(raised.value))
     landing.undo()
 
@@ -387,13 +387,13 @@ def test_a_killed_landing_is_not_finished_over_what_was_changed_since(
     project: Project, landing: Landing, result: str
 ) -> None:
     kill_among(project, landing.land, {"new.txt": "ne", "a.txt": "mine\n"})
-    before = project.everything()
+    before = project.snapshot()
 
     for act in (landing.land, landing.undo):
         with pytest.raises(Conflict, match=r"was interrupted.*`rm .*git reset --hard") as raised:
             act()
 
-    assert project.everything() == before
+    assert project.snapshot() == before
     _typed(project, str(raised.value))
     assert project.git("rev-parse", "main") == result
     landing.undo()
@@ -516,13 +516,13 @@ def test_a_git_that_is_killed_once_all_is_moved_has_landed(
 def test_a_git_that_is_killed_before_leaves_nothing(
     project: Project, landing: Landing, killed: Callable[..., None]
 ) -> None:
-    before = project.everything()
+    before = project.snapshot()
     killed("echo half > new.txt; touch .git/index.lock")
 
     with pytest.raises(Conflict, match=r"killed by signal 9; nothing was changed"):
         landing.land()
 
-    assert {**project.everything(), "a.txt": ""} == {**before, "a.txt": ""}
+    assert {**project.snapshot(), "a.txt": ""} == {**before, "a.txt": ""}
     assert list((project.path / ".git").glob("*.lock")) == []
     with pytest.raises(NotFound, match="was not landed"):
         landing.undo()

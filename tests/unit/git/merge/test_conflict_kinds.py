@@ -237,7 +237,7 @@ def test_a_conflict_of_this_kind(project: Project, repository: GitRepository, ki
     ours, theirs, paths, expected = KINDS[kind]
     project.commit(FILES, "more to work on")
     first, second = side(project, "ours", ours), side(project, "theirs", theirs)
-    before = project.everything()
+    before = project.snapshot()
 
     merged = repository.merge(first, second, "merged", WHO, force=False)
     forced = repository.merge(first, second, "merged", WHO, force=True)
@@ -256,7 +256,7 @@ def test_a_conflict_of_this_kind(project: Project, repository: GitRepository, ki
     if kind in UNITED:
         lines = project.show(united.commit, UNITED[kind]).split("\n")[:2]
         assert lines == ["x", "y"]
-    assert project.everything() == before
+    assert project.snapshot() == before
 
 
 def test_a_name_that_looks_like_one_of_gits_own_stays(

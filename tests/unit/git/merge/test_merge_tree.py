@@ -52,12 +52,12 @@ def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_merging(project: Project, repository: GitRepository, case: str, force: bool) -> None:
     (ours, theirs), conflicts, expected = CASES[case]
     first, second = branch_with(project, "ours", ours), branch_with(project, "theirs", theirs)
-    before = project.everything()
+    before = project.snapshot()
 
     merged = repository.merge(first, second, "merged", WHO, force=force)
 
     assert [each.path for each in merged.conflicts] == conflicts
-    assert project.everything() == before
+    assert project.snapshot() == before
     assert bool(merged.commit) is (force or not conflicts)
     for path, text in (expected if merged.commit else {}).items():
         found = project.git("show", f"{merged.commit}:{path}", check=False)

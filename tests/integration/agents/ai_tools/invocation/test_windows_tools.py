@@ -79,7 +79,7 @@ def test_a_tool_of_windows_does_a_task(site: InProcess, program: Path) -> None:
     assert environ["ANTHROPIC_API_KEY"] == KEY
     assert environ["ORCHESTRATOR_API_KEY"] and environ["CLAUDE_CODE_MAX_RETRIES"] == "2"
     directory = site.directory(job_id) / "depth_0" / "worker_1"
-    assert environ["ORCHESTRATOR_WORKER_DIR"] == windows_side.there(str(directory))
+    assert environ["ORCHESTRATOR_WORKER_DIR"] == windows_side.windows_path(str(directory))
     # The agent's own login is in its user's configuration.
     assert not {"CLAUDE_CONFIG_DIR", "HOME", "BASH_ENV"} & set(environ)
 
@@ -88,7 +88,7 @@ def test_a_tool_of_windows_starts_child_jobs_in_linux(site: InProcess, program: 
     ended = site.run("Build a house", [task(program)])
 
     argv = recorded_by(site, ended["job_id"])["argv"]
-    path = windows_side.here(argv[argv.index("--mcp-config") + 1])
+    path = windows_side.linux_path(argv[argv.index("--mcp-config") + 1])
     server = json.loads(Path(path).read_text())["mcpServers"]["orchestrator"]
     assert server["command"] == "wsl.exe"
     assert server["args"][:3] == ["-d", "Test", "--exec"]
@@ -138,7 +138,7 @@ def test_a_missing_file_also_has_a_windows_path(wsl: Path, tmp_path: Path, name:
     folder.mkdir()
 
     for path in (folder, folder / "not" / "yet.json"):
-        assert windows_side.here(windows_tools.windows_path(path)) == str(path)
+        assert windows_side.linux_path(windows_tools.windows_path(path)) == str(path)
 
 
 def test_commands_run_in_linux(site: InProcess) -> None:

@@ -13,13 +13,13 @@ PREFIX = "\\\\wsl.localhost\\Test"
 WORD = r"'((?:[^']|'')*)'"
 
 
-def here(path: str) -> str:
+def linux_path(path: str) -> str:
     """Return the path on this machine for a Windows path."""
     assert path.startswith(PREFIX), f"{path} is no path of Windows"
     return path.removeprefix(PREFIX).replace("\\", "/")
 
 
-def there(path: str) -> str:
+def windows_path(path: str) -> str:
     return PREFIX + path.replace("/", "\\")
 
 
@@ -28,13 +28,15 @@ def environment() -> dict[str, str]:
     for each in os.environ["WSLENV"].split(":"):
         name, _, flags = each.partition("/")
         value = os.environ[name]
-        variables[name] = there(value) if "p" in flags else value
+        variables[name] = windows_path(value) if "p" in flags else value
     return variables
 
 
 def as_program_sees(words: list[str]) -> list[str]:
     """Return the arguments as Windows PowerShell 5.1 passes them to a program's ``argv``."""
-    return taken_apart(" ".join(f'"{each}"' if has_bare_blank(each) else each for each in words))
+    return split_command_line(
+        " ".join(f'"{each}"' if has_bare_blank(each) else each for each in words)
+    )
 
 
 def has_bare_blank(word: str) -> bool:
@@ -51,7 +53,7 @@ def has_bare_blank(word: str) -> bool:
     return False
 
 
-def taken_apart(line: str) -> list[str]:
+def split_command_line(line: str) -> list[str]:
     """Split a command line as the C runtime of Windows does."""
     words, word, inside, at = [], "", False, 0
     begun = False
@@ -88,10 +90,10 @@ def main() -> int:
     command = re.search(r"\| & (.*)", script)
     assert directory and prompt and command, script
     words = as_program_sees([each.replace("''", "'") for each in re.findall(WORD, command[1])])
-    with open(here(prompt[1])) as text:
+    with open(linux_path(prompt[1])) as text:
         return subprocess.run(
             [os.environ["WINDOWS_PROGRAM"], *words[1:]],
-            cwd=here(directory[1]),
+            cwd=linux_path(directory[1]),
             stdin=text,
             env=environment(),
         ).returncode

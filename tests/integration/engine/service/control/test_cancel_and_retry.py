@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.site import Answer, InProcess, marked, shell, until
+from tests.integration.site import Answer, InProcess, shell, until, worker_processes
 
 
 def nested(site: InProcess, levels: int, effects: Path) -> list[Answer]:
@@ -24,7 +24,7 @@ def nested(site: InProcess, levels: int, effects: Path) -> list[Answer]:
 def test_cancelling_a_tree_stops_every_process_of_it(site: InProcess, effects: Path) -> None:
     job = site.submit("deep", nested(site, 2, effects))
     until(lambda: effects.read_text(), "the deepest worker runs")
-    until(lambda: len(marked(job)) >= 4, "so does what it detached")
+    until(lambda: len(worker_processes(job)) >= 4, "so does what it detached")
 
     first = site.call("POST", f"/jobs/{job}/cancel")
     again = site.call("DELETE", f"/jobs/{job}")
@@ -32,7 +32,7 @@ def test_cancelling_a_tree_stops_every_process_of_it(site: InProcess, effects: P
     assert (first.status_code, again.status_code) == (202, 202)
     ended = site.wait(job)
     assert ended["status"] == "cancelled"
-    assert not marked(job)
+    assert not worker_processes(job)
     row = ended["results"]["tasks"][0]
     while row.get("child_results"):
         assert row["status"] == "cancelled"
@@ -116,7 +116,7 @@ def test_a_retry_may_replace_the_tasks_own_timeouts_and_retries(
 
 def test_a_cancelled_job_can_be_run_again(site: InProcess, effects: Path) -> None:
     job = site.submit("x", [shell(f"[ -e {effects}.go ] || sleep 300")])
-    until(lambda: marked(job), "it runs")
+    until(lambda: worker_processes(job), "it runs")
     site.call("POST", f"/jobs/{job}/cancel")
     assert site.wait(job)["status"] == "cancelled"
     Path(f"{effects}.go").touch()

@@ -8,7 +8,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.output.command_paths import COMMAND
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import KEY, Answer, InProcess, marked, shell, until
+from tests.integration.site import KEY, Answer, InProcess, shell, until, worker_processes
 
 
 def in_a_row(effects: Path) -> list[Answer]:
@@ -69,7 +69,7 @@ def test_a_pause_that_stops_runs_the_worker_again_later(site: InProcess, effects
     until(effects.read_text, "the first one runs")
 
     site.call("POST", f"/jobs/{job}/pause", {"running": "stop"})
-    until(lambda: not marked(job), "nothing of it runs")
+    until(lambda: not worker_processes(job), "nothing of it runs")
     until(lambda: site.status(job)["workers"] == {"pending": 2}, "it is to run again")
     Path(f"{effects}.go").touch()
     site.call("POST", f"/jobs/{job}/resume")

@@ -38,7 +38,7 @@ def write(name: str = "answer.txt", **more: Any) -> Answer:
     return {"agent": "writer", "prompt": f"Write the answer in the file {name}", **more}
 
 
-def begun(
+def make_reviewed_site(
     make_site: Callable[..., Any], folder: Path, **changes: dict[str, Any]
 ) -> tuple[Any, Project]:
     project = Project(folder / "project").begin({"README.md": "one\ntwo\n"})

@@ -8,7 +8,13 @@ import pytest
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
-from tests.integration.engine.service.reruns.reviewed import begun, comments, prompt, tip, write
+from tests.integration.engine.service.reruns.reviewed import (
+    comments,
+    make_reviewed_site,
+    prompt,
+    tip,
+    write,
+)
 from tests.integration.site import KEY, Answer, InProcess, shell, until
 from tests.support.examples import nightly
 from tests.support.project import Project
@@ -29,7 +35,7 @@ def _at(project: Project, job: str) -> str:
 def test_a_comment_is_corrected_by_a_second_attempt_and_merged(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     ended = site.run("x", [write()])
     job, first = ended["job_id"], tip(project, ended["job_id"])
     assert (ended["status"], ended["run"]) == ("completed", 1), ended
@@ -61,7 +67,7 @@ def test_a_comment_is_corrected_by_a_second_attempt_and_merged(
 
 
 def test_comments_are_never_attached_to_other_code(make_site: MakeSite, tmp_path: Path) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     first = tip(project, job)
     assert _give(site, job, comments(first[:8])).status_code == 202
@@ -109,7 +115,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
         found.append(InProcess(folder / "site", changes))
         return found[-1]
 
-    site, project = begun(make, folder)
+    site, project = make_reviewed_site(make, folder)
     job = site.run("x", [write(), shell("echo s", id="shell")])["job_id"]
     yield site, job, tip(project, job)
     site.stop()
@@ -137,7 +143,7 @@ def test_workers_without_a_change_reject_comments_with_a_command(
 
 
 def test_a_repeated_call_begins_no_second_attempt(make_site: MakeSite, tmp_path: Path) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     body, key = comments(tip(project, job)), {"Idempotency-Key": "once"}
     first = _give(site, job, body, headers=key)
@@ -155,7 +161,7 @@ def test_a_repeated_call_begins_no_second_attempt(make_site: MakeSite, tmp_path:
 def test_a_running_worker_gets_no_comments_and_its_key_sends_none(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    site, _ = begun(make_site, tmp_path)
+    site, _ = make_reviewed_site(make_site, tmp_path)
     hold = "printenv ORCHESTRATOR_API_KEY > key; until [ -e go ]; do sleep 0.02; done"
     job = site.submit("x", [shell(hold)])
     key = site.key_of(job)
@@ -169,7 +175,7 @@ def test_a_running_worker_gets_no_comments_and_its_key_sends_none(
 def test_an_attempt_that_fails_leaves_the_branch_and_a_retry_continues(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     first = tip(project, job)
     _give(site, job, comments(first, "use 42\nfail now"))
@@ -189,7 +195,7 @@ def test_an_attempt_that_fails_leaves_the_branch_and_a_retry_continues(
 def test_the_reason_states_that_feedback_led_to_no_change(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     _give(site, job, comments(tip(project, job), "leave it"))
     ended = site.wait(job)
@@ -200,7 +206,7 @@ def test_the_reason_states_that_feedback_led_to_no_change(
 
 @pytest.mark.nightly
 def test_a_losing_candidate_that_is_corrected_may_win(make_site: MakeSite, tmp_path: Path) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     gate = {"name": "is_42", "run": "grep -q 42 answer.txt", "required": False}
     task = write(agent=["writer", "other"], gates=[gate])
     job = site.run("x", [task])["job_id"]
@@ -216,7 +222,7 @@ def test_a_losing_candidate_that_is_corrected_may_win(make_site: MakeSite, tmp_p
 def test_a_result_that_has_landed_is_named_and_lands_again(
     make_site: MakeSite, tmp_path: Path, how: tuple[str, ...]
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write(), write("other.txt")])["job_id"]
     _run(site, "land", job, "--yes", *how)
     assert "answer = 41" in project.show("main", "answer.txt")
@@ -242,7 +248,7 @@ def _run(site: InProcess, *arguments: str) -> None:
 def test_the_command_line_sends_comments_and_controls_one_worker(
     make_site: MakeSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     _run(site, "feedback", job, "worker_1", "--comment", "answer.txt:2:use 42", "-m", "Thanks.")
     output = capsys.readouterr().out
@@ -260,7 +266,7 @@ def test_the_command_line_sends_comments_and_controls_one_worker(
 def test_comments_are_written_into_the_diff_in_an_editor(
     make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i '/^+answer/a # use 44' \"$1\"\n")
@@ -274,7 +280,7 @@ def test_comments_are_written_into_the_diff_in_an_editor(
 
 
 def test_one_worker_is_cancelled_and_retried(make_site: MakeSite, tmp_path: Path) -> None:
-    site, _ = begun(make_site, tmp_path)
+    site, _ = make_reviewed_site(make_site, tmp_path)
     hold = "touch begun; until [ -e go ]; do sleep 0.02; done"
     tasks = [shell(hold, id="a"), shell("echo b", id="b", depends_on=["a"]), shell(hold, id="c")]
     job = site.submit("x", tasks)
@@ -299,7 +305,7 @@ def test_one_worker_is_cancelled_and_retried(make_site: MakeSite, tmp_path: Path
 def test_a_question_is_answered_by_feedback_on_the_whole_change(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
-    site, project = begun(make_site, tmp_path)
+    site, project = make_reviewed_site(make_site, tmp_path)
     job = site.run("x", [write(writes=["answer.txt"], context="ask first")])["job_id"]
     assert site.status(job)["status"] == "failed"
     _run(site, "feedback", job, "worker_1", "-m", "use 42")

@@ -9,7 +9,13 @@ import pytest
 
 from tests.faults.crash_points import OF_FEEDBACK
 from tests.integration.conftest import MakeCrashing, MakeServer
-from tests.integration.engine.service.reruns.reviewed import begun, comments, settings, tip, write
+from tests.integration.engine.service.reruns.reviewed import (
+    comments,
+    make_reviewed_site,
+    settings,
+    tip,
+    write,
+)
 from tests.integration.site import Site
 from tests.support.project import Project
 
@@ -62,7 +68,7 @@ def test_a_crash_loses_no_comment_and_begins_no_second_attempt(
 def test_a_kill_after_the_answer_costs_no_comment(
     make_server: MakeServer, tmp_path: Path, instant: float
 ) -> None:
-    site, project = begun(make_server, tmp_path)
+    site, project = make_reviewed_site(make_server, tmp_path)
     job = site.run("x", [write()])["job_id"]
     path = f"/jobs/{job}/workers/worker_1/feedback"
     response = site.call("POST", path, comments(tip(project, job)), headers=KEY_OF_CALL)

@@ -31,8 +31,8 @@ def dask_cluster(tmp_path: Path) -> Iterator[DaskCluster]:
 def test_workers_are_nodes_and_outlive_the_scheduler(
     tmp_path: Path, dask_cluster: DaskCluster
 ) -> None:
-    scheduler = dask_cluster.scheduler()
-    dask_cluster.worker("w1")
+    scheduler = dask_cluster.start_scheduler()
+    dask_cluster.start_worker("w1")
     cluster = TestCluster(tmp_path)
     first, second = node_name("w1", "127.0.0.1"), node_name("w2", "127.0.0.1")
     site = LauncherSite(tmp_path, lambda: cluster.launcher(scheduler=dask_cluster.address), first)
@@ -46,13 +46,13 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
         site.listen()
         wait_until(lambda: state(first) == "up")
         wait_until(lambda: {each.name: each.slots for each in launcher.machines}[first] == 2)
-        late = dask_cluster.worker("w2")
+        late = dask_cluster.start_worker("w2")
         wait_until(lambda: state(second) == "up")
 
         wait_until(lambda: len(cluster.registry.entries()) == 2)
         late.kill()  # Dask reports its loss: no more workers, and then no node.
         wait_until(lambda: second not in cluster.registry.entries())
-        wait_until(lambda: not pids_with(f"{cluster.place / second}.join"))
+        wait_until(lambda: not pids_with(f"{cluster.certificates / second}.join"))
 
         runs, done = tmp_path / "runs", tmp_path / "done"
         site.start("a", f"echo run >> {runs}; until [ -e {done} ]; do sleep 0.05; done")
@@ -61,10 +61,10 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
         scheduler.wait()
         dask_cluster.processes[1].wait(60)  # Dask's worker ends without its scheduler.
         assert state(first) == "up"
-        again = dask_cluster.scheduler()
-        dask_cluster.worker("w1")
+        again = dask_cluster.start_scheduler()
+        dask_cluster.start_worker("w1")
         third = node_name("w3", "127.0.0.1")
-        dask_cluster.worker("w3")
+        dask_cluster.start_worker("w3")
         wait_until(lambda: state(third) == "up")
         assert again.poll() is None
         assert state(first) == "up"
@@ -75,14 +75,14 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
     finally:
         for name in cluster.registry.entries():
             cluster.registry.remove(name)
-        wait_until(lambda: not pids_with(f"{cluster.place}/"))
+        wait_until(lambda: not pids_with(f"{cluster.certificates}/"))
         site.close()
 
 
 def test_dask_is_scaled_by_waiting_workers_and_keeps_machines_that_work(
     tmp_path: Path, dask_cluster: DaskCluster
 ) -> None:
-    dask_cluster.owner()
+    dask_cluster.start_owner()
     cluster, waiting = TestCluster(tmp_path), [3]
 
     def make() -> ClusterLauncher:
@@ -100,7 +100,7 @@ def test_dask_is_scaled_by_waiting_workers_and_keeps_machines_that_work(
     try:
         site.listen()
         wait_until(lambda: len(up()) == 2, 60)
-        for pid in pids_with(f"{cluster.place / up()[0]}.join"):
+        for pid in pids_with(f"{cluster.certificates / up()[0]}.join"):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(up()) == 1)
         wait_until(lambda: len(up()) == 2, 60)  # Its Dask worker lives, so it is started again.
@@ -117,11 +117,11 @@ def test_dask_is_scaled_by_waiting_workers_and_keeps_machines_that_work(
         ended = site.reports.exit("a")
         assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 0)
         wait_until(lambda: not launcher.nodes(), 60)
-        wait_until(lambda: not pids_with(f"{cluster.place}/"))
+        wait_until(lambda: not pids_with(f"{cluster.certificates}/"))
     finally:
         for name in cluster.registry.entries():
             cluster.registry.remove(name)
-        wait_until(lambda: not pids_with(f"{cluster.place}/"))
+        wait_until(lambda: not pids_with(f"{cluster.certificates}/"))
         site.close()
 
 

@@ -24,13 +24,13 @@ from tests.integration.site import (
     REPOSITORY,
     Answer,
     ServerProcess,
+    complete_lines,
     files_named,
     shell,
     until,
-    whole_lines,
 )
 from tests.support.cluster import NodeProcess, TestCluster
-from tests.support.machines import hidden
+from tests.support.machines import hiding_prefix
 from tests.support.project import Project, agents, edit
 
 #: A program in place of an AI tool, with sessions.
@@ -61,7 +61,7 @@ class ApartCluster:
         self.cluster = TestCluster(directory)
         settings = {
             "listen": f"127.0.0.1:{self.cluster.port}",
-            "certificates": str(self.cluster.place),
+            "certificates": str(self.cluster.certificates),
             "slots_here": 0,
             "lease": 3,
         }
@@ -78,7 +78,7 @@ class ApartCluster:
             self.cluster.add("n1"),
             directory / "n1",
             environ=inherited,
-            prefix=hidden(self.server.folder, self.project.path),
+            prefix=hiding_prefix(self.server.folder, self.project.path),
             before=before,
             own_files=True,
         )
@@ -291,7 +291,7 @@ def test_an_ai_tool_resumes_its_session_on_such_a_node(
     job = ended["job_id"]
     assert ended["status"] == "completed", server.log(job, "worker_1")
     runs = server.directory(job) / "depth_0" / "worker_1" / "runs.jsonl"
-    first, second = map(json.loads, whole_lines(runs))
+    first, second = map(json.loads, complete_lines(runs))
     assert (second["resumed"], second["known"]) == (first["session"], True)
     assert "no second.txt here" in second["prompt"]
     files = apart.project.files(f"orchestrator/{job}/result")

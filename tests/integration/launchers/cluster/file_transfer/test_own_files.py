@@ -19,7 +19,7 @@ from orchestrator.launchers.exit_record.exit_record import read_exit
 from tests.integration.launchers.cluster.conftest import ClusterSite, Relay, new_proof, relay_for
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess
-from tests.support.machines import hidden
+from tests.support.machines import hiding_prefix
 
 pytestmark = pytest.mark.skipif(
     subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
@@ -50,7 +50,7 @@ class OwnFilesSite:
     def begin_node(self) -> NodeProcess:
         """Start the processes of the node, and wait until workers may start there."""
         site, join_file = self.site, self.directory / "n1.join"
-        place, prefix = self.directory / "n1", hidden(self.directory / "server")
+        place, prefix = self.directory / "n1", hiding_prefix(self.directory / "server")
         node = NodeProcess(join_file, place, prefix=prefix, own_files=True)
         site.nodes["n1"] = node
         wait_until(lambda: site.state().state == "up" and site.state().agents)

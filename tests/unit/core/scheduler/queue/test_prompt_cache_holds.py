@@ -97,7 +97,7 @@ def test_each_job_has_its_own_first_worker() -> None:
 
 def test_the_shared_context_is_requested_once_and_only_for_agents_that_read_prompts() -> None:
     story = a_story()
-    story.makes_contexts = False
+    story.creates_contexts = False
     job, keys = three(story, "codex")
     _, shells = three(story, "shell")
 
@@ -107,30 +107,30 @@ def test_the_shared_context_is_requested_once_and_only_for_agents_that_read_prom
     assert [each for each in story.commands if isinstance(each, CreateContext)] == [
         CreateContext(job.id)
     ]
-    story.prepared(job.id)
+    story.context_created(job.id)
     assert states(story, keys) == [RUNNING] * 3
 
 
 def test_a_restarted_server_requests_the_context_again() -> None:
     story = a_story()
-    story.makes_contexts = False
+    story.creates_contexts = False
     job, keys = three(story, "codex")
 
     story.crash()
-    assert story.to_make == [job.id]
-    story.prepared(job.id)
+    assert story.contexts_to_create == [job.id]
+    story.context_created(job.id)
 
     assert states(story, keys) == [RUNNING] * 3
 
 
 def test_a_job_cancelled_while_it_waits_for_its_context_ends() -> None:
     story = a_story()
-    story.makes_contexts = False
+    story.creates_contexts = False
     job, keys = three(story)
 
     story.cancel(job)
     assert states(story, keys) == [WorkerStatus.CANCELLED] * 3
-    story.prepared(job.id)
+    story.context_created(job.id)
 
     assert states(story, keys) == [WorkerStatus.CANCELLED] * 3
 

@@ -24,7 +24,7 @@ def pop(
     return found[1]
 
 
-def everything(ready: ReadyQueue, has_room: Callable[[str], bool] = anywhere) -> list[WorkerKey]:
+def pop_all(ready: ReadyQueue, has_room: Callable[[str], bool] = anywhere) -> list[WorkerKey]:
     order: list[WorkerKey] = []
     while (key := pop(ready, has_room, none_run)) is not None:
         order.append(key)
@@ -43,9 +43,9 @@ def pushed(ready: ReadyQueue, job: Job, count: int) -> list[WorkerKey]:
 
 def test_workers_of_one_job_start_in_their_order() -> None:
     ready = ReadyQueue()
-    assert everything(ready) == []
+    assert pop_all(ready) == []
     expected = pushed(ready, a_job(), 3)
-    assert everything(ready) == expected
+    assert pop_all(ready) == expected
 
 
 def test_the_deepest_job_comes_first() -> None:
@@ -53,7 +53,7 @@ def test_the_deepest_job_comes_first() -> None:
     shallow = pushed(ready, a_job(depth=0), 1)
     deep = pushed(ready, a_job(depth=2), 1)
     middle = pushed(ready, a_job(depth=1), 1)
-    assert everything(ready) == deep + middle + shallow
+    assert pop_all(ready) == deep + middle + shallow
 
 
 def test_the_root_job_that_runs_least_comes_first() -> None:
@@ -68,7 +68,7 @@ def test_root_jobs_take_turns() -> None:
     ready, one, other = ReadyQueue(), a_job(), a_job()
     pushed(ready, one, 3)
     pushed(ready, other, 3)
-    order = [key.root_id for key in everything(ready)]
+    order = [key.root_id for key in pop_all(ready)]
     assert order == [one.id, other.id] * 3
 
 
@@ -76,8 +76,8 @@ def test_a_job_without_room_lets_others_pass() -> None:
     ready, full, free = ReadyQueue(), a_job(depth=1), a_job()
     pushed(ready, full, 1)
     expected = pushed(ready, free, 1)
-    assert everything(ready, lambda job_id: job_id == free.id) == expected
-    assert everything(ready) == keys(full, 1)
+    assert pop_all(ready, lambda job_id: job_id == free.id) == expected
+    assert pop_all(ready) == keys(full, 1)
 
 
 def test_the_deepest_worker_resumes_first() -> None:
@@ -111,12 +111,12 @@ def test_a_delayed_worker_is_ready_after_its_delay() -> None:
     ready.push_later(a_key("worker_1"), job, 10.0)
     assert ready.next_delayed == 10.0
     ready.release_delayed(9.9)
-    assert everything(ready) == []
+    assert pop_all(ready) == []
     ready.release_delayed(10.0)
-    assert everything(ready) == [a_key("worker_1")]
+    assert pop_all(ready) == [a_key("worker_1")]
     assert ready.next_delayed == 20.0
     ready.release_delayed(30.0)
-    assert everything(ready) == [a_key("worker_2")]
+    assert pop_all(ready) == [a_key("worker_2")]
     assert ready.next_delayed is None
 
 
@@ -125,14 +125,14 @@ def test_two_workers_may_be_delayed_to_the_same_moment() -> None:
     ready.push_later(a_key(), job, 10.0)
     ready.push_later(a_key(), job, 10.0)
     ready.release_delayed(10.0)
-    assert Counter(everything(ready)) == {a_key(): 2}
+    assert Counter(pop_all(ready)) == {a_key(): 2}
 
 
 def test_a_dropped_job_starts_nothing_any_more() -> None:
     ready, job = ReadyQueue(), a_job()
     pushed(ready, job, 2)
     ready.drop_job(job.id)
-    assert everything(ready) == []
+    assert pop_all(ready) == []
 
 
 def test_a_forgotten_root_job_leaves_nothing_behind() -> None:
@@ -143,7 +143,7 @@ def test_a_forgotten_root_job_leaves_nothing_behind() -> None:
     ready.drop_job(job.id)
     ready.forget_root(job.id)
     ready.release_delayed(10.0)
-    assert everything(ready) == []
+    assert pop_all(ready) == []
     assert not ready._queues
     assert not ready._jobs
     assert not ready._turns

@@ -164,7 +164,7 @@ def test_changes_have_the_run_times_by_which_a_later_server_orders_the_same_task
         story.later(seconds)
         story.ends(key)
 
-    again = Story(max_workers=1, run_times=story.kept.run_times)
+    again = Story(max_workers=1, run_times=story.store.run_times)
     again.root(*tasks)
 
     [running] = again.running
@@ -180,4 +180,4 @@ def test_a_retried_task_has_no_run_time() -> None:
     story.ends(key)
 
     assert story.worker(key).status.succeeded
-    assert not story.kept.run_times
+    assert not story.store.run_times

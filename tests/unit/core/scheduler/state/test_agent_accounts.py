@@ -376,7 +376,7 @@ def test_a_storm_costs_no_worker_a_retry() -> None:
         or story.worker(key).status is WorkerStatus.RUNNING
         for key in story.keys(job)
     )
-    story.left_alone()
+    story.run_to_end()
     assert {story.status(key) for key in story.keys(job)} == {WorkerStatus.SUCCESS}
 
 

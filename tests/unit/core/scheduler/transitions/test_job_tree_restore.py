@@ -44,8 +44,8 @@ def test_a_late_result_is_accepted_and_dependent_workers_start(crash: bool) -> N
     assert comes(story) == 1
     assert story.status(key) is WorkerStatus.SUCCESS
     assert [each.attempt for each in story.commands if isinstance(each, Start)] == [1, 1]
-    story.left_alone()
-    assert [job.status for job in story.kept.jobs.values()] == [JobStatus.COMPLETED]
+    story.run_to_end()
+    assert [job.status for job in story.store.jobs.values()] == [JobStatus.COMPLETED]
 
 
 def test_a_late_result_without_another_attempt_is_also_accepted() -> None:
@@ -71,10 +71,10 @@ def test_after_the_next_start_it_is_salvage(crash: bool) -> None:
     story.scheduler.exited(key, 2, EXIT_0, DONE, story.now)
     assert comes(story) == 1
     assert story.status(key) is WorkerStatus.SUCCESS
-    attempts = story.kept.tree(key.root_id).attempts
+    attempts = story.store.tree(key.root_id).attempts
     first = next(each for each in attempts if each.key == key)
     assert first.exit == EXIT_0 and "saved in the record" in first.reason
-    kinds = [event.kind for event in story.kept.events[key.root_id]]
+    kinds = [event.kind for event in story.store.events[key.root_id]]
     assert kinds.count(EventKind.LATE_RESULT) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_late_result_counts_once() -> None:
     for _ in range(2):
         story.scheduler.late_result(attempt, EXIT_0, DONE, "the record", story.now)
     story.turn()
-    kinds = [event.kind for event in story.kept.events[key.root_id]]
+    kinds = [event.kind for event in story.store.events[key.root_id]]
     assert kinds.count(EventKind.LATE_RESULT) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_retry_of_the_job_accepts_a_late_result() -> None:
     story.scheduler.lost_attempts_to_read(story.now)
     assert story.status(key) is WorkerStatus.FAILED
     story.scheduler = type(story.scheduler)(max_workers=1)
-    story.scheduler.restore(story.kept.tree(key.root_id), story.now)
+    story.scheduler.restore(story.store.tree(key.root_id), story.now)
     story.scheduler.retry(key.root_id, "user", story.now)
     assert comes(story) == 1
     assert story.status(key) is WorkerStatus.SUCCESS
@@ -113,6 +113,6 @@ def test_a_retry_of_the_job_accepts_a_late_result() -> None:
 def test_nothing_is_remembered_of_trees_that_have_ended() -> None:
     story, _ = a_loss()
     story.later(1)
-    story.left_alone()
+    story.run_to_end()
     assert not story.scheduler.lost_attempts_to_read(story.now)
     assert not story.scheduler.lost_attempts()

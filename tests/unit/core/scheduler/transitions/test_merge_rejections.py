@@ -27,13 +27,13 @@ def test_a_worker_whose_changes_are_rejected_has_another_attempt_and_its_job_con
     story, root = _done(max_retries=1)
     first, second = story.keys(root)
 
-    assert story.refuses(root.id, first)
+    assert story.rejects_changes(root.id, first)
 
     assert story.running == [first]
     assert story.worker(first).failure == SENT_BACK
     assert EventKind.WORKER_SENT_BACK in story.events(root)
     assert story.job_status(root) is JobStatus.RUNNING
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert [story.worker(key).attempt for key in (first, second)] == [2, 1]
 
@@ -41,17 +41,17 @@ def test_a_worker_whose_changes_are_rejected_has_another_attempt_and_its_job_con
 def test_its_retries_are_used_and_then_it_has_failed() -> None:
     story, root = _done(max_retries=1)
     first, second = story.keys(root)
-    assert story.refuses(root.id, second)
+    assert story.rejects_changes(root.id, second)
     story.ends(second)
 
-    assert not story.refuses(root.id, second, reason="tests still fail")
+    assert not story.rejects_changes(root.id, second, reason="tests still fail")
 
     assert story.worker(second).reason == "tests still fail"
-    story.rendered(root.id)
+    story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.PARTIAL
     # A person may still retry the worker.
     assert story.retry(root) == 1
-    story.left_alone()
+    story.run_to_end()
     assert story.status(second) is WorkerStatus.SUCCESS
     assert story.worker(first).attempt == 1
 
@@ -64,52 +64,52 @@ def test_one_worker_retries_while_another_has_no_attempt_left() -> None:
     story.ends(first)
     story.ends(second)
 
-    assert story.refuses(root.id, first, second)
+    assert story.rejects_changes(root.id, first, second)
 
     assert [story.status(key) for key in (first, second)] == [
         WorkerStatus.FAILED,
         WorkerStatus.RUNNING,
     ]
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.PARTIAL
 
 
 def test_a_rejected_worker_is_skipped_if_the_worker_that_it_waits_for_fails() -> None:
     story, root = _done(max_retries=1)
     first, second = story.keys(root)
-    assert story.refuses(root.id, first, second)
+    assert story.rejects_changes(root.id, first, second)
     assert story.running == [first]
     story.fails(first)
     assert story.status(second) is WorkerStatus.SKIPPED
-    story.rendered(root.id)
+    story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.FAILED
 
 
 def test_a_cancelled_job_gets_no_attempt_after_a_merge_rejection() -> None:
     story, root = _done(max_retries=1)
     story.cancel(root)
-    assert not story.refuses(root.id, story.key(root))
-    story.rendered(root.id)
+    assert not story.rejects_changes(root.id, story.key(root))
+    story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
 def test_a_late_merge_rejection_is_ignored() -> None:
     story, root = _done(max_retries=5)
-    assert story.refuses(root.id, story.key(root))
+    assert story.rejects_changes(root.id, story.key(root))
     assert not story.scheduler.changes_rejected(root.id, (), story.now)
-    assert not story.refuses("gone", story.key(root))
+    assert not story.rejects_changes("gone", story.key(root))
 
 
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_crash_forgets_nothing_of_it(stored: bool) -> None:
     story, root = _done(max_retries=1)
     if stored:
-        story.refuses(root.id, story.key(root))
+        story.rejects_changes(root.id, story.key(root))
     story.crash()
     if not stored:
-        assert story.to_render == [root.id]
-        story.refuses(root.id, story.key(root))
-    story.left_alone()
+        assert story.reports_to_write == [root.id]
+        story.rejects_changes(root.id, story.key(root))
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert story.worker(story.key(root)).attempt == 2
 
@@ -122,9 +122,9 @@ def test_a_parent_waits_for_a_child_job_that_continues() -> None:
     child = story.child(parent, max_retries=1)
     worker = story.key(child)
     story.ends(worker)
-    assert story.refuses(child.id, worker)
+    assert story.rejects_changes(child.id, worker)
     assert story.status(parent) is WorkerStatus.WAITING
-    story.left_alone()
+    story.run_to_end()
     assert story.worker(worker).attempt == 2
     assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
     assert story.job_status(root) is JobStatus.COMPLETED
@@ -133,13 +133,13 @@ def test_a_parent_waits_for_a_child_job_that_continues() -> None:
 def test_another_agent_may_run_the_next_attempt() -> None:
     story, root = _done(max_retries=1)
     _, second = story.keys(root)
-    assert story.refuses(root.id, second, agent="resolver", required=False)
+    assert story.rejects_changes(root.id, second, agent="resolver", required=False)
     assert story.running == [second]
     assert story.worker(second).agent == "resolver"
     story.ends(second)
     # Without another attempt, the worker's status stays.
-    assert not story.refuses(root.id, second, agent="resolver", required=False)
-    story.left_alone()
+    assert not story.rejects_changes(root.id, second, agent="resolver", required=False)
+    story.run_to_end()
     assert story.status(second) is WorkerStatus.SUCCESS
     assert story.job_status(root) is JobStatus.COMPLETED
 
@@ -148,7 +148,7 @@ def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> N
     story, root = _done(max_retries=3)
     _, second = story.keys(root)
     resolution = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
-    assert story.refuses(root.id, second, **resolution)
+    assert story.rejects_changes(root.id, second, **resolution)
     # The same failure twice, although retries remain.
     story.fails(second)
     story.later(60)
@@ -160,6 +160,6 @@ def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> N
     assert worker.result is not None
     assert worker.result.unresolved
     # No further agent is asked.
-    assert not story.refuses(root.id, second, **resolution)
-    story.rendered(root.id)
+    assert not story.rejects_changes(root.id, second, **resolution)
+    story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED

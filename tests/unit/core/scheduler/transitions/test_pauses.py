@@ -66,7 +66,7 @@ def test_a_pause_covers_descendants_and_the_child_jobs_that_are_submitted_during
     assert story.status(worker) is WorkerStatus.RUNNING, "it finishes"
     story.resume(root)
     assert story.status(story.key(later)) is WorkerStatus.RUNNING
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
@@ -106,7 +106,7 @@ def test_a_pause_that_stops_is_stopped_again_after_a_crash() -> None:
 
     assert len(stops(story)) == before + 1
     story.ends(story.key(job), PAUSED)
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
@@ -182,7 +182,7 @@ def test_a_pause_before_the_start_does_not_lengthen_the_wall_time() -> None:
     story.pause(job)
     story.later(50)
     story.resume(job)
-    story.ends(story.key(next(iter(story.kept.jobs.values()))))
+    story.ends(story.key(next(iter(story.store.jobs.values()))))
 
     assert story.status(story.key(job)) is WorkerStatus.RUNNING
     assert story.job(job.id).remaining_wall_seconds(story.now) == 100
@@ -253,7 +253,7 @@ def test_a_pause_of_everything_covers_jobs_that_are_submitted_later(crash: bool)
     assert pause is not None and pause.cause is PauseCause.EVERYTHING
     story.resume_all()
     assert len(story.running) == 2
-    assert story.kept.pause is None
+    assert story.store.pause is None
 
 
 def test_a_job_that_was_paused_itself_stays_paused_when_everything_resumes() -> None:

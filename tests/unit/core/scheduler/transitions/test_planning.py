@@ -72,23 +72,23 @@ def test_a_failed_planner_does_not_make_its_job_fail() -> None:
     job = story.planned_root()
 
     story.fails(story.planner(job))
-    story.left_alone()
+    story.run_to_end()
 
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
 def test_the_plan_is_requested_again_after_a_crash() -> None:
     story = Story()
-    story.takes_plans = False
+    story.adopts_plans = False
     job = story.planned_root()
     story.ends(story.planner(job))
 
     story.crash()
     assert story.commands[-1] == AdoptPlan(job.id)
-    story.takes_plan(job.id, a_task("a"), a_task("b"))
+    story.adopts_plan(job.id, a_task("a"), a_task("b"))
 
     assert len(story.keys(job)) == 2
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
@@ -98,7 +98,7 @@ def test_a_planner_that_was_lost_with_its_shim_is_retried() -> None:
 
     story.crash()
     story.ends(story.planner(job), LOST)
-    story.left_alone()
+    story.run_to_end()
 
     assert story.worker(story.planner(job)).attempt == 2
     assert story.job_status(job) is JobStatus.COMPLETED
@@ -118,29 +118,29 @@ def test_a_job_that_is_cancelled_while_it_is_planned_ends_and_is_planned_by_a_re
 
     assert story.retry(job) == 1
     assert story.job_status(job) is JobStatus.PLANNING
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
 def test_a_job_that_is_cancelled_before_its_plan_is_accepted_gets_no_tasks() -> None:
     story = Story()
-    story.takes_plans = False
+    story.adopts_plans = False
     job = story.planned_root()
     story.ends(story.planner(job))
 
     story.cancel(job)
-    story.takes_plan(job.id)
+    story.adopts_plan(job.id)
 
     assert (story.job_status(job), story.keys(job)) == (JobStatus.CANCELLED, [])
     story.retry(job)
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
     assert story.worker(story.planner(job)).attempt == 1, "its plan was there"
 
 
 def test_a_job_fails_with_the_reason_when_no_plan_is_possible() -> None:
     story = Story()
-    story.takes_plans = False
+    story.adopts_plans = False
     job = story.planned_root()
     story.ends(story.planner(job))
 
@@ -180,18 +180,18 @@ def test_a_parent_releases_its_slot_while_its_child_job_is_planned() -> None:
 
     assert story.status(story.key(root)) is WorkerStatus.WAITING
     assert story.status(story.planner(child)) is WorkerStatus.RUNNING
-    story.left_alone()
+    story.run_to_end()
     assert story.status(story.key(root)) is WorkerStatus.RECURSIVE_SUCCESS
 
 
 def test_a_planner_is_no_worker_of_its_tree() -> None:
     story = Story()
-    story.takes_plans = False
+    story.adopts_plans = False
     job = story.planned_root()
     assert story.scheduler.view.size_of(job).workers == 0
 
     story.ends(story.planner(job))
-    story.takes_plan(job.id, a_task("a"), a_task("b"))
+    story.adopts_plan(job.id, a_task("a"), a_task("b"))
 
     assert story.scheduler.view.size_of(job).workers == 2
 
@@ -222,7 +222,7 @@ def test_a_plan_that_was_rejected_waits_again_after_a_retry() -> None:
     story.retry(job)
     assert story.job(job.id).awaits_approval
     story.approve(job)
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
@@ -250,14 +250,14 @@ def test_a_plan_waits_for_approval_without_end() -> None:
 
 def test_workers_of_planned_child_jobs_are_numbered_when_their_plans_are_accepted() -> None:
     story = Story()
-    story.takes_plans = False
+    story.adopts_plans = False
     root = story.root()
     first, second = story.planned_child(story.key(root)), story.planned_child(story.key(root))
     story.ends(story.planner(first))
     story.ends(story.planner(second))
 
-    story.takes_plan(second.id, a_task("a"), a_task("b"))
-    story.takes_plan(first.id, a_task("a"))
+    story.adopts_plan(second.id, a_task("a"), a_task("b"))
+    story.adopts_plan(first.id, a_task("a"))
 
     assert [key.worker_id for key in story.keys(second)] == ["worker_1_1", "worker_1_2"]
     assert [key.worker_id for key in story.keys(first)] == ["worker_1_3"]
@@ -269,7 +269,7 @@ def test_an_ended_planned_tree_is_removed_from_memory() -> None:
     story.ends(story.planner(root))
     story.planned_child(story.key(root))
 
-    story.left_alone()
+    story.run_to_end()
 
     assert not memory_of(story.scheduler)
 
@@ -290,7 +290,7 @@ def test_a_planner_of_which_is_heard_late_is_known_although_its_job_has_tasks() 
 
     assert task.role == "planner"
     assert len(story.keys(job)) == 1
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
@@ -328,19 +328,19 @@ def test_a_plan_that_waits_is_replaced_and_keeps_its_job_and_its_planner(crash: 
     story = Story()
     job = story.planned_root(approve=True)
     story.ends(story.planner(job))
-    assert [task.id for task in story.kept.tasks[job.id]] == ["a"]
+    assert [task.id for task in story.store.tasks[job.id]] == ["a"]
 
     story.edit_plan(job, a_task("x"), a_task("y", "x"), a_task("z"))
     if crash:
         story.crash()
 
-    assert [task.id for task in story.kept.tasks[job.id]] == ["x", "y", "z"]
+    assert [task.id for task in story.store.tasks[job.id]] == ["x", "y", "z"]
     assert [key.worker_id for key in story.keys(job)] == ["worker_1", "worker_2", "worker_3"]
     assert story.job(job.id).plan_version == 2
     assert story.running == []
     story.approve(job)
     assert len(story.running) == 2
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
     assert EventKind.PLAN_EDITED in story.events(job)
 
@@ -380,7 +380,7 @@ def test_the_last_of_two_edits_in_one_turn_counts() -> None:
     story.scheduler.edit_plan(job.id, last, workers_for(job, last), "user", story.now)
     story.turn()
 
-    assert [task.id for task in story.kept.tasks[job.id]] == ["y", "z"]
+    assert [task.id for task in story.store.tasks[job.id]] == ["y", "z"]
     assert len(story.keys(job)) == 2
 
 

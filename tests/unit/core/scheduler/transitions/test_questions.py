@@ -98,7 +98,7 @@ def test_an_approval_starts_what_depends_on_it(crash: bool) -> None:
         worker.result.output == "Question: Deploy?\nAnswer: approved by key user: only to staging"
     )
     assert story.status(story.key(job, 3)) is WorkerStatus.RUNNING
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(job) is JobStatus.COMPLETED
 
 

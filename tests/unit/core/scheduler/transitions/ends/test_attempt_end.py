@@ -51,7 +51,7 @@ def test_a_worker_that_succeeds_at_last_has_succeeded() -> None:
     story = Story()
     root = story.root(max_retries=2)
     story.fails(story.key(root))
-    story.left_alone()
+    story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert story.events(root).count(EventKind.WORKER_RETRYING) == 1
 
@@ -196,7 +196,7 @@ def test_a_failed_child_job_outweighs_a_promise() -> None:
     story.ends(parent, evidence=promised())
     story.fails(worker)
     story.later(60)
-    story.left_alone()
+    story.run_to_end()
     assert story.worker(parent).reason == f"child job {child.id} ended with status failed"
 
 
@@ -284,8 +284,8 @@ def test_a_parent_does_not_resume_before_its_child_jobs_reports_are_written() ->
     story.writes_reports = False
     story.ends(worker)
     assert story.status(parent) is WorkerStatus.WAITING
-    assert story.to_render == [child.id]
-    story.rendered(child.id)
+    assert story.reports_to_write == [child.id]
+    story.reports_written(child.id)
     assert story.status(parent) is WorkerStatus.RUNNING
 
 

@@ -32,7 +32,7 @@ from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches 
     launches_per_shim,
 )
 from tests.support.examples import examples
-from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, a_task, count_anew
+from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, a_task, restart_numbers
 from tests.unit.core.story import Story
 
 NEVER_BEGAN = Exit(ended_by=EndedBy.LOST, cause=ExitCause.NEVER_BEGAN, error="never began")
@@ -187,7 +187,7 @@ def test_another_job_withdraws_all_preloaded_launches() -> None:
         story.scheduler.launch_returned(key, 1, story.now)
     story.ends(story.key(job, 5))
     assert story.running == [story.key(other)], "the jobs take turns"
-    story.left_alone()
+    story.run_to_end()
     assert story.worker(preloaded[0]).attempt == 1
 
 
@@ -219,7 +219,7 @@ def test_a_begun_launch_runs_once_the_worker_before_it_has_ended() -> None:
     story.ends(story.key(job, 5))
     assert story.running == [following]
     assert (story.worker(following).started_at, story.worker(following).attempt) == (at, 1)
-    assert story.kept.attempts[following, 1].started_at == at
+    assert story.store.attempts[following, 1].started_at == at
 
 
 def test_the_end_of_a_preloaded_launch_is_recorded_after_the_end_of_the_worker_before_it() -> None:
@@ -231,7 +231,7 @@ def test_the_end_of_a_preloaded_launch_is_recorded_after_the_end_of_the_worker_b
     story.ends(first)
 
     names = {first.worker_id, following.worker_id}
-    events = [each for each in story.kept.events[job.id] if each.worker_id in names]
+    events = [each for each in story.store.events[job.id] if each.worker_id in names]
     assert [(each.worker_id, each.kind) for each in events] == [
         ("worker_5", EventKind.WORKER_STARTED),
         ("worker_5", EventKind.WORKER_ENDED),
@@ -256,7 +256,7 @@ def test_a_launch_that_never_began_uses_no_retry() -> None:
     story.ends(key, NEVER_BEGAN)
 
     assert story.status(key) is WorkerStatus.PENDING
-    story.left_alone()
+    story.run_to_end()
     assert (story.status(key), story.worker(key).attempt) == (WorkerStatus.SUCCESS, 2)
 
 
@@ -274,7 +274,7 @@ def test_a_cancelled_job_ends_when_its_launches_are_returned() -> None:
 
     assert set(story.statuses().values()) == {"success", "cancelled"}
     assert str(story.job_status(job)) in ("partial", "cancelled")
-    assert story.kept.running == []
+    assert story.store.running == []
     assert story.worker(story.key(job, 6)).attempt == 0
 
 
@@ -308,7 +308,7 @@ def test_a_restart_finds_preloaded_launches() -> None:
         story.scheduler.exited(key, 1, NEVER_BEGAN, DONE, story.now)
     story.turn()
     assert story.running == [one]
-    story.left_alone()
+    story.run_to_end()
     assert story.status(third) is WorkerStatus.FAILED, "it ran"
     assert (story.status(other), story.worker(other).attempt) == (WorkerStatus.SUCCESS, 2)
 
@@ -330,7 +330,7 @@ class Walk(RuleBasedStateMachine):
 
     @initialize(workers=st.integers(1, 3), count=st.integers(10, 60))
     def begin(self, workers: int, count: int) -> None:
-        count_anew()
+        restart_numbers()
         self.workers = workers
         self.story = Story(max_workers=workers)
         self.shims: list[Shim] = []
@@ -418,26 +418,26 @@ class Walk(RuleBasedStateMachine):
         self.story.later(0.001)
         self._obey()
 
-    @precondition(lambda self: len(self.story.kept.jobs) < 4)
+    @precondition(lambda self: len(self.story.store.jobs) < 4)
     @rule(count=st.integers(1, 30))
     def a_job_is_submitted(self, count: int) -> None:
         self.story.root(*plain(count))
         self._obey()
 
-    @precondition(lambda self: self.story.kept.unfinished)
+    @precondition(lambda self: self.story.store.unfinished)
     @rule(data=st.data(), running=st.sampled_from(RunningMode))
     def a_job_is_paused_or_resumed(self, data: st.DataObject, running: RunningMode) -> None:
-        job = self.story.job(data.draw(st.sampled_from(self.story.kept.unfinished)))
+        job = self.story.job(data.draw(st.sampled_from(self.story.store.unfinished)))
         if job.pause:
             self.story.resume(job)
         else:
             self.story.pause(job, running)
         self._obey()
 
-    @precondition(lambda self: self.story.kept.unfinished)
+    @precondition(lambda self: self.story.store.unfinished)
     @rule(data=st.data(), whole=st.sampled_from([False, False, False, True]))
     def something_is_cancelled(self, data: st.DataObject, whole: bool) -> None:
-        job = self.story.job(data.draw(st.sampled_from(self.story.kept.unfinished)))
+        job = self.story.job(data.draw(st.sampled_from(self.story.store.unfinished)))
         if whole:
             self.story.cancel(job)
         else:
@@ -476,7 +476,7 @@ class Walk(RuleBasedStateMachine):
         known = {shim.now for shim in self.shims}
         known |= {each for shim in self.shims for each in shim.preloaded}
         known |= {(key, number) for _, key, number, _ in chain(*self.mail)}
-        assert {(each.key, each.number) for each in self.story.kept.running} <= known
+        assert {(each.key, each.number) for each in self.story.store.running} <= known
 
     @invariant()
     def no_more_workers_are_shown_as_running_than_slots(self) -> None:
@@ -488,7 +488,7 @@ class Walk(RuleBasedStateMachine):
         self.story.resume_everything()
         self._obey()
         for _ in range(1_000):
-            if not self.story.kept.unfinished:
+            if not self.story.store.unfinished:
                 break
             if self.mail:
                 self._deliver(1)
@@ -498,8 +498,8 @@ class Walk(RuleBasedStateMachine):
                 self.story.now = max(self.story.now, self.story.scheduler.next_time() or 0.0)
                 self.story.turn()
                 self._obey()
-        assert not self.story.kept.unfinished, self.story.statuses()
-        assert self.story.kept.running == []
+        assert not self.story.store.unfinished, self.story.statuses()
+        assert self.story.store.running == []
         assert not self.story.scheduler._trees.preloaded
 
 
