@@ -276,15 +276,25 @@ def json_option(command: Command) -> Command:
     return option(command)
 
 
+def bare_job_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Convert the name or path of a job's directory to the job's id; return None for None.
+
+    Raise BadParameter if ``value`` cannot name a job.
+    """
+    if value is None:
+        return None
+    name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
+    if not name or name in (".", ".."):
+        raise click.BadParameter("must be the id of a job, such as abc123")
+    return name
+
+
 def job_argument(command: Command) -> Command:
     """Add the argument ``JOB``: a job id, or the name or path of a job's directory."""
+    return click.argument("job_id", metavar="JOB", callback=bare_job_id)(command)
 
-    def bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        if value is None:
-            return None
-        name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
-        if not name or name in (".", ".."):
-            raise click.BadParameter("must be the id of a job, such as abc123")
-        return name
 
-    return click.argument("job_id", metavar="JOB", callback=bare)(command)
+def optional_job_argument(command: Command) -> Command:
+    """Add the argument ``JOB``, as ``job_argument`` does; None without this argument."""
+    argument = click.argument("job_id", metavar="[JOB]", required=False, callback=bare_job_id)
+    return argument(command)

@@ -16,6 +16,7 @@ from orchestrator.cli.command_context import (
     Seconds,
     job_argument,
     json_option,
+    optional_job_argument,
     pass_cli_context,
 )
 from orchestrator.cli.output.command_paths import COMMAND
@@ -92,11 +93,8 @@ def _ended_on_disk(context: CliContext, job_id: str) -> dict[str, Any] | None:
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
 
 
-_job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
-
-
 @click.command("pause")
-@_job_or_all
+@optional_job_argument
 @click.option(
     "--all",
     "everything",
@@ -120,7 +118,7 @@ def pause_command(context: CliContext, job_id: str | None, everything: bool, sto
 
 
 @click.command("resume")
-@_job_or_all
+@optional_job_argument
 @click.option("--all", "everything", is_flag=True, help="End the pause that `pause --all` began.")
 @json_option
 @pass_cli_context

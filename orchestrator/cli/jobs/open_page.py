@@ -5,11 +5,16 @@ import webbrowser
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import (
+    CliContext,
+    json_option,
+    optional_job_argument,
+    pass_cli_context,
+)
 
 
 @click.command("open")
-@click.argument("job_id", metavar="[JOB]", required=False)
+@optional_job_argument
 @click.option("--print", "only_print", is_flag=True, help="Print the address; open no browser.")
 @json_option
 @pass_cli_context

@@ -12,7 +12,12 @@ from typing import Any
 import click
 
 from orchestrator.api.client.errors import ApiError
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import (
+    CliContext,
+    json_option,
+    optional_job_argument,
+    pass_cli_context,
+)
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
 from orchestrator.cli.output.command_paths import COMMAND
@@ -26,12 +31,8 @@ WATCH_SECONDS = 1.0
 LISTED_JOBS = 20
 
 
-def _bare_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    return value.rstrip("/").rpartition("/")[2].removeprefix("job_") if value else None
-
-
 @click.command("status")
-@click.argument("job_id", metavar="[JOB]", required=False, callback=_bare_id)
+@optional_job_argument
 @click.option("--watch", is_flag=True, help="Refresh every second until the job has ended.")
 @json_option
 @pass_cli_context

@@ -394,6 +394,28 @@ def test_a_job_can_be_named_by_its_directory(
     assert '"job_id": "j1"' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["job_j1", "/some/where/workspace/job_j1/"])
+@pytest.mark.parametrize("command", ["cancel", "pause", "resume", "open", "status"])
+def test_commands_with_an_optional_job_accept_the_name_of_its_directory(
+    served: FakeApi, orchestrator: Orchestrator, command: str, name: str
+) -> None:
+    orchestrator("submit", "x")
+    submissions = len(served.calls)
+
+    orchestrator(command, name)
+
+    assert served.calls[submissions].path.split("/")[:5] == ["", "api", "v1", "jobs", "j1"]
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "open", "status", "top"])
+def test_an_empty_job_is_a_usage_error(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
+) -> None:
+    assert orchestrator(command, "") == ExitCode.USAGE
+    assert "must be the id of a job, such as abc123" in capsys.readouterr().err
+    assert not served.calls
+
+
 def test_status_shows_workers_and_where_the_result_is(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import field
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_context import CliContext, optional_job_argument, pass_cli_context
 from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
 from orchestrator.cli.follow.top.screen_model import JobLine
 from orchestrator.cli.follow.top.snapshots import AnySource
@@ -24,7 +24,7 @@ MOST_LINES = 500
 
 
 @click.command("top")
-@click.argument("job_id", metavar="[JOB]", required=False)
+@optional_job_argument
 @click.option("--once", is_flag=True, help="Print one frame, also without a terminal, and exit.")
 @pass_cli_context
 def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
@@ -34,7 +34,7 @@ def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
     jobs.
     """
     source = AnySource(context)
-    job_id = (job_id or "").rstrip("/").rpartition("/")[2].removeprefix("job_")
+    job_id = job_id or ""
     if once:
         return _print_once(context, source, job_id)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, bare_job_id, json_option, pass_cli_context
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import local_time, terminal_width, wrapped
@@ -58,7 +58,9 @@ def test_command(context: CliContext, name: str) -> int:
 
 
 @webhooks_command.command("deliveries")
-@click.option("--job", "job_id", default="", metavar="JOB", help="Show messages about JOB only.")
+@click.option(
+    "--job", "job_id", callback=bare_job_id, metavar="JOB", help="Show messages about JOB only."
+)
 @click.option(
     "--state",
     type=click.Choice(["pending", "delivered", "failed", "skipped"]),
@@ -66,7 +68,7 @@ def test_command(context: CliContext, name: str) -> int:
 )
 @json_option
 @pass_cli_context
-def deliveries_command(context: CliContext, job_id: str, state: str | None) -> None:
+def deliveries_command(context: CliContext, job_id: str | None, state: str | None) -> None:
     """List messages to receivers, the latest first."""
     with context.client() as client:
         answer = client.deliveries(job=job_id, state=state, page_size=PAGE_SIZE)
