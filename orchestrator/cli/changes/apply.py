@@ -107,32 +107,32 @@ def apply_command(
     if target is None and not dry_run:
         context.check_not_in_worker("apply without --to")
     take = workers_of(context, job_id, take)
+    job = whole_job(context.workspace, job_id)
     directory = _existing_directory(target or _project(context, job_id))
-    sources = _sources_by_path(_sources(context, job_id), job_id, take)
+    sources = _sources_by_path(_sources(context, job), job_id, take)
     writer = SafeWriter(directory)
     plan = [(source, _planned_step(writer, source)) for _, source in sorted(sources.items())]
     if all(step.action == REFUSED for _, step in plan):
         # Check the job only if no file can be copied. A discarded job may still have the files of
         # workers without worktrees. A running job with worktrees has no merged files yet.
-        check_not_discarded(context, job_id)
-        _check_ended(context, job_id)
+        check_not_discarded(job)
+        _check_ended(job)
     if not dry_run:
         _ask(context, directory, [step for _, step in plan], yes)
         plan = [(source, _run_step(writer, source, step)) for source, step in plan]
     _print(context, job_id, directory, [step for _, step in plan], dry_run)
-    if workers_in_project := workers_with_files_in_project(whole_job(context.workspace, job_id)):
+    if workers_in_project := workers_with_files_in_project(job):
         click.echo(printable(already_in_project(workers_in_project)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
     if any(source.worker_id for source in sources.values()):
-        home, tasks = directory_of(context.workspace, job_id), whole_job(context.workspace, job_id)
-        for line in _notes_on_cut_lists(home, all_tasks(tasks_of(tasks))):
+        job_directory = directory_of(context.workspace, job_id)
+        for line in _notes_on_cut_lists(job_directory, all_tasks(tasks_of(job))):
             click.echo(printable(line), err=True)
             refused = True
     return ExitCode.PARTIAL if refused else ExitCode.OK
 
 
-def _check_ended(context: CliContext, job_id: str) -> None:
-    job = whole_job(context.workspace, job_id)
+def _check_ended(job: Mapping[str, Any]) -> None:
     if not JobStatus(job["status"]).ended:
         raise Conflict(
             f"job {job['job_id']} is {job['status']}, and has no files to copy yet; wait for its "
@@ -203,13 +203,12 @@ def _differ(sources: Sequence[ApplySource]) -> bool:
         return True
 
 
-def _sources(context: CliContext, job_id: str) -> Iterator[ApplySource]:
+def _sources(context: CliContext, job: Mapping[str, Any]) -> Iterator[ApplySource]:
     # If several workers created a file, one source is returned for each worker.
-    merged = list(_sources_of_result(context, job_id))
+    merged = list(_sources_of_result(context, job["job_id"]))
     yield from merged
     if not merged:
-        directory = directory_of(context.workspace, job_id)
-        yield from _files_of_workers(directory, tasks_of(whole_job(context.workspace, job_id)))
+        yield from _files_of_workers(directory_of(context.workspace, job["job_id"]), tasks_of(job))
 
 
 def _sources_of_result(context: CliContext, job_id: str) -> Iterator[ApplySource]:

@@ -83,9 +83,10 @@ def diff_command(
         else:
             patch = landing_of(context, job_id).diff(stat=stat)
     except NotFound:
-        check_not_discarded(context, job_id)
+        job = whole_job(context.workspace, job_id)
+        check_not_discarded(job)
         if not worker_id:
-            _check_ended(context, job_id)
+            _check_ended(job)
         raise
     echo_patch(patch)
 
@@ -100,18 +101,19 @@ def diff_of_worker(
     return worker_difference(folder, environ, root_id, worker_id, attempt=attempt, stat=stat)
 
 
-def check_not_discarded(context: CliContext, job_id: str) -> None:
+def check_not_discarded(job: Mapping[str, Any]) -> None:
     """Raise NotFound if a person discarded the job, so that its branches no longer exist."""
-    if whole_job(context.workspace, job_id).get("discarded"):
+    job_id = job["job_id"]
+    if job.get("discarded"):
         raise NotFound(
             f"job {job_id} was discarded, so its changes no longer exist; submit the request as a "
             f"new job; to show the request: {COMMAND} report {job_id}"
         )
 
 
-def _check_ended(context: CliContext, job_id: str) -> None:
+def _check_ended(job: Mapping[str, Any]) -> None:
     """Raise Conflict if the job has not ended. A job's branches are merged at the job's end."""
-    status = JobStatus(whole_job(context.workspace, job_id)["status"])
+    job_id, status = job["job_id"], JobStatus(job["status"])
     if not status.ended:
         raise Conflict(
             f"job {job_id} is {status}, and has no result yet; show the changes of one worker: "

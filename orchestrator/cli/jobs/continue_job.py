@@ -86,16 +86,16 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
     try:
         commit = landing_of(context, job_id).result()
     except NotFound as error:
-        raise Conflict(f"{_cause(context, job_id, error)}; no job was started") from None
+        raise Conflict(f"{_cause(job, error)}; no job was started") from None
     if description := incompleteness(job):
         click.echo(f"Note: this job starts from an incomplete result: {description}", err=True)
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
 
 
-def _cause(context: CliContext, job_id: str, error: NotFound) -> str:
+def _cause(job: Mapping[str, Any], error: NotFound) -> str:
     """Return why a job has no result: a person discarded the job, or the text of ``error``."""
     try:
-        check_not_discarded(context, job_id)
+        check_not_discarded(job)
     except NotFound as discarded:
         return discarded.message
     return error.message

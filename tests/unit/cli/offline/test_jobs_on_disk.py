@@ -131,6 +131,16 @@ def test_workers_that_the_status_omits_are_read_from_the_file_of_all_workers(
     assert "worker_2_2" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", [("apply", "big", "--to", ".", "--dry-run"), ("diff", "big")])
+def test_a_command_reports_omitted_workers_once(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture, command: tuple[str, ...]
+) -> None:
+    omitted = {"job_id": "big", "count": 3, "file": None}
+    write_job(folder, "big", status="running", workers_omitted=omitted)
+    orchestrator(*command)
+    assert capsys.readouterr().err.count("3 workers are not in the files of job big") == 1
+
+
 def test_unfinished_jobs_without_a_server_are_named_with_the_command_that_continues_them(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
