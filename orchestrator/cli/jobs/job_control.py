@@ -87,7 +87,7 @@ def _ended_on_disk(context: CliContext, job_id: str) -> dict[str, Any] | None:
     """
     from orchestrator.cli.offline.jobs_on_disk import find_job
 
-    if context.client_if_running() is not None:
+    if context.address_if_running() is not None:
         return None
     answer = find_job(context.workspace, job_id)
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None

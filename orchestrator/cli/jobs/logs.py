@@ -87,7 +87,7 @@ class _LocalLogs:
         try:
             self._directory = directory_of(self._context.workspace, self._job_id)
         except NotFound:
-            if self._context.client_if_running() is None:
+            if self._context.address_if_running() is None:
                 raise
             return False
         if self._worker_id and not self.find():

@@ -81,8 +81,11 @@ def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | N
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
 
-    display, client = display_for(context, sys.stdout), context.client_if_running()
-    if client is None or not isinstance(display, LiveDisplay):
+    display = display_for(context, sys.stdout)
+    if not isinstance(display, LiveDisplay):
+        return None
+    client = context.client_if_running()
+    if client is None:
         return None
 
     def body() -> list[str]:
