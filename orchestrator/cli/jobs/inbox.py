@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,9 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable, terminal_width
 from orchestrator.core.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
 
 PAGE_SIZE = 200
 #: Width of a need's text on a narrow terminal.
@@ -22,7 +26,7 @@ LEAST_WIDTH = 40
 def inbox_command(context: CliContext) -> None:
     """List jobs that wait for you, each with the next command."""
     with context.client() as client:
-        answer = client.needs(page_size=PAGE_SIZE)
+        answer = client.needs(1, PAGE_SIZE)
     if context.as_json:
         click.echo(json.dumps(answer, indent=2))
         return
@@ -59,8 +63,16 @@ def open_needs(context: CliContext, job_id: str) -> list[str]:
         if client is None:
             return []
         with client:
-            needs = client.needs(page_size=PAGE_SIZE)["needs"]
+            needs = list(_all_needs(client))
     except OrchestratorError:
         return []
     job_needs = [need for need in needs if job_id in (need["job_id"], need["root_job_id"])]
     return list(need_lines(job_needs))
+
+
+def _all_needs(client: "OrchestratorClient") -> Iterator[dict[str, Any]]:
+    for page in count(1):
+        answer = client.needs(page, PAGE_SIZE)
+        yield from answer["needs"]
+        if page * PAGE_SIZE >= answer["total"]:
+            return

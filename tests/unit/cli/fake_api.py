@@ -223,7 +223,9 @@ class Handler(BaseHTTPRequestHandler):
             self._json(200, {"jobs": jobs, "total": len(jobs), "page": 1, "page_size": 50})
             return
         if call.path == "/api/v1/needs":
-            self._json(200, {"needs": self.server.needs, "total": len(self.server.needs)})
+            page, size = (int(call.query[name][0]) for name in ("page", "page_size"))
+            needs = self.server.needs[(page - 1) * size : page * size]
+            self._json(200, {"needs": needs, "total": len(self.server.needs)})
             return
         _, job_id, *rest = call.path.removeprefix("/api/v1").strip("/").split("/")
         found = self.server.jobs.get(job_id)

@@ -75,6 +75,22 @@ def test_the_status_of_a_running_job_names_what_the_job_needs(
     assert way.strip() == "orchestrator approve abc ok"
 
 
+def test_needs_of_a_job_are_found_among_many_needs_of_other_jobs(
+    needs: list[dict[str, Any]],
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    needs += [NEED] * 450 + [{**NEED, "job_id": "j1", "root_job_id": "j1"}]
+    capsys.readouterr()
+
+    assert orchestrator("status", "j1") == ExitCode.OK
+
+    assert "approval  j1" in capsys.readouterr().out
+
+
 def test_the_inbox_as_json_is_the_answer_of_the_server(
     needs: list[dict[str, Any]], orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
