@@ -1,7 +1,7 @@
-"""Fixtures and options for all tests: the list of everyday tests, fixed examples, hidden agents.
+"""Fixtures and options of all tests: everyday tests, fixed examples, and hidden agents.
 
-Each run has the same examples, so a failed run can be repeated. HYPOTHESIS_SEARCH=1 searches for
-new examples instead. At night there are more examples: ``tests/support/examples.py``.
+Each run has the same examples, so that a failed run can be repeated. HYPOTHESIS_SEARCH=1 searches
+for new examples instead. The nightly run has more examples: ``tests/support/examples.py``.
 """
 
 import gc
@@ -18,7 +18,8 @@ from tests.faults.zygote import Zygote
 from tests.support.examples import examples
 from tests.support.programs import require_programs
 
-# Collecting keeps a million new objects: the garbage collector took a quarter of its time.
+# Off during the collection of tests: the collector took a quarter of its time for a million new
+# objects.
 gc.disable()
 
 settings.register_profile(
@@ -27,24 +28,22 @@ settings.register_profile(
 if not os.environ.get("HYPOTHESIS_SEARCH"):
     settings.load_profile("repeatable")
 
-#: The user who runs the tests has logins and keys: no test may find a real agent.
+#: The user who runs the tests may have logins and keys, but no test may find a real agent.
 for _agent in KNOWN:
     for _name in _agent.credentials:
         os.environ.pop(_name, None)
 for _name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"):
     os.environ[_name] = "/nonexistent"
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
-#: A shell without job control makes background programs ignore Ctrl-C, and all programs that a
-#: test starts would inherit this.
+#: A shell without job control makes background programs ignore SIGINT. All programs that a test
+#: starts would inherit this.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    """Return one zygote for all tests of a process, because starting it takes longer than its
-    forks.
-    """
+    """One zygote for all tests of a process, because its start takes longer than its forks."""
     zygote = Zygote()
     yield zygote
     zygote.close()
@@ -57,8 +56,8 @@ def needed(request: pytest.FixtureRequest) -> None:
 
 
 HERE = Path(__file__).parent
-#: Tests of ./run-tests.sh --quick, except those marked slow: the units, the contracts on SQLite,
-#: and the main path of the job manager with real processes.
+#: Paths with everyday tests (./run-tests.sh --quick): unit tests, contracts, and the main path of
+#: the job manager with real processes.
 EVERYDAY = tuple(HERE / each for each in ("unit", "contract", "integration/engine/test_tasks.py"))
 
 

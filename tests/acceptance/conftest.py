@@ -1,4 +1,4 @@
-"""A real server of the product in a folder of its own."""
+"""A real server of the product in its own folder."""
 
 import json
 import os
@@ -22,13 +22,13 @@ READY_SECONDS = 60.0
 def wait_until(condition: Callable[[], object], seconds: float = READY_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
+        assert time.monotonic() < deadline, f"the condition was not true within {seconds:g} s"
         time.sleep(0.02)
 
 
 @dataclass
 class Server:
-    """A server that can be stopped and started again; its folder holds links to the product."""
+    """A server that can be stopped and restarted. Its folder has links to the product's files."""
 
     folder: Path
     project: Path
@@ -50,7 +50,7 @@ class Server:
         return [sys.executable, "-P", "-m", "orchestrator", *arguments]
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command line for this server's folder."""
+        """Run one command of the server's folder in the project."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.project,
@@ -116,7 +116,7 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(server_folder: Path) -> Iterator[Server]:
-    """One server for all tests of a session. Each test finds its jobs by id."""
+    """Return one server for all tests of a session. Each test finds its jobs by id."""
     server = Server(folder=server_folder, project=server_folder.parent)
     server.start()
     try:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 PRODUCT = Path(__file__).resolve().parents[2]
-#: Entries that install.sh, jobs, git, and tools create in a used folder.
+#: Entries that are not copied: install.sh, jobs, git, or tools created them.
 NOT_COPIED = {".git", ".venv", ".hypothesis", ".agents-tools", ".test-tools", "config.yaml", "logs"}
 NOT_COPIED |= {".install.log", ".install.lock"}
 KEY = "key-of-an-embedded-folder"
@@ -15,8 +15,8 @@ KEY = "key-of-an-embedded-folder"
 def _not_copied(directory: str, names: list[str]) -> set[str]:
     is_top, is_workspace = (Path(directory) == each for each in (PRODUCT, PRODUCT / "workspace"))
     if Path(directory).name == "__pycache__":
-        # Bytecode is copied: otherwise each copy would compile the product again. Other files may
-        # vanish while another process writes them.
+        # Bytecode is copied: otherwise each copy would compile the product again. Temporary files
+        # are not copied, because they may vanish during the copy.
         return {name for name in names if not name.endswith(".pyc")}
     is_code = Path(directory).is_relative_to(PRODUCT / "orchestrator")
     found = {name for name in names if name.endswith("_cache")}
@@ -26,7 +26,7 @@ def _not_copied(directory: str, names: list[str]) -> set[str]:
 
 
 def copy_product(host: Path, name: str = "orchestrator") -> Path:
-    """A copy of the folder in ``host``, with the packages of this checkout."""
+    """Copy the folder into ``host``, with links to the installed packages. Return the copy."""
     folder = host / name
     shutil.copytree(PRODUCT, folder, symlinks=True, ignore=_not_copied)
     link_packages(folder)
@@ -53,7 +53,7 @@ def link_packages(folder: Path) -> None:
 def run(
     *command: str | Path, cwd: Path, within: float = 110, **extra: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run one command to its end, in an environment that names no other folder or Python."""
+    """Run one command to its end. No environment variable names another folder or Python."""
     inherited = {
         name: value
         for name, value in os.environ.items()

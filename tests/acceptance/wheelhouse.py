@@ -1,4 +1,4 @@
-"""Wheels of the packages that the product and its build need, made from the installed packages."""
+"""Creates wheels of the packages that the product and its build need, from installed packages."""
 
 import base64
 import csv
@@ -26,7 +26,7 @@ def fill(directory: Path) -> None:
         try:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
-            continue  # a wheel for another machine
+            continue  # needed only on other kinds of machines
         _write(found, directory)
 
 
@@ -66,7 +66,7 @@ _INSTALLERS = frozenset(("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"))
 
 
 def _tags(described: str) -> tuple[str, str, str]:
-    """Return the tags of a wheel as in its name: several tags are joined by dots."""
+    """Return the Python, ABI, and platform tags for a wheel's name. Dots join several tags."""
     tags = [each.split() for each in described.splitlines()]
     parts = [words[1].split("-") for words in tags if words[:1] == ["Tag:"]]
     found = [".".join(dict.fromkeys(each)) for each in zip(*parts, strict=True)]

@@ -1,1 +1,1 @@
-"""AI agents: the product against a model API of the tests."""
+"""Tests of AI agents with a stub of the model APIs."""

@@ -1,4 +1,4 @@
-"""A model API for each test, and the product's loops that use it."""
+"""A stub model API for each test, and the product's loops that call it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ def api() -> Iterator[ModelApi]:
 
 
 class Loop:
-    """Runs one of the loops against the model API, in a directory of its own."""
+    """Runs one of the loops with the model API, in its own directory."""
 
     def __init__(self, name: str, api: ModelApi, folder: Path) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Loop:
         self.api = api
 
     def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> AgentOutcome:
-        """``spec`` overrides the defaults of every run: one retry, without a delay."""
+        """Run the script. ``spec`` overrides the defaults, such as one retry without a delay."""
         self.api.scripts["it"] = script
         complete_spec = self.spec(**spec)
         outcome: AgentOutcome = loop(self.name).run(
@@ -64,7 +64,7 @@ class Loop:
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
+        assert time.monotonic() < deadline, f"the condition was not true within {seconds:g} s"
         time.sleep(0.02)
 
 

@@ -1,4 +1,4 @@
-"""Debian's chromium, driven as a person would, against a real server with a project of its own."""
+"""Debian's Chromium, and a real server with its own project."""
 
 import shlex
 import shutil
@@ -24,7 +24,7 @@ from tests.browser.site import Site, new_site
 from tests.integration.engine.service.reruns.reviewed import settings
 from tests.support.programs import TOOLS, skip_or_fail
 
-#: Chromium must not look for updates, or call anything but the server under test.
+#: Options with which Chromium searches for no updates, and calls only the server under test.
 ARGUMENTS = (
     "--headless",
     "--no-sandbox",
@@ -34,15 +34,15 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Small in containers; Chromium's processes fail without messages when it is full.
+    # In containers, /dev/shm is small, and Chromium fails without a message if /dev/shm is full.
     "--disable-dev-shm-usage",
 )
-#: Colours that change over time would be measured in between.
+#: Options of each page. Without animations, because a test may measure colors while they change.
 SEEN: Any = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"}
-#: What the page's policy refuses, as errors of the console.
+#: Script that prints each violation of the page's security policy as an error of the console.
 REPORTS = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`refused: ${event.violatedDirective} ${event.blockedURI}`))"""
-#: Pages and servers of a busy machine are slow; a test ends as soon as it sees what it expects.
+#: Timeout of each expectation, in milliseconds: long, because a busy machine is slow.
 PATIENCE_MS = 60_000.0
 AXE = TOOLS / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -78,7 +78,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with the agent ``writer``, whose mistake a comment corrects, and a scripted model."""
+    """A site with a scripted model and the agent ``writer``, whose mistakes comments correct."""
     folder = tmp_path_factory.mktemp("browser")
     with ModelApi() as models:
         variables = {"ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": models.url}
@@ -90,7 +90,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def session(chromium: Browser, site: Site) -> StorageState:
-    """A login by the form, for all pages of the tests."""
+    """A login with the form, which all pages of the tests share."""
     with chromium.new_context() as context:
         site.log_in(context.new_page())
         return context.storage_state()
@@ -98,7 +98,7 @@ def session(chromium: Browser, site: Site) -> StorageState:
 
 @pytest.fixture
 def context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    """A browser in which nobody is logged in."""
+    """A browser without a login."""
     with chromium.new_context(**SEEN) as context:
         requests: list[str] = []
         context.on("request", lambda sent: requests.append(f"{sent.method} {sent.url}"))
@@ -115,7 +115,7 @@ def context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Brows
 def page(
     chromium: Browser, session: StorageState, site: Site, request: pytest.FixtureRequest
 ) -> Iterator[Page]:
-    """A page with a login. Errors of its scripts, and what the policy refuses, fail the test."""
+    """A page with a login. Script errors and violations of the policy fail the test."""
     with chromium.new_context(storage_state=session, **SEEN) as context:
         page = context.new_page()
         complaints: list[str] = []
@@ -146,6 +146,6 @@ def page(
 
 
 def is_fault(line: object) -> bool:
-    """True for a script's error and a policy's refusal; false for an answer 4xx."""
+    """True for a script's error or a violation of the policy; False for an answer 4xx."""
     kind, text = getattr(line, "type", ""), getattr(line, "text", "")
     return kind == "error" and not text.startswith("Failed to load resource")

@@ -15,7 +15,7 @@ from tests.agents.model_api import ModelApi
 from tests.support.project import Project
 
 KEY = "key-of-the-browser-tests-0123456789"
-#: A key of scope read.
+#: A key with the scope ``read``.
 READER = "key-of-one-who-looks-0123456789"
 
 
@@ -53,8 +53,9 @@ def new_site(
     agents: Mapping[str, Any] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Site:
-    """Start a server. ``agents``: further agents of its config.yaml; ``variables``: of its
-    environment.
+    """Start a server in a new project.
+
+    ``agents``: more agents for config.yaml. ``variables``: more environment variables.
     """
     product = folder / "project" / "product"
     product.mkdir(parents=True)
@@ -94,4 +95,4 @@ def tab_to(page: Page, name: str) -> None:
         )
         if str(focused).strip().startswith(name):
             return
-    raise AssertionError(f"no Tab leads to {name!r}")
+    raise AssertionError(f"80 presses of Tab did not focus {name!r}")

@@ -1,9 +1,9 @@
 """Hides network changes from a program: ``steady_network.py PROGRAM ...`` runs the program.
 
-When a network interface of the machine appears or disappears, Chromium ends all running requests
-with ``ERR_NETWORK_CHANGED``, also requests to the same machine. Other tests create such interfaces.
-Without netlink sockets, Chromium does not notice the change. On a processor that is not listed, the
-program runs with netlink sockets.
+When a network interface appears or disappears, Chromium ends all running requests with
+``ERR_NETWORK_CHANGED``, even requests to the same machine. Other tests create such interfaces.
+Without netlink sockets, Chromium does not notice the change. On processors that ``_SOCKET`` does
+not list, the program keeps its netlink sockets.
 """
 
 import ctypes
@@ -29,7 +29,10 @@ class _Program(ctypes.Structure):
 
 
 def forbid_netlink() -> None:
-    """Let ``socket(AF_NETLINK, ...)`` fail in this process and its children. Raise OSError."""
+    """Make ``socket(AF_NETLINK, ...)`` fail in this process and its children.
+
+    Raise OSError if the kernel rejects the filter.
+    """
     number = _SOCKET.get(platform.machine())
     if number is None:
         return

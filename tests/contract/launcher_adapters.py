@@ -1,4 +1,4 @@
-"""The launchers with which the contract of the port ``core.ports.launcher`` is tested."""
+"""The launchers whose contract ``core.ports.launcher`` is tested."""
 
 import os
 import uuid
@@ -13,7 +13,7 @@ from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 from tests.integration.launchers.conftest import Reports, wait_until
 from tests.support.cluster import TestCluster, node
 
-#: Returns a new launcher, as a server that was just started has.
+#: Returns a new launcher, as a new server creates it.
 NewLauncher = Callable[[], Launcher]
 
 
@@ -27,7 +27,7 @@ class LauncherSite:
         node: str = "",
         is_ready: Callable[[Launcher], bool] = lambda launcher: True,
     ) -> None:
-        """``node``: where the attempts run. ``is_ready`` returns True once attempts may start."""
+        """``node``: node of the attempts. ``is_ready``: returns True if attempts may start."""
         self.directory = directory
         self._node, self._is_ready = node, is_ready
         self._new_launcher = new_launcher
@@ -35,14 +35,14 @@ class LauncherSite:
         self.open()
 
     def open(self) -> None:
-        """Open a new launcher, whose ``listen`` is not called yet."""
+        """Open a new launcher, without a call of ``listen``."""
         self.reports = Reports()
         self.launcher = self._new_launcher()
         self.launcher.open(self.reports)
         self._listener: Listener | None = None
 
     def listen(self) -> None:
-        """Let a thread listen, as a server does after its recovery."""
+        """Call ``listen`` in a thread, as a server does after its recovery."""
         self._listener = Listener(self.launcher)
         self._listener.__enter__()
         wait_until(lambda: self._is_ready(self.launcher))

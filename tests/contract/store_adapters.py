@@ -14,14 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.store import sqlite_url
 
 ADAPTERS = ("sqlite", "postgresql")
-#: Databases of this process that are empty again. To create one takes longer than most tests.
+#: Empty databases to reuse, because creating a database takes longer than most tests.
 UNUSED: list[str] = []
 LOCAL_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 
 @contextmanager
 def database(adapter: str, directory: Path) -> Iterator[str]:
-    """The URL of an empty database. Nobody else uses it until the end of the block."""
+    """Return the URL of an empty database, which only this block uses."""
     if adapter == "sqlite":
         yield sqlite_url(directory / "orchestrator.db")
         return
@@ -40,7 +40,7 @@ def database(adapter: str, directory: Path) -> Iterator[str]:
 
 
 def create_database(admin: str) -> str:
-    """Create a database that is removed when the process ends; return its name."""
+    """Create a database, and return its name. The end of the process removes the database."""
     name = f"orchestrator_test_{secrets.token_hex(6)}"
     administer(admin, f"CREATE DATABASE {name}")
     atexit.register(administer, admin, f"DROP DATABASE {name} WITH (FORCE)")
@@ -48,7 +48,7 @@ def create_database(admin: str) -> str:
 
 
 def administer(url: str, statement: str) -> None:
-    """Run a statement as administrator. Skip the test without a server or a driver."""
+    """Run a statement as administrator. Skip the test if the server or the driver is missing."""
     pytest.importorskip("psycopg")
     options = {"connect_timeout": 3}
     engine = create_engine(
@@ -58,4 +58,4 @@ def administer(url: str, statement: str) -> None:
         with engine.connect() as connection:
             connection.execute(text(statement))
     except SQLAlchemyError as error:
-        pytest.skip(f"no PostgreSQL server answers: {error}")
+        pytest.skip(f"cannot use the PostgreSQL server: {error}")

@@ -1,4 +1,4 @@
-"""Strategies for every value that the store keeps, with every field."""
+"""Strategies for all values that the store saves, with all their fields."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Factories of values to store. A test states only the fields that it needs."""
+"""Factories of values to store. A test passes only the fields that it needs."""
 
 from typing import Any
 
@@ -50,5 +50,5 @@ def an_event(job: Job, seq: int, **fields: Any) -> Event:
     return Event(root_id=job.root_id, seq=seq, **{**usual, **fields})
 
 
-#: Emoji, NUL, lone surrogates, surrogates next to each other, the store's own escape.
+#: Text that is hard to store: emoji, NUL, single and paired surrogates, the store's own escape.
 HARD_TEXT = "\0 \ud800 \ud83d\ude00 \U0001f600 \x1a \x1a0000 \x1ad83d e\u0301 \u2028 \\u0000 %s :a"

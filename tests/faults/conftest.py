@@ -1,4 +1,4 @@
-"""Servers that crash at a place and time that a test selects."""
+"""Fixtures of the fault tests."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.programs import skip_or_fail
 
 @pytest.fixture
 def spawning() -> None:
-    """For tests with workers that call ``orchestrator spawn``."""
+    """Skip tests whose workers call ``orchestrator spawn`` if the command is not installed."""
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
     reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"

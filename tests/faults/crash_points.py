@@ -1,14 +1,14 @@
 """Failpoints at which the tests crash the code, and the test of each failpoint.
 
 An everyday test (``unit/test_crash_points.py``) fails if a failpoint of the code is missing here.
-The crash tests use the failpoints in this table, or check that they reached them.
+The crash tests take their failpoints from this table, or check that the code reached them.
 """
 
 from collections.abc import Mapping
 
 #: Names of failpoints that contain a file's name.
 RENAMES = ("{}: before the rename", "{}: after the rename")
-#: The n-th failpoint of a plain job, for every n.
+#: Failpoints of a plain job. The test crashes at the n-th failpoint, for every n.
 OF_ANY_JOB = (
     *RENAMES,
     "attempt lock: holder written",
@@ -29,9 +29,9 @@ OF_ANY_JOB = (
     "turn: commands carried out",
     "worker: started",
 )
-#: Of many short tasks.
+#: Failpoints of a job with many short tasks.
 OF_PRELOADS = ("preload: prepared", "preload: sent")
-#: Reached only after an earlier crash.
+#: Failpoints that are reached only after an earlier crash.
 OF_RECOVERY = ("keeper: spawner ended",)
 OF_WORKTREES = (
     "worktree: its start is known",
@@ -64,7 +64,7 @@ OF_REMOVAL = (
     "removal: rows deleted",
     "removal: files deleted",
 )
-#: Crashed one after the other, in one job.
+#: Failpoints at which one job crashes, one after the other.
 OF_A_RICH_JOB = (
     "store: leases before the commit",
     "merge: gates begin",
@@ -85,7 +85,7 @@ OF_STORED_LANDINGS = (
     "landing: stored",
 )
 
-#: Tests that crash at the point: "<path below tests/>::<test>".
+#: Failpoints by the test that crashes there: "<path below tests/>::<test>".
 CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
     (

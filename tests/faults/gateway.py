@@ -1,4 +1,4 @@
-"""A connection to a server that can be closed, as if the server or the network failed."""
+"""A relay to a server. A test closes the relay to simulate a failed server or network."""
 
 import selectors
 import socket
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-#: Maximum bytes that are passed on at once.
+#: Maximum number of bytes that are forwarded at once.
 PIECE_BYTES = 65536
 
 
@@ -28,7 +28,7 @@ class Gateway:
         self._thread.start()
 
     def shut(self) -> None:
-        """Close every connection and reject others. Returns when this is done."""
+        """Close every connection, and refuse new ones until ``open``. Return when this is done."""
         self._set_open(False)
 
     def open(self) -> None:
@@ -88,7 +88,7 @@ class Gateway:
             self._selector.register(each, selectors.EVENT_READ)
 
     def _pass_on(self, ready: socket.socket) -> None:
-        # The other end was closed with a socket that was dropped in this round.
+        # None if this round of the loop has already closed both ends.
         other = self._others.get(ready)
         if other is None:
             return

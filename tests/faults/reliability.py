@@ -40,7 +40,7 @@ TERMS = """Terms of these tables:
 - A *shim* runs workers, one at a time. It starts, watches, and stops each worker.
 - The *keeper* starts the *spawner*, and the spawner starts the shims. If the spawner dies, the
   keeper serves the existing shims.
-- A *failpoint* is a place in the code where tests crash the server.
+- A *failpoint* is a point in the code at which tests crash the server.
 - A *node* is another machine that runs workers. Its *lease* is the time that its workers may run
   without an answer from the server ([cluster.md](../cluster.md#faults)).
 
@@ -82,7 +82,7 @@ def run(report: Path) -> int:
 
 
 def read_results(report: Path) -> Results:
-    """Return, by test, how many of its cases passed, failed, and were skipped."""
+    """Return the number of passed, failed, and skipped cases of each test."""
     results: dict[str, Counter[str]] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = test_of(case.get("classname", ""), case.get("name", ""))
@@ -125,7 +125,7 @@ def promises() -> str:
 
 
 def facts(row: Row) -> str:
-    """Return the table without results."""
+    """Return the cells of a row, except its result."""
     texts = (str(row.number), row.fault, row.injection, row.promise)
     return "".join(f"| {each.replace('|', '&#124;')} " for each in texts) + "|"
 

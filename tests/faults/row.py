@@ -10,7 +10,7 @@ class Row:
     #: How a test causes the fault.
     injection: str
     promise: str
-    #: The tests that prove it: "<path below tests/>::<test>".
+    #: The tests that prove the promise: "<path below tests/>::<test>".
     tests: tuple[str, ...] = ()
     #: Why there is no test for the row.
     cannot_run: str = ""

@@ -1,4 +1,4 @@
-"""The fault table: load, attacks, and changes around the server."""
+"""The fault table: load, attacks, and changes of the server's environment."""
 
 from tests.faults.row import Row
 

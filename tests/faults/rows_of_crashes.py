@@ -45,8 +45,8 @@ ROWS = (
         injection="alone, or with the spawner, the keeper, or the server",
         promise=(
             "the attempt never counts as a success; no process of the worker survives. If spawner "
-            "and keeper are also killed, processes may survive; `status` and `doctor` name those "
-            "that they find"
+            "and keeper are also killed, processes may survive; `status` and `doctor` name the "
+            "processes that they find"
         ),
         tests=(
             (
@@ -126,7 +126,7 @@ ROWS = (
     Row(
         number=8,
         fault="processes that detach themselves from a worker",
-        injection="six ways, in each mode of containment",
+        injection="six methods, in each mode of containment",
         promise="no process survives; the report names all of them",
         tests=(
             "integration/launchers/containment/test_containment.py::test_nothing_escapes_a_stop",
@@ -266,7 +266,7 @@ ROWS = (
         number=61,
         fault="another port after a kill",
         injection="the next server has another port",
-        promise="the server also serves the former port until the workers that call it have ended",
+        promise="the server also serves the former port until workers with that port have ended",
         tests=(
             (
                 "integration/cli/server/test_ports.py::"

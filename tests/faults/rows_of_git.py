@@ -1,4 +1,4 @@
-"""The fault table: repositories, gates, merging and locks."""
+"""The fault table: repositories, gates, merging, and locks."""
 
 from tests.faults.row import Row
 

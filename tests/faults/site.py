@@ -1,4 +1,4 @@
-"""A server that crashes on request, its job, and the conditions after the crash."""
+"""A server that crashes at failpoints, a job for it, and checks of the state after the crash."""
 
 import json
 import os
@@ -18,15 +18,16 @@ from tests.faults.zygote import Forked, Zygote
 from tests.integration.site import KEY, Answer, ServerProcess, shell, worker_processes
 
 ENDED = ("completed", "partial", "failed", "cancelled")
-#: Maximum number of starts; no schedule of crashes needs as many.
+#: Maximum number of starts, more than any schedule of crashes needs.
 MOST_STARTS = 12
+#: Timeout of a call or a job, in seconds.
 WITHIN = 90.0
 
-#: Store of servers in tests that name no store: sqlite or postgresql.
+#: Store of servers whose test names no store: sqlite or postgresql.
 STORE = os.environ.get("ORCHESTRATOR_TEST_STORE", "sqlite")
 
-#: First and last lines of every worker. All processes of the worker inherit a descriptor that
-#: holds the lock: if it is taken, an earlier attempt of the same worker still runs.
+#: First and last lines of every worker's script. All processes of the worker inherit the descriptor
+#: that holds the lock. If the lock is not available, an earlier attempt of the worker still runs.
 BEGIN = (
     'exec 9>>"$EFFECTS.$ORCHESTRATOR_JOB_ID.$ORCHESTRATOR_WORKER_ID"; '
     'flock -n 9 || echo "overlap $ORCHESTRATOR_WORKER" >> "$EFFECTS"; '
@@ -49,7 +50,6 @@ class FaultSite(ServerProcess):
         #: URL of a database on a server; empty for the file in the workspace.
         self.database: str = stored["store"]["url"] if stored else ""
         changes = {**changes, **stored}
-        # Each server needs its own root job: otherwise one server would find another's processes.
         changes.setdefault("workers", {"max_retries": 6, "retry_backoff_seconds": 0.01})
         super().__init__(folder, changes, zygote)
         self.trace = folder / "trace"
@@ -65,7 +65,7 @@ class FaultSite(ServerProcess):
         return {**super().environment(), **armed}
 
     def ensure(self) -> None:
-        """Ensure that a server is ready; start another server each time one dies."""
+        """Wait until a server is ready; start another server after each crash."""
         while not self._is_ready():
             if self.process is None or self.process.poll() is not None:
                 assert self.starts < self.most_starts, self.tail()
@@ -73,7 +73,7 @@ class FaultSite(ServerProcess):
             time.sleep(0.01)
 
     def begin(self) -> None:
-        """Start a server without waiting for it."""
+        """Start a server without waiting until it is ready."""
         self.starts += 1
         self.process = self.popen("--port", "0")
 
@@ -88,7 +88,7 @@ class FaultSite(ServerProcess):
         return bool(record["pid"] == self.process.pid)
 
     def insist(self, ask: Callable[[], requests.Response]) -> Answer:
-        """Repeat a call, if necessary to another server, until there is an answer."""
+        """Repeat a call until a server answers; return the answer. Restarts a crashed server."""
         deadline = time.monotonic() + WITHIN
         while True:
             assert time.monotonic() < deadline, f"no answer; {self.tail()}"
@@ -128,7 +128,7 @@ class FaultSite(ServerProcess):
         return [json.loads(data) for data in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
 
     def read_stream(self, job_id: str, after: int, most: int) -> list[int]:
-        """Return the ids of the next events in the stream; fewer than ``most`` at its end."""
+        """Return the ids of the next ``most`` events; fewer if the stream ends."""
         headers = {"X-API-Key": KEY, "Last-Event-ID": str(after)}
         url = f"{self.url}/api/v1/jobs/{job_id}/events"
         numbers: list[int] = []
@@ -164,7 +164,9 @@ class FaultSite(ServerProcess):
     def tail(self) -> str:
         output = self.folder / "server.out"
         tail = output.read_text()[-3000:] if output.exists() else ""
-        return f"crashed at {self.crashed_at() if self.crashes else '-'}; the server said: {tail}"
+        return (
+            f"crashed at {self.crashed_at() if self.crashes else '-'}; the server's output: {tail}"
+        )
 
     def end(self) -> None:
         """Kill the server in any state, because an orderly stop takes longer."""
@@ -175,20 +177,20 @@ class FaultSite(ServerProcess):
 
 
 def store_settings(store: str, folder: Path, databases: ExitStack) -> dict[str, Any]:
-    """Return the settings for an empty store of this kind, which ``databases`` removes."""
+    """Return the settings of an empty store of this kind. ``databases`` empties it again."""
     if store == "sqlite":
         return {}
     return {"store": {"url": databases.enter_context(database(store, folder))}}
 
 
 def fault_tasks(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answer]:
-    """Return a job with a dependency, a retry, and a worker that waits for a child job.
+    """Return tasks with a dependency, a retry, and a worker that waits for a child job.
 
     ``pause`` is a shell command, with its semicolon, that delays each worker.
     """
     common = {"env": {"EFFECTS": str(site.effects)}, "retries": retries}
     children = site.folder / "children.json"
-    # Replaced atomically, because workers of earlier jobs may be reading the file.
+    # Replaced atomically, because workers of earlier jobs may read the file now.
     temporary = children.with_suffix(".new")
     temporary.write_text(json.dumps([shell(BEGIN + pause + END, **common)]))
     temporary.replace(children)
@@ -203,7 +205,7 @@ def fault_tasks(site: FaultSite, retries: int = 6, pause: str = "") -> list[Answ
 
 
 def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> None:
-    """Check the conditions at the end of ``fault_tasks``, after any crash.
+    """Check the end of a job of ``fault_tasks``, after any crash.
 
     A worker whose shim died runs again, because its outcome is unknown.
     """
@@ -234,7 +236,7 @@ def check_effects(lines: list[str], details: str, *, shim_died: bool) -> None:
     check_effects_once(lines, details)
     ended = Counter(attempt_of(line)[0] for line in lines if line.startswith("end"))
     if not shim_died:
-        assert max(ended.values()) == 1, f"what had finished ran again: {lines}; {details}"
+        assert max(ended.values()) == 1, f"a finished worker ran again: {lines}; {details}"
         # Only the worker that fails once was started twice.
         starts = Counter(attempt_of(line)[0] for line in lines if line.startswith("start"))
         again = [worker for worker, times in starts.items() if times > 1]

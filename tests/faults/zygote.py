@@ -1,7 +1,7 @@
-"""Fast starts of many servers: a process that has imported everything forks each of them.
+"""A zygote: a process that has imported all modules, and forks a server on each request.
 
-Importing takes longer than most tests. From the arguments on, a forked process runs the same code
-as ``python -m orchestrator``.
+A fork is fast, whereas importing takes longer than most tests. A forked process parses its
+arguments and runs as ``python -m orchestrator`` does.
 """
 
 import json
@@ -26,7 +26,7 @@ IMPORTED = (
     # Modules that a server imports for a new workspace.
     "alembic.command",
 )
-#: Variable with one secret for all exit records, which replaces random ones.
+#: Variable with the secret of all exit records; without the variable, secrets are random.
 SECRET = "TESTS_RECORD_SECRET"
 
 
@@ -140,7 +140,7 @@ def _become(request: dict[str, Any]) -> None:
 
 
 def _fix_secret(secret: str) -> None:
-    """Let every attempt's exit record be proved by a secret that the test knows."""
+    """Use a secret that the test knows for the exit records of all attempts."""
     from orchestrator.core.ports.launcher import Proof
     from orchestrator.engine.supervisor import supervisor
     from orchestrator.security.secrets.api_keys import hash_key

@@ -1,4 +1,4 @@
-"""Job managers with real workers, real stores and real HTTP servers."""
+"""Job managers with real workers, stores, and HTTP servers."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ MakeCrashing = Callable[..., tuple[FaultSite, Project]]
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[MakeSite]:
-    """Create job managers in this process; sections of settings are given as dicts."""
+    """Create job managers in this process. Keyword arguments are sections of the settings."""
     made: list[InProcess] = []
 
     def make(**changes: dict[str, Any]) -> InProcess:
@@ -38,7 +38,7 @@ def site(make_site: MakeSite) -> InProcess:
 
 @pytest.fixture
 def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
-    """Start server processes. Running servers are stopped by pid at the end."""
+    """Start server processes, and stop them after the test."""
     made: list[ServerProcess] = []
 
     def make(**changes: dict[str, Any]) -> ServerProcess:
@@ -53,7 +53,7 @@ def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
 
 @pytest.fixture
 def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
-    """Create servers that die at a given failpoint, in a project that is a repository."""
+    """Create servers that crash at the named failpoints, and a project that is a repository."""
     sites: list[FaultSite] = []
 
     def make(
@@ -75,7 +75,7 @@ def crashing(zygote: Zygote, tmp_path: Path) -> Iterator[MakeCrashing]:
 
 @pytest.fixture
 def spawning() -> None:
-    """For tests with workers that call ``orchestrator spawn``."""
+    """Skip tests whose workers call ``orchestrator spawn`` if the command is not installed."""
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
     reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"

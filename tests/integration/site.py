@@ -1,4 +1,4 @@
-"""A running job manager behind its HTTP server: in this process, or in a separate process."""
+"""A running job manager with its HTTP server: in this process, or in a separate process."""
 
 import json
 import os
@@ -32,9 +32,9 @@ REPOSITORY = Path(__file__).absolute().parents[2]
 KEY = "the-key-of-the-engine-tests"
 Answer = dict[str, Any]
 
-#: Timeouts that only end a hang: a loaded machine may be slow.
+#: Timeouts in seconds that only end a hang, because a loaded machine may be slow.
 READY_SECONDS, HANG_SECONDS = 90.0, 60.0
-#: Shorter times than the defaults, so that no test takes minutes.
+#: Settings with shorter times than the defaults, so that no test takes minutes.
 SETTINGS: dict[str, dict[str, Any]] = {
     "orchestrator": {"workspace_root": "./workspace", "project_root": "./project"},
     "workers": {
@@ -51,23 +51,26 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS) -> Any:
-    """Return the condition's value as soon as it is true; fail after a timeout."""
+    """Wait until the condition is true, and return its value. Fail after ``within`` seconds."""
     begun = time.monotonic()
     while not (found := condition()):
         waited = time.monotonic() - begun
-        assert waited < within, f"not within {within:g} s: {what}"
-        # Many conditions ask the server: what takes longer is asked for less often.
+        assert waited < within, f"not true within {within:g} s: {what}"
+        # Checks less often over time, because many conditions call the server.
         time.sleep(min(0.05, 0.01 + waited / 20))
     return found
 
 
 def files_named(directory: Path, name: str) -> list[Path]:
-    """Return the files below a directory in which files appear and disappear at the same time."""
+    """Return the files of this name below a directory. Other processes may change the directory."""
     return [Path(place) / name for place, _, files in os.walk(directory) if name in files]
 
 
 def complete_lines(path: Path) -> list[str]:
-    """Return the complete lines of a file that another process may be writing."""
+    """Return the complete lines of a file that another process may be writing.
+
+    Return an empty list if the file is missing.
+    """
     try:
         whole = path.read_bytes().rpartition(b"\n")[0]
     except FileNotFoundError:
@@ -80,7 +83,7 @@ def shell(command: str | list[str], **more: Any) -> Answer:
 
 
 def worker_processes(root_id: str) -> list[int]:
-    """Living processes that carry the marker of a worker of this root job."""
+    """Return the pids of running processes with the marker of a worker of this root job."""
     marker = f"ORCHESTRATOR_WORKER={root_id}/".encode()
     pids = []
     for directory in Path("/proc").glob("[0-9]*"):
@@ -93,7 +96,7 @@ def worker_processes(root_id: str) -> list[int]:
 
 
 class Site:
-    """The HTTP part that both kinds of servers share."""
+    """Calls and files of a server, in this process or in a separate process."""
 
     url: str
 
@@ -160,24 +163,24 @@ class Site:
     def status_file(self, job_id: str) -> Answer:
         """Return the content of status.json. The server writes it soon after a submission."""
         path = self.directory(job_id) / "status.json"
-        until(path.exists, f"{path} is there")
+        until(path.exists, f"{path} exists")
         found: Answer = json.loads(path.read_text())
         return found
 
     def key_of(self, job_id: str, worker: str = "worker_1", depth: int = 0) -> str:
-        """Return the key of a worker, which the worker has written to a file named key."""
+        """Return the key of a worker that writes its key to the file ``key``, as ``HOLD`` does."""
         path = self.directory(job_id) / f"depth_{depth}" / worker / "key"
-        return str(until(lambda: path.exists() and path.read_text().strip(), f"{path} is there"))
+        return str(until(lambda: path.exists() and path.read_text().strip(), f"{path} exists"))
 
 
-#: A task that writes its key for the test, and runs until the test ends it.
+#: Command that writes the worker's key to the file ``key``, and ends when the file $RELEASE exists.
 HOLD = (
     'printenv ORCHESTRATOR_API_KEY > .k && mv .k key; until [ -e "$RELEASE" ]; do sleep 0.02; done'
 )
 
 
 def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Create a folder like an installed one: its own configuration, the real bin."""
+    """Create a folder of the product, with its own configuration and a link to the real ``bin``."""
     settings = {
         name: {**SETTINGS.get(name, {}), **changes.get(name, {})}
         for name in {**SETTINGS, **changes}
@@ -192,7 +195,7 @@ def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
 
 @cache
 def migrated() -> bytes:
-    """Return a database with the schema of this release and no job."""
+    """Return the content of a database with the current schema and without jobs."""
     with tempfile.TemporaryDirectory() as directory:
         store = SqlStore(sqlite_url(Path(directory) / "orchestrator.db"))
         store.open()
@@ -201,8 +204,9 @@ def migrated() -> bytes:
 
 
 def with_schema(store: SqlStore) -> None:
-    """Give a new database its schema without migrations, which take a third of a job manager's
-    start.
+    """Create the database file with its schema, because migrations take a third of a start.
+
+    An existing database is not changed.
     """
     if store.file is not None and not store.file.exists():
         store.file.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +215,7 @@ def with_schema(store: SqlStore) -> None:
 
 
 class InProcess(Site):
-    """The job manager of app.py in this process, with real workers and a real HTTP server."""
+    """A job manager in this process, with real workers and a real HTTP server."""
 
     def __init__(self, folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(make_folder(folder, changes))
@@ -243,9 +247,9 @@ class InProcess(Site):
 
 
 class ServerProcess(Site):
-    """``python -m orchestrator serve`` with its own folder; stopped by its pid, always.
+    """``python -m orchestrator serve`` with its own folder.
 
-    A zygote starts it in a tenth of the time, and does not know its exit code.
+    A zygote starts the server in a tenth of the time, but its exit code is then unknown.
     """
 
     def __init__(
@@ -259,7 +263,7 @@ class ServerProcess(Site):
         self._zygote = zygote
 
     def environment(self) -> dict[str, str]:
-        """Return settings as variables, so that the checkout's own config.yaml does not count."""
+        """Return the environment. Variables with the settings override every config.yaml."""
         settings = yaml.safe_load((self.folder / "config.yaml").read_text())
         given = {
             f"ORCHESTRATOR_{section}__{name}".upper(): json.dumps(value)
@@ -270,7 +274,7 @@ class ServerProcess(Site):
             for section, values in settings.items()
             for name, value in values.items()
         }
-        # Bytecode is kept, because compiling the modules takes longer than a test.
+        # Bytecode is written, because compiling the modules takes longer than a test.
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -293,7 +297,7 @@ class ServerProcess(Site):
             )
 
     def change(self, **sections: Mapping[str, Any]) -> None:
-        """Change settings for the next server."""
+        """Change settings in config.yaml, for the next start of the server."""
         path = self.folder / "config.yaml"
         settings = yaml.safe_load(path.read_text())
         changed = {name: {**settings.get(name, {}), **each} for name, each in sections.items()}
@@ -307,7 +311,7 @@ class ServerProcess(Site):
         return (self.folder / "server.out").read_text()
 
     def start(self, *arguments: str) -> None:
-        """Start the server on any free port, unless the arguments name a port."""
+        """Start the server, by default on any port, and wait until it is ready."""
         self.process = process = self.popen(*(arguments or ("--port", "0")))
 
         def ready() -> bool:
@@ -327,7 +331,7 @@ class ServerProcess(Site):
         self.process.wait(HANG_SECONDS)
 
     def terminate(self) -> int:
-        """Stop the server in good order."""
+        """Stop the server with SIGTERM. Return its exit code; always 0 if a zygote forked it."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(HANG_SECONDS)
@@ -339,7 +343,7 @@ class ServerProcess(Site):
 
 
 class Watcher:
-    """Calls a function repeatedly in a thread, and records its errors."""
+    """Calls a function repeatedly in a thread, until an error or the end of the block."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look

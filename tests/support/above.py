@@ -1,24 +1,24 @@
-"""Finds the processes above workers: keepers, spawners, and shims."""
+"""Finds the ancestor processes of workers: keepers, spawners, and shims."""
 
 from orchestrator.security import process_table
 
 
 def keepers(server: int) -> list[int]:
-    """Return the children of a server that lead their own session, as keepers do."""
+    """Return the pids of a server's keepers: the children that lead a session."""
     return [pid for pid in process_table.children(server) if _session(pid) == pid]
 
 
 def spawner(keeper: int) -> int | None:
-    """Return the spawner, or None if it does not exist (not forked yet, or killed).
+    """Return the pid of the keeper's spawner; None if it is not forked yet or was killed.
 
-    Without a spawner, its shims are children of the keeper.
+    If the spawner was killed, its shims are children of the keeper.
     """
     found = [pid for pid in process_table.children(keeper) if _session(pid) == keeper]
     return found[0] if found and process_table.start_ticks(found[0]) is not None else None
 
 
 def shims(keeper: int) -> list[int]:
-    """Return busy and idle shims, also after the spawner was killed."""
+    """Return the pids of the busy and idle shims, even if the spawner was killed."""
     parents = {keeper, spawner(keeper) or keeper}
     children = (pid for parent in parents for pid in process_table.children(parent))
     return [pid for pid in children if _session(pid) == pid]

@@ -90,7 +90,7 @@ class TestCluster:
         )
 
     def add(self, name: str, days: float = 1, host: str = "") -> Path:
-        """Add a node; return its join file. ``host``: the server's address on the node's link."""
+        """Add a node; return its join file. ``host``: the server's address for the node."""
         issued = self.authority.issue(name, days)
         self.registry.put(NodeEntry(name=name, serial=issued.serial))
         path = self.directory / f"{name}.join"
@@ -135,7 +135,7 @@ class NodeProcess:
 
     @property
     def daemon(self) -> int:
-        """The pid of the serving process; 0 if no process serves at this moment."""
+        """The pid of the serving process; 0 if no process serves now."""
         pid = self.process.pid
         found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return int(found[0]) if found else 0

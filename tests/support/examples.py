@@ -1,4 +1,4 @@
-"""Makes tests try fewer examples and rows by day than at night."""
+"""Sizes of tests: by day, tests try fewer examples and rows than in the nightly run."""
 
 import os
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ AT_NIGHT = bool(os.environ.get("ORCHESTRATOR_TEST_NIGHT") or os.environ.get("HYP
 
 
 def examples(by_day: int, at_night: int) -> int:
-    """Return how many examples a property test or a random walk tries now."""
+    """Return the number of examples for a property test or random walk: by day or at night."""
     return at_night if AT_NIGHT else by_day
 
 
 def nightly(*rows: object) -> list[Any]:
     """Mark rows of a parametrized test, so that only the nightly tests run them.
 
-    Other rows check the same behaviour by day, with other data.
+    By day, the other rows check the same behaviour with other data.
     """
     return [
         pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.nightly)

@@ -20,7 +20,7 @@ class RunningGates:
     def __init__(self) -> None:
         #: Checked commits, in order.
         self.seen: list[str] = []
-        #: Why failing gates could not run; empty: they ran.
+        #: Note of gates whose commands fail: they count as broken. Empty: they count as failed.
         self.broken = ""
         self._running: dict[tuple[str, str], subprocess.Popen[str]] = {}
 

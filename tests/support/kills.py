@@ -1,8 +1,8 @@
 """``python -m tests.support.kills --minutes N --seed S``: runs jobs while processes are killed.
 
 Kills the server, keeper, spawner, and shims with SIGKILL, one or two at a time. The seed decides
-the times. A server that starts again may be killed once more before it is ready. At the end of each
-job, ``tests.faults.site.check`` checks the invariants. With ``ORCHESTRATOR_TEST_STORE=postgresql``,
+the times. A restarting server may be killed again before it is ready. At the end of each job,
+``tests.faults.site.check`` checks the invariants. With ``ORCHESTRATOR_TEST_STORE=postgresql``,
 the servers store their state in PostgreSQL.
 """
 
@@ -28,7 +28,7 @@ from tests.support import above, seeded
 AT_ONCE = 3
 #: Seconds between two kills.
 PAUSES = (0.1, 1.2)
-#: Work of a worker, long enough to be killed.
+#: Command that delays each worker, so that its processes can be killed.
 WORK = "sleep 0.$((RANDOM % 4)); "
 
 
@@ -68,7 +68,7 @@ class Killer:
     def kill(self, kinds: Sequence[Victim]) -> set[Victim]:
         """Kill one process of each kind, and return the kinds that existed.
 
-        All are killed at once, because no process may notice the death of another.
+        All processes are killed at once, so that none reacts to the exit of another.
         """
         found = {kind: pid for kind in kinds if (pid := self._find(kind))}
         for kind, pid in found.items():
@@ -93,7 +93,7 @@ class Killer:
             return None
         if kind is Victim.SERVER:
             return process.pid
-        # If a keeper's spawner has exited, its shims may remain, but it forks no more.
+        # A keeper whose spawner has exited starts no more shims, although shims may remain.
         for keeper in above.keepers(process.pid):
             spawner = above.spawner(keeper)
             if spawner is not None:
@@ -101,7 +101,7 @@ class Killer:
         return None
 
     def _shims(self) -> list[int]:
-        """Return the pids of busy shims, as the shims' own files name them."""
+        """Return the pids of busy shims, from the ``.run`` files of their attempts."""
         found = []
         for job in self._jobs:
             for run in (self._site.directory(job) / "attempts").glob("*.run"):
@@ -117,7 +117,7 @@ class Kills:
         self._random = random.Random(seed)
         self._site = FaultSite(folder, zygote, store=store)
         self._site.most_starts = sys.maxsize
-        #: Running jobs, and those during which a shim was killed.
+        #: Running jobs, and jobs during which a shim was killed.
         self._jobs: list[str] = []
         self._touched: set[str] = set()
         self._submitted = 0

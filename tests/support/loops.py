@@ -9,9 +9,10 @@ T = TypeVar("T")
 
 
 def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run the coroutine to its end, in a thread of its own; return its result.
+    """Run the coroutine to its end in a separate thread; return its result.
 
-    The browser's library leaves a running loop in the thread of the tests.
+    The thread is separate because the browser's library leaves an event loop running in the
+    thread of the tests.
     """
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()

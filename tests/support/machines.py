@@ -1,4 +1,4 @@
-"""Network and process namespaces of this machine, in place of other machines."""
+"""Network and process namespaces of this machine that stand for other machines."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ _INIT = 'trap : TERM; "$@" & while :; do sleep 1000 & wait; done'
 
 
 def hiding_prefix(*directories: Path) -> tuple[str, ...]:
-    """Return the words to put before a command, so that it finds ``directories`` empty."""
+    """Return the words before a command that sees ``directories`` as empty."""
     mounts = [f"mount -t tmpfs none {shlex.quote(str(each))}" for each in directories]
     return "unshare", "-m", "sh", "-c", " && ".join((*mounts, 'exec "$0" "$@"'))
 
@@ -72,7 +72,7 @@ class Namespace:
         run(f"ip link set {self.link} up")
 
     def cut_one_way(self, to: str) -> None:
-        """Lose all packets to ``to`` ("node" or "server"), by a wrong link address."""
+        """Drop all packets to ``to`` ("node" or "server") by a wrong link-layer address."""
         nowhere = "lladdr 02:00:00:00:00:01 nud permanent"
         if to == "node":
             run(f"ip neigh replace {self.node} dev {self.link} {nowhere}")
@@ -92,7 +92,7 @@ class Namespace:
 
 
 def skip_or_fail(what: str, error: BaseException) -> None:
-    """Skip the test with the reason ``what``. In CI, raise ``error`` instead."""
+    """Skip the test with the reason ``what``; in CI, raise ``error``."""
     if os.environ.get("CI"):
         raise error
     pytest.skip(f"{what}: {error}")
@@ -100,13 +100,13 @@ def skip_or_fail(what: str, error: BaseException) -> None:
 
 @contextmanager
 def namespaces(count: int) -> Iterator[list[Namespace]]:
-    """Create network namespaces; skip the test where they cannot be made."""
+    """Create network namespaces. Skip the test if this machine cannot create them."""
     made: list[Namespace] = []
     try:
         try:
             made += [Namespace(number) for number in range(count)]
         except (subprocess.CalledProcessError, OSError) as error:
-            skip_or_fail("network namespaces cannot be made here", error)
+            skip_or_fail("this machine cannot create network namespaces", error)
         yield made
     finally:
         for each in made:
@@ -122,10 +122,10 @@ class Machine:
         network: Namespace,
         join_file: Path,
         state: Path,
-        apart: tuple[Path, ...] = (),
+        hidden: tuple[Path, ...] = (),
     ) -> None:
-        """``apart``: the server's directories, if the machine does not share its files."""
-        self.name, self.network, self._apart = name, network, apart
+        """``hidden``: directories that the machine sees as empty. The node then has own files."""
+        self.name, self.network, self._hidden = name, network, hidden
         self._join_file, self._state = join_file, state
         self._node: NodeProcess | None = None
 
@@ -141,18 +141,18 @@ class Machine:
     def boot(self) -> None:
         """Switch the machine on."""
         new = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-        kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
-        apart = hiding_prefix(*self._apart) if self._apart else ()
+        environ = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        hidden = hiding_prefix(*self._hidden) if self._hidden else ()
         self._node = NodeProcess(
             self._join_file,
             self._state,
-            environ=kept,
-            prefix=(*self.network.prefix, *apart, *new, "bash", "-c", _INIT, "init"),
-            own_files=bool(self._apart),
+            environ=environ,
+            prefix=(*self.network.prefix, *hidden, *new, "bash", "-c", _INIT, "init"),
+            own_files=bool(self._hidden),
         )
 
     def off(self) -> None:
-        """Kill everything at once. Idempotent."""
+        """Kill all processes of the machine at once. Idempotent."""
         if self._node is not None:
             init = _only_child(self._node.process.pid)
             with suppress(ProcessLookupError):
@@ -161,21 +161,21 @@ class Machine:
             self._node = None
 
     def pids(self) -> list[int]:
-        """The processes of the machine, except its first one."""
+        """Return the pids of the machine's processes, except its first process."""
         return [pid for pid in _in_network(self.network) if pid not in self._above()]
 
     def node_pids(self) -> list[int]:
-        """The processes of the node: the parent, and the process that serves if there is one."""
+        """Return the pids of the node's parent process and serving process, if they exist."""
         parent = self._parent()
         return [each for each in (parent, _only_child(parent)) if each]
 
     @property
     def daemon(self) -> int:
-        """The pid of the serving process; 0 if no process serves at this moment."""
+        """The pid of the serving process; 0 if no process serves now."""
         return _only_child(self._parent())
 
     def signal_all(self, number: int) -> None:
-        """Send a signal to all processes of the machine, the first of them last."""
+        """Send a signal to all processes of the machine, except its first process."""
         for pid in self.pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -215,7 +215,7 @@ def _command(pid: int) -> bytes:
 
 
 def _in_network(network: Namespace) -> list[int]:
-    """The processes in a network namespace."""
+    """Return the pids of the processes in a network namespace."""
     inode = os.stat(f"/run/netns/{network.name}").st_ino
     pids = []
     for directory in Path("/proc").glob("[0-9]*"):

@@ -1,8 +1,8 @@
-"""``python -m tests.support.node_kills --nodes 3 --kills 200``: jobs run on nodes that are killed.
+"""``python -m tests.support.node_kills --nodes 3 --kills 200``: runs jobs while nodes are killed.
 
 With ``--own-files``, the nodes do not share the server's files.
 
-Each node has a network and a process namespace of its own (``tests.support.machines``). At random
+Each node has its own network and process namespaces (``tests.support.machines``). At random
 times, one of these faults happens: a process of a node is killed or stopped; a node is switched off
 or cut off from the server; the server is killed. The jobs have child jobs, worktrees, merges, and
 gates.
@@ -39,7 +39,7 @@ from tests.support.cluster import TestCluster
 from tests.support.machines import Machine, Namespace, namespaces
 from tests.support.project import Project, agents, edit
 
-#: Number of parallel jobs, and of workers of a node.
+#: Number of parallel jobs, and number of workers per node.
 AT_ONCE, SLOTS = 3, 2
 #: Seconds between two kills.
 PAUSES = (0.2, 1.5)
@@ -47,14 +47,16 @@ PAUSES = (0.2, 1.5)
 LEASE = 4.0
 #: Seconds for which a node is cut off, or its own processes are stopped.
 CUTS = (0.5, 2.0, 5.0, 9.0, 12.0, 14.0)
-#: All processes of a node may stand still for less time than the server waits beyond a lease.
+#: Seconds for which all processes of a node are stopped: less than the server waits after a lease.
 FREEZE = 1.0
-#: Signs of a worker. Some workers outlive the lease of a node that is cut off.
+#: Minimum and maximum number of lines that a short or a long worker writes, and the share of long
+#: workers. Long workers outlive the lease of a node that is cut off.
 SHORT, LONG, SHARE_OF_LONG = (3, 25), (60, 110), 0.3
-#: Seconds for the jobs that run when the kills are over.
+#: Seconds in which the remaining jobs must end after the last kill.
 WITHIN = 300.0
 
-#: The first lines of each worker. All its processes inherit a descriptor that holds the lock.
+#: First lines of each worker's script. All processes of the worker inherit the descriptor that
+#: holds the lock.
 WITNESS = """\
 exec 9>>"{place}/lock.$ORCHESTRATOR_JOB_ID.$ORCHESTRATOR_WORKER_ID"
 flock -n 9 || echo "overlap $ORCHESTRATOR_WORKER $ORCHESTRATOR_NODE" >> '{effects}'
@@ -65,18 +67,18 @@ for n in $(seq {count}); do
     sleep 0.1
 done
 """
-#: On nodes that share no files: a file that takes a while to come back, and its digest.
+#: For nodes with their own files: writes a file that is slow to transfer, and prints its digest.
 LARGE = """\
 head -c 3000000 /dev/urandom > "$ORCHESTRATOR_WORKER_DIR/large"
 echo "digest $(sha256sum < "$ORCHESTRATOR_WORKER_DIR/large" | cut -c 1-64)"
 """
-#: Files that a job adds to the project; the last one is of the child job.
+#: Files that a job adds to the project, and the file that its child job adds.
 RESULT = {"above.txt", "again.txt", "first.txt", "last.txt"}
 CHILD_FILE = "below.txt"
 
 
 class Victim(StrEnum):
-    #: The process of a node that serves.
+    #: The serving process of a node.
     DAEMON = "daemon"
     SHIM = "shim"
     SPAWNER = "spawner"
@@ -84,11 +86,11 @@ class Victim(StrEnum):
     NODE = "node"
     #: The network of a node, in both directions.
     LINK = "link"
-    #: One direction of it.
+    #: The network of a node, in one direction.
     ONE_WAY = "one way"
-    #: The node's own processes stand still, its shims and workers do not.
+    #: The node's own processes are stopped, but not its shims and workers.
     STOP = "stop"
-    #: All processes of a node stand still.
+    #: All processes of a node are stopped.
     FREEZE = "freeze"
     SERVER = "server"
 
@@ -114,7 +116,7 @@ class Figures:
     lost: int = 0
     doubled: int = 0
     wrong: list[str] = field(default_factory=list)
-    #: Exit codes of workers that a kill caused, such as that of a call of the API.
+    #: Reasons of failed attempts that a kill caused, such as a failed call of the API.
     failures: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
@@ -128,7 +130,7 @@ class Figures:
 
 
 class NodeKills:
-    """A server without workers of its own, and nodes that are killed."""
+    """A server that runs all workers on nodes, and the faults of these nodes."""
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class NodeKills:
         folder.mkdir(parents=True, exist_ok=True)
         self._random = random.Random(seed)
         self._own_files = own_files
-        # Outside of the server's folder, which nodes may not see.
+        # Outside the server's folder, because some nodes cannot see that folder.
         self._folder, self._signs, self._effects = folder, folder / "signs", folder / "effects"
         self._signs.touch()
         self._effects.touch()
@@ -168,7 +170,7 @@ class NodeKills:
         self._machines = [self._machine(f"n{n}", each) for n, each in enumerate(networks, 1)]
         self._jobs: list[str] = []
         self._submitted = 0
-        #: Actions that end a disturbance, with their times, by machine; and the server's return.
+        #: Time and action that end the disturbance of a machine; time at which the server restarts.
         self._pending: dict[Machine, tuple[float, Callable[[], None]]] = {}
         self._server_back_at = 0.0
         self._first = self._random.sample(list(Victim), len(Victim))
@@ -251,7 +253,7 @@ class NodeKills:
                 lambda job=job: self._site.call("GET", f"/jobs/{job}/status")
             )
             if answer["status"] in ENDED:
-                # At once: nothing of an ended job may be alive, also behind a partition.
+                # Listed at once: no process of an ended job may run, even on a cut-off node.
                 alive = worker_processes(job)
                 self._jobs.remove(job)
                 self.figures.jobs += 1
@@ -274,7 +276,10 @@ class NodeKills:
         directories = [self._folder / each.name / "attempts" for each in self._machines]
         if self._own_files:
             directories += [self._folder / each.name / "files" for each in self._machines]
-        until(lambda: not any(list(each.iterdir()) for each in directories), "nodes hold nothing")
+        until(
+            lambda: not any(list(each.iterdir()) for each in directories),
+            "the nodes have deleted their attempts and files",
+        )
         until(lambda: not self._project.worktrees(), "no worktree remains")
 
     # Kills
@@ -287,7 +292,7 @@ class NodeKills:
             return
         free = [each for each in self._machines if each not in self._pending]
         if not free or (kind not in (Victim.DAEMON, Victim.SHIM, Victim.SPAWNER) and len(free) < 2):
-            # One node remains that can work.
+            # At least one node keeps working.
             return
         machine = self._random.choice(free)
         with suppress(ProcessLookupError):
@@ -304,7 +309,7 @@ class NodeKills:
         self._site.kill()
         self.figures.kills[Victim.SERVER] += 1
         if self._random.random() < 0.4:
-            # Also for longer than the lease.
+            # Sometimes for longer than the lease.
             self._server_back_at = time.monotonic() + self._random.uniform(0.5, 8.0)
 
     def _is_away(self) -> bool:
@@ -320,7 +325,7 @@ class NodeKills:
                 os.kill(pid, signal.SIGKILL)
             case Victim.NODE:
                 if self._random.random() < 0.5:
-                    # No other machine gets the last packets of its connections.
+                    # Cut off first, so that no peer gets the last packets of its connections.
                     network.cut()
                 machine.off()
                 self._later(machine, self._random.uniform(0.0, 8.0), lambda: _boot(machine))
@@ -339,7 +344,7 @@ class NodeKills:
             case Victim.FREEZE:
                 machine.signal_all(signal.SIGSTOP)
                 self._later(machine, FREEZE, lambda: machine.signal_all(signal.SIGCONT))
-                # Not until the next kill, which may be later.
+                # Ended here, because the next kill may be later.
                 time.sleep(FREEZE)
                 self._restore_now(machine)
         return True
@@ -356,7 +361,7 @@ class NodeKills:
         _, action = self._pending.pop(machine)
         action()
 
-    # What must hold
+    # Invariants
 
     def _judge(self, job: str, answer: Answer, alive: list[int]) -> None:
         try:
@@ -390,7 +395,7 @@ class NodeKills:
         _check_events(events)
         directory = self._site.directory(job)
         # A server that was killed just after the job's end renders the report after its restart.
-        until((directory / "FINAL_RESULT.md").exists, "FINAL_RESULT.md is there")
+        until((directory / "FINAL_RESULT.md").exists, "FINAL_RESULT.md exists")
         runs = list((directory / "attempts").glob("*.run"))
         assert not runs, f"attempts are still recorded as running: {runs}"
         files = set(self._project.files(f"orchestrator/{job}/result"))
@@ -425,7 +430,7 @@ class NodeKills:
 
 def _check_output(output: str) -> None:
     lines = [each for each in output.splitlines() if each.startswith(("line ", "all "))]
-    assert lines and lines[-1].startswith("all "), f"the log is not whole: {output}"
+    assert lines and lines[-1].startswith("all "), f"the log is incomplete: {output}"
     count = int(lines[-1].removeprefix("all "))
     assert lines[:-1] == [f"line {n}" for n in range(1, count + 1)], f"log: {output}"
 
@@ -433,7 +438,7 @@ def _check_output(output: str) -> None:
 def _check_large(directory: Path, output: str) -> None:
     [line] = [each for each in output.splitlines() if each.startswith("digest ")]
     found = hashlib.sha256((directory / "large").read_bytes()).hexdigest()
-    assert line == f"digest {found}", f"{directory}: the file is of another attempt, or damaged"
+    assert line == f"digest {found}", f"{directory}: the file is damaged or from another attempt"
 
 
 def _check_events(events: list[Answer]) -> None:
@@ -482,8 +487,10 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--own-files", action="store_true", help="nodes share no files")
-    parser.add_argument("--directory", type=Path, help="where the files remain")
+    parser.add_argument(
+        "--own-files", action="store_true", help="nodes do not share the server's files"
+    )
+    parser.add_argument("--directory", type=Path, help="directory in which the files remain")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         zygote = Zygote()

@@ -1,12 +1,12 @@
 """A pytest plugin: rewrites every message of ``core`` and ``engine``.
 
 ``pytest -p tests.support.other_words`` rewrites each text while it imports the modules. The
-rewritten text has its words spelled backwards, and a mark of its place in the source. Therefore no
-code can compare, search, or recognize a text from another place. A test that still passes depends
-on the behaviour of a job, not on messages.
+rewritten text has its words spelled backwards, and a mark of its position in the source. Code that
+compares or searches messages then fails. A test that still passes depends on the behaviour of a
+job, not on messages.
 
-Texts without a space stay, because they are names of enums, files, or settings. An f-string counts
-as one text.
+Texts without a space are unchanged, because they are names of enums, files, or settings. An
+f-string counts as one text.
 """
 
 import ast
@@ -19,8 +19,8 @@ from typing import Any
 from zlib import crc32
 
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
-#: Texts of earlier versions, patterns for agents' answers, and code that is compiled: these are no
-#: messages.
+#: Modules whose texts are no messages: texts of earlier versions, patterns for agents' answers, and
+#: code to compile.
 EXEMPT = (
     "orchestrator.core.lazy_dataclass",
     "orchestrator.core.model.attempt.attempt_result",
@@ -104,7 +104,7 @@ def rewritten(tree: ast.Module, module: str) -> ast.Module:
 
 class _Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType | None:
-        # Without the cache, which must not have the changed code.
+        # Bypasses the bytecode cache, because the cache must not store rewritten code.
         tree = ast.parse(self.get_data(self.path), self.path)
         return compile(rewritten(tree, fullname), self.path, "exec")
 

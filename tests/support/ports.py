@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 
 #: Linux gives outgoing connections higher ports, so no connection takes a port of this range before
-#: the server listens on it. Workers have ports from 20,000.
+#: the server listens on it. Ports of workers start at 20,000.
 _PORTS = range(12_000, 20_000)
 
 

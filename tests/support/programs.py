@@ -11,10 +11,10 @@ from typing import NoReturn
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / ".test-tools"
-#: Searched last: programs of the machine or of a project take precedence.
+#: Directories that are searched last: programs of the machine or of a project take precedence.
 PLACES = (TOOLS / "node" / "node_modules" / ".bin", TOOLS / "python" / "bin")
-#: Not installed by run-tests.sh: some build servers cannot reach their registries, and compiling
-#: takes minutes.
+#: Programs that run-tests.sh does not install, with the commands that install them: some build
+#: servers cannot reach the registries, and compiling takes minutes.
 BY_HAND = {
     "cargo-audit": "cargo install cargo-audit",
     "gitleaks": "go install github.com/zricethezav/gitleaks/v8@latest",

@@ -31,7 +31,7 @@ def edit(script: str, **more: Any) -> dict[str, Any]:
     return {"agent": "editor", "prompt": f"{script}\necho done", **more}
 
 
-#: Without the plugins of this environment, which take longer to load than a gate's tests to run.
+#: A pytest without plugins, because loading them takes longer than a gate's tests.
 PYTEST = f"""\
 #!/bin/sh
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
@@ -40,7 +40,7 @@ exec {shlex.quote(sys.executable)} -P -m pytest "$@"
 
 
 def python_programs(folder: Path) -> str:
-    """Return a search path on which pytest, ruff, and mypy of this Python come first."""
+    """Return a search path that starts with pytest, ruff, and mypy of this Python."""
     program = folder / "pytest"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ BOTH_CHANGE = (
 
 
 class Project:
-    """A repository, used by a git without this machine's configuration."""
+    """A repository. git runs without this machine's configuration."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -114,7 +114,7 @@ class Project:
         return [line.split(" ", 1)[1] for line in listed if line.startswith("worktree ")][1:]
 
     def snapshot(self) -> dict[str, str]:
-        """Return all content of the user that no job may change."""
+        """Return a digest of each file of the user and of git's state, which no job may change."""
         found = {}
         for path in sorted(self.path.rglob("*")):
             name = str(path.relative_to(self.path))

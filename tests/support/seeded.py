@@ -1,4 +1,4 @@
-"""The command line of random tests. They run for some minutes; the same seed repeats them."""
+"""The command line of random tests. The same seed repeats a test's random choices."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ class Figures(Protocol):
     def wrong(self) -> Sequence[str]: ...
 
 
-#: Runs in an empty directory, with a seed, for some seconds.
+#: A random test: its arguments are an empty directory, a zygote, a seed, and a time in seconds.
 Run = Callable[[Path, Zygote, int, float], Figures]
 
 

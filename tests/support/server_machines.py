@@ -27,7 +27,7 @@ class ServerMachine(ServerProcess):
     def __init__(
         self, name: str, shared: ServerProcess, temporary: Path, database: str = ""
     ) -> None:
-        """``database``: this machine's URL of the database, if it is another one."""
+        """``database``: URL of the database, if this machine has another URL for it."""
         self.folder, self.workspace = shared.folder, shared.workspace
         self.name, self._temporary, self._database = name, temporary, database
         temporary.mkdir(exist_ok=True)
@@ -83,7 +83,7 @@ class ServerMachine(ServerProcess):
         return int(found[-1]) if found else None
 
     def pids(self) -> list[int]:
-        """All processes of the machine, except its first one."""
+        """Return the pids of the machine's processes, except its first process."""
         init = self._init
         if not init:
             return []
@@ -104,7 +104,7 @@ class ServerMachine(ServerProcess):
                 os.kill(pid, number)
 
     def off(self) -> None:
-        """Kill all processes at once. Idempotent."""
+        """Kill all processes of the machine at once. Idempotent."""
         if self._outer is not None:
             with suppress(ProcessLookupError):
                 os.kill(self._init or self._outer.pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ class ServerMachine(ServerProcess):
         return int(found[0]) if found else 0
 
     def stop(self) -> None:
-        """Stop the server in good order, and switch the machine off."""
+        """Stop the server with SIGTERM, and switch the machine off after at most 60 seconds."""
         if pid := self.server_pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)

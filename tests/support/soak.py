@@ -2,11 +2,11 @@
 
 The jobs are of all kinds (``tests.support.soaking.kinds``), including hostile and cancelled jobs.
 The server, keeper, spawner, and shims are killed, and the disk runs full. Each job's outcome is
-checked at its end. At intervals, the run submits no more jobs and waits until all jobs have ended.
-Then the invariants are checked (``tests.support.soaking.invariants``).
+checked at its end. At intervals, the run submits no jobs and waits until all jobs have ended (a
+quiet moment). Then it checks the invariants (``tests.support.soaking.invariants``).
 
-In the second half, no server is killed, so that leaks become visible. The disk is small, and
-mounting it needs root. Without root, no disk runs full. With
+In the second half, no server is killed, so that leaks become visible. Only root can mount the small
+disk that runs full; other users run the soak without full disks. With
 ``ORCHESTRATOR_TEST_STORE=postgresql``, the servers store their state in PostgreSQL.
 """
 
@@ -42,7 +42,7 @@ AT_ONCE = 5
 PAUSES = (0.05, 0.4)
 #: Seconds between two quiet moments.
 CYCLE_SECONDS = 8.0
-#: Seconds until a job ends, and until its files are complete.
+#: Seconds within which a job must end, and within which its files must be complete.
 WITHIN, SETTLED_WITHIN = 120.0, 20.0
 #: Actions after each pause, with their relative frequency.
 FAULTS = {
@@ -79,12 +79,12 @@ class Figures:
 
 
 def _growth(resources: list[Resources]) -> str:
-    """Return how the longest-lived server grew from its first to its last quiet moment, as text."""
+    """Describe the growth of the longest-lived server from its first to its last quiet moment."""
     lives = [
         [each for each in resources if each.pid == pid] for pid in {each.pid for each in resources}
     ]
     if not lives:
-        return "no server was looked at"
+        return "no server was measured"
     life = max(lives, key=len)
     first, last = life[0], life[-1]
     return (
@@ -101,8 +101,8 @@ class Flight:
     kind: str
     submitted_at: float
     cancel_at: float = float("inf")
-    #: True if a claim remains whose end could not be written, so that its attempt never runs
-    #: twice.
+    #: True if the disk was full while the job ran. The lock of an attempt may then remain, because
+    #: the attempt's end could not be written.
     disk_was_full: bool = False
 
     @property
@@ -194,7 +194,7 @@ class Soak:
             self._killer.kill_at_start()
 
     def _fill_disk(self, disk: Path, servers_die: bool) -> None:
-        """Fill the disk for a moment; sometimes also kill a process."""
+        """Fill the disk for up to 3 seconds; sometimes also kill a process."""
         filler = fill(disk, leave_bytes=self._random.choice((0, 0, 4096, 2**20)))
         self.figures.full_disks += 1
         for flight in self._flights.values():
@@ -248,14 +248,14 @@ class Soak:
         return wrong
 
     def _forget(self, job: str) -> None:
-        # The disk is small, and nothing reads these logs again.
+        # Deleted because the disk is small, and nothing reads these logs again.
         for log in (self._site.directory(job) / "logs").glob("depth_*.log"):
             log.unlink()
         del self._flights[job]
         self._in_flight.remove(job)
 
     def _be_quiet(self) -> None:
-        """Let all jobs end, then check everything."""
+        """Wait until all jobs have ended, and check the invariants."""
         while self._flights:
             self._collect()
             time.sleep(0.05)
@@ -270,14 +270,14 @@ class Soak:
         while (each := self._resources(server)) is None and time.monotonic() < deadline:
             time.sleep(0.1)
         if each is None:
-            wrong.append("an ended keeper or spawner is still there")
+            wrong.append("a keeper or spawner has not exited")
         for resources in each or ():
             wrong += resources.grown_since(self._first.setdefault(resources.pid, resources))
             self.figures.resources += [resources] if resources.pid == server else []
         self.figures.wrong += wrong
 
     def _resources(self, server: int) -> list[Resources] | None:
-        """Return what the server, its keepers, and spawners hold; None if one of them is ending."""
+        """Return the resources of server, keepers, and spawners; None if one is ending."""
         keepers = above.keepers(server)
         spawners = [pid for keeper in keepers if (pid := above.spawner(keeper))]
         shims = sum(len(above.shims(keeper)) for keeper in keepers)

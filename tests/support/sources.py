@@ -1,4 +1,4 @@
-"""The product's source, parsed and walked once in a process for all tests that read it."""
+"""The product's source code. Each process parses it once for all tests that read it."""
 
 import ast
 import gc
@@ -17,7 +17,7 @@ def source_nodes() -> Mapping[Path, Nodes]:
 
     Callers must not change the nodes.
     """
-    # Half a million new nodes: the garbage collector would take as long as parsing.
+    # For half a million new nodes, the garbage collector would take as long as parsing.
     gc.disable()
     try:
         return {

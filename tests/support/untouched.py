@@ -1,11 +1,11 @@
-"""The state of the user's part of a repository and of its checkout, byte for byte."""
+"""Fingerprints of the user's files in a checkout and in its ``.git`` directory."""
 
 import hashlib
 import os
 import stat
 from collections.abc import Iterator
 
-#: Paths below ``.git`` that the product may write: its own refs and worktrees, and one file.
+#: Paths below ``.git`` that the product may write.
 OURS = (
     b"refs/orchestrator",
     b"refs/orchestrator-kept",
@@ -18,7 +18,7 @@ OURS = (
 
 
 def fingerprint(top: str | os.PathLike[str], git_directory: str = ".git") -> dict[bytes, str]:
-    """Return every file, link, and directory of a checkout with its mode, time, and content.
+    """Return mode, time, and content of every file, link, and directory of a checkout, by path.
 
     ``product/`` and the product's own files in ``.git`` are excluded.
     """

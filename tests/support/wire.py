@@ -1,7 +1,6 @@
-"""The link of a network namespace through this process, which delays, loses, or drops packets.
+"""A network link through this process, which can delay or drop packets.
 
-Both ends are TUN devices, so packets pass without the help of the kernel's traffic control, which
-many machines lack.
+Both ends are TUN devices, because many machines lack the kernel's traffic control.
 """
 
 import fcntl
@@ -25,15 +24,15 @@ TO_NODE, TO_SERVER = "to the node", "to the server"
 
 
 class WiredNamespace(Namespace):
-    """A network namespace whose packets this process passes on."""
+    """A network namespace whose packets this process forwards."""
 
     def __init__(self, number: int = 0, seed: int = 1) -> None:
         """Raise CalledProcessError or OSError if this machine has no namespaces or TUN devices."""
-        #: Seconds that each packet takes.
+        #: Delay of each packet, in seconds.
         self.delay = 0.0
-        #: Share of lost packets.
+        #: Share of packets that are dropped, from 0 to 1.
         self.loss = 0.0
-        #: Directions in which all packets are lost.
+        #: Directions in which all packets are dropped.
         self.lost: set[str] = set()
         self.packets = dict.fromkeys((TO_NODE, TO_SERVER), 0)
         self._random = random.Random(seed)
@@ -86,7 +85,7 @@ class WiredNamespace(Namespace):
                         heapq.heappush(waiting, (due, number, target, packet))
                 while waiting and waiting[0][0] <= time.monotonic():
                     _, _, target, packet = heapq.heappop(waiting)
-                    # The other end may be down at this moment.
+                    # Fails if the other end is down.
                     with suppress(OSError):
                         os.write(target, packet)
 
@@ -103,13 +102,13 @@ def _tun(name: str) -> int:
 
 @contextmanager
 def wires(count: int) -> Iterator[list[WiredNamespace]]:
-    """Create network namespaces; skip the test where they cannot be made."""
+    """Create network namespaces. Skip the test if this machine cannot create them."""
     made: list[WiredNamespace] = []
     try:
         try:
             made += [WiredNamespace(number) for number in range(count)]
         except (CalledProcessError, OSError) as error:
-            skip_or_fail("network namespaces with TUN devices cannot be made here", error)
+            skip_or_fail("this machine cannot create network namespaces with TUN devices", error)
         yield made
     finally:
         for each in made:

@@ -1,4 +1,4 @@
-"""Fetch the vendored files of the pages from the npm registry again, and compare them.
+"""Compares the vendored files of the pages with the npm registry, or updates them.
 
     python -m tests.tools.vendored          # compare; status 1 if a file differs
     python -m tests.tools.vendored --write  # replace the files, and record their hashes
@@ -20,7 +20,7 @@ VENDOR = Path(__file__).resolve().parents[2] / "orchestrator" / "api" / "static"
 
 
 def made_from(text: bytes, entry: dict[str, Any]) -> bytes:
-    """Return a file of a package with the recorded changes."""
+    """Return the content of a package's file with the changes that the entry records."""
     if "replaced" in entry:
         old, new = (each.encode() for each in entry["replaced"])
         text = text.replace(old, new)
@@ -28,7 +28,7 @@ def made_from(text: bytes, entry: dict[str, Any]) -> bytes:
 
 
 def fetched(package: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each recorded file that has a known origin."""
+    """Yield name and content of each recorded file whose origin is recorded."""
     with tempfile.TemporaryDirectory() as place:
         spec = f"{package['name']}@{package['version']}"
         subprocess.run(["npm", "pack", "--silent", spec], cwd=place, check=True)

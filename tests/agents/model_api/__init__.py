@@ -1,10 +1,10 @@
-"""A model API on loopback, for tests: scripts decide the answers and failures for each prompt.
+"""A stub model API on loopback: scripts decide the answers and failures for each prompt.
 
-It serves the APIs Anthropic Messages, OpenAI Responses, chat completions, Gemini, and Ollama, as
-JSON and as streams. ``scripts`` defines scripts, and ``server`` serves them::
+It serves Anthropic Messages, OpenAI Responses, chat completions, Gemini, and Ollama, as JSON and as
+streams. ``scripts`` defines scripts, and ``server`` serves them::
 
     with ModelApi({"hello": Script.of(Turn("hi"))}) as api:
-        ...  # point an agent at api.url and give it a prompt that holds [[script:hello]]
+        ...  # point an agent at api.url, with a prompt that contains [[script:hello]]
         assert api.requests[0].script == "hello"
 """
 

@@ -1,4 +1,4 @@
-"""The script, the turn, and the tools that a request names."""
+"""Finds the script that a request names, and the turn of the script that is due."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def script_turn(api: str, body: Any) -> ScriptTurn:
 
 
 def _turns(turns: Sequence[Message]) -> int:
-    """Return the number of turns that the model has had.
+    """Return the number of turns that the model has already answered.
 
     The id of a call contains the number of its turn.
     """

@@ -39,12 +39,12 @@ def _calls(due: DueTurn) -> list[Any]:
 
 
 def as_text(arguments: Any) -> str:
-    """Return a text without conversion, because a script may give text that is not JSON."""
+    """Return the arguments as JSON; return a text unchanged, because it may be invalid JSON."""
     return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def usage(due: DueTurn) -> Any:
-    """Return the usage; tokens read from the cache count as a part of the input."""
+    """Return the usage. The input includes the tokens that were read from the cache."""
     if due.turn.tokens is None:
         return None
     read = due.tokens.input + due.tokens.cache_read

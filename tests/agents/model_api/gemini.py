@@ -17,7 +17,7 @@ TYPES = {
 
 
 def example(body: Any) -> dict[str, object]:
-    """Return an answer in the requested shape; empty if the request names no shape."""
+    """Return an example of the requested JSON schema; empty if the request has no schema."""
     schema = body.get("generationConfig", {}).get("responseJsonSchema") or {}
     kinds = {name: each.get("type", "") for name, each in schema.get("properties", {}).items()}
     return {name: 90 if kind.lower() == "integer" else "-" for name, kind in kinds.items()}

@@ -1,4 +1,4 @@
-"""The tools that each agent offers, and each agent's form of a script's call."""
+"""Converts a script's calls to the tools that the requesting agent offers."""
 
 import json
 import shlex
@@ -11,11 +11,11 @@ from tests.agents.model_api.scripts import Call
 
 @dataclass(frozen=True)
 class OfferedTool:
-    """A tool that the request names."""
+    """A tool that the request offers to the model."""
 
     name: str
     properties: Mapping[str, Any]
-    #: Codex groups the tools of an MCP server under its own name.
+    #: Group of the tool: Codex groups the tools of an MCP server under the server's name.
     namespace: str = ""
     #: True if the tool takes text instead of a JSON object.
     custom: bool = False
@@ -23,7 +23,7 @@ class OfferedTool:
 
 @dataclass(frozen=True)
 class AgentCall:
-    """A call in the form of this agent."""
+    """A tool call in the form that the agent expects."""
 
     name: str
     arguments: Any
@@ -39,11 +39,11 @@ TEXTS = ("content", "text")
 
 
 def offered_tools(body: Any) -> tuple[OfferedTool, ...]:
-    """Return all tools of a request, for every API's nesting."""
+    """Return all tools of a request of any API."""
     if not isinstance(body, dict):
         return ()
     entries = body.get("input") if isinstance(body.get("input"), list) else []
-    # For its newest models, Codex puts the tools there.
+    # For its newest models, Codex puts the tools into the input.
     more = [each for each in entries or [] if each.get("type") == "additional_tools"]
     return tuple(_tools([*(body.get("tools") or []), *(t for each in more for t in each["tools"])]))
 
@@ -78,7 +78,7 @@ def agent_call(call: Call, tools: tuple[OfferedTool, ...]) -> AgentCall:
     return AgentCall(call.tool, call.arguments)
 
 
-#: Yield times of the script, and of one command or tool.
+#: Codex waits this long for a script, and for one command or tool.
 _YIELD = '// @exec: {"yield_time_ms": 120000}\n'
 _WAITING = """\
 let done = await tools.exec_command(%s);
@@ -90,7 +90,7 @@ text(`exited with code ${done.exit_code}\\n${done.output}`);
 
 
 def _as_code(call: Call) -> str:
-    """Codex's code mode: the model writes JavaScript that calls the tools."""
+    """Return JavaScript that makes the call: in Codex's code mode, the model writes programs."""
     if call.neutral == "write":
         call = _write_by_shell(call)
     if call.neutral == "shell":
@@ -133,8 +133,9 @@ def _write(call: Call, tools: tuple[OfferedTool, ...]) -> AgentCall:
 
 
 def _mcp(call: Call, tools: tuple[OfferedTool, ...]) -> AgentCall:
-    """Return an agent's name for an MCP tool: mcp__orchestrator__orchestrate, or
-    orchestrator_orchestrate.
+    """Return a call of the MCP tool by the agent's name for the tool.
+
+    Examples of names: mcp__orchestrator__orchestrate, orchestrator_orchestrate.
     """
     fits = [tool for tool in tools if tool.name == call.tool or _ends(tool.name, call.tool)]
     tool = next(iter(fits), OfferedTool(call.tool, {}))

@@ -1,4 +1,4 @@
-"""A turn in the form of an API: as one JSON value, or as a stream."""
+"""The turn that answers a request, and the common parts of the APIs' formats."""
 
 import json
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ NDJSON = "application/x-ndjson"
 
 @dataclass(frozen=True)
 class DueTurn:
-    """The turn that a request gets, with its calls in the form of the requesting agent."""
+    """The turn that answers a request. Its calls have the form of the requesting agent."""
 
     turn: Turn
     number: int
@@ -25,9 +25,7 @@ class DueTurn:
     serial: int
 
     def call_id(self, index: int) -> str:
-        """Return a call id that contains the turn's number, so that the next request shows the
-        turn.
-        """
+        """Return a call id that contains the turn's number; the next request repeats the id."""
         return f"call_{self.serial}_t{self.number}_{index}"
 
     @property
@@ -36,7 +34,7 @@ class DueTurn:
 
 
 class Dialect(Protocol):
-    """One API's shapes."""
+    """The formats of one API: an answer as a JSON value, as a stream, and an error."""
 
     def answer(self, due: DueTurn) -> Any: ...
 
@@ -46,7 +44,7 @@ class Dialect(Protocol):
 
 
 def event(value: Any, name: str = "") -> bytes:
-    """One server-sent event."""
+    """Return one server-sent event."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(value)}\n\n".encode()
 

@@ -18,7 +18,7 @@ MODEL = "stub-model"
 
 
 def api_of(path: str) -> str:
-    """Return the API whose model a POST to this path calls; empty for any other path."""
+    """Return the API that a POST to this path calls; empty if the path calls no model."""
     ends = {
         "/messages": "anthropic",
         "/chat/completions": "chat",
@@ -37,7 +37,7 @@ def is_streamed(api: str, path: str, body: Any) -> bool:
 
 
 def model_of(path: str, body: Any) -> str:
-    """Return the model. In Gemini's API it is a part of the path."""
+    """Return the model that a request names. Gemini's requests have it in the path."""
     named = re.search(r"/models/([^/:]+):", path)
     return named[1] if named else str(body.get("model") or MODEL)
 
@@ -47,7 +47,7 @@ def stream_type(api: str) -> str:
 
 
 def answer_without_model(path: str) -> Any:
-    """Answer requests of tools that need no model: counts, lists, probes."""
+    """Return the answer to a request that needs no model: a count, a list, or a probe."""
     if path.endswith("/count_tokens"):
         return {"input_tokens": 100}
     if path.endswith(":countTokens"):

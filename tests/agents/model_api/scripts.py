@@ -1,8 +1,8 @@
-"""Scripts for the model API: turns, each possibly after faults.
+"""Scripts for the model API: a script has turns, and a turn may have faults.
 
 The last ``[[script:NAME]]`` in the user's text selects the script. The conversation in the request
 shows which turn is due, so that retries and parallel conversations do not disturb each other. Only
-faults have a state: each fault is used once.
+faults have a state: the server counts the calls that each fault has failed.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """The ways in which a model's call fails."""
+    """How a call of the model fails."""
 
-    #: The answer is an HTTP status with an error in the API's own form.
+    #: The answer is an HTTP status with an error in the API's format.
     STATUS = "status"
     #: The connection is reset before the first byte of an answer.
     RESET = "reset"
     #: The request is read and never answered.
     SILENT = "silent"
-    #: One byte of the answer at a time, without an end.
+    #: The answer arrives byte by byte, and never ends.
     TRICKLE = "trickle"
     #: The answer ends in the middle.
     CUT = "cut"
-    #: Status 200 and a body that is no JSON.
+    #: Status 200 and a body that is invalid JSON.
     MALFORMED = "malformed"
     #: Status 200 with the body ``Fault.body``.
     BODY = "body"
@@ -35,14 +35,14 @@ class Kind(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     kind: Kind = Kind.STATUS
-    #: Status of the answer; None: 500, or 200 for a given body.
+    #: Status of the answer; None: 500, or 200 for ``Kind.BODY``.
     status: int | None = None
     #: The API's error type; empty: derived from the status.
     type: str = ""
     message: str = "scripted fault"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
-    #: Number of failing calls; 0: every call.
+    #: Number of calls that fail; 0: all calls.
     times: int = 1
 
 
@@ -63,13 +63,13 @@ def overloaded(*, times: int = 1) -> Fault:
 class Call:
     """A tool call of the model.
 
-    The names and arguments of ``shell``, ``write`` and ``mcp`` are converted for the requesting
-    agent. A plain ``Call`` is sent unchanged.
+    Calls that ``shell``, ``write``, and ``mcp`` create are converted for the requesting agent.
+    Other calls are sent unchanged.
     """
 
     tool: str
     arguments: Any = field(default_factory=dict)
-    #: Empty: the text unchanged; otherwise "shell", "write" or "mcp": see ``naming``.
+    #: Kind of call that ``naming`` converts: "shell", "write", or "mcp"; empty: no conversion.
     neutral: str = ""
 
     @classmethod
@@ -114,7 +114,7 @@ class Turn:
 @dataclass(frozen=True)
 class Script:
     turns: tuple[Turn, ...]
-    #: True if the last turn is repeated: the model never ends.
+    #: True if the last turn is repeated without end.
     endless: bool = False
 
     @classmethod

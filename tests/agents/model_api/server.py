@@ -1,4 +1,4 @@
-"""The server on loopback: records each request, finds its script, and answers or fails."""
+"""The HTTP server: records each request, finds its script, and answers or fails."""
 
 import json
 import socket
@@ -75,7 +75,7 @@ class ModelApi:
 
     @property
     def calls(self) -> list[Request]:
-        """Return only the requests that need a model."""
+        """The requests that need a model."""
         return [request for request in self.requests if request.api]
 
     def record(self, request: Request) -> None:
@@ -86,17 +86,17 @@ class ModelApi:
         script = self.scripts.get(request.script) or _unknown(request.script)
         turn, tools = script.turn(request.turn), naming.offered_tools(request.body)
         if turn.calls and not tools:
-            # A question apart from the work, such as for a title, uses no turn of the script.
+            # A request without tools, such as for a title, is no part of the work: it uses no turn.
             turn = Turn("A title")
         if request.api == "gemini" and (example := gemini.example(request.body)):
-            # A choice of a model uses no turn, either.
+            # A request to choose a model uses no turn either.
             turn = Turn(json.dumps(example))
         calls = tuple(naming.agent_call(call, tools) for call in turn.calls)
         model = routes.model_of(request.path, request.body)
         return DueTurn(turn, request.turn, calls, model, next(self._serials))
 
     def fault(self, request: Request, turn: Turn) -> Fault | None:
-        """Return the next unused fault of this turn."""
+        """Return the next unused fault of the turn; None if there is none. Counts its use."""
         with self._lock:
             for index, fault in enumerate(turn.faults):
                 key = (request.script, request.turn, index)

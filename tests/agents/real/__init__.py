@@ -1,1 +1,1 @@
-"""The real tools, from npm, run by a server against the model API of the tests."""
+"""The real tools from npm, which a server runs with the stub model API."""

@@ -10,7 +10,7 @@ import pytest
 from tests.agents.real.tools import AGENTS, MODELS, PACKAGES, TOOLS
 
 INHERITED = "your MCP servers, skills, hooks, and memory: only if inherited"
-#: Row of the table: the agents' cells; an agent without a cell lacks the capability.
+#: Cells of the table, by row and agent. An agent without a cell lacks the capability.
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "files, a commit, and the agent's answer": dict.fromkeys(AGENTS, "yes"),
     "steps, tokens, cache reads": {**dict.fromkeys(AGENTS, "yes"), "ollama": "no cache reads"},
@@ -49,8 +49,9 @@ NO_DEFAULT = "from your settings"
 
 
 def each_with(*capabilities: str, nightly: Collection[str] = ()) -> pytest.MarkDecorator:
-    """Parametrize a test with each agent that has all of these capabilities; some agents only at
-    night.
+    """Parametrize a test with each agent that has all of these capabilities.
+
+    ``nightly``: agents whose tests run only at night.
     """
     having = [name for name in AGENTS if all(name in CAPABILITIES[each] for each in capabilities)]
     return pytest.mark.parametrize("agent", parameters(having, nightly))
@@ -61,7 +62,7 @@ def parameters(agents: Sequence[str], nightly: Collection[str] = ()) -> list[Any
 
 
 def marks_of(agent: str, nightly: bool = False) -> list[pytest.MarkDecorator]:
-    """Return the marks of an agent's tests: tools must be requested, loops are always available."""
+    """Return the marks of an agent's tests. Tests of tools run only if they are requested."""
     marks = [pytest.mark.real_tools] if agent in TOOLS else []
     return [*marks, pytest.mark.nightly] if nightly else marks
 

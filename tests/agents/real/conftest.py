@@ -1,4 +1,4 @@
-"""A server whose agents are the real tools, and a model API in place of their providers."""
+"""A server whose agents are the real tools, and a stub model API for their providers."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.agents.real.tools import MODELS, TOOLS, installed
 
 #: Changed settings by section.
 Changes = Mapping[str, Mapping[str, object]]
-#: Configuration of a provider, which opencode needs; other tools need an address and a key.
+#: Models of opencode. It also needs a provider's settings; other tools need an address and a key.
 OPENCODE = {
     "model": "stub/stub-model",
     "small_model": "stub/stub-model",
@@ -138,7 +138,7 @@ def variables(api: ModelApi, project: Path) -> dict[str, str]:
     }
     return {
         "HOME": str(project / "home"),
-        # These directories have all of the tools' configuration.
+        # Empty: otherwise the tools would read the configuration of the user who runs the tests.
         **dict.fromkeys(("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME"), ""),
         "ANTHROPIC_BASE_URL": api.url,
         "ANTHROPIC_API_KEY": "sk-of-the-tests",

@@ -1,6 +1,6 @@
-"""Failures of a model's service, and the resulting outcome of a worker, the same for all agents.
+"""Failures of a model's service, and the worker's outcome, which is the same for all agents.
 
-The rows are failures that were measured with each tool.
+Each row was measured with each tool.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ class Failure:
     script: Script
     #: Beginning of the worker's reason; empty: the worker succeeds.
     reason: str
-    #: True if a retry may succeed: with one retry there are two attempts.
+    #: True if the worker retries.
     is_retried: bool
-    #: Agents that retry for a minute or more themselves: here they get no retry, and run at night.
+    #: Agents that themselves retry for a minute or more. Their tests give no retry. Run at night.
     slow: tuple[str, ...] = ()
-    #: Agents that print nothing while they retry: a short stall timeout is set for them.
+    #: Agents that print nothing while they retry. Their tests have a short stall timeout.
     silent: tuple[str, ...] = ()
-    #: Agents whose provider uses these words for another kind of failure.
+    #: Agents without this test, because their provider means another failure by this answer.
     other: tuple[str, ...] = ()
 
 
@@ -96,7 +96,7 @@ FAILURES: Mapping[str, Failure] = {
         script=Script.failing(Fault(status=429, type="insufficient_quota", message=QUOTA, times=0)),
         reason=CREDIT,
         is_retried=False,
-        # Google gives it to free accounts until the next day; Ollama never asks for money.
+        # For Google, this answer is a free account's daily limit; Ollama never asks for money.
         other=("gemini", "ollama"),
     ),
 }

@@ -3,7 +3,7 @@
     ORCHESTRATOR_TEST_TOOLS=.agents-tools .venv/bin/python -m tests.agents.real.overhead [AGENT...]
 
 Prints the median seconds of one trivial turn, bare and as a worker. Also prints the memory (PSS) of
-our own processes: shim, driver, and MCP server.
+the product's processes: shim, driver, and MCP server.
 """
 
 import os
@@ -51,7 +51,7 @@ def report(site: Site, agent: str, project: Path) -> None:
     }
     if agent not in TOOLS:
         del ways["bare"]
-    for way in ways.values():  # the first run sets up what later runs share
+    for way in ways.values():  # the first run creates files that later runs share
         way()
     took = {name: [] for name in ways}
     for _ in range(RUNS):
@@ -62,9 +62,9 @@ def report(site: Site, agent: str, project: Path) -> None:
 
 
 def bare(site: Site, agent: str, project: Path) -> float:
-    """Make the same call without the driver and the product's MCP server."""
+    """Run the tool without the driver and the product's MCP server. Return the seconds."""
     shared = next(project.glob("*/workspace")) / "bare"
-    # A separate configuration, as each attempt has.
+    # A new directory for the configuration, as for each attempt.
     control = shared / f"{agent}-{time.monotonic_ns()}"
     call = call_for(agent)(call_inputs(site.api, agent, control, shared, project))
     prepare_files(call)

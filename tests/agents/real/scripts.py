@@ -1,4 +1,4 @@
-"""The scripts of the model's answers in the tests of real tools."""
+"""Scripts of the model's answers for the tests of real tools."""
 
 import json
 
@@ -22,9 +22,7 @@ def shell(*commands: str) -> tuple[Call, ...]:
 
 
 def work(cache_read: int = 0) -> Script:
-    """Return a script that creates a file by the agent's tool, commits, and answers: three model
-    calls.
-    """
+    """Return a script of three turns: create a file with the agent's tool, commit, answer."""
     return Script.of(
         Turn("I begin.", (Call.write("a.txt", "of the agent"),)),
         Turn(calls=shell(COMMIT), tokens=Tokens(input=200, output=40, cache_read=cache_read)),
@@ -37,7 +35,10 @@ def child_tasks(word: str) -> list[dict[str, str]]:
 
 
 def parent(*, commands: bool) -> Script:
-    """Return a script that starts a child job in each available way, with or without commands."""
+    """Return a script that starts a child job by MCP.
+
+    With ``commands``, the script also starts one child job by a command and one by HTTP.
+    """
     body = json.dumps({"request": "By HTTP", "tasks": child_tasks("http")})
     mcp = Call.mcp("orchestrate", request="By MCP", tasks=child_tasks("mcp"))
     command = "orchestrator spawn 'By command' --command 'echo > command.txt' --wait"
@@ -62,7 +63,10 @@ def part(name: str) -> Script:
 
 
 def whole(way: str, *agents: str) -> Script:
-    """Return a script that starts a child job in one of the ways, with parts for these agents."""
+    """Return a script that starts a child job with one task for each agent.
+
+    ``way``: "MCP", "HTTP", or else by ``orchestrator spawn``.
+    """
     tasks = [
         {"id": name, "agent": name, "prompt": f"Your part. [[script:part-{name}]]"}
         for name in agents
@@ -103,7 +107,7 @@ def plan(agent: str) -> Script:
     return Script.of(Turn(before + json.dumps(PLAN)))
 
 
-#: Agents that get the schema as text.
+#: Agents that get the schema in their prompt.
 PROMPTED_SCHEMA = ("gemini", "opencode")
 
 
@@ -117,7 +121,7 @@ WRITERS = {
 
 
 def trespass(agent: str) -> Script:
-    """Return a script that tries to write against the policy."""
+    """Return a script that tries to write, by a tool and by a command, despite the policy."""
     writer = WRITERS.get(agent, Call("write", {"path": "a.txt", "content": "x"}))
     return Script.of(
         Turn(calls=(writer,)), Turn(calls=shell("echo x > b.txt")), Turn("RESULT tried")

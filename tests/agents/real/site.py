@@ -1,4 +1,4 @@
-"""A server with real agents, as the tests use it."""
+"""A server with real agents, and the actions of tests."""
 
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tests.agents.model_api import ModelApi, Script
 from tests.integration.site import files_named
 
 Answer = dict[str, Any]
-#: Timeout of a whole job; the slowest tool needs 5 s to start on an idle machine.
+#: Timeout of a job, in seconds; the slowest tool needs 5 s to start on an idle machine.
 JOB_SECONDS = 240.0
 
 
@@ -22,7 +22,7 @@ class Site:
     api: ModelApi
 
     def submit(self, agent: str, name: str, script: Script, **more: Any) -> str:
-        """Start a job of one task whose agent meets the script."""
+        """Start a job with one task, whose model calls get the script's answers. Return its id."""
         self.api.scripts[name] = script
         config = more.pop("config", {})
         task = {"id": "t", "agent": agent, "prompt": f"Do it. [[script:{name}]]", **more}

@@ -1,4 +1,4 @@
-"""An agent in Python, as a user may write one."""
+"""An agent in Python, as a user may write it."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ KEY = "sk-the-secret-of-the-user"
 
 @pytest.fixture(autouse=True)
 def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The home of a user without any login."""
+    """The home directory of a user without logins."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

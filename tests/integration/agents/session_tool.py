@@ -1,8 +1,8 @@
-"""A stand-in for Claude Code with sessions: it resumes a session whose file exists.
+"""A stand-in for Claude Code with sessions: it resumes a session if the session's file exists.
 
 In a terminal, without ``-p``, it runs the typed lines as shell commands, until ``bye``. Otherwise,
-each run executes the next part of the variable SESSION_TOOL. Parts are separated by ``|``, and the
-words of a part by spaces. Each run adds its input as a line to ``runs.jsonl`` in the worker's
+each run executes the next part of the variable SESSION_TOOL. ``|`` separates parts, and spaces
+separate the words of a part. Each run adds a line with its input to ``runs.jsonl`` in the worker's
 directory.
 """
 
@@ -33,7 +33,7 @@ def answer(text: str) -> None:
 
 
 def result(text: str = "the answer", status: int = 0) -> None:
-    """Print the totals of the session from its beginning, without killed runs."""
+    """Print the totals of all runs of the session, except killed runs."""
     answers_before = [json.loads(line)["answers"] for line in SESSION_FILE.read_text().splitlines()]
     answers = (answers_before[-1] if answers_before else 0) + len(ANSWERS)
     used = {"inputTokens": 100 * answers, "outputTokens": 10 * answers, "costUSD": 0.5 * answers}
@@ -75,7 +75,7 @@ def behave(word: str) -> None:
         case "forgets":
             SESSION_FILE.unlink()
         case _:
-            raise SystemExit(f"what is {word!r}?")
+            raise SystemExit(f"unknown action {word!r}")
 
 
 def read_prompt() -> str:

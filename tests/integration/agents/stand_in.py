@@ -1,6 +1,6 @@
-"""A stand-in for an AI agent's program: records its input, and executes the test's actions.
+"""A stand-in for an AI tool: records its input, and executes the actions of the test.
 
-The variable STAND_IN has the actions, as words separated by spaces.
+The variable STAND_IN names the actions, separated by spaces.
 """
 
 import json
@@ -18,7 +18,7 @@ def emit(kind: str, flush: bool = True, **more: object) -> None:
 
 
 def prompt() -> str:
-    """Return all of standard input; of Claude's stream, only the first message."""
+    """Return the prompt: all of standard input, or the first message of Claude's stream."""
     if "--input-format" not in sys.argv:
         return sys.stdin.read()
     first = json.loads(sys.stdin.readline())
@@ -100,7 +100,7 @@ def behave(word: str) -> None:
         case "is-limited":
             emit("system", subtype="api_retry", error_status=429, error="rate_limit")
         case "gets-over-a-limit":
-            # Both in one write, because a loaded machine would make no pause between them.
+            # One write prints both lines, so that no pause separates them.
             emit("system", flush=False, subtype="api_retry", error_status=429, error="rate_limit")
             words("another step")
         case "logs-a-limit":
@@ -174,7 +174,7 @@ def behave(word: str) -> None:
             message({"type": "tool_use", "name": "Write", "id": "t", "input": {"path": "made.txt"}})
             result()
         case _:
-            raise SystemExit(f"what is {word!r}?")
+            raise SystemExit(f"unknown action {word!r}")
 
 
 def asks_for_plan() -> bool:
@@ -182,11 +182,11 @@ def asks_for_plan() -> bool:
 
 
 def main() -> None:
-    words_told = os.environ.get("STAND_IN", "plans" if asks_for_plan() else "answers").split()
-    if "ignores-term" in words_told:  # before any test can know that it runs
+    actions = os.environ.get("STAND_IN", "plans" if asks_for_plan() else "answers").split()
+    if "ignores-term" in actions:  # before the file shows the test that the stand-in runs
         behave("ignores-term")
     Path("given.json").write_text(json.dumps(invocation()))
-    for word in words_told:
+    for word in actions:
         behave(word)
 
 

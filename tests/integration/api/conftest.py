@@ -1,4 +1,4 @@
-"""A real server on a free port over the fake service."""
+"""A real HTTP server, whose service is the fake service."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition; fail after a deadline."""
     until = time.monotonic() + DEADLINE_SECONDS
     while not condition():
-        assert time.monotonic() < until, f"not within {DEADLINE_SECONDS} s: {what}"
+        assert time.monotonic() < until, f"not true within {DEADLINE_SECONDS} s: {what}"
         time.sleep(0.01)
 
 

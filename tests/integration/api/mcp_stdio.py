@@ -23,7 +23,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 
 
 class Stdio:
-    """``orchestrator mcp`` as a client sees it: lines in, lines out."""
+    """A process of ``orchestrator mcp``, to which a test sends lines."""
 
     def __init__(self, environ: dict[str, str]) -> None:
         self.process = subprocess.Popen(

@@ -42,8 +42,9 @@ class Host:
         return execute(arguments, CliContext(folder=self.site.folder, environ=environ))
 
     def watch_changes(self) -> Callable[[], list[bytes]]:
-        """Record the project's present state. Return a function that returns what has changed since
-        then.
+        """Record the project's current state.
+
+        Return a function that returns the paths that have changed since.
         """
         before = fingerprint(self.project.path)
         return lambda: differences(before, fingerprint(self.project.path))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tests.support.project import Project
 
-#: Path of a folder with a directory for each project, which has ``<name>-<version>.tar.gz`` files.
+#: Folder with a directory of ``<name>-<version>.tar.gz`` files for each project.
 FOLDER = os.environ.get("ORCHESTRATOR_TEST_RELEASES", "")
 _VERSION = re.compile(r"-(\d+(?:\.\d+)*)\.tar\.gz$")
 
-#: Content by path; None: no such file.
+#: Content of files by path; None: the file does not exist.
 Part = Mapping[str, bytes | None]
 
 
@@ -24,15 +24,16 @@ def projects() -> list[str]:
 
 
 def archives(name: str) -> list[tuple[str, Path]]:
-    """Return versions and archives, in order."""
+    """Return pairs of version and archive, in the order of versions."""
     found = [(_VERSION.search(each.name), each) for each in Path(FOLDER, name).glob("*.tar.gz")]
     known = [(match[1], path) for match, path in found if match]
     return sorted(known, key=lambda pair: [int(number) for number in pair[0].split(".")])
 
 
 def history(name: str, to: Path) -> tuple[Project, list[str]]:
-    """Create a repository with a commit and a tag for each release; the last release is checked
-    out.
+    """Create a repository with a commit and a tag for each release. Return it and the versions.
+
+    The last release is checked out.
     """
     project = Project(to)
     project.git("init", "-q", "-b", "main")
@@ -56,13 +57,13 @@ def _extract(archive: Path, to: Path) -> None:
 
 
 def changed(project: Project, before: str, after: str) -> dict[str, bytes | None]:
-    """Return the files of a release that differ from the release before."""
+    """Return the files that differ between two releases, with their content in ``after``."""
     names = project.git("diff", "--name-only", "--no-renames", "-z", before, after)
     return contents(project, after, names.split("\0")[:-1])
 
 
 def contents(project: Project, revision: str, paths: Iterable[str]) -> dict[str, bytes | None]:
-    """Return the contents of files in a commit; None for missing files."""
+    """Return the content of files in a commit, by path; None for missing files."""
     names = list(paths)
     names_of_blobs = "".join(f"{revision}:{path}\n" for path in names).encode()
     batch = ["git", "cat-file", "--batch"]
@@ -79,13 +80,16 @@ def contents(project: Project, revision: str, paths: Iterable[str]) -> dict[str,
 
 
 def shares(parts: Part, count: int) -> list[dict[str, bytes | None]]:
-    """Return the files, divided among workers."""
+    """Divide the files among ``count`` workers."""
     names = sorted(parts)
     return [{name: parts[name] for name in names[number::count]} for number in range(count)]
 
 
 def halves(old: bytes, new: bytes) -> tuple[bytes, bytes] | None:
-    """Return half of the hunks for each of two workers; None if there are fewer than two hunks."""
+    """Return two versions of ``old``, each with half of the hunks of ``new``.
+
+    Return None if there are fewer than two hunks.
+    """
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     hunks = [step for step in steps if step[0] != "equal"]
@@ -107,7 +111,10 @@ def _with(
 
 
 def branch(project: Project, start: str, part: Part, name: str, release: str) -> str:
-    """Create a commit with these files of a release on top of ``start``, outside the checkout."""
+    """Create a branch from ``start`` with these files of a release, outside the checkout.
+
+    Return its commit.
+    """
     work = project.path.parent / "tree"
     index = project.path.parent / "index"
     index.unlink(missing_ok=True)
@@ -136,7 +143,7 @@ def branch(project: Project, start: str, part: Part, name: str, release: str) ->
 
 
 class Side(Project):
-    """The repository with the files and the index of another directory."""
+    """A repository whose files and index are in another directory."""
 
     def __init__(self, path: Path, repository: Path, index: Path) -> None:
         super().__init__(path)

@@ -1,4 +1,4 @@
-"""Functions that create repositories of the kinds that users have, each with a small project."""
+"""Functions that change a small project to the kinds of repositories that users have."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def scenario(arrange: Arrange) -> Arrange:
     return arrange
 
 
-#: By day one repository has all of these; at night each has its own repository.
+#: By day, one repository has all scenarios of a list; at night, each scenario has a repository.
 OF_FILES = (
     "names of all kinds",
     "case collisions",

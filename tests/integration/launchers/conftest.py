@@ -23,7 +23,7 @@ from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 from orchestrator.security import process_table
 from tests.support import above
 
-#: A timeout that only ends a hang: a loaded machine may be slow.
+#: Timeout in seconds that only ends a hang, because a loaded machine may be slow.
 HANG_SECONDS = 60.0
 
 
@@ -33,7 +33,7 @@ class Reports:
 
     pids: dict[str, int] = field(default_factory=dict)
     exits: dict[str, list[Exit]] = field(default_factory=dict)
-    #: Preloaded launches: the times of their starts, and the returned ones.
+    #: Preloaded launches: the time of each start, and the names of returned launches.
     begun_at: dict[str, float] = field(default_factory=dict)
     back: list[str] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -60,12 +60,16 @@ class Reports:
 
     def pid(self, name: str, within: float = HANG_SECONDS) -> int:
         with self.changed:
-            assert self.changed.wait_for(lambda: name in self.pids, within), "never started"
+            assert self.changed.wait_for(lambda: name in self.pids, within), (
+                f"{name} was not started within {within:g} s"
+            )
             return self.pids[name]
 
     def exit(self, name: str, within: float = HANG_SECONDS) -> Exit:
         with self.changed:
-            assert self.changed.wait_for(lambda: name in self.exits, within), "never ended"
+            assert self.changed.wait_for(lambda: name in self.exits, within), (
+                f"{name} did not end within {within:g} s"
+            )
             assert len(self.exits[name]) == 1, "an end is reported once"
             return self.exits[name][0]
 
@@ -83,7 +87,7 @@ class Stage:
     """A running launcher in its own directory."""
 
     def __init__(self, directory: Path, plan: ContainmentPlan | None = None) -> None:
-        """Raise ContainmentUnavailable."""
+        """Raise ContainmentUnavailable if this machine cannot run the plan."""
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self._job = uuid.uuid4().hex
@@ -104,7 +108,7 @@ class Stage:
 
     @contextmanager
     def pause_listening(self) -> Iterator[None]:
-        """Let the messages of shims and of the spawner wait while the block runs."""
+        """Read no messages of shims and the spawner while the block runs."""
         self._listener.__exit__(None, None, None)
         try:
             yield
@@ -113,7 +117,7 @@ class Stage:
             self._listener.__enter__()
 
     def serve_spawner_first(self, attempt_id: str) -> bool:
-        """Read the spawner's messages. True if they have ended the attempt's shim."""
+        """Read the spawner's messages. Return True if they report the end of the attempt's shim."""
         link = self.launcher._attempts[attempt_id]
         self.launcher._serve_spawner()
         return bool(link.is_end_reported)
@@ -166,14 +170,14 @@ class Stage:
         return log.exists() and log.read_bytes().startswith(b"ready\n")
 
     def shim_of(self, name: str) -> int:
-        """Return the pid of the shim above a running worker."""
+        """Return the pid of the shim that runs a worker."""
         worker = process_table.look_up(self.reports.pid(name))
         assert worker is not None
         return worker.parent
 
     @property
     def spawner(self) -> int:
-        """The spawner's pid; it does not exist at the very start."""
+        """The spawner's pid. Waits until the spawner exists."""
         found: list[int] = []
         wait_until(lambda: found.extend(self._spawners()) or found)
         return found[0]
@@ -186,27 +190,27 @@ class Stage:
         return [spawner] if spawner else []
 
     def shim(self) -> int:
-        """The pid of the only shim."""
+        """Return the pid of the only shim."""
         [shim] = process_table.children(self.spawner)
         return shim
 
     def kill(self, *names: str) -> None:
-        """Kill (-9) the "keeper", "spawner", and "shim", all at once."""
+        """Kill some of "keeper", "spawner", and "shim" at the same time, with SIGKILL."""
         pids = {"keeper": self.launcher.keeper_pid, "spawner": self.spawner, "shim": self.shim()}
         for name in names:
             os.kill(pids[name], signal.SIGKILL)
 
     def reopen(self, stop: bool = False) -> None:
-        """Replace the launcher as a new server does: the first launcher ends, its shims stay."""
+        """Replace the launcher, as a new server does. Shims keep running unless ``stop`` is set."""
         self.close(stop)
         self._open()
 
 
 class KillableLauncher:
-    """A launcher in a separate process, which can be killed, too."""
+    """A launcher in a separate process, so that a test can also kill the server."""
 
     def __init__(self, stage: Stage, name: str, mode: Mode, *argv: str) -> None:
-        """Start an attempt of a stage. The stage must adopt the attempt to learn its end."""
+        """Start an attempt of a stage. To get the end of the attempt, the stage must adopt it."""
         arguments = [mode, stage.id(name), str(stage.directory), *argv]
         self._server = subprocess.Popen(
             [sys.executable, str(SERVER), *arguments], stdout=subprocess.PIPE, cwd=REPOSITORY
@@ -219,7 +223,7 @@ class KillableLauncher:
         self.pids = {"server": self._server.pid, "keeper": keeper, "spawner": spawner, "shim": shim}
 
     def kill(self, *names: str) -> None:
-        """Kill (-9) some of the processes above the worker, all at once."""
+        """Kill some of the worker's ancestors at the same time, with SIGKILL."""
         for name in names:
             os.kill(self.pids[name], signal.SIGKILL)
         if "server" in names:
@@ -228,7 +232,7 @@ class KillableLauncher:
             self._server.stdout.close()
 
     def running_ancestors(self) -> list[str]:
-        """Return the living processes above the worker."""
+        """Return the names of the worker's ancestors that still run."""
         return [
             name for name, pid in self.pids.items() if process_table.start_ticks(pid) is not None
         ]
@@ -240,7 +244,7 @@ def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> N
 
 
 def escapees(directory: Path, *options: str) -> tuple[str, ...]:
-    # In a sandbox, only this directory of a repository below /tmp is visible.
+    # Copied, because a sandbox hides a repository below /tmp, except this directory.
     script = shutil.copy(ESCAPEES, directory)
     return (sys.executable, "-S", "-E", str(script), str(directory), *options)
 
@@ -250,7 +254,7 @@ def all_escaped(directory: Path) -> bool:
 
 
 def alive_escapees(directory: Path) -> list[str]:
-    """The escapees that still write to their heartbeat files."""
+    """Return the heartbeat files to which escapees still write."""
     sizes = {path.name: path.stat().st_size for path in directory.glob("beat-*")}
     time.sleep(0.3)
     return [
@@ -261,7 +265,7 @@ def alive_escapees(directory: Path) -> list[str]:
 def wait_until(condition: Callable[[], object], within: float = HANG_SECONDS) -> None:
     deadline = time.monotonic() + within
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"the condition was not true within {within:g} s"
         time.sleep(0.005)
 
 
@@ -278,7 +282,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 
 
 FULL = (Mode.SUBREAPER, Mode.CGROUP, Mode.PIDNS, Mode.SANDBOX)
-#: Modes that every machine must have; other modes may be missing, except in CI.
+#: Modes that must be available in CI.
 EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
 IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
 
@@ -294,7 +298,7 @@ def open_stage(directory: Path, plan: ContainmentPlan) -> Stage:
 
 @pytest.fixture(params=FULL)
 def contained(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A launcher in each mode that should let no process escape."""
+    """A launcher in each mode in which no process can escape."""
     stage = open_stage(tmp_path, ContainmentPlan(mode=request.param))
     yield stage
     stage.close()

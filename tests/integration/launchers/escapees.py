@@ -1,4 +1,4 @@
-"""A worker that leaves one leftover process in each of six ways.
+"""A worker that starts one leftover process by each of six methods.
 
     escapees.py DIRECTORY stay|leave
 

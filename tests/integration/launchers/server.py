@@ -1,4 +1,4 @@
-"""A server that tests kill: starts one attempt, prints its keeper's pid, and keeps running."""
+"""A server that tests kill: starts one attempt, prints the keeper's pid, and keeps running."""
 
 import os
 import sys

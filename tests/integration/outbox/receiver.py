@@ -1,4 +1,4 @@
-"""A receiver of messages: a real HTTP server whose answers the test selects."""
+"""A receiver of messages: a real HTTP server that gives the answers of the test."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ class Received(NamedTuple):
 class Receiver:
     def __init__(self) -> None:
         self.received: list[Received] = []
-        #: Answers by path, the next one first; then 200.
+        #: Statuses of the next answers, by path; after them, every answer is 200.
         self.answers: dict[str, list[int]] = {}
         self.answer_headers: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Receiver:
         return f"http://{self.host}{path}"
 
     def about(self, job_id: str, path: str = "/hook") -> Sequence[Received]:
-        """Messages about a job, in their order."""
+        """Return the messages about a job, in order of arrival."""
         with self._lock:
             found = [each for each in self.received if each.path == path]
         return [each for each in found if job_id.encode() in each.raw]

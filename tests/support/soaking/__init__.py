@@ -1,1 +1,1 @@
-"""The parts of ``tests/support/soak.py``."""
+"""Job kinds, invariants, and the disk of ``tests/support/soak.py``."""

@@ -1,4 +1,4 @@
-"""A small disk in memory that can be filled, which only root can mount."""
+"""A small disk in memory that a test can fill. Only root can mount it."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ PIECE_BYTES = 2**24
 
 
 def mounted(directory: Path) -> Path | None:
-    """Create and mount a small disk at ``directory``; None if that is impossible."""
+    """Mount a small disk at ``directory``. Return the directory, or None if mounting fails."""
     directory.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "tmpfs", str(directory)]
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
@@ -19,12 +19,12 @@ def mounted(directory: Path) -> Path | None:
 
 
 def unmount(directory: Path) -> None:
-    """Unmount lazily, because a process may have a file open there."""
+    """Unmount lazily, because a process may still have a file of the disk open."""
     subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 def fill(disk: Path, leave_bytes: int) -> Path:
-    """Fill the disk except for some bytes; deleting the returned file frees the space."""
+    """Fill the disk except ``leave_bytes``. Return the file that fills it."""
     filler = disk / "filler"
     with filler.open("wb") as file, suppress(OSError):
         while (free := _free_bytes(disk) - leave_bytes) > 0:

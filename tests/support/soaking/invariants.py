@@ -1,4 +1,4 @@
-"""Checks of a soak's invariants. They return complaints; an empty list means that all hold."""
+"""Checks of a soak's invariants. Each check returns its complaints; no complaint means success."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.integration.site import Answer
 from tests.support.project import Project
 from tests.support.soaking.kinds import WHOLE_RESULT
 
-#: Allowed growth since the server's first quiet moment: merge threads stay.
+#: Allowed growth since the server's first quiet moment. Threads of merges do not end.
 MORE_DESCRIPTORS, MORE_THREADS, MORE_BYTES = 8, 2 + MOST_THREADS, 24 * 2**20
 SUCCEEDED = ("success", "recursive_success")
 
@@ -27,7 +27,7 @@ class Resources:
     """The resources of a process at one moment."""
 
     pid: int
-    #: Number of descriptors, without one for each shim, because shims wait for the next attempt.
+    #: Number of descriptors, minus one for each shim, because idle shims remain.
     descriptors: int
     threads: int
     bytes: int
@@ -74,7 +74,7 @@ def _open_files(pid: int) -> Iterator[str]:
 
 
 def leftover_processes(site: FaultSite, root_id: str) -> list[str]:
-    """Return the living processes of a root job.
+    """Return the running processes of a root job, each as "<pid> <name>".
 
     A process belongs to the job if its environment has the job's marker, or if its directory or
     arguments contain the job's path. A daemon with an empty environment is found only by the path.
@@ -114,14 +114,15 @@ def complaints_of_job(
 ) -> list[str]:
     """Return the violations of a root job that has ended.
 
-    ``locks_may_remain``: an attempt's claim may remain if the disk was full at its end.
+    ``locks_may_remain``: True if the disk was full, so that the ``.run`` file of an ended attempt
+    may remain.
     """
     answer = site.insist(lambda: site.call("GET", f"/jobs/{root_id}"))
-    found = [f"a process is left: {stray}" for stray in leftover_processes(site, root_id)]
+    found = [f"a leftover process runs: {stray}" for stray in leftover_processes(site, root_id)]
     found += _files(site, root_id, answer)
     claims = [path.name for path in (site.directory(root_id) / "attempts").glob("*.run")]
     if claims and not locks_may_remain:
-        found.append(f"attempts have ended and left {claims}")
+        found.append(f"attempts have ended, but their locks remain: {claims}")
     found += _events(site.events_of(root_id))
     return [f"{root_id}: {complaint}" for complaint in found]
 
@@ -130,7 +131,7 @@ def _files(site: FaultSite, root_id: str, answer: Answer) -> Iterator[str]:
     directory = site.directory(root_id)
     for name in ("FINAL_RESULT.md", "reports/analytics.json", "status.json"):
         if not (directory / name).is_file():
-            yield f"{name} is not there"
+            yield f"{name} does not exist"
     with suppress(OSError):
         written = json.loads((directory / "status.json").read_text())
         yield from _differences(answer, written)
@@ -140,11 +141,11 @@ def _files(site: FaultSite, root_id: str, answer: Answer) -> Iterator[str]:
 
 def _differences(answer: Answer, written: Answer) -> Iterator[str]:
     if answer["status"] != written["status"]:
-        yield f"it is {answer['status']}, and status.json has {written['status']}"
+        yield f"the job is {answer['status']}, but status.json has {written['status']}"
     stored = {row["worker_id"]: row["status"] for row in answer["workers"]}
     written_statuses = {row["worker_id"]: row["status"] for row in written["results"]["tasks"]}
     if stored != written_statuses:
-        yield f"its workers are {stored}, and status.json has {written_statuses}"
+        yield f"the workers are {stored}, but status.json has {written_statuses}"
 
 
 def _worker_files(directory: Path, worker: Answer) -> Iterator[str]:
@@ -152,27 +153,27 @@ def _worker_files(directory: Path, worker: Answer) -> Iterator[str]:
     if worker["status"] not in SUCCEEDED:
         return
     if not (directory / "logs" / f"depth_0_{name}.log").is_file():
-        yield f"{name} succeeded and has no log"
+        yield f"{name} succeeded, but has no log"
     last = worker["attempts"][-1]
     if last["exit_code"] != 0:
-        yield f"{name} succeeded by {last}"
+        yield f"{name} succeeded, but its last attempt is {last}"
     record = directory / "attempts" / f"{name}.{last['number']}.exit.json"
     with suppress(FileNotFoundError):
         written = json.loads(record.read_text())
         if written.get("code") != 0:
-            yield f"{name} succeeded, and {record.name} has {written}"
+            yield f"{name} succeeded, but {record.name} has {written}"
 
 
 def _events(events: list[Answer]) -> Iterator[str]:
     numbers = [event["seq"] for event in events]
     if numbers != list(range(1, len(events) + 1)):
-        yield f"its events are numbered {numbers}"
+        yield f"the events have gaps or repeats: {numbers}"
     elif events[-1]["kind"] != "job_ended":
-        yield f"its last event is {events[-1]}"
+        yield f"the last event is not the end of the job: {events[-1]}"
     ends = Counter(
         _whose(event) for event in events if event["kind"] in ("worker_ended", "job_ended")
     )
-    # A worker whose merge was rejected works again, and ends again.
+    # A worker whose merge was rejected has another attempt, and ends again.
     again = Counter(_whose(event) for event in events if event["kind"] == "worker_sent_back")
     for who, times in ends.items():
         if times > 1 + again[who]:
@@ -185,7 +186,7 @@ def _whose(event: Answer) -> tuple[str, str | None]:
 
 
 def complaints_of_store(site: FaultSite, accepted: set[str]) -> list[str]:
-    """Return the violations of all jobs together while no job runs."""
+    """Return the violations of the store while no job runs. ``accepted``: ids of all root jobs."""
     file = f"sqlite:///file:{site.workspace / 'orchestrator.db'}?mode=ro&uri=true"
     engine = create_engine(site.database or file, poolclass=NullPool)
     with engine.connect() as connection:
@@ -195,11 +196,11 @@ def complaints_of_store(site: FaultSite, accepted: set[str]) -> list[str]:
         leased = connection.scalar(text("SELECT count(*) FROM leases"))
     directories = {path.name.removeprefix("job_") for path in site.workspace.glob("job_*")}
     found += [f"{unended} attempts have no end"] if unended else []
-    found += [f"lost: {job}" for job in accepted - jobs]
+    found += [f"the store has lost the accepted job {job}" for job in accepted - jobs]
     found += [f"job {job} has no directory" for job in jobs - directories]
-    found += [f"the directory of {job} belongs to nobody" for job in directories - jobs]
+    found += [f"the directory of {job} belongs to no job" for job in directories - jobs]
     standing = site.insist(lambda: site.call("GET", "/locks"))["locks"]
-    found += [f"leases stand, of {leased}: {standing}"] if standing else []
+    found += [f"active leases remain: {standing}; {leased} are stored"] if standing else []
     return found
 
 
@@ -212,15 +213,19 @@ def _complaints_of_file(connection: Connection) -> list[str]:
 
 def complaints_of_project(project: Project, before: Mapping[str, str]) -> list[str]:
     """Return the violations of a repository while no job works on it."""
-    found = [f"a worktree is left: {each}" for each in project.worktrees()]
+    found = [f"a worktree remains: {each}" for each in project.worktrees()]
     now = project.snapshot()
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    return [*found, f"files of the user's have changed: {changed}"] if changed else found
+    return [*found, f"files of the user have changed: {changed}"] if changed else found
 
 
 def complaints_of_result(project: Project, root_id: str) -> list[str]:
     """Return the work that is missing on the branch of a job of the kind ``repository``."""
     files = project.files(f"orchestrator/{root_id}/result")
     missing = [name for name in WHOLE_RESULT if name not in files]
-    found = [f"{root_id}: its result has no {missing}, only {files}"] if missing else []
-    return [*found, f"{root_id}: what a gate refuses was merged"] if "broken" in files else found
+    found = [f"{root_id}: the result lacks {missing}; it has {files}"] if missing else []
+    return (
+        [*found, f"{root_id}: a file that a gate rejects was merged"]
+        if "broken" in files
+        else found
+    )

@@ -12,7 +12,7 @@ from tests.faults.zygote import REPOSITORY
 from tests.integration.site import Answer, shell
 from tests.support.project import edit
 
-#: More retries than kills can use.
+#: Number of retries, more than kills can use up.
 RETRIES = 50
 COMPLETED = frozenset({"completed"})
 ANYHOW = frozenset(ENDED)
@@ -33,7 +33,7 @@ touch "$(printf 'line\nbreak')" "$(printf '\xff\xfe')" '<script>' '{{ 7 * 7 }}'
 printf '\033]0;title\007\033[2J\000\xff'; head -c 3000000 /dev/zero | tr '\0' 'x'
 mkdir -p closed/within; chmod 0 closed/within closed; echo; true
 """
-#: Only the holder of the lock uses the file.
+#: Reports an overlap if two workers have the lock.
 LOCKED = """
 orchestrator lock soak:db --wait 100 >/dev/null
 exec 8>>'{place}/db.lock'
@@ -42,7 +42,7 @@ sleep 0.0$((RANDOM % 10))
 exec 8>&-
 orchestrator unlock soak:db
 """
-#: Content that a gate rejects the first time.
+#: Writes a file that the gates reject, except in the second attempt.
 SENT_BACK = """
 echo worked > mended.txt
 if [ -e "$ORCHESTRATOR_WORKER_DIR/tried" ]; then rm -f broken; else echo x > broken; fi
@@ -55,7 +55,7 @@ WHOLE_RESULT = ("locked_1.txt", "locked_2.txt", "mended.txt", "above.txt", "belo
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     tasks: Callable[[FaultSite, random.Random], list[Answer]]
-    #: Allowed statuses of such a job's end.
+    #: Allowed final statuses of a job of this kind.
     ends: Collection[str] = COMPLETED
     #: True if the job runs until it is cancelled.
     cancelled: bool = False
@@ -103,9 +103,7 @@ def _litter(site: FaultSite, rng: random.Random) -> list[Answer]:
 
 
 def _repository(site: FaultSite, rng: random.Random) -> list[Answer]:
-    """A job with leases and claims, a conflict, work that a gate rejects, and a child job's
-    changes.
-    """
+    """Return tasks with leases, claims, a conflict, work that a gate rejects, and a child job."""
     children = site.folder / "changes.json"
     if not children.exists():
         children.write_text(json.dumps([edit("echo below > below.txt", retries=RETRIES)]))

@@ -1,4 +1,4 @@
-"""One application over the fake service for each test."""
+"""An application with the fake service for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 
 class Client(FlaskClient):
-    """A client that reads every answer to its end, unless the test reads the answer itself."""
+    """A client that reads every answer to its end, unless ``buffered`` is False."""
 
     def open(self, *args: Any, buffered: bool = True, **options: Any) -> TestResponse:
         return super().open(*args, buffered=buffered, **options)
@@ -34,7 +34,7 @@ def app(service: FakeService) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
-    """An application for tests that change nothing in it, because creating one takes 30 ms."""
+    """An application for tests that do not change it, because its creation takes 30 ms."""
     yield (app := application(FakeService(tmp_path_factory.mktemp("shared"))))
     close_app(app)
 

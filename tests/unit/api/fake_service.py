@@ -1,4 +1,4 @@
-"""The engine's service in memory: same rules, no processes."""
+"""The engine's service in memory, with the same rules, but without processes."""
 
 import itertools
 import threading
@@ -52,7 +52,7 @@ TIP = "0123456789abcdef" * 2 + "01234567"
 
 
 class FakeJobLists:
-    """The reads of jobs and workers that streams need; other reads need a store."""
+    """The queries of jobs and workers that streams need. Other queries need a store."""
 
     def __init__(self, service: "FakeService") -> None:
         self._service = service
@@ -62,7 +62,7 @@ class FakeJobLists:
         return len(self._service.job_details.events(caller, job_id, 0, 1_000_000))
 
     def version(self, job: Job | ListedJob) -> int:
-        """A new version each time, so that no answer is kept."""
+        """Return a new version on each call, so that no answer is cached."""
         return next(self._versions)
 
     def jobs(
@@ -216,7 +216,7 @@ class FakeJobDetails(_Part):
         with self._service._lock:
             stored = self._service._events[job.root_id][after:]
         for start in range(0, len(stored), limit):
-            # One page of the root job's events, of which a job's events rarely fill a page.
+            # A page covers events of the whole tree, so it may have fewer events of this job.
             page = [event for event in stored[start : start + limit] if event.job_id in members]
             if page:
                 return page
@@ -386,7 +386,7 @@ class FakeServerStatus(_Part):
 
 
 class FakeLocks(_Part):
-    """No lock is ever held."""
+    """Locks without any lease."""
 
     def leases(self) -> Sequence[LockLease]:
         return []

@@ -1,4 +1,4 @@
-"""Messages of the Model Context Protocol, posted as clients post them."""
+"""Messages of the Model Context Protocol, and the POST requests that send them."""
 
 import json
 from typing import Any

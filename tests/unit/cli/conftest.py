@@ -1,4 +1,4 @@
-"""A fake server, and command lines that use only this server."""
+"""A fake server, and commands that use only this server."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
-#: Runs one command line in this process, and returns the exit code.
+#: Runs one command in this process, and returns the exit code.
 Orchestrator = Callable[..., int]
 
 
@@ -22,7 +22,7 @@ def api() -> Iterator[FakeApi]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of the product with a key and no server."""
+    """A folder of the product with a key, but without a server."""
     folder = tmp_path / "the product"
     (folder / "workspace").mkdir(parents=True)
     (folder / "config.yaml").write_text(f"api:\n  api_key: {KEY}\n")
@@ -47,7 +47,7 @@ def orchestrator(folder: Path, environ: dict[str, str]) -> Orchestrator:
 
 @pytest.fixture
 def served(folder: Path, api: FakeApi) -> FakeApi:
-    """Let the fake server be the folder's running server."""
+    """Record the fake server as the folder's running server."""
     record = f'{{"url": "{api.url}", "pid": {os.getpid()}, "started_at": 9999999999}}'
     (folder / "workspace" / "server.json").write_text(record)
     return api

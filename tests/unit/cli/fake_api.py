@@ -1,4 +1,4 @@
-"""A real HTTP server with the part of the API that clients need; standard library only."""
+"""A real HTTP server with the endpoints that clients need, in the standard library only."""
 
 import json
 import socket
@@ -97,7 +97,7 @@ class Call:
 
 
 class FakeApi(ThreadingHTTPServer):
-    """Answers with the entries of ``faults`` first; status 0 drops the connection."""
+    """First answers with the entries of ``faults``. Status 0 drops the connection."""
 
     daemon_threads = True
     block_on_close = False
@@ -108,7 +108,7 @@ class FakeApi(ThreadingHTTPServer):
         self.by_key: dict[str, FakeJob] = {}
         self.calls: list[Call] = []
         self.faults: list[tuple[int, dict[str, Any], dict[str, str]]] = []
-        #: What the inbox lists.
+        #: Needs that the inbox lists.
         self.needs: list[dict[str, Any]] = []
         #: Fields of the answer of /health, in addition to ready.
         self.health: dict[str, Any] = {}
@@ -142,7 +142,7 @@ class FakeApi(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def drop_connections(self) -> None:
-        """Close all connections, as the end of a server's process does."""
+        """Close all connections, as the exit of a server does."""
         for connection in self.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

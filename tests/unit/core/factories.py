@@ -1,4 +1,4 @@
-"""Valid values of the model. A test states only the fields that it needs."""
+"""Factories of valid values of the model. A test passes only the fields that it needs."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -11,8 +11,8 @@ from orchestrator.core.model.human_input import Comment, Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 
-#: Start time of stories; any time except zero. BASE is a commit for jobs: their changes are
-#: merged.
+#: Start time of stories: any time except zero. BASE is the base commit of jobs, so that their
+#: changes are merged.
 BASE = "c0ffee"
 START = 1_000.0
 DAY = 86_400.0
@@ -33,7 +33,7 @@ _numbers = count(1)
 
 
 def restart_numbers() -> None:
-    """Restart the numbers in names, so that a repeated story has the same names."""
+    """Number names from 1 again, so that a repeated story has the same names."""
     global _numbers
     _numbers = count(1)
 

@@ -1,4 +1,4 @@
-"""A copy of a store's content, built only from the changes of the scheduler's turns."""
+"""A copy of a store's content, built only from the changes that the scheduler returns."""
 
 from orchestrator.core.events import Event
 from orchestrator.core.model.human_input import Pause
@@ -8,9 +8,9 @@ from tests.support.event_data import check_event
 
 
 class StoreCopy:
-    """Rejects what a store rejects: adding an existing row, or changing a missing row.
+    """Fails if a change adds an existing row, or changes a missing row, as a store does.
 
-    Also rejects an event whose data is not declared.
+    Also fails if the data of an event is not declared.
     """
 
     def __init__(self) -> None:
@@ -21,9 +21,9 @@ class StoreCopy:
         self.events: dict[str, list[Event]] = {}
         #: Cost of each key's jobs by day.
         self.days: dict[tuple[int, str], float] = {}
-        #: The pause of everything.
+        #: The pause of all jobs.
         self.pause: Pause | None = None
-        #: Names and run times of tasks; only a file has them, so this is no part of the store.
+        #: Names and run times of tasks. The product saves them in a file, not in the store.
         self.run_times: list[tuple[str, float]] = []
 
     def save(self, change: StateChange) -> None:

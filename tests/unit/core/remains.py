@@ -1,4 +1,4 @@
-"""A scheduler's state in a comparable form, and the objects that the scheduler keeps."""
+"""A scheduler's state in a comparable form, and the collections that it has in memory."""
 
 from collections.abc import Mapping, Sized
 
@@ -8,7 +8,7 @@ from orchestrator.core.scheduler.state.job_trees import UnfinishedWorker
 
 
 def state_of(scheduler: Scheduler) -> Mapping[str, object]:
-    """Return all state that decides the next steps, except the turns of root jobs."""
+    """Return all state that decides the next steps, except the order of root jobs."""
     trees, unit_of_work = scheduler._trees, scheduler._unit_of_work
     unfinished = {
         job.root_id for job in unit_of_work.jobs.values() if job.is_root and not job.ended_at
@@ -49,7 +49,7 @@ def _unfinished(unfinished: UnfinishedWorker) -> tuple[object, ...]:
 
 
 def startable(scheduler: Scheduler) -> set[WorkerKey]:
-    """Return queued, delayed, or held workers that were not cancelled since."""
+    """Return the queued, delayed, and held workers that were not cancelled."""
     ready, unfinished_workers, holds = (
         scheduler._trees.ready,
         scheduler._trees.unfinished,
@@ -71,7 +71,7 @@ def _may_start(scheduler: Scheduler, key: WorkerKey) -> bool:
 
 
 def memory_of(scheduler: Scheduler) -> Mapping[str, Sized]:
-    """Return the non-empty collections, by name."""
+    """Return the scheduler's non-empty collections, by name."""
     parts = (
         scheduler,
         scheduler._trees,

@@ -38,32 +38,32 @@ from .factories import (
 )
 from .kept import StoreCopy
 
-#: Maximum number of steps; no story needs as many.
+#: Maximum number of steps, more than any story needs.
 MOST_STEPS = 5_000
 NO_MEMORY = Shortage(WaitKind.MEMORY, "waiting for memory")
 NO_DISK = Shortage(WaitKind.DISK, "waiting for disk space")
 
 
 class Story:
-    """A story of the scheduler. Every step ends with a stored turn, as in the supervisor."""
+    """A story of the scheduler. Each step ends with a turn whose changes are stored."""
 
     def __init__(self, **limits: Any) -> None:
         self._limits = {"max_workers": 10, "max_live_workers": 1_000, **limits}
         self.now = START
-        #: False: the memory allows no further process.
+        #: False if the memory allows no further process.
         self.admit = True
-        #: The machines of a cluster, and the memory that a worker of an agent needs there.
+        #: The machines of a cluster, and the memory that a worker of an agent needs on a machine.
         self.machines: Sequence[Machine] | None = None
         self.memory_needed: Callable[[str], int] = lambda agent: 0
-        #: Set: nothing starts.
+        #: Shortage because of which nothing starts; None: workers may start.
         self.paused: Shortage | None = None
-        #: False: reports are never written; ``reports_to_write`` has the requested ones.
+        #: False if requested reports are not written, but remain in ``reports_to_write``.
         self.writes_reports = True
         self.reports_to_write: list[str] = []
-        #: False: shared contexts are never created; this list has the requested ones.
+        #: False if requested contexts are not created, but remain in ``contexts_to_create``.
         self.creates_contexts = True
         self.contexts_to_create: list[str] = []
-        #: False: plans are not adopted; ``plans_to_adopt`` has their jobs.
+        #: False if plans are not adopted, so that their jobs remain in ``plans_to_adopt``.
         self.adopts_plans = True
         self.plans_to_adopt: list[str] = []
         self.store = StoreCopy()
@@ -110,7 +110,7 @@ class Story:
         return job
 
     def adopts_plan(self, job_id: str, *tasks: TaskSpec) -> None:
-        """Do the engine's steps after a planner has ended."""
+        """Adopt a plan, as the engine does after the end of a planner."""
         self.plans_to_adopt.remove(job_id)
         self._take_plan(job_id, tasks)
         self.turn()
@@ -171,7 +171,10 @@ class Story:
     def rejects_changes(
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
-        """Report that gates fail on the merged changes of these workers and of other workers."""
+        """Report that gates reject the merged changes because of these workers.
+
+        Return True if the job continues.
+        """
         rejections = [
             MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys
         ]
@@ -275,7 +278,7 @@ class Story:
             self._one_turn()
 
     def _run_slow_command(self) -> bool:
-        """Execute one slow command. Return False if there is none."""
+        """Run one command that the engine runs in the background. Return False if there is none."""
         if self.creates_contexts and self.contexts_to_create:
             self.scheduler.context_prepared(self.contexts_to_create.pop(0))
         elif self.adopts_plans and self.plans_to_adopt:
@@ -297,7 +300,7 @@ class Story:
         change = self.scheduler.take_changes()
         recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}
         started = {(each.key, each.attempt) for each in commands if isinstance(each, Start)}
-        assert started == recorded, "what starts is recorded in the same turn, and nothing else"
+        assert started == recorded, "a turn records exactly the attempts that it starts"
         self.store.save(change)
         self.commands += commands
         self.reports_to_write += [each.job_id for each in commands if isinstance(each, Render)]
@@ -308,7 +311,7 @@ class Story:
         self.scheduler.forget_ended()
 
     def run_to_end(self) -> None:
-        """Let every worker with a slot succeed, time pass, and reports be written."""
+        """Run all jobs to their end: workers succeed, people approve, and reports are written."""
         self.writes_reports = self.creates_contexts = self.adopts_plans = True
         self.turn()
         self.resume_everything()
@@ -324,10 +327,10 @@ class Story:
                 self.ends(busy[0])
             elif self.store.unfinished:
                 due = self.scheduler.next_time()
-                assert due is not None, f"stuck: {self.statuses()}"
+                assert due is not None, f"no worker runs, and no time is due: {self.statuses()}"
                 self.now = max(self.now, due)
                 self.turn()
-        raise AssertionError(f"it never ends: {self.statuses()}")
+        raise AssertionError(f"the jobs did not end in {MOST_STEPS} steps: {self.statuses()}")
 
     def _waits(self, key: WorkerKey) -> bool:
         unfinished = self.scheduler._trees.unfinished[key]
@@ -336,7 +339,7 @@ class Story:
     def _config(self, config: Mapping[str, Any]) -> JobConfig:
         return a_config(**{"max_workers": self._limits["max_workers"], **config})
 
-    # Views, all read from the store
+    # Views of the store
 
     def key(self, job: Job, number: int = 1) -> WorkerKey:
         """Return the key of the worker with this number in a job."""

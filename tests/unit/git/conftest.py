@@ -52,7 +52,7 @@ def directory(project: Project) -> str:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The arguments of each process that was started since the test began."""
+    """The arguments of each process that the test has started."""
     found: list[list[str]] = []
     original, spawn = subprocess.Popen.__init__, os.posix_spawnp
 

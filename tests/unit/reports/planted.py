@@ -1,7 +1,4 @@
-"""A tree of jobs in the form that a job manager writes.
-
-Times count from ``START``.
-"""
+"""Builds job trees for the tests of reports. Times are seconds after ``START``."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +26,7 @@ Span = tuple[float, float]
 
 
 @dataclass
-class Planted:
+class TreeBuilder:
     """A tree that grows: jobs, then their workers."""
 
     slots: int = 4

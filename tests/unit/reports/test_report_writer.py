@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 import trees
 from markdown_it import MarkdownIt
-from planted import ROOT, Planted
+from planted import ROOT, TreeBuilder
 
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec, Worker
@@ -47,12 +47,12 @@ def test_a_child_job_has_one_report(tmp_path: Path) -> None:
 
 
 def test_a_child_job_has_its_report_while_its_parent_still_runs(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("x")
-    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 9), status=WorkerStatus.WAITING)
-    child = planted.job("y", job_id="c1", parent=parent, span=(1, 1))
-    planted.worker(child, "worker_1_1", TaskSpec(id="b"), (1, 3))
-    Reports().render(planted.tree, "c1", tmp_path)
+    builder = TreeBuilder()
+    job = builder.job("x")
+    parent = builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 9), status=WorkerStatus.WAITING)
+    child = builder.job("y", job_id="c1", parent=parent, span=(1, 1))
+    builder.worker(child, "worker_1_1", TaskSpec(id="b"), (1, 3))
+    Reports().render(builder.tree, "c1", tmp_path)
     report = (tmp_path / "reports/job_c1.md").read_text()
     assert report.startswith("# Completed: 1 of 1 task succeeded")
     assert "Time: 2.0 s." in report
@@ -77,14 +77,14 @@ def test_a_child_job_needs_no_more_of_the_tree_than_its_line(tmp_path: Path) -> 
 def test_child_jobs_of_one_instant_are_listed_in_the_order_of_their_start(
     tmp_path: Path,
 ) -> None:
-    planted = Planted()
-    root = planted.job("Survey")
-    parent = planted.worker(root, "worker_1", TaskSpec(id="all"), (0, 9))
+    builder = TreeBuilder()
+    root = builder.job("Survey")
+    parent = builder.worker(root, "worker_1", TaskSpec(id="all"), (0, 9))
     # stores return them in order of their ids
     for number, job_id in enumerate(("b0", "a0"), start=1):
-        child = planted.job(f"Part {number}", job_id=job_id, parent=parent, span=(1, 5))
-        planted.worker(child, f"worker_1_{number}", TaskSpec(id="part"), (1, 5))
-    tree = planted.tree
+        child = builder.job(f"Part {number}", job_id=job_id, parent=parent, span=(1, 5))
+        builder.worker(child, f"worker_1_{number}", TaskSpec(id="part"), (1, 5))
+    tree = builder.tree
     stored = sorted(tree.jobs, key=lambda job: (job.created_at, job.id))
     Reports().render(replace(tree, jobs=stored), ROOT, tmp_path)
     for name in ("reports/tree.txt", "reports/timeline.md", "depth_1/LEVEL_1_REPORT.md"):
@@ -191,13 +191,13 @@ def test_a_notice_is_at_the_top(tmp_path: Path) -> None:
 
 def test_a_notice_appears_once_and_the_headline_agrees_with_it(tmp_path: Path) -> None:
     notice = "Nothing was built: no agent."
-    planted = Planted()
-    job = planted.job("Build a shop")
+    builder = TreeBuilder()
+    job = builder.job("Build a shop")
     for number in (1, 2):
         output = f"# What there is\n\n**{notice}**\n\nPart {number}"
-        planted.worker(job, f"worker_{number}", TaskSpec(id=str(number)), (0, 1), output=output)
+        builder.worker(job, f"worker_{number}", TaskSpec(id=str(number)), (0, 1), output=output)
 
-    Reports().render(planted.tree, ROOT, tmp_path, notice=notice)
+    Reports().render(builder.tree, ROOT, tmp_path, notice=notice)
 
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert report.startswith("# Surveyed, nothing built: 2 of 2 tasks succeeded\n")
@@ -206,13 +206,13 @@ def test_a_notice_appears_once_and_the_headline_agrees_with_it(tmp_path: Path) -
 
 
 def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("x")
-    parent = planted.worker(
+    builder = TreeBuilder()
+    job = builder.job("x")
+    parent = builder.worker(
         job, "worker_1", TaskSpec(id="a"), (0, 9), status=WorkerStatus.FAILED, reason="see below"
     )
-    child = planted.job("y", job_id="c1", parent=parent, span=(1, 3), status=JobStatus.FAILED)
-    planted.worker(
+    child = builder.job("y", job_id="c1", parent=parent, span=(1, 3), status=JobStatus.FAILED)
+    builder.worker(
         child,
         "worker_1_1",
         TaskSpec(id="b"),
@@ -220,7 +220,7 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
         status=WorkerStatus.FAILED,
         reason="disk is full",
     )
-    Reports().render(planted.tree, ROOT, tmp_path)
+    Reports().render(builder.tree, ROOT, tmp_path)
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert "Reason: disk is full" in report
     assert "- Child job [c1](reports/job_c1.md): failed." in report
@@ -238,30 +238,30 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
 def test_the_failure_of_a_command_notes_that_it_ran_without_the_project_s_files(
     tmp_path: Path, task: TaskSpec, expected: bool
 ) -> None:
-    planted = Planted()
-    job = planted.job("x", status=JobStatus.FAILED, span=(0, 9))
-    planted.worker(job, "worker_1", task, (0, 9), status=WorkerStatus.FAILED, reason="exit code 2")
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.FAILED, span=(0, 9))
+    builder.worker(job, "worker_1", task, (0, 9), status=WorkerStatus.FAILED, reason="exit code 2")
+    Reports().render(builder.tree, ROOT, tmp_path)
     assert ("without the project's files" in (tmp_path / "FINAL_RESULT.md").read_text()) == expected
 
 
 def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
-    planted = Planted()
-    planted.job("x")
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder = TreeBuilder()
+    builder.job("x")
+    Reports().render(builder.tree, ROOT, tmp_path)
     assert (tmp_path / "FINAL_RESULT.md").read_text().startswith("# Failed: no task")
 
 
 def test_a_long_ending_that_outputs_share_appears_once_in_a_report(tmp_path: Path) -> None:
     rule = "How lines are counted\n\n" + "Every line counts once. " * 20
     short = "Tests\n\nAll pass."
-    planted = Planted()
-    job = planted.job("x")
+    builder = TreeBuilder()
+    job = builder.job("x")
     for number, ending in ((1, rule), (2, rule), (3, short), (4, short)):
         task = TaskSpec(id=f"t{number}")
         output = f"# Part {number}\n\nfound\n\n## {ending}"
-        planted.worker(job, f"worker_{number}", task, (0, 1), output=output)
-    Reports().render(planted.tree, ROOT, tmp_path)
+        builder.worker(job, f"worker_{number}", task, (0, 1), output=output)
+    Reports().render(builder.tree, ROOT, tmp_path)
 
     text = (tmp_path / "FINAL_RESULT.md").read_text()
     assert (text.count("Every line counts once."), text.count("All pass.")) == (20, 2)
@@ -269,17 +269,17 @@ def test_a_long_ending_that_outputs_share_appears_once_in_a_report(tmp_path: Pat
 
 
 def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("Build a shop")
+    builder = TreeBuilder()
+    job = builder.job("Build a shop")
     passed = (GateResult(name="pytest", status=GateStatus.PASSED, tests=14),)
     good, bad, late = (TaskSpec(id=each) for each in ("good", "bad", "late"))
     shop = ("shop.py",)
-    planted.worker(job, "worker_1", good, (0, 1), output="It sells.", gates=passed, files=shop)
+    builder.worker(job, "worker_1", good, (0, 1), output="It sells.", gates=passed, files=shop)
     failed, skipped = WorkerStatus.FAILED, WorkerStatus.SKIPPED
     long = "a line of a log\n" * 300 + "the last words"
-    planted.worker(job, "worker_2", bad, (0, 1), status=failed, reason="no till", output=long)
-    planted.worker(job, "worker_3", late, status=skipped, reason="bad did not succeed")
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder.worker(job, "worker_2", bad, (0, 1), status=failed, reason="no till", output=long)
+    builder.worker(job, "worker_3", late, status=skipped, reason="bad did not succeed")
+    Reports().render(builder.tree, ROOT, tmp_path)
 
     final = (tmp_path / "FINAL_RESULT.md").read_text()
     level = (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
@@ -291,10 +291,10 @@ def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> No
 
 
 def test_a_long_output_is_cut_with_a_link_to_the_rest(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("x")
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), output="line of text\n" * 100_000)
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder = TreeBuilder()
+    job = builder.job("x")
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), output="line of text\n" * 100_000)
+    Reports().render(builder.tree, ROOT, tmp_path)
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert len(report) < 50_000
     assert "of 1,299,999 characters" in report
@@ -308,12 +308,12 @@ def test_a_long_output_is_cut_with_a_link_to_the_rest(tmp_path: Path) -> None:
 def test_the_final_result_has_more_room_for_each_of_few_workers(
     tmp_path: Path, workers: int, whole: bool
 ) -> None:
-    planted = Planted()
-    job = planted.job("x")
+    builder = TreeBuilder()
+    job = builder.job("x")
     for number in range(workers):
         task = TaskSpec(id=f"t{number}")
-        planted.worker(job, f"worker_{number + 1}", task, (0, 1), output="line of text\n" * 1_500)
-    Reports().render(planted.tree, ROOT, tmp_path)
+        builder.worker(job, f"worker_{number + 1}", task, (0, 1), output="line of text\n" * 1_500)
+    Reports().render(builder.tree, ROOT, tmp_path)
 
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert ("of 19,499 characters" not in report) is whole
@@ -321,10 +321,10 @@ def test_the_final_result_has_more_room_for_each_of_few_workers(
 
 
 def test_a_long_request_is_cut(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("many words " * 100_000)
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder = TreeBuilder()
+    job = builder.job("many words " * 100_000)
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
+    Reports().render(builder.tree, ROOT, tmp_path)
     for name in ("FINAL_RESULT.md", "depth_0/LEVEL_0_REPORT.md"):
         assert len((tmp_path / name).read_text()) < 10_000
     assert "of 1,100,000 characters" in (tmp_path / "FINAL_RESULT.md").read_text()
@@ -396,18 +396,18 @@ def test_reports_of_a_larger_job_list_its_failures_and_link_all_workers(
 
 
 def test_the_figures_of_many_child_jobs_list_their_failures(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("Convert", status=JobStatus.COMPLETED)
-    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 9))
+    builder = TreeBuilder()
+    job = builder.job("Convert", status=JobStatus.COMPLETED)
+    parent = builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 9))
     number = LISTED_WORKERS + 200
     for at in range(number):
         status, outcome = JobStatus.COMPLETED, "success"
         if at == number - 1:
             status, outcome = JobStatus.FAILED, "failed"
-        child = planted.job("Part", job_id=f"c{at}", parent=parent, span=(1, 2), status=status)
+        child = builder.job("Part", job_id=f"c{at}", parent=parent, span=(1, 2), status=status)
         task = TaskSpec(id="b")
-        planted.worker(child, f"worker_1_{at}", task, (1, 2), status=WorkerStatus(outcome))
-    Reports().render(planted.tree, ROOT, tmp_path)
+        builder.worker(child, f"worker_1_{at}", task, (1, 2), status=WorkerStatus(outcome))
+    Reports().render(builder.tree, ROOT, tmp_path)
 
     figures = json.loads((tmp_path / "reports/analytics.json").read_text())
 
@@ -446,16 +446,16 @@ def test_the_tasks_of_a_job_are_counted_once_for_all_child_jobs(
 
 
 def test_the_figures_of_many_candidates_list_the_tasks_without_a_choice(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("Convert", status=JobStatus.COMPLETED)
+    builder = TreeBuilder()
+    job = builder.job("Convert", status=JobStatus.COMPLETED)
     number = LISTED_WORKERS // 2 + 20
     for at in range(number):
         task = TaskSpec(id=f"t{at}", agents=("claude", "codex"))
         status = WorkerStatus.FAILED if at == number - 1 else WorkerStatus.SUCCESS
         for place, agent in enumerate(task.agents):
-            planted.worker(job, f"worker_{at}_{place}", task, (0, 1), agent=agent, status=status)
-        planted.compare(task.id)
-    Reports().render(planted.tree, ROOT, tmp_path)
+            builder.worker(job, f"worker_{at}_{place}", task, (0, 1), agent=agent, status=status)
+        builder.compare(task.id)
+    Reports().render(builder.tree, ROOT, tmp_path)
 
     figures = json.loads((tmp_path / "reports/analytics.json").read_text())
 
@@ -470,15 +470,15 @@ def test_the_figures_of_many_candidates_list_the_tasks_without_a_choice(tmp_path
 
 
 def test_the_report_of_a_larger_child_job_describes_so_many_failures(tmp_path: Path) -> None:
-    planted = Planted()
-    root = planted.job("x")
+    builder = TreeBuilder()
+    root = builder.job("x")
     failed = WorkerStatus.FAILED
-    parent = planted.worker(root, "worker_1", TaskSpec(id="a"), (0, 9), status=failed)
-    child = planted.job("y", job_id="c1", parent=parent, span=(1, 8), status=JobStatus.FAILED)
+    parent = builder.worker(root, "worker_1", TaskSpec(id="a"), (0, 9), status=failed)
+    child = builder.job("y", job_id="c1", parent=parent, span=(1, 8), status=JobStatus.FAILED)
     for number in range(1, LISTED_WORKERS + 4):
         task = TaskSpec(id=f"t{number}")
-        planted.worker(child, f"worker_1_{number}", task, (1, 8), status=failed)
-    Reports().render(planted.tree, "c1", tmp_path)
+        builder.worker(child, f"worker_1_{number}", task, (1, 8), status=failed)
+    Reports().render(builder.tree, "c1", tmp_path)
     report = (tmp_path / "reports/job_c1.md").read_text()
     assert report.count("\n### worker") == LISTED_WORKERS
     call = "`GET /api/v1/jobs/c1/workers?page=1&order=attention`"
@@ -497,11 +497,11 @@ def test_the_report_of_a_larger_child_job_describes_so_many_failures(tmp_path: P
 def test_a_job_that_ran_out_of_time_is_not_called_cancelled(
     tmp_path: Path, cause: StopCause, status: WorkerStatus, headline: str
 ) -> None:
-    planted = Planted()
-    job = planted.job("x", cancelled_by="somebody", stop_cause=cause)
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
-    planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 9), status=status, reason="stopped")
+    builder = TreeBuilder()
+    job = builder.job("x", cancelled_by="somebody", stop_cause=cause)
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
+    builder.worker(job, "worker_2", TaskSpec(id="b"), (0, 9), status=status, reason="stopped")
 
-    Reports().render(planted.tree, ROOT, tmp_path)
+    Reports().render(builder.tree, ROOT, tmp_path)
 
     assert (tmp_path / "FINAL_RESULT.md").read_text().splitlines()[0] == headline

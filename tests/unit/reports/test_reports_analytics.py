@@ -7,7 +7,7 @@ import pytest
 import trees
 from hypothesis import given
 from hypothesis import strategies as st
-from planted import ROOT, Planted
+from planted import ROOT, TreeBuilder
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import TaskSpec
@@ -39,12 +39,12 @@ def test_work_wall_and_efficiency_of_two_levels() -> None:
 def test_efficiency_is_of_the_slots_that_could_be_busy(
     slots: int, workers: int, processors: int, usable: int, efficiency: float
 ) -> None:
-    planted = Planted(slots=slots)
-    job = planted.job("x")
+    builder = TreeBuilder(slots=slots)
+    job = builder.job("x")
     for number in range(1, workers + 1):
         span = (0, 4 if number == 1 else 2)
-        planted.worker(job, f"worker_{number}", TaskSpec(id=f"t{number}"), span)
-    figures = analytics(planted.tree, job.id, processors)
+        builder.worker(job, f"worker_{number}", TaskSpec(id=f"t{number}"), span)
+    figures = analytics(builder.tree, job.id, processors)
     assert (figures.usable_slots, figures.processors) == (usable, processors)
     assert figures.parallel_efficiency == pytest.approx(efficiency)
 
@@ -59,12 +59,12 @@ def test_a_parent_contains_the_critical_path_of_its_child_job() -> None:
 
 
 def test_the_critical_path_follows_dependencies() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 5))
-    planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 8))
-    planted.worker(job, "worker_3", TaskSpec(id="c", depends_on=("a",)), (6, 10))
-    figures = analytics(planted.tree, job.id)
+    builder = TreeBuilder()
+    job = builder.job("x")
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 5))
+    builder.worker(job, "worker_2", TaskSpec(id="b"), (0, 8))
+    builder.worker(job, "worker_3", TaskSpec(id="c", depends_on=("a",)), (6, 10))
+    figures = analytics(builder.tree, job.id)
     assert [step.worker_id for step in figures.critical_path.steps] == ["worker_1", "worker_3"]
     assert figures.critical_path.seconds == 9
     assert figures.bottleneck == "worker_1"
@@ -73,16 +73,16 @@ def test_the_critical_path_follows_dependencies() -> None:
 
 
 def test_child_jobs_one_after_another_both_count_and_side_by_side_the_longest() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 30))
+    builder = TreeBuilder()
+    job = builder.job("x")
+    parent = builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 30))
     spans = {"one": (1.0, 5.0), "two": (6.0, 16.0), "three": (7.0, 10.0)}
     for number, (job_id, span) in enumerate(spans.items(), start=1):
-        child = planted.job(
+        child = builder.job(
             job_id, job_id=job_id, parent=parent, span=span, status=JobStatus.COMPLETED
         )
-        planted.worker(child, f"worker_1_{number}", TaskSpec(id="t"), span)
-    path = analytics(planted.tree, job.id).critical_path
+        builder.worker(child, f"worker_1_{number}", TaskSpec(id="t"), span)
+    path = analytics(builder.tree, job.id).critical_path
     assert [step.worker_id for step in path.steps] == ["worker_1", "worker_1_1", "worker_1_2"]
     assert path.seconds == (30 - 4 - 10) + 4 + 10
 
@@ -95,30 +95,30 @@ def test_a_sum_counts_its_unknown_parts() -> None:
 
 
 def test_only_the_usage_of_a_planner_counts() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (2, 4), usage=Usage(input_tokens=10))
-    planted.worker(job, "planner", TaskSpec(id="p"), (0, 2), usage=Usage(input_tokens=5))
-    worker, planner = planted.tree.workers
+    builder = TreeBuilder()
+    job = builder.job("x")
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (2, 4), usage=Usage(input_tokens=10))
+    builder.worker(job, "planner", TaskSpec(id="p"), (0, 2), usage=Usage(input_tokens=5))
+    worker, planner = builder.tree.workers
     planner = replace(planner, kind=WorkerKind.PLANNER)
-    tree = replace(planted.tree, workers=[worker], planners=[planner])
+    tree = replace(builder.tree, workers=[worker], planners=[planner])
     figures = analytics(tree, job.id)
     assert figures.input_tokens == Total(value=15, known=2, unknown=0)
     assert (figures.attempts, figures.work_seconds, len(figures.workers)) == (1, 2, 1)
 
 
 def test_a_known_zero_is_not_unknown() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), usage=Usage(cost_usd=0.0))
-    assert analytics(planted.tree, job.id).cost_usd == Total(value=0.0, known=1, unknown=0)
+    builder = TreeBuilder()
+    job = builder.job("x")
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), usage=Usage(cost_usd=0.0))
+    assert analytics(builder.tree, job.id).cost_usd == Total(value=0.0, known=1, unknown=0)
 
 
 def test_memory_and_cpu_that_were_not_measured_are_not_known() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), peak_memory_bytes=0, cpu_seconds=0.0)
-    figures = analytics(planted.tree, job.id)
+    builder = TreeBuilder()
+    job = builder.job("x")
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), peak_memory_bytes=0, cpu_seconds=0.0)
+    figures = analytics(builder.tree, job.id)
     assert figures.workers[0].cpu_seconds is None
     assert figures.peak_memory_bytes is None
 
@@ -157,37 +157,37 @@ def test_a_child_job_has_figures_of_its_own() -> None:
 
 
 def test_a_job_without_workers_has_figures() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    figures = analytics(planted.tree, job.id)
+    builder = TreeBuilder()
+    job = builder.job("x")
+    figures = analytics(builder.tree, job.id)
     assert figures.status is JobStatus.FAILED
     assert figures.efficiency is None
     assert figures.bottleneck is None
 
 
 def test_an_attempt_whose_end_was_lost_counts_nothing() -> None:
-    planted = Planted()
-    job = planted.job("x")
-    planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
-    attempt = planted.attempts[0]
-    planted.attempts[0] = type(attempt)(
+    builder = TreeBuilder()
+    job = builder.job("x")
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1))
+    attempt = builder.attempts[0]
+    builder.attempts[0] = type(attempt)(
         root_id=attempt.root_id,
         worker_id=attempt.worker_id,
         number=1,
         job_id=attempt.job_id,
         started_at=attempt.started_at,
     )
-    assert analytics(planted.tree, job.id).work_seconds == 0
+    assert analytics(builder.tree, job.id).work_seconds == 0
 
 
 def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
-    planted = Planted()
+    builder = TreeBuilder()
     done = JobStatus.COMPLETED
-    job = planted.job("x", span=(100, 40), status=done)
-    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (100, 30))
-    child = planted.job("y", job_id="c", parent=parent, span=(110, 20), status=done)
-    planted.worker(child, "worker_1_1", TaskSpec(id="b"), (110, 20))
-    figures = analytics(planted.tree, job.id)
+    job = builder.job("x", span=(100, 40), status=done)
+    parent = builder.worker(job, "worker_1", TaskSpec(id="a"), (100, 30))
+    child = builder.job("y", job_id="c", parent=parent, span=(110, 20), status=done)
+    builder.worker(child, "worker_1_1", TaskSpec(id="b"), (110, 20))
+    figures = analytics(builder.tree, job.id)
     times = [figures.wall_seconds, figures.work_seconds, figures.queued_seconds]
     assert times == [0, 0, 0]
     assert [each.wall_seconds for each in figures.jobs] == [0, 0]
@@ -196,16 +196,16 @@ def test_a_clock_that_was_set_back_makes_no_time_negative() -> None:
 
 @given(st.lists(st.tuples(st.sets(st.integers(0, 9)), st.integers(0, 9)), max_size=10))
 def test_no_job_is_faster_than_its_critical_path(plan: list[tuple[set[int], int]]) -> None:
-    planted = Planted(slots=10)
-    job = planted.job("x")
+    builder = TreeBuilder(slots=10)
+    job = builder.job("x")
     ends: list[float] = []
     for number, (needed, seconds) in enumerate(plan):
         before = sorted(other for other in needed if other < number)
         start = max((ends[other] for other in before), default=0.0)
         ends.append(start + seconds)
         task = TaskSpec(id=str(number), depends_on=tuple(map(str, before)))
-        planted.worker(job, f"worker_{number + 1}", task, (start, start + seconds))
-    figures = analytics(planted.tree, job.id)
+        builder.worker(job, f"worker_{number + 1}", task, (start, start + seconds))
+    figures = analytics(builder.tree, job.id)
     # With a slot for every worker nothing waits, so the job takes exactly as long.
     assert figures.critical_path.seconds == pytest.approx(figures.wall_seconds)
     assert figures.critical_path.seconds == pytest.approx(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from planted import ROOT, Planted
+from planted import ROOT, TreeBuilder
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
@@ -18,8 +18,8 @@ from orchestrator.reports import Reports
 RESULT = MergeReport(branch=f"orchestrator/{ROOT}/result", commit="1" * 40)
 
 
-def next_steps(planted: Planted, place: Path) -> list[str]:
-    Reports().render(planted.tree, ROOT, place, merges={ROOT: RESULT})
+def next_steps(builder: TreeBuilder, place: Path) -> list[str]:
+    Reports().render(builder.tree, ROOT, place, merges={ROOT: RESULT})
     lines = (place / "FINAL_RESULT.md").read_text().partition("## Request")[0].splitlines()
     return [" ".join(line.split()) for line in lines if line.startswith("bin/orchestrator ")]
 
@@ -30,13 +30,13 @@ def lost(worker_id: str, cause: LossCause) -> Missing:
     )
 
 
-def planted_with(cause: LossCause, status: WorkerStatus) -> Planted:
-    planted = Planted()
+def builder_with(cause: LossCause, status: WorkerStatus) -> TreeBuilder:
+    builder = TreeBuilder()
     missing = (lost("worker_1", cause), lost("worker_2", cause))
     facts, state = JobFacts(missing=missing), MergeState.IN_PART
-    job = planted.job("x", status=JobStatus.PARTIAL, merge_state=state, facts=facts)
+    job = builder.job("x", status=JobStatus.PARTIAL, merge_state=state, facts=facts)
     for number in (1, 2, 3):
-        planted.worker(
+        builder.worker(
             job,
             f"worker_{number}",
             TaskSpec(id=f"t{number}"),
@@ -44,12 +44,12 @@ def planted_with(cause: LossCause, status: WorkerStatus) -> Planted:
             status=status if number < 3 else WorkerStatus.SUCCESS,
             delivery=DeliveredWork(changed=True),
         )
-    return planted
+    return builder
 
 
 def test_a_command_for_several_workers_is_named_once(tmp_path: Path) -> None:
-    planted = planted_with(LossCause.CONFLICT, WorkerStatus.SUCCESS)
-    assert next_steps(planted, tmp_path)[2:] == [
+    builder = builder_with(LossCause.CONFLICT, WorkerStatus.SUCCESS)
+    assert next_steps(builder, tmp_path)[2:] == [
         f"bin/orchestrator merge {ROOT} --resolve worker # merge the changes of worker_1, worker_2",
         f"bin/orchestrator merge {ROOT} --strategy theirs "
         "# or let the better side win the conflicts of worker_1, worker_2",
@@ -57,8 +57,8 @@ def test_a_command_for_several_workers_is_named_once(tmp_path: Path) -> None:
 
 
 def test_workers_that_gates_rejected_are_retried_once(tmp_path: Path) -> None:
-    planted = planted_with(LossCause.REFUSED, WorkerStatus.FAILED)
-    assert next_steps(planted, tmp_path) == [
+    builder = builder_with(LossCause.REFUSED, WorkerStatus.FAILED)
+    assert next_steps(builder, tmp_path) == [
         f"bin/orchestrator diff {ROOT} # show the merged change",
         f"bin/orchestrator land {ROOT} --partial # merge the result into your branch",
         f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2",
@@ -66,19 +66,19 @@ def test_workers_that_gates_rejected_are_retried_once(tmp_path: Path) -> None:
 
 
 def test_workers_that_lack_promised_files_are_retried(tmp_path: Path) -> None:
-    planted = planted_with(LossCause.NOT_MADE, WorkerStatus.SUCCESS)
-    assert next_steps(planted, tmp_path)[2:] == [
+    builder = builder_with(LossCause.NOT_MADE, WorkerStatus.SUCCESS)
+    assert next_steps(builder, tmp_path)[2:] == [
         f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2"
     ]
 
 
 def test_a_landed_result_can_be_undone_and_not_landed_again(tmp_path: Path) -> None:
-    planted = Planted()
+    builder = TreeBuilder()
     landed = Landed(branch="main", commit="2" * 40, before="3" * 40, at=0.0, by="default")
     state, facts = MergeState.MERGED, JobFacts(landed=(landed,))
-    job = planted.job("x", status=JobStatus.COMPLETED, merge_state=state, facts=facts)
-    planted.worker(job, "worker_1", TaskSpec(id="t1"), (0, 1))
-    assert next_steps(planted, tmp_path) == [
+    job = builder.job("x", status=JobStatus.COMPLETED, merge_state=state, facts=facts)
+    builder.worker(job, "worker_1", TaskSpec(id="t1"), (0, 1))
+    assert next_steps(builder, tmp_path) == [
         f"bin/orchestrator diff {ROOT} # show the merged change",
         f"bin/orchestrator undo {ROOT} # undo the landing on main",
     ]
@@ -87,11 +87,11 @@ def test_a_landed_result_can_be_undone_and_not_landed_again(tmp_path: Path) -> N
 
 
 def test_a_question_to_a_person_costs_nothing(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("x", status=JobStatus.COMPLETED)
-    planted.worker(job, "worker_1", TaskSpec(id="build"), (0, 1))
-    planted.worker(job, "worker_2", TaskSpec(id="ok"), (1, 2), agent=PERSON)
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.COMPLETED)
+    builder.worker(job, "worker_1", TaskSpec(id="build"), (0, 1))
+    builder.worker(job, "worker_2", TaskSpec(id="ok"), (1, 2), agent=PERSON)
+    Reports().render(builder.tree, ROOT, tmp_path)
     final = (tmp_path / "FINAL_RESULT.md").read_text()
     assert "Time: 0 s." in final and "cost" not in final.lower()
 
@@ -101,15 +101,15 @@ def test_a_file_in_the_checkout_is_not_listed_as_awaiting_a_merge(tmp_path: Path
     place = project / "workspace" / f"job_{ROOT}"
     place.mkdir(parents=True)
     (project / "here.txt").touch()
-    planted = Planted()
-    job = planted.job("x", status=JobStatus.COMPLETED, merge_state=MergeState.MERGED)
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.COMPLETED, merge_state=MergeState.MERGED)
     here = TaskSpec(id="here", workdir="project")
-    planted.worker(job, "worker_1", here, (0, 1), files=["gone.txt", "here.txt"])
+    builder.worker(job, "worker_1", here, (0, 1), files=["gone.txt", "here.txt"])
     merged = DeliveredWork(changed=True)
-    planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 1), files=["b.txt"], delivery=merged)
+    builder.worker(job, "worker_2", TaskSpec(id="b"), (0, 1), files=["b.txt"], delivery=merged)
     lines = {"b.txt": (1, 0)}
     merges = {ROOT: replace(RESULT, lines=lines)}
-    Reports(project=project).render(planted.tree, ROOT, place, merges=merges)
+    Reports(project=project).render(builder.tree, ROOT, place, merges=merges)
     final = (place / "FINAL_RESULT.md").read_text()
     assert (
         "| [here.txt](../../here.txt) | in the checkout | [worker_1](depth_0/worker_1/) |" in final
@@ -119,11 +119,11 @@ def test_a_file_in_the_checkout_is_not_listed_as_awaiting_a_merge(tmp_path: Path
 
 
 def test_the_report_explains_why_another_attempt_followed_a_success(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("x", status=JobStatus.COMPLETED)
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.COMPLETED)
     comments = (Feedback(at=2.0, by="bob", attempt=2, commit="1" * 40, summary="Shorter"),)
     commented = TaskSpec(id="commented")
-    planted.worker(job, "worker_1", commented, (0, 1), (2, 3), output="a", feedback=comments)
+    builder.worker(job, "worker_1", commented, (0, 1), (2, 3), output="a", feedback=comments)
     # A lost attempt whose late result was a success keeps its failure.
     late = Failure(
         attempt=1,
@@ -133,10 +133,10 @@ def test_the_report_explains_why_another_attempt_followed_a_success(tmp_path: Pa
         confidence=0.5,
     )
     sent_back = TaskSpec(id="sent back")
-    planted.worker(job, "worker_2", sent_back, (0, 1), (2, 3), output="b", failures=(late,))
+    builder.worker(job, "worker_2", sent_back, (0, 1), (2, 3), output="b", failures=(late,))
     passed = Exit(ended_by=EndedBy.EXIT, code=0)
-    planted.attempts = [replace(each, reason="", exit=passed) for each in planted.attempts]
-    Reports().render(planted.tree, ROOT, tmp_path)
+    builder.attempts = [replace(each, reason="", exit=passed) for each in builder.attempts]
+    Reports().render(builder.tree, ROOT, tmp_path)
     final = (tmp_path / "FINAL_RESULT.md").read_text()
     level = (tmp_path / "depth_0" / "LEVEL_0_REPORT.md").read_text()
     first = "succeeded, and a person commented on its changes"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trees
-from planted import ROOT, Planted
+from planted import ROOT, TreeBuilder
 
 from orchestrator.reports import Reports
 from tests.support.sources import PACKAGE as SOURCES
@@ -82,10 +82,10 @@ def test_a_template_dir_that_does_not_exist_changes_nothing(tmp_path: Path) -> N
 
 
 def test_text_of_a_worker_is_never_a_template(tmp_path: Path) -> None:
-    planted = Planted()
-    job = planted.job("{{ 7 * 7 }}{% raw %}")
-    planted.worker(job, "worker_1", trees.TaskSpec(id="{{ 6 * 7 }}"), (0, 1), output="{{ 5 * 7 }}")
-    Reports().render(planted.tree, job.id, tmp_path)
+    builder = TreeBuilder()
+    job = builder.job("{{ 7 * 7 }}{% raw %}")
+    builder.worker(job, "worker_1", trees.TaskSpec(id="{{ 6 * 7 }}"), (0, 1), output="{{ 5 * 7 }}")
+    Reports().render(builder.tree, job.id, tmp_path)
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert "{{ 7 * 7 }}{% raw %}" in report
     assert not {"49", "42", "35"} & set(report.split())

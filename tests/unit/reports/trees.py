@@ -1,8 +1,8 @@
-"""Trees to render."""
+"""Job trees that the tests of reports render."""
 
 from dataclasses import replace
 
-from planted import START, Planted
+from planted import START, TreeBuilder
 
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
@@ -17,9 +17,9 @@ from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 
 
 def single_success() -> Tree:
-    planted = Planted()
-    job = planted.job("Say hello")
-    planted.worker(
+    builder = TreeBuilder()
+    job = builder.job("Say hello")
+    builder.worker(
         job,
         "worker_1",
         TaskSpec(id="hello", title="Say hello", command="echo hello"),
@@ -28,16 +28,16 @@ def single_success() -> Tree:
         files=["hello.txt"],
         cpu_seconds=0.04,
     )
-    return planted.tree
+    return builder.tree
 
 
 def failure_skip_timeout() -> Tree:
-    planted = Planted(slots=2)
-    job = planted.job("Lint, test and deploy the site")
-    planted.worker(
+    builder = TreeBuilder(slots=2)
+    job = builder.job("Lint, test and deploy the site")
+    builder.worker(
         job, "worker_1", TaskSpec(id="lint", title="Lint"), (0, 4), output="All files are clean."
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_2",
         TaskSpec(id="test", title="Run the tests", depends_on=("lint",)),
@@ -66,7 +66,7 @@ def failure_skip_timeout() -> Tree:
         reason="the command ended with exit code 1",
         output="FAILED tests/test_cart.py::test_total - assert 3 == 4\n1 failed, 41 passed",
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_3",
         TaskSpec(id="crawl", title="Check the links"),
@@ -75,7 +75,7 @@ def failure_skip_timeout() -> Tree:
         reason="it was stopped after 184 s; its limit was 180 s",
         strays=(Stray(pid=4711, command="python -m http.server"),),
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_4",
         TaskSpec(id="deploy", title="Deploy", depends_on=("test",)),
@@ -83,13 +83,13 @@ def failure_skip_timeout() -> Tree:
         reason="test did not succeed",
         ended_at=16,
     )
-    return planted.tree
+    return builder.tree
 
 
 def two_levels() -> Tree:
-    planted = Planted(slots=3)
-    job = planted.job("Survey this repository")
-    planted.worker(
+    builder = TreeBuilder(slots=3)
+    job = builder.job("Survey this repository")
+    builder.worker(
         job,
         "worker_1",
         TaskSpec(id="docs", title="Survey docs/"),
@@ -99,7 +99,7 @@ def two_levels() -> Tree:
         "| file | lines |\n| --- | ---: |\n| `index.md` | 120 |\n| `api.md` | 1,301 |\n",
         files=["docs.json"],
     )
-    parent = planted.worker(
+    parent = builder.worker(
         job,
         "worker_2",
         TaskSpec(id="src", title="Survey src/"),
@@ -109,7 +109,7 @@ def two_levels() -> Tree:
         output="# src\n\nTwo parts, see the child job.\n\n```python\ndef main() -> None: ...\n```",
         files=["src.json"],
     )
-    child = planted.job(
+    child = builder.job(
         "Survey src/: app, lib",
         job_id="d4e5f6",
         parent=parent,
@@ -117,7 +117,7 @@ def two_levels() -> Tree:
         status=JobStatus.COMPLETED,
     )
     for number, (part, end) in enumerate([("app", 12), ("lib", 18)], start=1):
-        planted.worker(
+        builder.worker(
             child,
             f"worker_2_{number}",
             TaskSpec(id=part, title=f"Survey src/{part}"),
@@ -126,14 +126,14 @@ def two_levels() -> Tree:
             output=f"**{part}** has {number * 7} files.",
             files=[f"{part}.json", "shared.json"],
         )
-    return planted.tree
+    return builder.tree
 
 
 def candidates() -> Tree:
-    planted = Planted()
-    job = planted.job("Write a parser for the log format")
+    builder = TreeBuilder()
+    job = builder.job("Write a parser for the log format")
     task = TaskSpec(id="parser", title="Write the parser", agents=("claude", "codex", "gemini"))
-    planted.worker(
+    builder.worker(
         job,
         "worker_1",
         task,
@@ -143,7 +143,7 @@ def candidates() -> Tree:
         reason="it ended by asking a question",
         usage=Usage(input_tokens=18_200, output_tokens=900, cost_usd=0.0712),
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_2",
         task,
@@ -155,7 +155,7 @@ def candidates() -> Tree:
         change=ChangeSize(files=2, added=148, removed=3),
         gates=(GateResult(name="pytest", status=GateStatus.PASSED, tests=14),),
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_3",
         task,
@@ -169,8 +169,8 @@ def candidates() -> Tree:
             GateResult(name="ruff|x", status=GateStatus.FAILED, failures=("E501", "F401")),
         ),
     )
-    planted.compare("parser")
-    planted.reviewers.append(
+    builder.compare("parser")
+    builder.reviewers.append(
         Worker(
             id="reviewer_1",
             job_id=job.id,
@@ -184,11 +184,11 @@ def candidates() -> Tree:
             reason="its review was refused: there is no JSON object",
         )
     )
-    return planted.tree
+    return builder.tree
 
 
 def not_in_result() -> Tree:
-    planted = Planted()
+    builder = TreeBuilder()
     changed = DeliveredWork(changed=True)
     branch = "orchestrator/a1b2c3"
     conflict = Missing(
@@ -201,14 +201,14 @@ def not_in_result() -> Tree:
     below = Missing(
         worker_id="worker_1_2", job_id="d4e5f6", branch=f"{branch}/worker_1_2", why="conflict in b"
     )
-    job = planted.job(
+    job = builder.job(
         "Add discounts to the shop",
         merge_state=MergeState.IN_PART,
         facts=JobFacts(missing=(conflict,), lost_below=(below,)),
     )
     add = TaskSpec(id="add", title="Add discounts")
-    parent = planted.worker(job, "worker_1", add, (0, 9), files=["a", "b"], delivery=changed)
-    planted.worker(
+    parent = builder.worker(job, "worker_1", add, (0, 9), files=["a", "b"], delivery=changed)
+    builder.worker(
         job,
         "worker_2",
         TaskSpec(id="round", title="Round totals"),
@@ -216,7 +216,7 @@ def not_in_result() -> Tree:
         files=["shop/cart.py"],
         delivery=changed,
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_3",
         TaskSpec(id="tax", title="Simplify with_tax"),
@@ -228,7 +228,7 @@ def not_in_result() -> Tree:
     )
     docs = TaskSpec(id="docs", title="Write the README", agents=("claude", "codex"))
     for name, lines in (("worker_4", 9), ("worker_5", 2)):
-        planted.worker(
+        builder.worker(
             job,
             name,
             docs,
@@ -237,8 +237,8 @@ def not_in_result() -> Tree:
             change=ChangeSize(files=1, added=lines),
             delivery=changed,
         )
-    planted.compare("docs")
-    planted.worker(
+    builder.compare("docs")
+    builder.worker(
         job,
         "worker_6",
         TaskSpec(id="look"),
@@ -246,7 +246,7 @@ def not_in_result() -> Tree:
         delivery=DeliveredWork(changed=False),
         output="x",
     )
-    child = planted.job(
+    child = builder.job(
         "Discounts by part",
         job_id="d4e5f6",
         parent=parent,
@@ -256,7 +256,7 @@ def not_in_result() -> Tree:
         facts=JobFacts(missing=(below,)),
     )
     for number in (1, 2):
-        planted.worker(
+        builder.worker(
             child,
             f"worker_1_{number}",
             TaskSpec(id=f"part-{number}"),
@@ -264,7 +264,7 @@ def not_in_result() -> Tree:
             files=["b"],
             delivery=changed,
         )
-    return planted.tree
+    return builder.tree
 
 
 HOSTILE = (
@@ -277,10 +277,10 @@ HOSTILE = (
 
 
 def hostile() -> Tree:
-    planted = Planted()
-    job = planted.job(HOSTILE, cancelled_by=None)
+    builder = TreeBuilder()
+    job = builder.job(HOSTILE, cancelled_by=None)
     line = HOSTILE.replace("\n", " ")
-    bad = planted.worker(
+    bad = builder.worker(
         job,
         "worker_1",
         TaskSpec(id="x|y<b>", title=HOSTILE),
@@ -292,17 +292,17 @@ def hostile() -> Tree:
         files=["../../etc/passwd", "a|b\n# c", "<img src=x>", line],
         strays=(Stray(pid=1, command=HOSTILE),),
     )
-    child = planted.job(HOSTILE, job_id="ffff", parent=bad, span=(0, 1), status=JobStatus.COMPLETED)
-    planted.worker(child, "worker_1_1", TaskSpec(id="ok", title="```"), (0.1, 0.9), output=HOSTILE)
-    planted.worker(job, "worker_2", TaskSpec(id="```"), (0, 1), output=HOSTILE, files=["ok.txt"])
-    return planted.tree
+    child = builder.job(HOSTILE, job_id="ffff", parent=bad, span=(0, 1), status=JobStatus.COMPLETED)
+    builder.worker(child, "worker_1_1", TaskSpec(id="ok", title="```"), (0.1, 0.9), output=HOSTILE)
+    builder.worker(job, "worker_2", TaskSpec(id="```"), (0, 1), output=HOSTILE, files=["ok.txt"])
+    return builder.tree
 
 
 def cancelled() -> Tree:
-    planted = Planted(slots=1)
-    job = planted.job("Rebuild the index", cancelled_by="user")
-    planted.worker(job, "worker_1", TaskSpec(id="fetch", title="Fetch"), (0, 7200), output="ok")
-    planted.worker(
+    builder = TreeBuilder(slots=1)
+    job = builder.job("Rebuild the index", cancelled_by="user")
+    builder.worker(job, "worker_1", TaskSpec(id="fetch", title="Fetch"), (0, 7200), output="ok")
+    builder.worker(
         job,
         "worker_2",
         TaskSpec(id="build", title="Build", depends_on=("fetch",)),
@@ -310,7 +310,7 @@ def cancelled() -> Tree:
         status=WorkerStatus.CANCELLED,
         reason="cancelled by user",
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_3",
         TaskSpec(id="publish", title="Publish", depends_on=("build",)),
@@ -318,13 +318,13 @@ def cancelled() -> Tree:
         reason="cancelled by user before it started",
         ended_at=7384,
     )
-    return planted.tree
+    return builder.tree
 
 
 def retries() -> Tree:
-    planted = Planted(slots=2)
-    job = planted.job("Download the data")
-    planted.worker(
+    builder = TreeBuilder(slots=2)
+    job = builder.job("Download the data")
+    builder.worker(
         job,
         "worker_1",
         TaskSpec(id="download", title="Download"),
@@ -371,18 +371,18 @@ def retries() -> Tree:
             ),
         ),
     )
-    planted.attempts[1] = replace(
-        planted.attempts[1],
+    builder.attempts[1] = replace(
+        builder.attempts[1],
         reason="gate tests failed: 1 failure: test_rows; gate lint failed: get.py:3: unused import",
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_2",
         TaskSpec(id="check", title="Check", depends_on=("download",)),
         (30.5, 31),
         usage=Usage(steps=3, input_tokens=10, output_tokens=5, cost_usd=0.0),
     )
-    planted.worker(
+    builder.worker(
         job,
         "worker_3",
         TaskSpec(id="ok", approve="Publish it?", depends_on=("check",)),
@@ -396,19 +396,19 @@ def retries() -> Tree:
             answered_at=START + 33,
         ),
     )
-    return planted.tree
+    return builder.tree
 
 
 def large(workers: int) -> Tree:
-    """One level of many workers with short outputs, some with child jobs of ten."""
-    planted = Planted(slots=50)
-    job = planted.job("Convert every file")
+    """Return a tree with many workers with short outputs. Some have child jobs of ten workers."""
+    builder = TreeBuilder(slots=50)
+    job = builder.job("Convert every file")
     made = 0
     number = 0
     while made < workers:
         number += 1
         start = float(number % 500)
-        parent = planted.worker(
+        parent = builder.worker(
             job,
             f"worker_{number}",
             TaskSpec(id=f"file-{number}", title=f"Convert file {number}"),
@@ -418,7 +418,7 @@ def large(workers: int) -> Tree:
         )
         made += 1
         if number % 50 == 0:
-            child = planted.job(
+            child = builder.job(
                 f"Convert the parts of file {number}",
                 job_id=f"c{number}",
                 parent=parent,
@@ -426,7 +426,7 @@ def large(workers: int) -> Tree:
                 status=JobStatus.COMPLETED,
             )
             for part in range(1, 11):
-                planted.worker(
+                builder.worker(
                     child,
                     f"worker_{number}_{part}",
                     TaskSpec(id=f"part-{part}"),
@@ -434,7 +434,7 @@ def large(workers: int) -> Tree:
                     output="ok",
                 )
                 made += 1
-    return planted.tree
+    return builder.tree
 
 
 MERGES = {

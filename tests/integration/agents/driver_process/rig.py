@@ -1,4 +1,4 @@
-"""The driver alone, with a private control directory and a stand-in for the agent."""
+"""The driver without a server, with its control directory and a stand-in for the agent."""
 
 import json
 import os
@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 
 @dataclass
 class Rig:
-    """A test rig: ``start`` runs the driver, with its directories below ``folder``."""
+    """A test rig: ``start`` runs the driver. All directories are below ``folder``."""
 
     folder: Path
     spec: Spec
@@ -78,7 +78,10 @@ class Rig:
         return result_file.from_json((self.control / result_file.NAME).read_bytes())
 
     def recorded(self) -> dict[str, Any]:
-        """Return the stand-in's record of its input; raise OSError or ValueError without one."""
+        """Return the stand-in's record of its input.
+
+        Raise OSError or ValueError if the record is not yet written.
+        """
         found: dict[str, Any] = json.loads((self.work / "given.json").read_text())
         return found
 
@@ -93,15 +96,11 @@ class Rig:
             return False
 
     def agent_runs(self) -> bool:
-        """True if the agent runs.
-
-        False before the agent has written its pid. If the driver stops the agent before that, the
-        driver still waits for the agent's end.
-        """
+        """True if the agent has written its pid and has not exited."""
         return self.has_begun() and is_alive(self.recorded()["pid"])
 
     def release_stand_in(self) -> None:
-        """Release the waiting stand-in."""
+        """Let a stand-in that waits for the file ``go`` continue."""
         (self.work / "go").touch()
 
 

@@ -11,7 +11,7 @@ from tests.integration.site import Answer, InProcess
 from tests.support.project import Project, agents, python_programs
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
-#: Without the plugins of this environment, which take longer than all tests.
+#: Options that disable the plugins of this environment, because loading them takes too long.
 PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
 
 
@@ -19,7 +19,10 @@ PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
 def make_project(
     make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MakeProject:
-    """A job manager whose folder is in the project; pytest and linters are those of this Python."""
+    """Create a project, and a job manager whose folder is in the project.
+
+    The project uses pytest and linters of this Python.
+    """
     monkeypatch.setenv("PATH", python_programs(tmp_path / "programs"))
 
     def make(files: dict[str, str], **more: Any) -> tuple[InProcess, Project]:

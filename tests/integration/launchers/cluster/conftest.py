@@ -26,12 +26,12 @@ from tests.support.ports import free_port
 
 
 class Relay:
-    """Passes bytes between nodes and the server, in both directions unless a test stops one."""
+    """Forwards bytes between nodes and the server, in the directions that a test allows."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self._target = target
-        #: Directions that pass bytes: "up" to the server, "down" to the node.
+        #: Directions that are forwarded: "up" to the server, "down" to the node.
         self.passes = {"up", "down"}
         self._listening = socket.create_server(("127.0.0.1", self.port))
         self._selector = selectors.DefaultSelector()
@@ -49,7 +49,7 @@ class Relay:
         self._selector.close()
 
     def break_all(self) -> None:
-        """End all present connections; new ones pass."""
+        """End all current connections. New connections are accepted."""
         self._breaks = True
         while self._breaks:
             time.sleep(0.01)
@@ -74,7 +74,7 @@ class Relay:
         try:
             server = socket.create_connection(("127.0.0.1", self._target))
         except OSError:
-            # As if the server's machine had refused it.
+            # Ended with a reset, as if the server's machine had refused the connection.
             node.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             node.close()
             return
@@ -87,7 +87,7 @@ class Relay:
         peer, direction = self._peers[found]
         try:
             data = found.recv(65536)
-            # Bytes of a direction that is cut are lost, as on a broken path.
+            # Bytes in other directions are dropped, as on a broken link.
             if data and direction in self.passes:
                 peer.sendall(data)
         except OSError:
@@ -101,7 +101,7 @@ class Relay:
 
 
 def relay_for(join_file: Path, target: int) -> Relay:
-    """Return a new relay to the port ``target``, and let a node connect through it."""
+    """Return a new relay to the port ``target``. The join file then names the relay's port."""
     relay, found = Relay(target), JoinFile.read(join_file)
     changed = {each: getattr(found, each) for each in JoinFile.__dataclass_fields__}
     JoinFile(**{**changed, "address": f"127.0.0.1:{relay.port}"}).write(join_file)
@@ -118,21 +118,21 @@ class ClusterSite(LauncherSite):
         host: str = "127.0.0.1",
         plan: ContainmentPlan | None = None,
     ) -> None:
-        """``host``: the address at which the server listens. ``plan``: of all machines."""
+        """``host``: address at which the server listens. ``plan``: containment on all machines."""
         self.cluster = TestCluster(directory, terms, host, plan)
         self.nodes: dict[str, NodeProcess] = {}
         self.relays: dict[str, Relay] = {}
         super().__init__(directory, self.cluster.launcher, "n1")
 
     def join(self, name: str = "n1", *, relayed: bool = False) -> NodeProcess:
-        """Add a node, start it, and wait until workers may start there."""
+        """Add a node, start it, and wait until workers may start on it."""
         join_file = self.cluster.add(name)
         if relayed:
             self.relays[name] = relay_for(join_file, self.cluster.port)
         return self.start_node(name)
 
     def start_node(self, name: str = "n1") -> NodeProcess:
-        """Start the processes of a node that was added."""
+        """Start the processes of an added node, and wait until workers may start on it."""
         join_file = self.directory / f"{name}.join"
         self.nodes[name] = NodeProcess(join_file, self.directory / name)
         wait_until(lambda: self.state(name).state == "up" and self.state(name).agents)
@@ -152,7 +152,7 @@ class ClusterSite(LauncherSite):
             relay.close()
 
     def alive(self, name: str) -> list[int]:
-        """The living processes of an attempt."""
+        """Return the pids of the running processes of an attempt."""
         return [each.pid for each in process_table.marked(self.id(name))]
 
 

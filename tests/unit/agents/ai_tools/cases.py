@@ -1,6 +1,6 @@
-"""Measured pairs of agent and failure, and the effects of signals on each agent.
+"""Failures of each agent, including signals, with the expected class of error.
 
-Pairs without a captured run are written here in the measured form.
+The output has the form that was measured. Other cases are captured runs: see ``samples``.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Case:
 
 
 def claude(kind: str = "", words: str = "", **more: object) -> list[str]:
-    """Return claude's last event; for an API error, too, it has the subtype "success"."""
+    """Return claude's last event. Its subtype is "success" even for an API error."""
     failed = bool(kind) and kind != "completed"
     usage = {"m": {"inputTokens": 100, "outputTokens": 20, "costUSD": 0.0008}}
     result = {"type": "result", "subtype": "success", "is_error": failed, "result": words}
@@ -135,7 +135,7 @@ CASES = (
     Case(
         "no quota", "codex", CREDIT, codex_failed("Quota exceeded. Check your plan and billing"), 1
     ),
-    # A prompt that is too long would be too long again.
+    # A prompt that is too long: a retry would fail, too.
     Case("too long", "claude", LIMIT, claude_api(400, "", "Prompt is too long"), 1),
     Case("413", "claude", LIMIT, claude_api(413, "", "Request too large (max 32MB)"), 1),
     Case("413", "codex", LIMIT, codex_failed("unexpected status 413 Payload Too Large: no"), 1),
@@ -181,8 +181,7 @@ CASES = (
     Case("reset", "opencode", API, events({"type": "error", "error": {"name": "UnknownError"}}), 1),
     Case("500", "aider", API, ["litellm.InternalServerError: no"], 0),
     Case("reset", "aider", API, ["litellm.APIConnectionError: no"], 0),
-    # The service never answers, until we stop the tool (see the signals below). A stream that is
-    # cut.
+    # A stream that is cut off. For a service that never answers, see the signals.
     Case("cut, recovered", "claude", OK, claude("completed", "whole"), text="whole"),
     Case("cut", "codex", API, codex_failed("stream closed before response.completed", 5), 1),
     Case(
@@ -268,7 +267,7 @@ CASES = (
     Case("length", "codex", LIMIT, codex_failed("Incomplete response returned, " + CODEX_CUT), 1),
     Case("length", "gemini", LIMIT, GEMINI_CUT, 1),
     Case("window", "aider", LIMIT, ["Model openai/x has hit a token limit!", "Tokens: 1k sent"], 0),
-    # Invalid arguments or an invalid way to start.
+    # Invalid arguments or settings.
     Case("root", "claude", CONFIG, [], 1, stderr="cannot be used with root/sudo privileges"),
     Case("flag", "claude", CONFIG, [], 1, stderr="error: unknown option '--x'"),
     Case("session", "claude", CONFIG, [], 1, stderr="Session ID 12 is already in use."),
@@ -301,7 +300,7 @@ CASES = (
     Case("success", "opencode", OK, opencode(), text="done"),
     Case("success", "plain", OK, ["one", "two"], text="one\ntwo"),
     Case("a bad code", "plain", INTERNAL, ["one"], 3, error="exit code 3: one"),
-    # A whole result and a bad exit code: the result counts.
+    # A complete result and a nonzero exit code: the result counts.
     Case("success, bad code", "claude", OK, claude("", "ok"), 1, text="ok"),
     Case("success, bad code", "codex", OK, codex(CODEX_SAID, CODEX_DONE), 1),
     Case("success, bad code", "gemini", OK, events(GEMINI_INIT, gemini_said("ok"), GEMINI_DONE), 1),

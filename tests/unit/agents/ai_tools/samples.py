@@ -10,9 +10,9 @@ from orchestrator.agents.ai_tools.readers import RunFacts, reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"
-#: A small agent of our own in the same measurements, whose output has claude's form.
+#: Reader of a small test agent, whose output has claude's form.
 READER_OF = {"pyagent": "claude"}
-#: Characters of standard error that a driver stores.
+#: Number of last characters of standard error that a driver stores.
 STDERR_CHARS = 8000
 
 
@@ -25,7 +25,7 @@ class Run:
 def read_sample(name: str, stopped_for: ErrorClass = ErrorClass.NONE) -> Run:
     """Return the outcome of one captured run.
 
-    ``stopped_for``: the reason if the driver had stopped it.
+    ``stopped_for``: reason for which the driver stopped the run.
     """
     meta = json.loads((SAMPLES / name / "meta.json").read_text())
     code, argv = meta["rc"], meta["cmd"]

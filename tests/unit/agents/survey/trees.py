@@ -11,7 +11,7 @@ from orchestrator.agents.survey.project_files.listing import list_files
 
 
 def plant(root: Path, files: Mapping[str, str | bytes]) -> Path:
-    """Write ``files`` below ``root`` and return it."""
+    """Write ``files`` below ``root``, and return ``root``."""
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,6 +32,6 @@ def commit(root: Path, author: str = "Ada") -> None:
 
 
 def survey_paths(root: Path, *paths: str) -> SurveyResult:
-    """Survey ``paths`` of the project ``root`` without any worker."""
+    """Survey ``paths`` of the project ``root`` in this process, without workers."""
     listing = list_files(SurveyEnvironment(root=root, directory=root), paths)
     return map_files(root, listing, list(paths), lambda line: None)

@@ -1,4 +1,4 @@
-"""A story whose workers acquire and release leases, as the engine does for them."""
+"""A story whose workers acquire and release leases, as the engine does for workers."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -87,7 +87,7 @@ class LockStory(Story):
     def _waits(self, key: WorkerKey) -> bool:
         return super()._waits(key) or self.scheduler._trees.locks.waits_for_lease(key)
 
-    # Invariants, read from the store only
+    # Invariants, checked with the content of the store
 
     def check_nothing_is_held_twice(self) -> None:
         held = self._held()

@@ -1,6 +1,6 @@
-"""A stand-in for powershell.exe: it runs its input as Windows does.
+"""A stand-in for powershell.exe. It runs a script as Windows does.
 
-It accepts only Windows paths, and knows only the variables that WSLENV names.
+It accepts only Windows paths, and passes on only the variables that WSLENV names.
 """
 
 import base64
@@ -15,7 +15,7 @@ WORD = r"'((?:[^']|'')*)'"
 
 def linux_path(path: str) -> str:
     """Return the path on this machine for a Windows path."""
-    assert path.startswith(PREFIX), f"{path} is no path of Windows"
+    assert path.startswith(PREFIX), f"{path} is no Windows path"
     return path.removeprefix(PREFIX).replace("\\", "/")
 
 
@@ -40,9 +40,7 @@ def as_program_sees(words: list[str]) -> list[str]:
 
 
 def has_bare_blank(word: str) -> bool:
-    """True if PowerShell puts quotation marks around the argument. PowerShell changes nothing
-    else.
-    """
+    """True if PowerShell puts the argument into quotation marks; it changes nothing else."""
     marks, before = 0, ""
     for each in word:
         if each == '"' and before != "\\":

@@ -8,7 +8,7 @@ from typing import Any
 from tests.integration.site import Answer, InProcess
 from tests.support.project import Project
 
-#: Writes ``answer = 41`` at first; of a line ``answer = N`` in a comment, it takes the number over.
+#: Writes ``answer = 41``; after a comment with a line ``use N``, it writes ``answer = N``.
 WRITER = r"""
 import os, pathlib, re, sys
 prompt = sys.stdin.read()
