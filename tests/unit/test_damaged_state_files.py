@@ -135,6 +135,7 @@ RECORD = {"url": "http://localhost:1", "project": "/p", "pid": os.getppid()}
 SNAPSHOT = {"top": "t", "common": "c", "where": "w", "admin": "a", "stamps": {}, "files": {}}
 JOIN = {"name": "n", "address": "h:1", "authority": "", "certificate": "", "key": ""}
 SESSION = dict.fromkeys(("cookie_hash", "token_hash", "key_hash"), "x")
+ADDRESSES = {"own": ["a:1"], "told": [], "used": ["b:1"], "answered": ""}
 REMARK = {
     **dict.fromkeys(("by", "commit", "text", "summary", "path"), "x"),
     **{"line": 1, "end_line": 1, "is_old": False},
@@ -181,7 +182,7 @@ READERS = {
     "addresses of the server": Reader(
         "addresses.json",
         lambda at: ServerAddresses(at, ["a:1"]).in_turn(),
-        {"own": ["a:1"], "told": [], "used": ["b:1"], "answered": ""},
+        ADDRESSES,
     ),
     "lease": Reader("terms.json", lambda at: NodeLease(at).terms, {"lease": 9.0}),
     "attempts on a node": Reader(
@@ -292,6 +293,10 @@ WRONG_FIELDS = [
     ("snapshot of the git directory", {**SNAPSHOT, "files": {"a": ["x"]}}),
     ("held-back files", {"found": 5}),
     ("held-back files", {"found": [5], "promised": ["b"]}),
+    ("addresses of the server", {**ADDRESSES, "told": 5}),
+    ("addresses of the server", {**ADDRESSES, "used": [5]}),
+    ("addresses of the server", {**ADDRESSES, "used": "b:1"}),
+    ("addresses of the server", {**ADDRESSES, "answered": ["b:1"]}),
     ("clock", ["boot", INFINITE]),
     ("clock", ["boot"]),
     ("clock", ["boot", TOO_LARGE]),

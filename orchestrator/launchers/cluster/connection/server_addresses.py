@@ -3,12 +3,26 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.launchers.cluster.connection.typed_json import WrongType, plain, typed
 from orchestrator.security.files.state_file import read_object
 
 _MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredAddresses:
+    """The content of ``addresses.json``."""
+
+    #: The addresses in the join file.
+    own: tuple[str, ...]
+    #: The server's latest list; empty: unknown.
+    told: tuple[str, ...]
+    used: tuple[str, ...]
+    #: The address that answered most recently; "" if none has answered.
+    answered: str
 
 
 class ServerAddresses:
@@ -30,11 +44,11 @@ class ServerAddresses:
         self._listed: tuple[str, ...] = ()
         self._used, self._last_address = self._own, ""
         self._is_stored = False
-        found = self._stored()
+        stored = self._stored()
         # Use the stored addresses only with the same join file.
-        if found.get("own") == list(self._own):
-            self._listed, self._used = tuple(found["told"]), tuple(found["used"])
-            self._last_address = found["answered"]
+        if stored is not None and stored.own == self._own and stored.used:
+            self._listed, self._used = stored.told, stored.used
+            self._last_address = stored.answered
 
     def in_turn(self) -> Sequence[str]:
         """Return the addresses in the order in which the node tries them.
@@ -64,7 +78,7 @@ class ServerAddresses:
         if self._fields() != former or not self._is_stored:
             try:
                 new = self._path.with_suffix(".new")
-                new.write_text(json.dumps(self._fields()), encoding="utf-8")
+                new.write_text(json.dumps(plain(self._fields())), encoding="utf-8")
                 new.replace(self._path)
                 self._is_stored = True
             except OSError:
@@ -72,17 +86,14 @@ class ServerAddresses:
                 self._is_stored = False
         return self._is_stored
 
-    def _fields(self) -> dict[str, Any]:
-        return {
-            "own": list(self._own),
-            "told": list(self._listed),
-            "used": list(self._used),
-            "answered": self._last_address,
-        }
+    def _fields(self) -> _StoredAddresses:
+        return _StoredAddresses(self._own, self._listed, self._used, self._last_address)
 
-    def _stored(self) -> dict[str, Any]:
-        found = read_object(self._path, _MOST_BYTES) or {}
-        return found if found.keys() == self._fields().keys() and found["used"] else {}
+    def _stored(self) -> _StoredAddresses | None:
+        try:
+            return typed(_StoredAddresses, read_object(self._path, _MOST_BYTES))
+        except WrongType:
+            return None
 
 
 def host_and_port(address: str) -> tuple[str, int]:
