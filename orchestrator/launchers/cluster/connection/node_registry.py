@@ -106,11 +106,7 @@ class NodeRegistry:
 
         Raise NotFound if the node does not exist.
         """
-        # Check the name before the lock: without a cluster, the lock file has no directory.
-        _check_known(self._read().get("nodes", {}), name)
-        with self._changing() as content:
-            nodes = content.setdefault("nodes", {})
-            _check_known(nodes, name)
+        with self._changing_nodes(name) as nodes:
             nodes[name] = {**nodes[name], **changes}
             return _entry(name, nodes[name])
 
@@ -134,9 +130,8 @@ class NodeRegistry:
 
     def remove(self, name: str) -> None:
         """Remove a node. Raise NotFound if the node does not exist."""
-        self.change(name)
-        with self._changing() as content:
-            del content["nodes"][name]
+        with self._changing_nodes(name) as nodes:
+            del nodes[name]
 
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
         """Return why a node must not connect; "" if it may connect.
@@ -169,6 +164,15 @@ class NodeRegistry:
         if not isinstance(content, dict):
             raise ConfigError(f"{self._path} is damaged: it is no JSON object; restore a copy")
         return content
+
+    @contextmanager
+    def _changing_nodes(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the nodes for a change. Raise NotFound if the node ``name`` does not exist."""
+        # Check the name before the lock: without a cluster, the lock file has no directory.
+        _check_known(self._read().get("nodes", {}), name)
+        with self._changing() as content:
+            _check_known(content.get("nodes", {}), name)
+            yield content["nodes"]
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
