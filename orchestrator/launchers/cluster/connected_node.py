@@ -145,6 +145,14 @@ def append_to(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
+def append_output(file: str, path: str, data: bytes) -> None:
+    """Append to an output file of an attempt: ``log`` or ``raw``. Raise OSError on failure."""
+    if file == "raw":
+        with suppress(FileExistsError):
+            os.mkdir(os.path.dirname(path), 0o700)
+    append_to(path, data)
+
+
 def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
     """Append a piece of an attempt's file, without the bytes that the server already has.
 
@@ -158,12 +166,8 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
         return
     data = data[received - at :]
     attempt.received[file] += len(data)
-    path = attempt.paths[file]
     try:
-        if file == "raw":
-            with suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path), 0o700)
-        append_to(path, data)
+        append_output(file, attempt.paths[file], data)
     except OSError as error:
         # The disk is full or broken. The worker continues, and its log is marked as incomplete.
         if file == "files":

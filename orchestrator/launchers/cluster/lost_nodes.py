@@ -22,6 +22,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.cluster.connected_node import (
     ConnectedNode,
     NodeAttempt,
+    append_output,
     append_to,
     lost_end,
     size_of,
@@ -76,21 +77,24 @@ class LostAttempt:
         return self.received
 
     def append(self, file: str, at: int, data: bytes) -> None:
+        """Store a piece of missing output. After an error, later pieces of the file are ignored.
+
+        ``at``: the position of the piece in the attempt's output.
+        """
         assert self.received is not None
         if at != self.received[file] + self.rest[file]:
             return
         try:
             append_to(self._rest_path(file), data)
+            self.rest[file] += len(data)
         except OSError:
-            logger.exception(
-                "cannot store the late output of an attempt", extra={"attempt": self.attempt_id}
-            )
-        self.rest[file] += len(data)
+            self._log_error("output")
 
     def publish(self, record: str) -> bool:
         """Store an exit record if it is genuine, and append the late output to the log.
 
-        Return True if the record was stored. Errors are logged.
+        Return True if the record was stored. Errors are logged. The record is also stored if the
+        output cannot be appended.
         """
         content = record.encode("ascii", "replace")
         if not exit_record.is_proven(content, self.digest):
@@ -99,11 +103,12 @@ class LostAttempt:
             if not self.is_replaced:
                 for file, path in self.paths.items():
                     self._append_rest(file, path)
+        except OSError:
+            self._log_error("output")
+        try:
             replace_file(Path(self.exit_path), content, durable=True)
         except OSError:
-            logger.exception(
-                "cannot store the late result of an attempt", extra={"attempt": self.attempt_id}
-            )
+            self._log_error("result")
             return False
         return True
 
@@ -112,8 +117,13 @@ class LostAttempt:
             return
         with open(self._rest_path(file), "rb") as rest:
             while data := rest.read(_COPY_BYTES):
-                append_to(path, data)
+                append_output(file, path, data)
         os.unlink(self._rest_path(file))
+
+    def _log_error(self, what: str) -> None:
+        logger.exception(
+            "cannot store the late %s of an attempt", what, extra={"attempt": self.attempt_id}
+        )
 
     def _rest_path(self, file: str) -> str:
         return f"{self.exit_path.removesuffix('.exit.json')}.late.{file}"
