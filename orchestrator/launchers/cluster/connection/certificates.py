@@ -37,6 +37,8 @@ class IssuedCertificate:
 class CertificateAuthority:
     """The certificate authority, stored in a directory as ``ca.pem`` and ``ca.key``.
 
+    The server's certificate and its key are in ``server.pem`` in the same directory.
+
     Methods raise OSError if a file cannot be read or written, and ConfigError if the package
     ``cryptography`` is not installed.
     """
@@ -61,10 +63,18 @@ class CertificateAuthority:
             )
         issued = _issue("orchestrator cluster", None, _AUTHORITY_DAYS)
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(AUTHORITY, issued)
+        replace_file(self._directory / f"{AUTHORITY}.pem", issued.certificate.encode())
+        # Write the key last: ``exists`` checks the key, so a crash before this line leaves no
+        # authority.
+        replace_file(self._directory / f"{AUTHORITY}.key", issued.key.encode())
 
     def renew_server(self, days: float) -> None:
-        self._write(SERVER, _issue(SERVER_NAME, self._certificate_and_key(), days, for_server=True))
+        issued = _issue(SERVER_NAME, self._certificate_and_key(), days, for_server=True)
+        # Write one file, so that a crash cannot leave a key with the certificate of another key.
+        content = issued.certificate + issued.key
+        replace_file(self._directory / f"{SERVER}.pem", content.encode())
+        # Earlier releases stored the key in this file.
+        (self._directory / f"{SERVER}.key").unlink(missing_ok=True)
 
     def issue(self, name: str, days: float) -> IssuedCertificate:
         """Return a new certificate for a node. The certificate is not stored."""
@@ -75,10 +85,6 @@ class CertificateAuthority:
         key = (self._directory / f"{AUTHORITY}.key").read_bytes()
         certificate = x509.load_pem_x509_certificate(self.certificate.encode())
         return certificate, serialization.load_pem_private_key(key, password=None)
-
-    def _write(self, name: str, issued: IssuedCertificate) -> None:
-        replace_file(self._directory / f"{name}.key", issued.key.encode())
-        replace_file(self._directory / f"{name}.pem", issued.certificate.encode())
 
 
 def _cryptography() -> tuple[Any, Any]:

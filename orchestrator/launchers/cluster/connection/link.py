@@ -207,13 +207,16 @@ def tcp_socket(family: int) -> socket.socket:
 def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
     """Return the TLS settings for the certificate ``name`` in a directory.
 
+    The key is in the certificate's file, or in a file next to it, as for nodes and earlier servers.
     Both ends must have certificates of the same authority. Raise OSError if a certificate or key is
     missing or invalid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(str(directory / "ca.pem"))
-    context.load_cert_chain(str(directory / f"{name}.pem"), str(directory / f"{name}.key"))
+    certificate = directory / f"{name}.pem"
+    has_key = b"PRIVATE KEY" in certificate.read_bytes()
+    context.load_cert_chain(certificate, None if has_key else certificate.with_suffix(".key"))
     context.verify_mode = ssl.CERT_REQUIRED
     return context
 
