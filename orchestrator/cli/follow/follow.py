@@ -36,6 +36,10 @@ STANDARD_ERROR = 2
 class UserExited(KeyboardInterrupt):
     """Raised by a second Ctrl-C: the user exits before the job has ended."""
 
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+
 
 class FollowEnd:
     """The last item of a ``FollowListener``. ``answer``: the final status of the job."""
@@ -77,7 +81,7 @@ def follow(
                     return answer, interrupted
         except KeyboardInterrupt:
             if interrupted:
-                raise UserExited from None
+                raise UserExited(job_id) from None
             interrupted = True
             _ask_to_stop(client, job_id, display)
 
@@ -163,11 +167,13 @@ def _show(
 
 
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
-    display.say(f"stopping job {job_id}; press Ctrl-C again to exit now (the job keeps stopping)")
     try:
+        display.say(
+            f"stopping job {job_id}; press Ctrl-C again to exit now (the job keeps stopping)"
+        )
         client.cancel(job_id)
     except KeyboardInterrupt:
-        raise UserExited from None
+        raise UserExited(job_id) from None
     except ClientError as error:
         display.say(f"cannot stop job {job_id}: {error.message}")
 

@@ -14,7 +14,6 @@ from orchestrator.cli.command_context import (
     project_option,
 )
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.plan.job_options import (
     JobOptions,
     RequestCommand,
@@ -54,7 +53,7 @@ def continue_command(
     receive the request and the outcome of JOB. `land` of the new job lands both results; `diff`
     shows the changes of the new job only.
     """
-    from orchestrator.cli.follow.follow import UserExited, stop_signals_interrupt
+    from orchestrator.cli.follow.follow import stop_signals_interrupt
     from orchestrator.cli.jobs.run import run_to_its_end
 
     if not (request or "").strip():
@@ -62,12 +61,8 @@ def continue_command(
     config = {name: value for name, value in options.items() if value is not None}
     config |= _base(context, job_id)
     with stop_signals_interrupt():
-        try:
-            job = JobOptions(request=str(request), config=config)
-            return run_to_its_end(context, job, keep_server)
-        except UserExited:
-            click.echo(f"the job has not ended; show its status: {COMMAND} status", err=True)
-            return ExitCode.INTERRUPTED
+        job = JobOptions(request=str(request), config=config)
+        return run_to_its_end(context, job, keep_server)
 
 
 def _base(context: CliContext, job_id: str) -> dict[str, Any]:

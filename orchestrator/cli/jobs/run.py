@@ -52,7 +52,7 @@ def run_command(
     closed pipe does not stop the job, such as in `run REQUEST | head`. With - as REQUEST, reads
     standard input.
     """
-    from orchestrator.cli.follow.follow import UserExited, stop_signals_interrupt
+    from orchestrator.cli.follow.follow import stop_signals_interrupt
 
     # If the home does not exist yet, check the plan first, because an invalid plan must not create
     # a home.
@@ -60,11 +60,7 @@ def run_command(
     with stop_signals_interrupt():
         if plan_only:
             return _plan_only(context, job, keep_server)
-        try:
-            return run_to_its_end(context, job, keep_server, notify=notify)
-        except UserExited:
-            click.echo(f"the job has not ended; show its status: {COMMAND} status", err=True)
-            return ExitCode.INTERRUPTED
+        return run_to_its_end(context, job, keep_server, notify=notify)
 
 
 def _plan_only(context: CliContext, job: JobOptions, keep_server: bool) -> int:
@@ -98,9 +94,10 @@ def run_to_its_end(
 ) -> int:
     """Run a job with live progress, and return its exit code.
 
-    Raise UserExited if the user exits before the job has ended.
+    Return INTERRUPTED if the user exits before the job has ended.
     """
     from orchestrator.cli.follow.display import display_for
+    from orchestrator.cli.follow.follow import UserExited
     from orchestrator.cli.server.background_server import server_at
 
     display, notifications = display_for(context), None
@@ -109,8 +106,13 @@ def run_to_its_end(
 
         needs_approval = bool(job.config.get("approve"))
         notifications = RunNotifications(display.say, needs_approval=needs_approval)
-    with server_at(context, display.say, keep_server, job.unchecked_plan) as url:
-        return _run_at(url, context, job, display, notifications)
+    try:
+        with server_at(context, display.say, keep_server, job.unchecked_plan) as url:
+            return _run_at(url, context, job, display, notifications)
+    except UserExited as exited:
+        status = f"{COMMAND} status {exited.job_id}"
+        click.echo(f"job {exited.job_id} has not ended; show its status: {status}", err=True)
+        return ExitCode.INTERRUPTED
 
 
 def _run_at(

@@ -388,10 +388,11 @@ def test_the_second_ctrl_c_leaves_at_once(product: Path, start: Run) -> None:
     read_until(process, "stopping job j1")
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    code, out, _ = finish(process)
+    code, out, err = finish(process)
     os.kill(record["pid"], signal.SIGCONT)
 
     assert (code, out) == (ExitCode.INTERRUPTED, "")
+    assert "job j1 has not ended; show its status: bin/orchestrator status j1\n" in err
     assert time.monotonic() - began < 20
     wait_until(lambda: server_of(product) is None)
 
