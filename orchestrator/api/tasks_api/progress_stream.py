@@ -13,6 +13,7 @@ from orchestrator.api.tasks_api.submission import task_uuid
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.engine.service.service import Service
 
 #: Seconds of silence before a heartbeat.
@@ -109,7 +110,7 @@ class TaskProgress(EventStream):
         if event.kind is not EventKind.WORKER_ENDED:
             message = reason or f"{event.kind.replace('_', ' ')}: {worker.agent}"
             return self._progress(name, "working", message, event)
-        status = "done" if "success" in str(event.data["status"]) else "failed"
+        status = "done" if WorkerStatus(str(event.data["status"])).succeeded else "failed"
         return self._progress(
             name,
             status,
