@@ -13,6 +13,7 @@ from typing import BinaryIO
 from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
+from orchestrator.api.http_messages.headers import JSON, NO_STORE, PLAIN_TEXT
 from orchestrator.core.errors import NotFound
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas import answers
@@ -106,11 +107,6 @@ def _whole_lines(opened: BinaryIO) -> Iterator[bytes]:
         yield unfinished
 
 
-PLAIN_TEXT = "text/plain; charset=utf-8"
-JSON = "application/json"
-NO_STORE = {"Cache-Control": "no-store"}
-
-
 def log_part(path: Path, within: Path, query: LogQuery) -> Response:
     """Return the answer to a query about a log; empty if the log is missing.
 
@@ -167,12 +163,11 @@ def text_file(
     Raise FileNotFoundError for a missing file; with ``missing_is_empty``, return an empty answer
     instead. Raise NotFound if the path is no regular file.
     """
-    headers = {"Cache-Control": "no-store"}
     try:
         opened = open_regular(path, within)
     except FileNotFoundError:
         if missing_is_empty:
-            return Response(b"", content_type=content_type, headers=headers)
+            return Response(b"", content_type=content_type, headers=NO_STORE)
         raise
     start = 0 if tail is None else tail_offset(opened, tail)
     # The present length, because the log may grow during the answer.
@@ -181,7 +176,7 @@ def text_file(
     response = Response(
         wrap_file(request.environ, opened),
         content_type=content_type,
-        headers=headers,
+        headers=NO_STORE,
         direct_passthrough=True,
     )
     response.content_length = length

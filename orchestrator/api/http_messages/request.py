@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from flask import request
 from pydantic import ValidationError
 
+from orchestrator.api.http_messages.headers import JSON
 from orchestrator.api.http_messages.problems import ProblemError, invalid
 from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
 from orchestrator.core.text.json_values import strict_json
@@ -62,7 +63,7 @@ def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 
 
 def check_json() -> None:
-    if request.mimetype != "application/json":
+    if request.mimetype != JSON:
         raise ProblemError(
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             type="unsupported-media-type",

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from orchestrator.api.access.authentication import caller
 from orchestrator.api.http_messages.compression import WHOLE_TAG
+from orchestrator.api.http_messages.headers import JSON, NO_STORE
 from orchestrator.api.serializers.answer_parts import QUOTA_FIELDS, TaggedBody, encoded, tagged
 from orchestrator.core.lazy_dataclass import dataclass
 
-JSON = "application/json"
 REVALIDATE = "private, no-cache"
 
 Value = TypeVar("Value")
@@ -80,8 +80,7 @@ def json_answer(
     has_nulls: bool = False,
 ) -> Response:
     body = encoded(answer, has_nulls=has_nulls)
-    response = Response(body, status=int(status), mimetype=JSON)
-    response.headers["Cache-Control"] = "no-store"
+    response = Response(body, status=int(status), mimetype=JSON, headers=NO_STORE)
     if location is not None:
         response.headers["Location"] = location
     return response

@@ -10,7 +10,8 @@ from flask import Blueprint, Response, request
 from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages import request as reading
-from orchestrator.api.routes.json_answers import JSON, json_answer
+from orchestrator.api.http_messages.headers import JSON, NO_STORE
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
 from orchestrator.api.serializers.answer_parts import encoded, moment
 from orchestrator.api.socket_loop.response_writers import Reply
@@ -105,7 +106,7 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
             status, body = HTTPStatus.OK, encoded(answer)
     except Exception as error:
         return secured_reply(problems.problem_of(error).reply(path))
-    headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))
+    headers = (("Content-Type", JSON), *NO_STORE.items())
     return secured_reply(Reply(status=int(status), headers=headers, body=body))
 
 

@@ -14,11 +14,11 @@ from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.access.rate_limits import check_rate
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.headers import JSON, NO_STORE
 from orchestrator.api.http_messages.request import checked_job_id
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RpcError, Values, text_result
 from orchestrator.api.mcp.tools_file import definitions
-from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.routes.streams import secured_reply, waiting_reply
 from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.schemas.requests.query_parameters import NoQuery
@@ -32,7 +32,6 @@ blueprint = Blueprint("mcp", __name__)
 blueprint.before_request(authenticate)
 
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
-NO_STORE = ("Cache-Control", "no-store")
 #: Answer to a waiting call when the server stops. The answer omits the job's status, because the
 #: server may be unable to read the status while it stops.
 STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
@@ -148,12 +147,14 @@ def _reply(rpc_request: Request, context: "ToolContext", call: "ToolCall") -> Re
 
 def _reply_of(rpc_request: Request, result: Values) -> Reply:
     body = json.dumps(rpc_request.reply(result)).encode()
-    return secured_reply(Reply(status=200, headers=(("Content-Type", JSON), NO_STORE), body=body))
+    return secured_reply(
+        Reply(status=200, headers=(("Content-Type", JSON), *NO_STORE.items()), body=body)
+    )
 
 
 def _json(values: Values, status: HTTPStatus = HTTPStatus.OK) -> Response:
     body = json.dumps(values, default=str).encode()
-    return Response(body, status=status, mimetype=JSON, headers=[NO_STORE])
+    return Response(body, status=status, mimetype=JSON, headers=NO_STORE)
 
 
 def _error_response(error: RpcError, status: HTTPStatus) -> Response:

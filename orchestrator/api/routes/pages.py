@@ -9,8 +9,9 @@ from orchestrator import __version__
 from orchestrator.api.access.authentication import service, session_cookie
 from orchestrator.api.http_messages import assets
 from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.headers import JSON, NO_STORE, PLAIN_TEXT
 from orchestrator.api.http_messages.problems import response_of
-from orchestrator.api.routes.json_answers import JSON, json_answer
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
@@ -70,8 +71,7 @@ def get_readiness() -> Response:
 
 
 def _plain_text(text: str, status: HTTPStatus) -> Response:
-    headers = {"Cache-Control": "no-store"}
-    return Response(f"{text}\n", status=int(status), mimetype="text/plain", headers=headers)
+    return Response(f"{text}\n", status=int(status), content_type=PLAIN_TEXT, headers=NO_STORE)
 
 
 #: The most important paths, for a program that asks for ``/``.

@@ -9,9 +9,9 @@ from orchestrator.api.access.authentication import caller, check_request, servic
 from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.headers import EVENT_STREAM, JSON, NO_STORE, PLAIN_TEXT
 from orchestrator.api.http_messages.log_response import log_part, text_file
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.serializers.answer_parts import encoded
 from orchestrator.api.serializers.status import wait_answer
 from orchestrator.api.socket_loop.response_writers import Reply
@@ -46,9 +46,8 @@ from orchestrator.schemas.requests.query_parameters import (
 blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(check_request)
 
-PLAIN_TEXT = "text/plain; charset=utf-8"
-EVENT_STREAM = "text/event-stream; charset=utf-8"
-NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+#: Headers of streams. X-Accel-Buffering keeps proxies such as nginx from delaying a stream.
+STREAM_HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}
 
 TOO_MANY: Refusal = partial(
     problems.refuse,
@@ -74,7 +73,7 @@ class LongAnswers:
             stream,
             TOO_MANY,
             content_type=content_type,
-            headers=NO_STORE,
+            headers=STREAM_HEADERS,
         )
 
 
@@ -89,7 +88,7 @@ def stream_events(job_id: str) -> Response:
     after = reading.last_event_id(query.last_event_id)
     job = service().access.job(caller(), checked_job_id(job_id))
     if request.method == "HEAD":
-        return Response(content_type="text/event-stream", headers=NO_STORE)
+        return Response(content_type=EVENT_STREAM, headers=STREAM_HEADERS)
     shared = long_answers()
     shared.socket_loop.check_room()
     arguments = (shared.socket_loop, service(), caller(), job)
@@ -114,7 +113,7 @@ def get_log(job_id: str, worker_id: str) -> Response:
     if not query.follow:
         return text_file(path, PLAIN_TEXT, within=within, tail=query.tail, missing_is_empty=True)
     if request.method == "HEAD":
-        return Response(content_type=PLAIN_TEXT, headers=NO_STORE)
+        return Response(content_type=PLAIN_TEXT, headers=STREAM_HEADERS)
     shared = long_answers()
     shared.socket_loop.check_room()
     log = FollowedLog(
@@ -179,7 +178,7 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
         body = encoded(wait_answer(service, caller, job_id, run))
     except Exception as error:
         return secured_reply(problems.problem_of(error).reply(path))
-    headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))
+    headers = (("Content-Type", JSON), *NO_STORE.items())
     return secured_reply(Reply(status=200, headers=headers, body=body))
 
 

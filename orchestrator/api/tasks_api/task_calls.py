@@ -7,9 +7,9 @@ from pydantic import BaseModel
 
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.headers import EVENT_STREAM, JSON, NO_STORE
 from orchestrator.api.http_messages.problems import invalid
-from orchestrator.api.routes.json_answers import JSON
-from orchestrator.api.routes.streams import EVENT_STREAM, NO_STORE, long_answers
+from orchestrator.api.routes.streams import STREAM_HEADERS, long_answers
 from orchestrator.api.tasks_api import answers
 from orchestrator.api.tasks_api.progress_stream import TaskProgress
 from orchestrator.api.tasks_api.submission import (
@@ -99,7 +99,7 @@ def stream_progress(task: str) -> Response:
     reading.query(NoQuery)
     after, job = reading.last_event_id(0), _job(task)
     if request.method == "HEAD":
-        return Response(content_type=EVENT_STREAM, headers=NO_STORE)
+        return Response(content_type=EVENT_STREAM, headers=STREAM_HEADERS)
     shared = long_answers()
     shared.socket_loop.check_room()
     stream = TaskProgress(shared.socket_loop, service(), caller(), job, after=after)
@@ -152,5 +152,4 @@ def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 def _answer(answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:
     # Unlike in other answers, fields without a value are null.
-    headers = {"Cache-Control": "no-store"}
-    return Response(answer.model_dump_json(), status=int(status), mimetype=JSON, headers=headers)
+    return Response(answer.model_dump_json(), status=int(status), mimetype=JSON, headers=NO_STORE)

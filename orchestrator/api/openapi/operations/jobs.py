@@ -2,7 +2,8 @@
 
 from http import HTTPStatus
 
-from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
+from orchestrator.api.http_messages.headers import JSON
+from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, OK, TEXT, Operation
 from orchestrator.schemas.answers import (
     candidates,
     changes,

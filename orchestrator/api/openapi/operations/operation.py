@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas.requests import query_parameters
 
-JSON = "application/json"
 TEXT = "text/plain"
 PROBLEM = "application/problem+json"
 

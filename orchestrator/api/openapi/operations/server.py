@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
+from orchestrator.api.http_messages.headers import JSON
 from orchestrator.api.openapi.operations.operation import (
     ACCEPTED,
-    JSON,
     OK,
     PROBLEM,
     TEXT,
@@ -136,7 +136,7 @@ SERVER = (
         tag="pages",
         summary="Get the dashboard, or the server's name, version, and main addresses as JSON",
         description="A call with Accept: application/json gets the JSON answer.",
-        answers={OK: ("text/html", "application/json")},
+        answers={OK: ("text/html", JSON)},
         needs_key=False,
     ),
     Operation(

@@ -14,9 +14,10 @@ from pydantic_core import to_json
 
 from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request
+from orchestrator.api.http_messages.headers import JSON
 from orchestrator.api.http_messages.problems import ProblemError
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.json_answers import JSON, tagged_answer, tagged_bytes
+from orchestrator.api.routes.json_answers import tagged_answer, tagged_bytes
 from orchestrator.core.errors import TooLarge
 from orchestrator.core.repository.change_reader import DiffRequest
 from orchestrator.schemas import answers

@@ -9,9 +9,10 @@ from flask import Blueprint, Response, request
 
 from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.headers import EVENT_STREAM
 from orchestrator.api.http_messages.problems import invalid
 from orchestrator.api.routes.json_answers import tagged_answer
-from orchestrator.api.routes.streams import EVENT_STREAM, NO_STORE, long_answers
+from orchestrator.api.routes.streams import STREAM_HEADERS, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_lists import need_answer
 from orchestrator.api.streaming.event_stream import FeedStream
@@ -31,7 +32,7 @@ def stream_feed() -> Response:
     reads = service().job_lists
     is_visible = reads.feed_filter(caller())
     if request.method == "HEAD":
-        return Response(content_type="text/event-stream", headers=NO_STORE)
+        return Response(content_type=EVENT_STREAM, headers=STREAM_HEADERS)
     shared = long_answers()
     shared.socket_loop.check_room()
     stream = FeedStream(shared.socket_loop, reads.feed, is_visible, shared.feed_frames, after=after)

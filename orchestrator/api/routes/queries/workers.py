@@ -6,6 +6,7 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request
+from orchestrator.api.http_messages.headers import PLAIN_TEXT
 from orchestrator.api.http_messages.log_response import text_file
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.json_answers import tagged_answer, tagged_bytes
@@ -18,8 +19,6 @@ from orchestrator.schemas.requests.query_parameters import NoQuery, WorkersQuery
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(check_request)
-
-PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 @blueprint.get("/workers")

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app
 from orchestrator import __version__
 from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request
+from orchestrator.api.http_messages.headers import NO_STORE
 from orchestrator.api.http_messages.metrics import Metrics
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer
@@ -88,7 +89,7 @@ def get_metrics() -> Response:
     text = metrics.text(
         service().server_status.stats(caller()), service().server_status.nodes(caller())
     )
-    return Response(text, content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+    return Response(text, content_type=metrics.CONTENT_TYPE, headers=NO_STORE)
 
 
 @blueprint.get("/api/v1/nodes")
