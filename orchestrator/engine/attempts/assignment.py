@@ -273,7 +273,9 @@ class AssignmentBuilder:
         )
 
     def completed(self, assignment: Assignment) -> tuple[Assignment, WorkerWorktree | None]:
-        """Return the completed assignment, and the attempt's worktree; None without a worktree.
+        """Return ``assignment`` with the parts that are slow to create, and the attempt's worktree.
+
+        The second value is None for an attempt without a worktree.
 
         - A reviewer's assignment gets the candidates' patches.
         - A worktree is opened, and the assignment refers to its files.
@@ -295,7 +297,7 @@ class AssignmentBuilder:
         return self._worktrees.assignment_in_worktree(assignment, worktree), worktree
 
     def _may_change_project(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if an attempt in a plain directory may nevertheless change files of the project."""
+        """True if an attempt in a plain directory could also change files of the project."""
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 

@@ -414,7 +414,7 @@ def _top_package(path: str) -> str:
 
 
 class _Countdown:
-    """A counter of calls of ``down``. Call number ``count`` of ``down`` also calls ``then``."""
+    """Counts the calls of ``down``. The last of ``count`` calls also calls ``then``."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count

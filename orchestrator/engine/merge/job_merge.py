@@ -262,7 +262,7 @@ class JobMerge:
             ]
 
     def _rejections(self, search: SearchResult) -> list[MergeRejection]:
-        """Return the rejections of culprits, and of workers that resolve their conflicts."""
+        """Return the rejections of culprits and of workers whose conflicts an agent can resolve."""
         is_alone = len(search.steps) + len(search.culprits) == 1
         why = "gates fail on the merged result" if is_alone else NOT_TOGETHER
         rejections = []

@@ -120,8 +120,8 @@ class MergeRecord:
     def missing(self) -> tuple[Missing, ...]:
         """Return the changes that the result lacks.
 
-        These are the changes of excluded workers, and the discarded changes of child jobs. A parent
-        worker or a person has discarded them.
+        These are the changes of excluded workers, and the changes of child jobs that a parent
+        worker or a person has discarded.
         """
         return (*self._excluded_changes(), *self._discarded_changes())
 

@@ -100,9 +100,12 @@ class MergeRunner:
         self._records.save(merge.job, merge.record)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return the merge reports of a root job and all its descendants, or of one child job.
+        """Return the merge reports of a job, by job id.
 
-        The keys are job ids. First merge the changes of ``job_id``, if they have not been merged.
+        For a root job, the reports of all its descendants are included. For a child job, the result
+        has only the report of the child job itself.
+
+        First merge the changes of ``job_id``, if they have not been merged.
         """
         job = _job(tree, job_id)
         if _base_commit(tree, job) and self._records.read(job) is None:

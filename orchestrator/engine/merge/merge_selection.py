@@ -142,7 +142,7 @@ class MergeSelection:
         return built_on_others_last(parts, self._is_built_on_others)
 
     def exclude_rejected(self, worker: Worker, results: Sequence[GateResult]) -> None:
-        """Exclude a worker with whose changes the gates fail."""
+        """Exclude a worker, because the gates fail on its changes."""
         why = failures_in_words(results) or worker.reason
         self._merge.record.exclude(worker, why, LossCause.REFUSED)
         self._resolvers.note_resolvable(worker)

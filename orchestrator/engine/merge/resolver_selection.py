@@ -27,7 +27,9 @@ class ResolverSelection:
         self._merge = merge
 
     def rejections(self, search: SearchResult) -> Iterator[MergeRejection]:
-        """Yield a merge rejection for each worker that gets an attempt to resolve its conflicts.
+        """Yield a merge rejection for each worker whose conflicts an agent can resolve.
+
+        The scheduler decides which of these workers get another attempt.
 
         Yield nothing if the job's setting ``resolve`` is off, if a person repeats the merge, or if
         nothing was merged.

@@ -17,8 +17,10 @@ _MOST_BYTES = 1000
 def now() -> float:
     """Return the Unix time at this process's first call, plus the seconds since that call.
 
-    A monotonic clock measures these seconds. Otherwise, a jump of the machine's clock could end
-    jobs too early or delay retries. Time in which the machine sleeps counts as elapsed.
+    If ``persist`` continues an earlier server's clock, return the time of that clock instead.
+
+    A monotonic clock measures the seconds. Otherwise, a jump of the machine's clock could end jobs
+    too early or delay retries. Time in which the machine sleeps counts as elapsed.
     """
     return _start_time()[0] + _elapsed()
 

@@ -79,7 +79,7 @@ class CheckpointCalls:
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
     ) -> RolledBack:
-        """Roll a worker back to a checkpoint: its branch, and its worktree, if it has one.
+        """Roll a worker's branch, and its worktree if one exists, back to a checkpoint.
 
         ``checkpoint``: name of the checkpoint; None: the checkpoint before the latest attempt.
         First save the current state as a checkpoint. Raise Conflict if the worker is running, is
@@ -162,7 +162,8 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     ``names``: all checkpoints, in order. ``same``: the checkpoints with the current content.
 
     If ``same`` contains the checkpoint that the latest rollback restored, and no attempt has
-    followed, return this checkpoint. Otherwise, return the latest checkpoint in ``same``.
+    followed, return this checkpoint. Otherwise, return the latest checkpoint in ``same``, without
+    checkpoints that were saved just before a rollback, if ``same`` has any other.
     """
     for rollback in rollbacks[-1:]:
         if rollback.checkpoint in same and all(

@@ -347,7 +347,7 @@ class Supervisor:
                 pause = min(2 * pause, RETRY_SECONDS)
             else:
                 if self.store_trouble:
-                    logger.warning("the state is saved again: workers start")
+                    logger.warning("the state can be saved again; workers start")
                 self.store_trouble = ""
                 return
 

@@ -102,7 +102,8 @@ class ChangesWithoutWorktree:
     def changes(self, worker: Worker, task: TaskSpec) -> WorkerChanges:
         """Return the changes in the project since the worker's first attempt.
 
-        The field ``changed`` is True if work has changed since the start of the latest attempt.
+        The field ``changed`` is True if a file has changed since the start of the latest attempt.
+        New files that are never committed, such as caches, do not count.
         """
         promised_paths = {normalized(each) for each in task.writes}
         reports = [each for each in REPORT_NAMES if each not in promised_paths]

@@ -449,7 +449,7 @@ class Worktrees:
         for _ in range(MOST_TRIES):
             with self._on_node(parent, True) as node_worktree:
                 if node_worktree is None and addition is not None:
-                    # The files are on this server since the previous round, which added the result.
+                    # The previous round found the files on this server, and added the result.
                     return addition
                 if node_worktree is not None and not node_worktree.fetch():
                     # The attempt is ending. In the next round, the server has its files.

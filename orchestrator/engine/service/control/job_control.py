@@ -24,7 +24,7 @@ class JobControlCalls:
         """Pause a job and its descendants: start nothing new. Idempotent.
 
         ``running``: whether running attempts finish or stop. The wall time does not include the
-        pause. Raise Conflict for a job that has ended.
+        pause. Raise Conflict for a job that has ended, or that is being stopped.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -35,7 +35,8 @@ class JobControlCalls:
     def resume(self, caller: Caller, job_id: str) -> Job:
         """End the pause of a job and its descendants. Idempotent.
 
-        Raise Conflict if a limit or ``pause_all`` paused the job.
+        Raise Conflict if a limit or ``pause_all`` paused the job, if the job has ended, or if the
+        job is being stopped.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -128,8 +129,9 @@ class BudgetCalls:
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
         """Increase limits of a job. If one of these limits paused the job, the job continues.
 
-        Raise Conflict for a job that has ended. Raise InvalidRequest if a new limit is not larger
-        than the current limit. Raise Refused if a new limit exceeds a ceiling.
+        Raise Conflict for a job that has ended, or that is being stopped. Raise InvalidRequest if
+        there is no new limit, if a new limit is not larger than the current limit, or if the job
+        has already reached a new limit. Raise Refused if a new limit exceeds a ceiling.
         """
         self._access.check_person(caller)
         stored = self._access.changeable(caller, job_id)

@@ -106,7 +106,7 @@ class JobDetails:
     def attempts(
         self, caller: Caller, job_id: str, worker_ids: Collection[str]
     ) -> Sequence[Attempt]:
-        """Return the attempts of workers of the job tree, by worker id."""
+        """Return the attempts of the workers ``worker_ids`` of the job's tree."""
         job = self._access.job(caller, job_id)
         return self._store.attempts_of(job.root_id, worker_ids)
 

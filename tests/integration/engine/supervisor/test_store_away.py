@@ -60,7 +60,7 @@ def test_a_store_that_cannot_be_reached_is_logged_in_one_line_and_so_is_its_retu
     assert [record.getMessage() for record in records] == [
         "cannot save the state, so no worker starts: the connection is lost",
         f"the state cannot be saved: removed {site.workspace}/.disk-reserve to free space",
-        "the state is saved again: workers start",
+        "the state can be saved again; workers start",
     ]
     assert not any(record.exc_info for record in records)
 
