@@ -344,7 +344,7 @@ class ShimPool:
     def ended_shims(self) -> list[ShimLink]:
         """Return the dead shims whose leftover processes have ended.
 
-        Only shims that died during an attempt are returned.
+        A shim that died while it was idle is usually not returned.
         """
         dead_links: list[ShimLink | None] = []
         for spawner in list(self._spawners):

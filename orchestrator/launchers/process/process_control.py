@@ -58,8 +58,8 @@ def hide_memory(hidden: bool = True) -> None:
 def set_title(title: str) -> None:
     """Replace this process's command line, which ``ps`` shows. Forked children inherit the title.
 
-    Without a new title, a forked process has its parent's command line, so that a ``pkill`` for the
-    parent would also end this process.
+    Without a new title, a forked process has its parent's command line. A ``pkill`` for the parent
+    would then also end the forked process.
     """
     import ctypes
 

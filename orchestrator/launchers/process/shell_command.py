@@ -35,8 +35,8 @@ def direct_words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
     if not _PLAIN.fullmatch(command) or any(map(_matters_to_bash, env)):
         return ()
     words = command.split()
-    # Bash is needed if the first word is an assignment, a job such as ``%1``, a builtin, or a
-    # keyword.
+    # Bash is needed if the first word is an assignment, a background job of bash such as ``%1``, a
+    # builtin, or a keyword.
     if not words or "=" in words[0] or words[0].startswith("%") or words[0] in _BASH_WORDS:
         return ()
     return words

@@ -36,8 +36,8 @@ _MOST_STOPS = 10
 _MOST = 1 << 16
 _SERIAL, _PID = 0, 1
 
-#: A request for a shim: its serial number, and the descriptors for the shim: its socket; empty if
-#: the descriptor could not be received.
+#: A request for a shim: the shim's serial number, and a list with the descriptor of the shim's
+#: socket. The list is empty if the descriptor could not be received.
 Request = tuple[int, list[int]]
 
 

@@ -116,7 +116,8 @@ def _converting(conversion: Conversion) -> _Reader:
         try:
             return conversion.convert(value)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            # RecursionError: the message of another error shows a deeply nested value.
+            # RecursionError: the value is nested too deeply to be shown in the message of another
+            # of these errors.
             raise WrongType(conversion.expected) from None
 
     return read

@@ -133,7 +133,7 @@ class RunningAttempts:
     def reconcile(
         self, expected: Mapping[str, FilePositions], late: Mapping[str, FilePositions]
     ) -> None:
-        """Send the output and the ends of the attempts in both mappings. Stop all other attempts.
+        """Send the output and the end of each attempt in a mapping. Stop all other attempts.
 
         ``expected``: attempts that the server expects. ``late``: attempts that the server counted
         as lost, and whose results it still accepts. Both mappings have, for each attempt and output
