@@ -17,8 +17,8 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
     """Appends lines to a log file of mode 0600, and rotates the file. Links are not followed.
 
     The file is opened when the first line is written. A write error does not affect the caller.
-    ``error_logger`` logs an error when writing begins to fail, and when writing works again; None:
-    the standard library prints each write error.
+    ``error_logger`` gets one message when writing begins to fail, and one message when writing
+    works again. If it is None, the standard library prints each write error.
     """
 
     def __init__(self, path: Path, error_logger: logging.Logger | None = None) -> None:
