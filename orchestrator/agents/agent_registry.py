@@ -54,11 +54,12 @@ class AgentRegistry:
             raise UnknownAgent(f"{message}. Add an agent under 'agents' in config.yaml") from None
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """Return the name of the agent for a task.
+        """Return the name of the agent for a task. Raise UnknownAgent for an unknown ``name``.
 
-        ``auto`` means ``shell`` for a task with a command, otherwise the default agent. If the
-        default agent is also ``auto``, the result is the best AI agent that can work. If no AI
-        agent can work, the result is ``survey``.
+        If ``name`` is not ``auto``, the result is ``name``. ``auto`` means ``shell`` for a task
+        with a command, otherwise the default agent. If the default agent is also ``auto``, the
+        result is the best AI agent that can work. If no AI agent can work, the result is
+        ``survey``.
 
         ``refused``: agents whose login failed. ``auto`` selects such an agent only if no other AI
         agent can work.
@@ -84,9 +85,9 @@ class AgentRegistry:
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``name``: the requested planner. ``auto`` means the job's agent ``agent`` if it can plan,
-        otherwise ``rules``. Raise UnknownAgent for an unknown agent, and InvalidRequest for an
-        agent that cannot plan.
+        ``name``: the requested planner. ``auto`` means the job's agent ``agent`` if this agent may
+        plan any job, otherwise ``rules``. Raise UnknownAgent for an unknown agent, and
+        InvalidRequest for an agent that never plans.
 
         ``refused``: agents whose login failed.
         """
@@ -121,9 +122,10 @@ class AgentRegistry:
         return steps_of(reader(agent.reader), lines, ended=ended)
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """True if the cost of a model's usage can be computed.
+        """True if the cost of a model's usage can be computed, or if the agent uses no model.
 
-        The result is None if the model is unknown until the agent reports usage.
+        The result is None if the model is unknown until the agent reports usage. ``model``: None
+        for the agent's default model.
         """
         if not self.uses_model(name):
             return True

@@ -14,7 +14,8 @@ class OutsideEdits:
     def record(self, event: AgentEvent) -> None:
         """Record the paths that the event's tool call writes outside of the attempt's directories.
 
-        Ignore all other events.
+        These are the working directory, the worker's directory, and the directory for temporary
+        files. Events without such paths are ignored.
         """
         if not isinstance(event, ToolEvent) or event.denied:
             return

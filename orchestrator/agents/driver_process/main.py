@@ -47,8 +47,8 @@ from orchestrator.security.secrets.masking import Masker, secrets_in
 _STOPPED_EXIT = 143
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = ("ollama",)
-#: Errors of a program that cannot resume a session, if the model gave no answer. The driver then
-#: tries a new session. A failing model service may be the cause instead.
+#: Errors that may mean that the program cannot resume its session, if the model gave no answer. The
+#: driver then tries a new session. A failing model service can cause the same errors.
 _RESUME_ERRORS = frozenset(
     {
         ErrorClass.API,

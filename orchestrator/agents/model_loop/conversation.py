@@ -102,7 +102,9 @@ class Conversation:
         return self._handle_turn(turn)
 
     def _handle_turn(self, turn: Turn) -> bool:
-        """Add the reply to an answer: tool results, a request, or messages from people.
+        """Add the reply to the model's answer to the conversation.
+
+        The reply is tool results, a request for another answer, or messages from people.
 
         Return True if the answer is final and needs no reply. Raise ModelFailure if the
         conversation cannot continue.

@@ -79,10 +79,10 @@ def json_in(text: str) -> object | None:
 
 
 def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema of an object, and True if it wraps ``schema``.
+    """Return the schema of an object, and True if this schema is a wrapper of ``schema``.
 
-    APIs accept only schemas of objects. Any other schema is wrapped: the model then returns an
-    object whose property ``answer`` has the value.
+    APIs accept only schemas of objects, so any other schema gets a wrapper. The model then returns
+    an object whose property ``answer`` has the value.
     """
     if schema.get("type") == "object":
         return dict(schema), False

@@ -55,7 +55,8 @@ class ModelCaller:
     def call(self, path: str, value: Mapping[str, Any]) -> object:
         """Send ``value`` as JSON to ``path``, and return the parsed JSON answer.
 
-        Raise ModelFailure if the last retry failed, or if a retry cannot help.
+        Raise ModelFailure if the last retry failed, or if a retry cannot help. Also raise
+        ModelFailure if the pause before a retry would be longer than ``longest_pause``.
         """
         body = json.dumps(value).encode()
         for retries_made in range(self._settings.retries + 1):

@@ -21,7 +21,7 @@ def main() -> int:
     files = context_file_texts(recipe.context_files, [environment.root, directory.parent])
     text = shared_text(recipe, project_digest(environment), files)
     write_once(directory / sys.argv[1], text)
-    print(f"{len(text.encode('utf-8', 'replace'))} bytes for every worker of the job")
+    print(f"shared context for every worker: {len(text.encode('utf-8', 'replace'))} bytes")
     return 0
 
 

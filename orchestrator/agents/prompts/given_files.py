@@ -11,10 +11,10 @@ MOST_BYTES_IN_ALL = 128 * 1024
 
 
 def context_file_texts(names: Iterable[str], directories: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return (name, text) for each file. The text of an unreadable file is the reason.
+    """Return (name, text) for each file. For an unreadable file, the text states the reason.
 
-    Relative names start in the first directory. Absolute names must be below one of the
-    ``directories``.
+    Relative names start in the first of the ``directories``. Absolute names must be below one of
+    the ``directories``.
     """
     remaining, texts = MOST_BYTES_IN_ALL, []
     for name in names:

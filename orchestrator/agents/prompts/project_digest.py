@@ -1,6 +1,7 @@
 """The project digest: a short description of the project, made from a survey.
 
-A stored digest is reused until the project changes. A job tree shares one digest.
+A job tree uses one digest, even if the project changes while the tree runs. Later job trees use the
+same digest until the project changes.
 """
 
 import fcntl
@@ -120,7 +121,7 @@ _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
 )
 
 
-#: Directory of the stored digests, in the workspace. Later jobs reuse these digests.
+#: Directory of the stored digests, in the workspace. Later job trees reuse these digests.
 CACHE = "cache/survey"
 #: Maximum number of stored digests; the oldest digests are deleted.
 MOST_KEPT = 20
@@ -137,8 +138,8 @@ _EDITION = "1"
 def project_digest(environment: SurveyEnvironment) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
-    The first job of the tree stores the digest in ``environment.directory``. Later jobs read the
-    stored digest, even if the project has changed. So all shared contexts of the tree begin with
+    The first job of the tree stores the digest in ``environment.directory``. Later jobs of the tree
+    read this digest, even if the project has changed. So all shared contexts of the tree begin with
     the same bytes.
     """
     pinned = environment.directory / PINNED

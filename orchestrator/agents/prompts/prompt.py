@@ -57,8 +57,8 @@ def _remaining_quota(quota: Mapping[str, object]) -> Iterator[str]:
         yield f"{quota['wall_seconds']} seconds until your job ends"
 
 
-#: Causes of a session's interruption, as text, by the cause of the attempt's end. For any other
-#: cause, the prompt describes the failure instead.
+#: Texts for the prompt that state why a session was interrupted. The key is the cause of the
+#: attempt's end. For any other cause, the prompt describes the failure instead.
 INTERRUPTIONS = {
     "rate limit": "the rate limit of the account was reached",
     "api": "the model's service failed",

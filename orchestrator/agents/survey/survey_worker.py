@@ -34,7 +34,7 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
     """Survey the files of ``task``, and write the result.
 
     Return the parts that a child job's worker did not survey successfully. Raise SurveyError if a
-    path of the task does not exist or is a link.
+    path of the task does not exist, is a link, or leads through a link.
     """
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Remove the results of an earlier attempt, so that they do not count as this attempt's

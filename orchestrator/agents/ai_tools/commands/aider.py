@@ -22,7 +22,8 @@ _PLAIN = (
 #: Width of aider's terminal, in columns (default without a terminal: 80). aider wraps all lines at
 #: this width. The reader does not recognize wrapped errors.
 _WIDTH = "10000"
-#: Pattern of aider's index of the project's symbols. aider has no option for another directory.
+#: Pattern of the directory in which aider stores its index of the project's symbols. aider has no
+#: option to create this directory elsewhere.
 _TAGS = ".aider.tags.cache.v*"
 
 
@@ -30,7 +31,7 @@ def call(inputs: CallInputs) -> AgentCall:
     history = inputs.control / "aider"
     argv = [*inputs.command, "--message-file", str(inputs.directory / "prompt.md"), *_PLAIN]
     argv += ["--yes-always", *_policy(inputs)]
-    # Without these options, aider writes both files into its working directory.
+    # Without these options, aider writes the two history files into its working directory.
     argv += ["--input-history-file", str(history / "input")]
     argv += ["--chat-history-file", str(history / "chat.md")]
     if inputs.model:
@@ -42,7 +43,8 @@ def call(inputs: CallInputs) -> AgentCall:
         reader="aider",
         env={
             "COLUMNS": _WIDTH,
-            # After some errors, aider opens a page of its manual: "true" opens nothing.
+            # After some errors, aider opens a page of its manual in the browser. The program "true"
+            # does nothing, so no browser starts.
             "BROWSER": "true",
             # Otherwise aider waits for a price list from the network at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -50,7 +52,7 @@ def call(inputs: CallInputs) -> AgentCall:
             **shell_environment(inputs),
         },
         files={history / "input": "", **shell_files(inputs)},
-        # The history separates the model's words from aider's own output.
+        # The chat history separates the model's words from aider's own output.
         session=SessionFile(history, "chat.md"),
         prompt_on_stdin=False,
         litter=(_TAGS,),

@@ -129,9 +129,11 @@ def _login_variable(inputs: CallInputs, user_config: Path) -> dict[str, str]:
     """Return the environment variable that makes Claude use the user's login.
 
     ``user_config``: the user's directory for Claude. With the variable, Claude creates a lock in
-    this directory before it renews the login, as the user's other sessions do. Claude cannot create
-    the lock if the directory is read-only. The result is then empty, and Claude gets only a link to
-    the login file.
+    this directory before it renews the login, as the user's other sessions do.
+
+    The result is empty if Claude cannot create the lock, because the directory is read-only. Claude
+    then gets only a link to the login file. The result is also empty if Claude runs on Windows, or
+    if the user has set the variable.
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(user_config, os.W_OK):
         return {}

@@ -28,7 +28,8 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
 )
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
-#: Keys of the user's configuration that an attempt gets only if it inherits these additions.
+#: Keys of the user's configuration that are not copied with the other keys. An attempt gets MCP
+#: servers, skills, and instructions only if it inherits them, and it never gets plugins.
 _ADDITIONS = ("mcp", "skills", "instructions", "plugin")
 _HOMES = {
     "XDG_CONFIG_HOME": "config",
@@ -64,7 +65,8 @@ def call(inputs: CallInputs) -> AgentCall:
         reader="opencode",
         env={
             **homes,
-            # opencode also searches these directories for configuration, skills, and memory.
+            # opencode also searches its home directory for configuration, skills, and memory. This
+            # variable replaces the user's home directory.
             "OPENCODE_TEST_HOME": str(inputs.shared / "home"),
             # Without this variable, opencode uses the database in the shared home.
             **({"OPENCODE_DB": str(inputs.sessions / "opencode.db")} if inputs.sessions else {}),

@@ -94,8 +94,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    A word with special characters gets quotation marks. Only a batch file may get a changed word:
-    cmd.exe replaces ``%NAME%`` even between quotation marks.
+    A word with special characters gets quotation marks. There is one exception: a batch file may
+    get a changed word, because cmd.exe replaces ``%NAME%`` even between quotation marks.
     """
     if word and not _HAS_MEANING.search(word):
         return word

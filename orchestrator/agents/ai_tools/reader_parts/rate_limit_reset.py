@@ -38,15 +38,16 @@ _SHORT_ZONES |= {"cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -
 def resets_at(text: str, now: float) -> float | None:
     """Return the reset time (Unix time) in a message.
 
-    The result is None if the message has no time, or has an unknown time zone. A time without a
-    zone is in this machine's zone, because the program runs on this machine.
+    The result is None if the message has no time, or has an unknown time zone. The result is also
+    None if the time is more than MAX_AHEAD_SECONDS after ``now``. A time without a zone is in this
+    machine's zone, because the program runs on this machine.
     """
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):
         try:
             moment = read(words, now)
         except (ValueError, OverflowError, OSError):
-            # A date that does not exist.
+            # The message contains a date that does not exist, so try the next pattern.
             continue
         if moment is not None:
             return moment if moment <= now + MAX_AHEAD_SECONDS else None

@@ -38,7 +38,7 @@ from orchestrator.core.text.json_values import Object
 
 #: Model of messages that Claude creates itself, such as an error's message.
 SYNTHETIC = "<synthetic>"
-#: The kind of line in a session's file that has the totals of the session so far.
+#: The ``type`` of a line in a session file that contains the session's totals up to this line.
 _COST = "cost-state"
 #: Tools that ask a person. Claude denies these calls, because no person is present. The reader
 #: ignores these denials.

@@ -192,7 +192,10 @@ class CodexReader:
         return [*self._meter.raise_to(self._priced(used)), *requests]
 
     def resumed(self) -> None:
-        """Exclude the usage so far from later totals, because Codex reports the whole session."""
+        """Exclude the usage of earlier runs from later totals, because Codex adds up all runs.
+
+        The lines that were read before this call are lines of earlier runs.
+        """
         self._before = self._session_log.total
         self._steps_before = self._session_log.steps
         self._meter = Meter()

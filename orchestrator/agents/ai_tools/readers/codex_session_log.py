@@ -23,7 +23,8 @@ _WORDS = (
     rf"^(?:touch|mkdir|tee): (?!can(?:'t|not) ){_HERE}: {_REFUSED}$",
     # dash: "sh: 1: cannot create a: ..."
     rf"^{_SHELL}: \d+: cannot create {_HERE}: {_REFUSED}$",
-    # A redirection of bash. With a slash, the path may be a program that cannot be executed.
+    # A redirection of bash. Paths with a slash do not match, because bash prints the same message
+    # for a program that cannot be executed.
     rf"^{_SHELL}: (?:line \d+: )?(?!/)[^\n:/]+: {_REFUSED}$",
     # A redirection of zsh, which reports a program that cannot be executed as "permission denied".
     rf"^{_SHELL}:(?:\d+:)? operation not permitted: {_HERE}$",

@@ -119,7 +119,10 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the proxy for calls to ``to``, from the variable ``https_proxy``; None if unset."""
+    """Return the proxy for calls to ``to``, from the variable ``https_proxy``.
+
+    Return None if the variable is not set, or if ``no_proxy`` excludes the host.
+    """
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

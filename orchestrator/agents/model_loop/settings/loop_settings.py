@@ -12,8 +12,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: Policies: full (everything), edit (write files, and run what the tool's sandbox allows), and
-#: read-only.
+#: Policies: full (everything), edit (read and write files, but run no commands), and read-only.
 POLICIES = ("full", "edit", "read-only")
 
 

@@ -1,4 +1,4 @@
-"""The tools of a loop: read, write, edit, list, search, and bash.
+"""The tools of a loop: read, write, edit, list, search, bash, and tools for child jobs.
 
 The agent's policy limits each tool.
 """

@@ -65,7 +65,7 @@ def open_to_read(path: Path) -> int:
 def replace_content(path: Path, content: bytes) -> None:
     """Write a whole file, and create its directories. An existing file keeps its mode.
 
-    Raise OSError, or Unusable.
+    Raise OSError if the file cannot be written, and Unusable if it is not a regular file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW

@@ -72,7 +72,10 @@ class JobServer:
         return json_values.mapping(answer["result"])
 
     def _answer(self, message: str) -> Mapping[str, Any]:
-        """Send a message, and return its answer. Raise OSError or ValueError."""
+        """Send a message, and return its answer.
+
+        Raise OSError or ValueError if the MCP server has exited, or if its output is not JSON.
+        """
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{message}\n")
         self._process.stdin.flush()

@@ -25,9 +25,10 @@ SKIPPED_DIRECTORIES = frozenset(
     | {"build", "dist", ".eggs", ".gradle", ".idea", ".vs", ".terraform", ".bundle", ".dart_tool"}
     | {"htmlcov", "DerivedData", "Pods"}
 )
-#: Files that mark a directory as created by a tool.
+#: Files that mark a directory as created by a tool. The survey skips such a directory.
 _MARKS_OF_TOOLS = ("pyvenv.cfg", "CACHEDIR.TAG", "modules.txt", "autoload.php")
-#: Directories in which each of these files counts. In other directories, only the first one counts.
+#: Names of directories in which each of ``_MARKS_OF_TOOLS`` is a mark. In any other directory, only
+#: ``pyvenv.cfg`` is a mark.
 _MARKED_NAMES = frozenset({"vendor", "target", "env", "third_party"})
 
 
@@ -63,8 +64,8 @@ class Listing:
 def list_files(environment: SurveyEnvironment, paths: Sequence[str]) -> Listing:
     """List the files below ``paths``; without ``paths``, all files of the project.
 
-    In a git repository, ignored files are excluded. Raise SurveyError for a path that does not
-    exist or is a link.
+    In a git repository, ignored files are excluded. Raise SurveyError if one of ``paths`` does not
+    exist, is a link, or leads through a link.
     """
     scopes = [_existing_scope(environment.root, path) for path in (paths or ["."])]
     listing = Listing()

@@ -71,7 +71,7 @@ def mask_python(text: str) -> str:
         is_comment = match["comment"] is not None
         is_docstring = not is_comment and expects_docstring
         pieces.append(fill(match[0], COMMENT_MARK if is_comment or is_docstring else STRING_MARK))
-        # A string that continues in the next line is a value, not a docstring.
+        # A second string directly after a docstring is a value, not part of the docstring.
         expects_docstring = expects_docstring and is_comment
         end = match.end()
     return "".join(pieces) + text[end:]
