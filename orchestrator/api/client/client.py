@@ -296,7 +296,8 @@ class OrchestratorClient(FollowCalls):
         """Acquire leases for this worker, all or none, within ``wait`` seconds.
 
         Each of the returned ``leases`` has its fencing number. Raises ConflictError if another
-        worker still holds one of the locks at the end of the wait.
+        worker still holds one of the locks at the end of the wait, or if waiting would create a
+        deadlock.
         """
         deadline = time.monotonic() + wait
         while True:

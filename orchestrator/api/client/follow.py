@@ -22,12 +22,13 @@ class FollowCalls(ClientCalls):
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
-        """Wait for a job's end, and return its status.
+        """Wait for a job's end, and return the job's status.
 
-        ``timed_out`` is true if the job has not ended after ``timeout`` seconds. ``run``: the
-        number of the run to wait for; the end of a later run also ends the wait. If the server
-        restarts, the wait continues. Raises ServerUnreachable if the server does not answer within
-        the shorter of ``timeout`` and ``patience_seconds``.
+        The field ``timed_out`` of the result is True if the job has not ended after ``timeout``
+        seconds; without ``timeout``, the wait has no limit. ``run``: the number of the run to wait
+        for; the end of a later run also ends the wait. If the server restarts, the wait continues.
+        Raises ServerUnreachable if the server does not answer within the shorter of ``timeout`` and
+        ``patience_seconds``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:

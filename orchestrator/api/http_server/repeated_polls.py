@@ -124,7 +124,7 @@ def _date(second: int) -> str:
 def _parts(head: bytes) -> tuple[bytes, int | None]:
     """Return a request's head without the parameter ``since_seq``, and this parameter's value.
 
-    The value is None if the request lacks the parameter.
+    If the request lacks the parameter or has an ETag, return the unchanged head and None.
     """
     match = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
     if match is None:

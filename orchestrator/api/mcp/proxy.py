@@ -51,7 +51,7 @@ class McpProxy:
     def tools(self) -> list[Values] | None:
         """Return the tools that the server lists for this worker or user.
 
-        None if no server answers.
+        None if no server answers, or if the server rejects the call.
         """
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         try:

@@ -76,7 +76,7 @@ def seconds_between(started_at: float | None, ended_at: float | None) -> float |
 def worker_seconds(worker: Worker) -> float | None:
     """Return how long an ended worker ran, in seconds, without the time between its attempts.
 
-    None before the worker's end.
+    None if the worker has not ended, or if it never started.
     """
     if worker.attempt > 1 and worker.result is not None and worker.ended_at is not None:
         return round(worker.result.work_seconds, 6)

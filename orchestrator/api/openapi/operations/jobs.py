@@ -237,8 +237,8 @@ READING = (
         tag="watching",
         summary="Get or follow the log of a worker",
         description=(
-            "`from`: answer with a range of bytes, and with Content-Range. `q`: answer with the "
-            "numbers of the lines that contain this text, as JSON."
+            "With `from`, the answer is a range of bytes, and has the header Content-Range. With "
+            "`q`, the answer has the numbers of the lines that contain this text, as JSON."
         ),
         query=query_parameters.LogQuery,
         answers={OK: (TEXT, JSON), HTTPStatus.PARTIAL_CONTENT: (TEXT,)},

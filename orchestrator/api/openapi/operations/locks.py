@@ -22,8 +22,8 @@ LOCKING = (
         summary="Acquire locks for the calling worker (all or none)",
         description=(
             "409 locked: another worker holds a lock, and the wait timed out. 409 deadlock: "
-            'waiting would create a cycle; "detail" lists it. 202: not granted yet, repeat the '
-            "call. Locks that the worker already holds stay active, with the same numbers."
+            'waiting would create a cycle; "detail" lists the cycle. 202: not granted yet; repeat '
+            "the call. Locks that the worker already holds stay active, with the same numbers."
         ),
         body=locks.LockRequest,
         examples={"wait for a path": {"names": ["src/api/"], "wait": 30}},
@@ -36,7 +36,7 @@ LOCKING = (
         path=LOCKS,
         id="endLocks",
         tag="locks",
-        summary="Release locks; with an API key, force-release locks of workers",
+        summary="Release locks of the calling worker; with a person's key, of any worker",
         body=locks.UnlockRequest,
         examples={"a path": {"names": ["src/api/"]}},
         body_required=True,
