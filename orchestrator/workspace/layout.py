@@ -145,8 +145,9 @@ class WorkspaceLayout:
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
         depth = os.path.dirname(directory)
-        # The creation of a worktree also creates ``depth``, possibly before the job's directories.
-        # ``prepare_job`` creates the directory "reports" last.
+        # Check "reports", too: the creation of a worktree may have created ``depth`` before the
+        # job's other directories. ``prepare_job`` creates "reports" last, so if "reports" exists,
+        # these directories exist.
         if not (os.path.isdir(depth) and os.path.isdir(f"{self._job_path(worker)}/reports")):
             self.prepare_job(worker.root_id)
             os.makedirs(depth, 0o700, exist_ok=True)
@@ -317,7 +318,8 @@ class WorkspaceJobFiles:
     def mark_removed(self, root_id: str) -> None:
         """Rename the job's directory to mark the job as removed. Idempotent.
 
-        The new name is synced to disk. Raise OSError if the directory cannot be renamed.
+        If the directory does not exist or is a link, create an empty directory with the new name
+        instead. The new name is synced to disk. Raise OSError if the directory cannot be renamed.
         """
         removed_path, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():

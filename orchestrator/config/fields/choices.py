@@ -43,7 +43,7 @@ class OnShutdown(StrEnum):
 class Author(StrEnum):
     """Author and committer of landed commits."""
 
-    #: the worker is the author of its commits, and the orchestrator of merges
+    #: the worker is the author of its commits; orchestrator is the author of merges
     WORKER = "worker"
     #: the user is the author, and the message names the worker as Co-authored-by
     USER = "user"
