@@ -1,9 +1,11 @@
 """Reports of the driver to the server: the attempt's usage, and the messages that were read.
 
-The driver repeats a report until the server accepts the report (status 200). Errors do not affect
-the agent, because the server may be restarting, or may be too old for such reports.
+The driver repeats a report until the server accepts the report (status 200). If the server rejects
+a report permanently, for example because the server is too old for such reports, the driver sends
+no more reports of this kind. Errors do not affect the agent.
 """
 
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,8 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 PAUSE_SECONDS = 1.0
 CALL_SECONDS = 5.0
 LAST_CALL_SECONDS = 2.0
+#: Statuses 4xx after which the server may accept the same report later.
+TEMPORARY_STATUSES = frozenset({408, 425, 429})
 USAGE_PATH = "/api/v1/usage"
 MESSAGES_PATH = "/api/v1/messages"
 
@@ -29,6 +33,8 @@ class ServerReporter(ABC):
         #: Guards the reports that are not sent yet, and ``_done``.
         self._changed = threading.Condition()
         self._done = False
+        #: True if the server has rejected a report permanently.
+        self._is_rejected = False
         self._thread: threading.Thread | None = None
 
     @abstractmethod
@@ -44,8 +50,8 @@ class ServerReporter(ABC):
         """
 
     @property
-    def _is_reachable(self) -> bool:
-        return bool(self._url and self._key)
+    def _is_on(self) -> bool:
+        return bool(self._url and self._key) and not self._is_rejected
 
     def _start(self) -> None:
         """Let the background thread send the new report. The first call starts the thread."""
@@ -70,7 +76,7 @@ class ServerReporter(ABC):
                 is_last = self._done
             if self._send(is_last):
                 continue
-            if is_last:
+            if is_last or self._is_rejected:
                 return
             with self._changed:
                 self._changed.wait_for(lambda: self._done, PAUSE_SECONDS)
@@ -85,6 +91,11 @@ class ServerReporter(ABC):
             reply = client.request("POST", path, body, timeout=seconds)
         except Exception:  # no error here may stop an agent
             return None
+        if 400 <= reply.status < 500 and reply.status not in TEMPORARY_STATUSES:
+            self._is_rejected = True
+            sys.stderr.write(
+                f"! the server rejected a report to {path} (HTTP {reply.status}); no more reports\n"
+            )
         return reply.document if reply.status == 200 else None
 
 
@@ -98,7 +109,7 @@ class UsageReporter(ServerReporter):
 
     def report(self, usage: Usage) -> None:
         """Queue the usage totals for a report. Later totals replace queued totals."""
-        if not self._is_reachable:
+        if not self._is_on:
             return
         with self._changed:
             self._latest = usage
@@ -110,7 +121,7 @@ class UsageReporter(ServerReporter):
         The timeout for the final totals is ``seconds``, but at most LAST_CALL_SECONDS.
         """
         self._stop(seconds)
-        if self._is_reachable and usage != Usage():
+        if self._is_on and usage != Usage():
             self._send_totals(usage, min(seconds, LAST_CALL_SECONDS))
 
     def waits(self, usage: Usage) -> bool:
@@ -118,7 +129,7 @@ class UsageReporter(ServerReporter):
 
         A waiting worker waits for child jobs or a lock, so its silence is normal.
         """
-        return self._is_reachable and self._send_totals(usage, CALL_SECONDS).get("waiting") is True
+        return self._is_on and self._send_totals(usage, CALL_SECONDS).get("waiting") is True
 
     def _has_report(self) -> bool:
         return self._latest is not None
@@ -151,7 +162,7 @@ class ReceiptReporter(ServerReporter):
         self._ids: list[str] = []
 
     def report(self, ids: Sequence[str]) -> None:
-        if not self._is_reachable:
+        if not self._is_on:
             return
         with self._changed:
             self._ids.extend(ids)

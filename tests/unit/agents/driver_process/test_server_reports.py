@@ -14,8 +14,8 @@ from tests.unit.cli.fake_api import KEY, FakeApi, running
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 OK: Answer = (200, {"ok": True}, {})
 CAPPED: Answer = (200, {"capped": True}, {})
-#: The connection breaks, the server restarts, and the server is too old for the call.
-UNANSWERED: list[Answer] = [(0, {}, {}), (503, {}, {}), (404, {}, {})]
+#: The connection breaks, the server restarts, and the server limits the rate of calls.
+UNANSWERED: list[Answer] = [(0, {}, {}), (503, {}, {}), (429, {}, {})]
 
 
 @pytest.fixture
@@ -80,6 +80,36 @@ def test_usage_is_reported_until_the_server_answers(api: FakeApi) -> None:
     reporter.close(usage(2))
 
     assert tokens_of(api) == [1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_reports_end_with_one_log_line_when_the_server_rejects_them(
+    api: FakeApi, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.faults += [(status, {}, {})]
+    reporter = UsageReporter(environ(api), lambda why: None)
+
+    reporter.report(usage(1))
+    until(lambda: reporter._thread is not None and not reporter._thread.is_alive())
+    reporter.report(usage(2))
+    assert not reporter.waits(usage(2))
+    reporter.close(usage(3))
+
+    assert tokens_of(api) == [1]
+    error = f"! the server rejected a report to /api/v1/usage (HTTP {status}); no more reports\n"
+    assert capsys.readouterr().err == error
+
+
+def test_receipts_end_when_the_server_rejects_them(api: FakeApi) -> None:
+    api.faults += [(404, {}, {})]
+    receipts = ReceiptReporter(environ(api))
+
+    receipts.report(["a"])
+    until(lambda: receipts._thread is not None and not receipts._thread.is_alive())
+    receipts.report(["b"])
+    receipts.close(30)
+
+    assert len(api.calls_of("POST", "/messages")) == 1
 
 
 def test_later_totals_replace_totals_that_were_not_received(api: FakeApi) -> None:
