@@ -181,24 +181,23 @@ class EventFeedback:
     def _send_group(self, job_id: str, group: Path) -> None:
         remarks = list(_stored_remarks(group))
         try:
-            is_done = self._give_to_workers(job_id, group.name, remarks)
+            self._give_to_workers(job_id, group.name, remarks)
         except OrchestratorError as error:
             # These two errors are permanent. Other errors are temporary, for example during a merge
             # or while the store is unavailable.
             is_permanent = isinstance(error, InvalidRequest | NotFound)
-            is_done = is_permanent or self._now() - group.stat().st_mtime > PATIENCE_SECONDS
-            if is_done:
-                logger.error("feedback on job %s was not sent: %s", job_id, error.message)
-        if is_done:
-            shutil.rmtree(group)
+            if not is_permanent and self._now() - group.stat().st_mtime <= PATIENCE_SECONDS:
+                return
+            logger.error("feedback on job %s was not sent: %s", job_id, error.message)
+        shutil.rmtree(group)
 
-    def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
-        """Send each worker of the job the remarks on the worker's files, and return True.
+    def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> None:
+        """Send each worker of the job the remarks on the worker's files.
 
         Idempotent for the same ``key``. Raise an OrchestratorError if a remark could not be sent.
         """
         if not remarks:
-            return True
+            return
         caller = _caller(remarks[0].by)
         workers = [
             each
@@ -213,7 +212,6 @@ class EventFeedback:
         for worker in workers:
             if worker_remarks := remarks_by_worker.get(worker.id):
                 self._give_to_worker(caller, worker, f"{key}-{worker.id}", worker_remarks)
-        return True
 
     def _give_to_worker(
         self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]
