@@ -65,11 +65,8 @@ def pause_everything() -> Response:
 @blueprint.post("/resume")
 def resume_everything() -> Response:
     _check_is_empty()
-    return json_answer(
-        answers.job.ServerPauseAnswer(
-            paused=paused_answer(service().job_control.resume_all(caller()))
-        )
-    )
+    service().job_control.resume_all(caller())
+    return json_answer(answers.job.ServerPauseAnswer(paused=None))
 
 
 @blueprint.post("/jobs/<job_id>/budget")

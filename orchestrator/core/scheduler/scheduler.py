@@ -314,9 +314,12 @@ class Scheduler:
         """
         self._parts.limit_handler.raise_budget(job_id, config, by, now)
 
-    def pause_all(self, by: str, running: RunningMode, now: float) -> None:
-        """Pause every job, including jobs that are submitted later. Idempotent."""
-        self._parts.pauses.pause_all(by, running, now)
+    def pause_all(self, by: str, running: RunningMode, now: float) -> Pause:
+        """Pause every job, including jobs that are submitted later. Idempotent.
+
+        Return the pause.
+        """
+        return self._parts.pauses.pause_all(by, running, now)
 
     def resume_all(self, by: str, now: float) -> None:
         """End the pause of all jobs. Idempotent."""

@@ -28,7 +28,7 @@ class Pauses:
         pause = Pause(at=now, by=by, running=running, job_id=job_id)
         self._pause_each(self._trees.subtree(job_id), pause, now)
 
-    def pause_all(self, by: str, running: RunningMode, now: float) -> None:
+    def pause_all(self, by: str, running: RunningMode, now: float) -> Pause:
         pause = Pause(at=now, by=by, running=running, cause=PauseCause.EVERYTHING)
         server_pause = self._trees.pause
         if server_pause is not None:
@@ -36,6 +36,7 @@ class Pauses:
         self._set_server_pause(pause)
         for root_id in self._trees.roots:
             self._pause_each(self._trees.subtree(root_id), pause, now)
+        return pause
 
     def resume(self, job_id: str, by: str, now: float) -> None:
         pause = self._unit_of_work.jobs[job_id].pause

@@ -44,32 +44,27 @@ class JobControlCalls:
 
         return self._change_unfinished(caller, job_id, action)
 
-    def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
-        """Pause every job, including jobs that are submitted later. Idempotent.
+    def pause_all(self, caller: Caller, running: RunningMode) -> Pause:
+        """Pause every job, including jobs that are submitted later, and return the pause.
 
-        ``running``: whether running attempts finish or stop. Return the pause, which is never None.
-        Raise Forbidden without the scope admin.
+        Idempotent. ``running``: whether running attempts finish or stop. Raise Forbidden without
+        the scope admin.
         """
         self._access.check_admin(caller, "all jobs")
 
-        def action(scheduler: Scheduler, now: float) -> Pause | None:
-            scheduler.pause_all(caller.name, running, now)
-            return scheduler.view.pause
+        def action(scheduler: Scheduler, now: float) -> Pause:
+            return scheduler.pause_all(caller.name, running, now)
 
         return self._supervisor.call(action)
 
-    def resume_all(self, caller: Caller) -> Pause | None:
-        """End the pause of all jobs, and return None. Idempotent.
-
-        Raise Forbidden without the scope admin.
-        """
+    def resume_all(self, caller: Caller) -> None:
+        """End the pause of all jobs. Idempotent. Raise Forbidden without the scope admin."""
         self._access.check_admin(caller, "all jobs")
 
-        def action(scheduler: Scheduler, now: float) -> Pause | None:
+        def action(scheduler: Scheduler, now: float) -> None:
             scheduler.resume_all(caller.name, now)
-            return scheduler.view.pause
 
-        return self._supervisor.call(action)
+        self._supervisor.call(action)
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
         """Stop a job and all its descendants. Idempotent: a job that has ended stays unchanged."""
