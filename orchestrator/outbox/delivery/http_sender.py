@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 USER_AGENT = f"orchestrator/{__version__}"
 #: Maximum bytes of an answer that are read, and maximum characters that are stored.
 MOST_ANSWER = 4096
-NO_ANSWER = "no answer within webhooks.timeout"
+#: Error for webhooks and notifications, because both have this timeout.
+NO_ANSWER = "no answer within webhooks.timeout (for webhooks and notifications)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
