@@ -9,7 +9,8 @@ from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.composition.settings.available_agents import registry
 from orchestrator.config import load, roles_directory
 from orchestrator.core.limits.usage_budgets import Estimate, estimate
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job import RULES, TaskSpec
+from orchestrator.core.model.job_settings import AUTO
 from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
 from orchestrator.engine.submission.job_creation import check_tasks
 from orchestrator.schemas.requests.job import OrchestrateRequest
@@ -62,8 +63,8 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
     settings = load(folder, environ=os.environ).settings
     workers = settings.workers
     planner_name = planner or workers.planner
-    if planner_name == "auto" and not worth_planning(request):
-        return "rules"
+    if planner_name == AUTO and not worth_planning(request):
+        return RULES
     return registry(folder, settings).planner(planner_name, agent or workers.agent)
 
 

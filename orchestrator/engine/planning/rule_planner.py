@@ -234,8 +234,6 @@ class _Parts:
 class RulesPlanner:
     """The planner that splits requests by rules, without an AI agent."""
 
-    name = "rules"
-
     def plan(self, request: str) -> Sequence[TaskSpec]:
         """Return the tasks of a request; none for "Thank you.".
 

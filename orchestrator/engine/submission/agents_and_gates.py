@@ -13,7 +13,7 @@ from orchestrator.core.gates.gate import AUTO as AUTO_RUN
 from orchestrator.core.gates.gate import Gate, GateFiles, GateFinder
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
-from orchestrator.core.model.job import PLANNER, REVIEWER, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.job import PLANNER, REVIEWER, RULES, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles, Store
@@ -46,7 +46,7 @@ class AgentChoice:
         Raise InvalidRequest if an agent cannot work, or cannot resolve conflicts.
         """
         for name in (request.values.agent, request.values.planner, request.values.resolve):
-            if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
+            if name and name not in (AUTO, RULES, RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
         if request.values.resolve not in ("", RESOLVE_WORKER, RESOLVE_OFF):
             self._check_resolver(request.values.resolve)
@@ -65,10 +65,10 @@ class AgentChoice:
         """Return the agent that plans the job; None if the request has tasks, or the rules plan."""
         if submission.tasks:
             return None
-        if config.planner == "auto" and not worth_planning(submission.request):
+        if config.planner == AUTO and not worth_planning(submission.request):
             return None
         name = self._agents.planner(config.planner, config.agent, refused_logins)
-        if name == "rules":
+        if name == RULES:
             return None
         # The planner must be usable on this machine, even if it runs no task of the job.
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
