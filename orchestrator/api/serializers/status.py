@@ -23,7 +23,7 @@ from orchestrator.api.serializers.answer_parts import (
     worker_seconds,
 )
 from orchestrator.core.candidates.comparison import compared
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.errors import Conflict
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
@@ -34,6 +34,7 @@ from orchestrator.core.outcome.job.unmerged_changes import (
     merge_command,
 )
 from orchestrator.core.ports.read_models import JobDetail
+from orchestrator.engine.service.queries.job_details import no_such_task
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
 
@@ -314,7 +315,6 @@ def candidates_answer(
         raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
     task = next((each for each in detail.tasks if each.id == task_id), None)
     if task is None:
-        task_ids = ", ".join(each.id for each in detail.tasks[:20])
-        raise NotFound(f"job {job_id} has no task {task_id!r}; tasks: {task_ids}")
+        raise no_such_task(job_id, task_id, (each.id for each in detail.tasks))
     comparison = compared(task, detail.workers, detail.reviewers)
     return answers.candidates.CandidatesAnswer.model_validate(asdict(comparison))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import LossCause
@@ -17,11 +17,10 @@ from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
-from orchestrator.engine.service.queries.job_details import JobDetails
+from orchestrator.engine.service.queries.job_details import JobDetails, no_such_task
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_conflicts,
     check_job_ended,
@@ -110,11 +109,10 @@ class MergeCalls:
         Conflict if a selection is not possible.
         """
         job = self._access.workable(caller, job_id)
-        candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
+        workers = self._store.workers(job_id)
+        candidates = [each for each in workers if each.task_id == task_id]
         if not candidates:
-            task_ids = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
-            tasks = listed(list(task_ids)) or "none"
-            raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {tasks}")
+            raise no_such_task(job_id, task_id, (each.task_id for each in workers))
         worker = next((each for each in candidates if each.id == worker_id), None)
         if worker is None:
             names = ", ".join(each.id for each in candidates[:20])

@@ -13,6 +13,7 @@ from orchestrator.core.ports.read_models import AskedQuestion, CompletedDependen
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.control.job_control import check_unfinished
+from orchestrator.engine.service.queries.job_details import no_such_task
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
@@ -68,12 +69,11 @@ class QuestionCalls:
         return AskedQuestion(text=task.approve, question=worker.question, results=results)
 
     def _worker_of_task(self, job_id: str, task_id: str) -> Worker:
-        workers = [each for each in self._store.workers(job_id) if each.task_id == task_id]
-        if not workers:
-            task_ids = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
-            names = ", ".join(list(task_ids)[:10])
-            raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {names}")
-        return workers[0]
+        workers = self._store.workers(job_id)
+        worker = next((each for each in workers if each.task_id == task_id), None)
+        if worker is None:
+            raise no_such_task(job_id, task_id, (each.task_id for each in workers))
+        return worker
 
 
 def dependency_results(

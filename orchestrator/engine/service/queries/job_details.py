@@ -1,7 +1,7 @@
 """The use cases that read one job: its workers, tree, events, report, logs, and merge record."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from orchestrator.core.ports import StateChange, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_messages import outcome_lines
 from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
@@ -30,8 +31,19 @@ CATCH_UP_SECONDS = 5.0
 EARLIER_WORKERS = 50
 #: Maximum bytes of a merge record.
 RECORD_BYTES = 64 * 1024 * 1024
+#: Maximum number of a job's tasks that an error lists.
+MOST_TASKS = 20
 
 Listener = Callable[[Sequence[Event]], None]
+
+
+def no_such_task(job_id: str, task_id: str, task_ids: Iterable[str]) -> NotFound:
+    """Return the error for an unknown task.
+
+    ``task_ids``: the tasks of the job; duplicates are ignored.
+    """
+    tasks = listed(list(dict.fromkeys(task_ids)), MOST_TASKS) or "none"
+    return NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {tasks}")
 
 
 class JobDetails:

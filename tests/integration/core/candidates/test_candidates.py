@@ -206,7 +206,11 @@ def test_what_cannot_be_chosen_is_refused(make_project: MakeProject) -> None:
     assert (status, f"bin/orchestrator merge {job} --include worker_3" in detail) == (409, True)
     assert refused("a", "worker_5")[0] == 422
     assert refused("b", "worker_5")[0] == 409
-    assert refused("z", "worker_1") == (404, f"job {job} has no task 'z'; its tasks: a, b")
+    error = f"job {job} has no task 'z'; its tasks: a, b"
+    assert refused("z", "worker_1") == (404, error)
+    for call in [("GET", "candidates"), ("GET", "question"), ("POST", "approve")]:
+        answer = site.call(call[0], f"/jobs/{job}/tasks/z/{call[1]}")
+        assert (answer.status_code, answer.json()["detail"]) == (404, error)
     assert project.show(f"orchestrator/{job}/result", "numbers.txt") == "1\n2\n3"
 
 
