@@ -45,6 +45,8 @@ from orchestrator.git.worktrees import ignored_files, node_worktrees, worktree_f
 from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree, is_complete
 from orchestrator.security.files.untrusted_files import replace_file
 
+logger = logging.getLogger(__name__)
+
 
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
@@ -176,9 +178,6 @@ def _moved_worktrees(location: GitLocation, workspace: Path) -> Iterator[str]:
         new = f"{os.path.realpath(workspace)}{_JOB}{inside}"
         if sign and not os.path.lexists(worktree.directory) and os.path.lexists(f"{new}/.git"):
             yield new
-
-
-logger = logging.getLogger(__name__)
 
 
 class GitRepository(CommitsAndRefs):

@@ -20,10 +20,16 @@ from orchestrator.core.events import Event
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 from orchestrator.engine.service.queries.job_details import Listener
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 #: Number of dropped calls that may always stay in the heap. Removing them reads the whole heap.
 _MOST_DROPPED = 64
+
+#: Threads that read the store for the socket loop, so that a slow read delays no stream.
+READER_THREADS = 2
+CLOSE_SECONDS = 5.0
 
 
 class Timers(Generic[T]):
@@ -67,14 +73,6 @@ class Timers(Generic[T]):
                 if not self._calls_by_owner[owner]:
                     del self._calls_by_owner[owner]
                 yield call, owner
-
-
-logger = logging.getLogger(__name__)
-
-
-#: Threads that read the store for the socket loop, so that a slow read delays no stream.
-READER_THREADS = 2
-CLOSE_SECONDS = 5.0
 
 
 class LoopConnection(Protocol):

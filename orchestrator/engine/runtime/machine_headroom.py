@@ -17,9 +17,26 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.machines import Capacity, Machine, Shortage
 from orchestrator.core.model.states import WaitKind
 
+logger = logging.getLogger(__name__)
+
 _MEMINFO = Path("/proc/meminfo")
 _DESCRIPTORS = Path("/proc/self/fd")
 _PRESSURE = Path("/proc/pressure/memory")
+
+#: Seconds for which a reading stays valid.
+FRESH_SECONDS = 0.5
+#: Seconds until the kernel's figure of available memory includes a new worker's memory.
+SETTLE_SECONDS = 5.0
+MIB = 1024 * 1024
+#: Minimum number of files that can still be created in the workspace's file system before a worker
+#: starts. A worker creates a few files.
+LEAST_FILES = 64
+#: Number of file descriptors that stay free for reads and writes while workers run and end.
+LEAST_DESCRIPTORS = 16
+#: Disk space that ``DiskReserve`` reserves.
+RESERVE_BYTES = 4 * 1024 * 1024
+#: Errors of file systems that cannot reserve blocks.
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 def available_memory_bytes() -> int | None:
@@ -79,20 +96,6 @@ def memory_and_disk(directory: Path) -> tuple[int | None, int | None]:
     return available_memory_bytes(), free_disk_bytes(directory)
 
 
-logger = logging.getLogger(__name__)
-
-#: Seconds for which a reading stays valid.
-FRESH_SECONDS = 0.5
-#: Seconds until the kernel's figure of available memory includes a new worker's memory.
-SETTLE_SECONDS = 5.0
-MIB = 1024 * 1024
-#: Minimum number of files that can still be created in the workspace's file system before a worker
-#: starts. A worker creates a few files.
-LEAST_FILES = 64
-#: Number of file descriptors that stay free for reads and writes while workers run and end.
-LEAST_DESCRIPTORS = 16
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
     least_memory_bytes: int
@@ -111,11 +114,6 @@ class Readings:
     files: Callable[[Path], int | None] = free_files
     descriptors: Callable[[], int | None] = free_descriptors
     clock: Callable[[], float] = time.monotonic
-
-
-RESERVE_BYTES = 4 * 1024 * 1024
-#: Errors of file systems that cannot reserve blocks.
-_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:

@@ -67,6 +67,27 @@ from orchestrator.engine.worktrees.worktree_lifetime import (
 )
 from orchestrator.security.secrets.secret_kinds import redacted
 
+logger = logging.getLogger(__name__)
+
+#: Suffix for the path of the directory with the project's programs, which is next to the worktree.
+PROGRAMS = ".programs"
+#: Maximum number of files that are listed individually.
+MOST_FILES = 10_000
+#: Files of a worker's directory that an agent may have written to its worktree by mistake.
+REPORT_NAMES = ("output.md", "result.json")
+#: Seconds until opening a worktree is retried.
+PAUSE_SECONDS = 0.3
+#: Minimum pause between two updates of a worker's branch from its node: in seconds, and as a
+#: multiple of the duration of the latest update.
+REFRESH_SECONDS, PAUSE_FACTOR = 3.0, 10.0
+#: Maximum number of tries to add a child job's result to files that change at the same time.
+MOST_TRIES = 6
+
+#: Function that gives access to a running worker's worktree on a node with its own file system. The
+#: returned context yields None if the server itself has the worker's files. The second argument is
+#: True to wait for a disconnected node.
+OpenOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
+
 
 def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start: str) -> str:
     """Merge the job's result so far into the branch of a rejected worker. Idempotent.
@@ -105,28 +126,6 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
         start = conflict_resolution.begin(repository, job, worker, result)
     repository.delete_ref(sent_ref(worker))
     return start
-
-
-logger = logging.getLogger(__name__)
-
-#: Suffix for the path of the directory with the project's programs, which is next to the worktree.
-PROGRAMS = ".programs"
-#: Maximum number of files that are listed individually.
-MOST_FILES = 10_000
-#: Files of a worker's directory that an agent may have written to its worktree by mistake.
-REPORT_NAMES = ("output.md", "result.json")
-#: Seconds until opening a worktree is retried.
-PAUSE_SECONDS = 0.3
-#: Minimum pause between two updates of a worker's branch from its node: in seconds, and as a
-#: multiple of the duration of the latest update.
-REFRESH_SECONDS, PAUSE_FACTOR = 3.0, 10.0
-#: Maximum number of tries to add a child job's result to files that change at the same time.
-MOST_TRIES = 6
-
-#: Function that gives access to a running worker's worktree on a node with its own file system. The
-#: returned context yields None if the server itself has the worker's files. The second argument is
-#: True to wait for a disconnected node.
-OpenOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
 def uncopied_paths(directory: str) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from orchestrator.core.model.states import GitUse
 from orchestrator.core.ports import Agents, StateChange, Workspace
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
+logger = logging.getLogger(__name__)
+
 #: Name of the worktree in a worker's directory. The worker's input and output are next to it.
 NAME = "worktree"
 
@@ -68,9 +70,6 @@ class WorktreeRule:
         except UnknownAgent:
             return False
         return bool(getattr(agent, "changes_files", True))
-
-
-logger = logging.getLogger(__name__)
 
 
 class WorktreeRemover(Protocol):

@@ -22,6 +22,8 @@ from orchestrator.git.command.user_repository import ignored
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_regular
 
+logger = logging.getLogger(__name__)
+
 #: Maximum size of scripts and lists of paths, in bytes. A larger file counts as a binary program.
 _MOST_BYTES = 1 << 20
 _NAMES = ("bin/*", *(f"lib*/python*/site-packages/{each}" for each in ("*.pth", "*.egg-link")))
@@ -56,8 +58,6 @@ def _files_with_paths(directory: str) -> Iterator[str]:
             if regular and os.path.getsize(name) <= _MOST_BYTES:
                 yield name
 
-
-logger = logging.getLogger(__name__)
 
 #: Name of the file that lists copied files, which do not count as the worker's work. The file is in
 #: the worktree's git directory (``.git/worktrees/NAME``).

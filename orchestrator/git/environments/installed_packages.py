@@ -20,6 +20,8 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 
+logger = logging.getLogger(__name__)
+
 #: A second change of the index within this number of seconds may leave the index's time unchanged.
 _SETTLED_SECONDS = 0.1
 _MOST_CACHED = 16
@@ -88,8 +90,6 @@ def _link(source: str, target: str, *, is_source: bool) -> None:
     with suppress(FileExistsError):
         os.symlink(source, target)
 
-
-logger = logging.getLogger(__name__)
 
 ENVIRONMENTS = (".venv", "venv")
 #: Names of files that list packages. The packages are installed in the directory of the file.

@@ -17,6 +17,8 @@ from orchestrator.launchers.local.spawner_client import ShimEnd, SpawnerProcess
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.security import process_table
 
+logger = logging.getLogger(__name__)
+
 #: Seconds that a worker may run before its shim returns the preloaded launches.
 PRELOAD_SECONDS = 0.05
 
@@ -200,8 +202,6 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
         name: value for name, value in now.items() if name not in before or before[name] != value
     }
 
-
-logger = logging.getLogger(__name__)
 
 #: Number of idle shims that remain. Further idle shims are closed after ``IDLE_SECONDS``.
 IDLE_SHIMS = 4

@@ -32,6 +32,16 @@ from orchestrator.security.files.untrusted_files import read_tail
 
 BASE, RESULT = "base", "result"
 
+#: Name of the file with an agent's own output, in the control directory of an attempt.
+STREAM = "stream.jsonl"
+#: Maximum bytes that are read of this file. Of a longer file, only the end is read.
+MOST_BYTES = 16 * 1024 * 1024
+#: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
+MOST_STEPS = 5000
+
+#: Function that returns the steps in the saved output of an agent; None if the agent saves none.
+ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None]
+
 
 class ChangeReads:
     """Implements the calls that show changes.
@@ -137,17 +147,6 @@ class ChangeReads:
 def _check_git(job: Job) -> None:
     if not job.config.base:
         raise NoRepository(f"job {job.id} does not use git: its workers have plain directories")
-
-
-#: Name of the file with an agent's own output, in the control directory of an attempt.
-STREAM = "stream.jsonl"
-#: Maximum bytes that are read of this file. Of a longer file, only the end is read.
-MOST_BYTES = 16 * 1024 * 1024
-#: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
-MOST_STEPS = 5000
-
-#: Function that returns the steps in the saved output of an agent; None if the agent saves none.
-ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None]
 
 
 class WorkerFiles:
