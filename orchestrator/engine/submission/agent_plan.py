@@ -70,8 +70,9 @@ class AgentPlans:
     def take(self, job_id: str, now: float) -> None:
         """Create a job's tasks from the plan of its ended planner. Idempotent.
 
-        If there is no valid plan, the built-in rules create the tasks. Exception: if the request
-        names the planner, the job fails. Only the supervisor's thread may call this method.
+        If there is no valid plan, the built-in rules create the tasks. Exception: if the job's
+        setting ``planner`` names an agent, the job fails. Only the supervisor's thread may call
+        this method.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):

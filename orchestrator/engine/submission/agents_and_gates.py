@@ -235,8 +235,9 @@ class GatePlans:
     def of_root(self, requested: Sequence[Gate] | None, base: str) -> GatePlan:
         """Return the gates of a root job.
 
-        ``requested``: the requested gates; None: the default gates; empty: gates are switched off.
-        ``base``: the commit from which the job starts.
+        ``requested``: the requested gates; empty: gates are switched off; None: the default gates,
+        unless the server's settings switch gates off. ``base``: the commit from which the job
+        starts.
         """
         if requested is None:
             return GatePlan(self._default_gates(base)) if self._is_on else GatePlan(is_off=True)

@@ -63,7 +63,7 @@ def same_child(
 ) -> Job | None:
     """Return the latest child job of ``parent`` with the request fingerprint ``digest``, or None.
 
-    Ignore child jobs that were stopped, failed, or are partial.
+    Ignore child jobs that failed, are partial, or were stopped.
 
     ``discarded``: ids of child jobs to ignore, because ``parent`` discarded their results.
     """

@@ -36,8 +36,9 @@ class BranchTips:
         """Return the branch heads of an ended worker.
 
         The first head is a commit that merges the results of the worker's child jobs into the
-        worker's branch. Each result that conflicts is a further head. The branch itself is not
-        moved, because the branch may be checked out in a worktree.
+        worker's branch. Each result that conflicts is a further head. If the worker has no branch,
+        the heads are the results of its child jobs. The branch itself is not moved, because it may
+        be checked out in a worktree.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
         tip, conflicting = self.with_children(job, worker_id, tip, may_have_results=True)

@@ -81,8 +81,8 @@ class LostChildChanges:
     def merge_again(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
         """Merge a child job's changes into the commit ``tip`` again. Do not move any branch.
 
-        Return None if the worker has no result of this child job. Raise RepositoryError if git
-        fails.
+        Return None if the worker has no result of this child job, or if ``tip`` is empty. Raise
+        RepositoryError if git fails.
         """
         child = self._results_by_job(worker).get(child_id)
         if child is None or not tip:

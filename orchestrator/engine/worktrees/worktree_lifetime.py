@@ -88,7 +88,7 @@ class BaselineWorktrees(Protocol):
 
 
 class OpenedWorktrees:
-    """Records, for each worker, the last attempt that opened the worker's worktree.
+    """Records, for each worker, the latest attempt that opened the worker's worktree.
 
     Any thread may call, but must first lock the worker with ``Checkpoints.locked``.
     """
