@@ -25,8 +25,8 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise,
     a worker could block the server, or make the server read other files. If a worker replaces a
     directory during the call, the call still opens no file outside ``within``. Raise
-    FileNotFoundError if the file does not exist, NotPlain if it is rejected, and another OSError if
-    it cannot be opened.
+    FileNotFoundError if the file does not exist, and NotPlain or another OSError if it is rejected
+    or cannot be opened.
     """
     return os.fdopen(_open_descriptor(path, within), "rb", buffering=0)
 
