@@ -97,7 +97,7 @@ def test_a_worker_beyond_its_memory_on_a_node_ends_alone(tmp_path: Path) -> None
         site.launcher.start(launch)
         ended = site.reports.exit("a")
         assert ended.ended_by is EndedBy.LIMIT
-        assert ended.error == "killed: used more than 100 MiB of memory"
+        assert ended.error == "killed: used more than 100 MiB of memory (workers.limits.memory)"
         assert site.alive("a") == []
         assert site.state().state == "up"
         assert node.daemon

@@ -145,7 +145,7 @@ def limit_hit(directory: str, limits: Message) -> str:
     if limits.get("memory") and _count(f"{directory}/memory.events", "oom"):
         return worker_limits.memory_message(limits["memory"])
     if limits.get("processes") and _count(f"{directory}/pids.events", "max"):
-        return f"the worker tried to run more than {limits['processes']} processes and threads"
+        return worker_limits.processes_message(limits["processes"])
     return ""
 
 

@@ -54,7 +54,8 @@ def limit_at_end(limits: Message, code: int | None, number: int | None) -> str:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):
         return ""
-    return f"killed: wrote a file larger than {size(limits['file_size'])}"
+    most = size(limits["file_size"])
+    return f"killed: wrote a file larger than {most} (workers.limits.file_size)"
 
 
 class LimitWatch:
@@ -79,14 +80,19 @@ class LimitWatch:
     def _exceeded(self, members: list[process_table.Process]) -> str:
         count = sum(process.threads for process in members)
         if self._processes and count > self._processes:
-            return f"killed: ran more than {self._processes} processes and threads"
+            return processes_message(self._processes)
         if self._memory and self._used.exceeds(self._memory, members):
             return memory_message(self._memory)
         return ""
 
 
 def memory_message(limit: int) -> str:
-    return f"killed: used more than {size(limit)} of memory"
+    return f"killed: used more than {size(limit)} of memory (workers.limits.memory)"
+
+
+def processes_message(limit: int) -> str:
+    # Not "killed": a control group only prevents the start of another process or thread.
+    return f"needed more than {limit} processes and threads (workers.limits.processes)"
 
 
 def size(count: int) -> str:

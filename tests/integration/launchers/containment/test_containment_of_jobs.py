@@ -56,7 +56,7 @@ def test_a_limit_that_was_hit_is_the_reason_and_is_not_tried_again(make_site: Ma
     ended = site.run("too much", [shell("exec head -c 2000000 /dev/zero > file")])
     [row] = ended["results"]["tasks"]
     assert row["status"] == "failed"
-    assert row["reason"] == "killed: wrote a file larger than 1 MiB"
+    assert row["reason"] == "killed: wrote a file larger than 1 MiB (workers.limits.file_size)"
     names = os.listdir(site.directory(ended["job_id"]) / "logs")
     assert "depth_0_worker_1.log" in names
 

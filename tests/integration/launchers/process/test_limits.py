@@ -44,7 +44,7 @@ def test_too_much_memory_ends_a_worker_with_all_it_started(limited: Any) -> None
     started = time.monotonic()
     ended = limited.run("a", "sh", "-c", '"$0" "$@" & wait', *PYTHON, f"{script}time.sleep(60)")
     assert ended.ended_by is EndedBy.LIMIT
-    assert ended.error == "killed: used more than 200 MiB of memory"
+    assert ended.error == "killed: used more than 200 MiB of memory (workers.limits.memory)"
     assert time.monotonic() - started < 30
     assert process_table.marked(limited.id("a")) == []
 
@@ -53,7 +53,8 @@ def test_too_many_processes_end_a_worker(limited: Any) -> None:
     script = "for i in $(seq 1 40); do sleep 60 & done; wait"
     ended = limited.shell("a", script)
     assert ended.ended_by is EndedBy.LIMIT
-    assert "more than 20 processes and threads" in ended.error
+    reason = "needed more than 20 processes and threads (workers.limits.processes)"
+    assert ended.error == reason
     assert process_table.marked(limited.id("a")) == []
 
 
@@ -61,7 +62,7 @@ def test_too_large_a_file_ends_its_writer(limited: Any) -> None:
     for name, script in (("a", "exec head -c 3000000 /dev/zero > file"), ("b", "yes > file")):
         ended = limited.shell(name, script)
         assert ended.ended_by is EndedBy.LIMIT
-        assert ended.error == "killed: wrote a file larger than 1 MiB"
+        assert ended.error == "killed: wrote a file larger than 1 MiB (workers.limits.file_size)"
     assert (limited.directory / "file").stat().st_size == MIB
 
 
@@ -105,9 +106,11 @@ def test_the_counters_of_a_group_name_the_exceeded_limit(tmp_path: Path) -> None
     (tmp_path / "memory.events").write_text("low 0\noom 0\noom_kill 1\n")
     assert cgroup.limit_hit(str(tmp_path), limits) == "", "the machine had no memory left"
     (tmp_path / "pids.events").write_text("max 3\n")
-    assert "20 processes" in cgroup.limit_hit(str(tmp_path), limits)
+    reason = "needed more than 20 processes and threads (workers.limits.processes)"
+    assert cgroup.limit_hit(str(tmp_path), limits) == reason
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
-    assert cgroup.limit_hit(str(tmp_path), limits) == "killed: used more than 512 MiB of memory"
+    reason = "killed: used more than 512 MiB of memory (workers.limits.memory)"
+    assert cgroup.limit_hit(str(tmp_path), limits) == reason
 
 
 @pytest.mark.parametrize("mode", list(Mode)[1:])

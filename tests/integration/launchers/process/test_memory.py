@@ -37,7 +37,7 @@ def test_shared_memory_counts(mode: Mode, use: str, tmp_path: Path) -> None:
     stage = open_stage(tmp_path, ContainmentPlan(mode=mode, limits=WorkerLimits(memory=100 * MIB)))
     ended = stage.run("a", *PYTHON, script(use, 150, "import time; time.sleep(60)"))
     assert ended.ended_by is EndedBy.LIMIT
-    assert ended.error == "killed: used more than 100 MiB of memory"
+    assert ended.error == "killed: used more than 100 MiB of memory (workers.limits.memory)"
     stage.close()
 
 
