@@ -19,7 +19,8 @@ _ROOT = str(Path(__file__).resolve().parents[3])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
 _SCRATCH = "TMPDIR"
-#: The same value as in ``security.scratch_directory``, which a shim does not import at its start.
+#: The value of ``security.files.scratch_directory.PREFIX``. The imports of that module would delay
+#: the start of every shim.
 _PREFIX = "orc-"
 _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",

@@ -12,11 +12,10 @@ import signal
 import socket
 import sys
 
-from orchestrator.launchers.process import worker_limits
+from orchestrator.launchers.process import process_control, worker_limits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
 
-_PR_SET_PDEATHSIG = 1
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
@@ -110,9 +109,8 @@ def _send(end: socket.socket, message: Message) -> None:
 
 
 def _die_with_parent(end: socket.socket) -> None:
-    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # If the shim died before the call of prctl, this process gets no signal, but finds the socket
-    # closed.
+    process_control.signal_at_parents_end(signal.SIGKILL)
+    # If the shim died before this call, this process gets no signal, but finds the socket closed.
     poll = select.poll()
     poll.register(end, 0)
     if poll.poll(0):
@@ -126,10 +124,7 @@ def _mount_proc() -> None:
 
 
 def _mount(source: bytes, target: bytes, kind: bytes | None, flags: int) -> None:
-    if _libc().mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(source, target, kind, ctypes.c_ulong(flags), None) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"mount {target.decode()}: {os.strerror(code)}")
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)

@@ -49,8 +49,8 @@ class Clock:
         return self._since + self._remaining
 
 
-#: Maximum number of leftover processes in an exit record.
-_MOST_LISTED = 20
+#: Maximum number of leftover processes that are listed for one attempt.
+MOST_LISTED = 20
 
 
 class Strays:
@@ -60,10 +60,10 @@ class Strays:
 
     @property
     def is_full(self) -> bool:
-        return len(self._found) >= _MOST_LISTED
+        return len(self._found) >= MOST_LISTED
 
     def note(self, processes: list[process_table.Process]) -> None:
-        for process in processes[:_MOST_LISTED]:
+        for process in processes[:MOST_LISTED]:
             if not self.is_full:
                 command = process_table.command_line(process.pid) or process.command
                 stray = {"pid": process.pid, "command": self._masker.text(command)}
@@ -81,8 +81,9 @@ LEASE_GRACE_SECONDS = 1.0
 #: Seconds between SIGTERM and SIGKILL for leftover processes.
 _STRAY_GRACE_SECONDS = 0.2
 _KILL_INTERVAL_SECONDS = 0.002
-#: Seconds to wait for killed processes to end. A process that hangs in the kernel does not end.
-_UNKILLABLE_SECONDS = 10.0
+#: Seconds after which a killed process counts as unkillable, because it hangs in the kernel or
+#: belongs to another user.
+UNKILLABLE_SECONDS = 10.0
 _CHUNK = 64 * 1024
 #: Maximum bytes that are read from the pipe after the worker's end.
 _DRAIN_BYTES = 1024 * 1024
@@ -328,7 +329,7 @@ class ShimAttempt:
         self._containment.kill()
         self._strays.note(detached)
         if self._phase is not _Phase.KILLING:
-            self._kill_until = now + _UNKILLABLE_SECONDS
+            self._kill_until = now + UNKILLABLE_SECONDS
         self._enter(_Phase.KILLING, now + _KILL_INTERVAL_SECONDS)
 
     @property

@@ -19,15 +19,11 @@ from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.shim import shim
+from orchestrator.launchers.shim.shim_attempt import MOST_LISTED, UNKILLABLE_SECONDS
 from orchestrator.security import process_table
 
-_MOST_LISTED = 20
 #: Milliseconds between two passes while processes are being killed.
 _KILL_MILLISECONDS = 5.0
-#: Seconds after which a killed process counts as unkillable, because it hangs in the kernel or
-#: belongs to another user.
-_UNKILLABLE_SECONDS = 10.0
-
 #: Maximum number of times that a shim is continued after a stop signal. At the next stop, the shim
 #: is killed.
 _MOST_STOPS = 10
@@ -222,7 +218,7 @@ class Reaper:
                 os.kill(pid, signal.SIGKILL if is_over else signal.SIGCONT)
 
     def _note_orphans(self, orphans: list[process_table.Process]) -> None:
-        for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():
+        for process in orphans[: MOST_LISTED - len(self._killed)] if self._may_list else ():
             command = process_table.command_line(process.pid) or process.command
             entry = {"pid": process.pid, "command": command}
             self._killed.setdefault((process.pid, process.ticks), entry)
@@ -233,7 +229,7 @@ class Reaper:
             self._killing_since = None
         elif self._killing_since is None:
             self._killing_since = time.monotonic()
-        elif time.monotonic() > self._killing_since + _UNKILLABLE_SECONDS:
+        elif time.monotonic() > self._killing_since + UNKILLABLE_SECONDS:
             self._unkillable.update(process.pid for process in orphans)
 
     def _report(self) -> None:
