@@ -185,7 +185,7 @@ class _Restoration:
         time.sleep(PAUSE_SECONDS)
         refs_are_gone = self._make_directories()
         for path in self.before.unusable():
-            what = "could not be used by git" if os.path.lexists(path) else "was removed"
+            what = _fault(path, "could not be used by git")
             self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
         for path in self.before.configs:
             for repair in (self._restore_deciding_settings, self._exchange_config):
@@ -201,12 +201,13 @@ class _Restoration:
         """Create missing directories. Return True if the directory of the refs was missing."""
         missing = list(self.before.missing())
         for path in missing:
+            what = _fault(path, "was not a directory")
             copy_note = self.broken_files.save(path)
             if os.path.isfile(path):
                 os.unlink(path)
             os.mkdir(path)
             content = "with its content from before the job" if path.endswith("/refs") else "empty"
-            self._note(path, "was not a directory", f"recreated {content}{copy_note}")
+            self._note(path, what, f"recreated {content}{copy_note}")
         # With a reftable, this directory is always empty.
         in_table = os.path.isdir(f"{self.before.common}/reftable")
         return f"{self.before.common}/refs" in missing and not in_table
@@ -247,11 +248,10 @@ class _Restoration:
         path = self.before.index
         content = read_regular(self.broken_files.job / INDEX, _LARGEST_INDEX)
         if content:
+            what = _fault(path, "could not be used by git")
             copy_note = self.broken_files.save(path)
             replace_file(Path(path), content, mode=0o644)
-            self._note(
-                path, "could not be used by git", f"restored to its state before the job{copy_note}"
-            )
+            self._note(path, what, f"restored to its state before the job{copy_note}")
 
     def _restore_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
@@ -275,6 +275,11 @@ class _Restoration:
 
     def _note(self, path: str, what: str, now: str) -> None:
         self.broken_files.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
+
+
+def _fault(path: str, fault: str) -> str:
+    """Return ``fault``, or "was removed" if nothing exists at ``path``."""
+    return fault if os.path.lexists(path) else "was removed"
 
 
 def restore_for_running_jobs(workspace: Path) -> None:

@@ -82,7 +82,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "other ids": (_other_ids, "extensions.objectformat: restored"),
     "no boolean": (_configured("core.autocrlf", "perhaps"), "had invalid settings"),
     "the index": (_written("index", "junk"), ".git/index could not be used by git"),
-    "no index": (_gone("index"), ".git/index could not be used by git"),
+    "no index": (_gone("index"), ".git/index was removed"),
     "shallow": (_written("shallow", "junk"), ".git/shallow could not be used by git"),
     "worktrees": (_written("worktrees", "x"), ".git/worktrees was not a directory"),
     "HEAD gone": (_gone("HEAD"), "was removed"),
@@ -169,7 +169,7 @@ def test_deleted_refs_are_restored(project: Project, repository: GitRepository, 
     messages = repository.restore_git_files(str(job))
 
     assert project.git("show-ref") == before
-    assert messages[0].startswith(".git/refs was not a directory: recreated with its content")
+    assert messages[0].startswith(".git/refs was removed: recreated with its content")
 
 
 @pytest.mark.parametrize("broken", ["garbage\n", "half a li", ""])
