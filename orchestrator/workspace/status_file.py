@@ -37,7 +37,6 @@ from orchestrator.core.outcome.job.job_outcome import (
     worker_pages_call,
 )
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
-from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import StateChange, Tree
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 from orchestrator.workspace.layout import WorkspaceLayout, iso
@@ -48,7 +47,8 @@ logger = logging.getLogger(__name__)
 MIN_INTERVAL_SECONDS = 0.5
 #: Seconds until a failed write of a file is retried, for example after a full disk.
 RETRY_SECONDS = 1.0
-#: Maximum share of time for writing one file. After a slow write, the next write waits longer.
+#: Maximum share of time for writing one file. After a slow write, the next write waits longer, even
+#: if the slow write failed.
 MAX_SHARE = 0.03
 #: Number of bytes at the beginning of the file that certainly contain the job's status.
 HEAD_BYTES = 4096
@@ -204,16 +204,15 @@ class StatusFiles:
     def _try_to_write(self, watched: _TreeState) -> None:
         try:
             self._write(watched)
-        except Exception as error:
-            if is_shortage(error):
-                self._write_later(watched, error)
-            else:
-                # The next change of the job, or the next start of the server, repeats the write.
-                logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
+        except OSError as error:
+            self._write_later(watched, error)
+        except Exception:
+            # The next change of the job, or the next start of the server, repeats the write.
+            logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
         else:
             self._release(watched)
 
-    def _write_later(self, watched: _TreeState, error: Exception) -> None:
+    def _write_later(self, watched: _TreeState, error: OSError) -> None:
         """Schedule another write of the file, even if the job has no further change."""
         root_id = watched.root.id
         with self._lock:
@@ -224,7 +223,7 @@ class StatusFiles:
                     "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}
                 )
             watched.outdated = True
-            watched.due = time.monotonic() + RETRY_SECONDS
+            watched.due = max(watched.due, time.monotonic() + RETRY_SECONDS)
             self._changed.add(root_id)
             self._wake.notify()
 
@@ -238,24 +237,29 @@ class StatusFiles:
     def _write(self, watched: _TreeState) -> None:
         with self._writing:
             began = time.monotonic()
-            with self._lock:
-                root, jobs = watched.root, list(watched.jobs.values())
-                workers = list(watched.workers.values())
-                advisers = list(watched.advisers.values())
-                in_project = frozenset(watched.in_project)
-            used = usage_by_job(jobs, (*workers, *advisers))
-            document = status_document(self._workspace, root, jobs, workers, used, in_project)
-            self._workspace.prepare_job(root.id)
-            directory = self._workspace.job_directory(root.id)
-            if root.status.ended and "workers_omitted" in document:
-                tasks = _rows(self._workspace, _by_job(jobs, workers), root.id, in_project)
-                whole = {**document, "results": {**document["results"], "tasks": tasks}}
-                del whole["workers_omitted"]
-                # Write this file first, because status.json names it.
-                replace_file(directory / ALL_WORKERS, format_document(whole).encode())
-            replace_file(directory / "status.json", format_document(document).encode())
-            ended = time.monotonic()
-            watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
+            try:
+                self._replace_files(watched)
+            finally:
+                ended = time.monotonic()
+                watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
+
+    def _replace_files(self, watched: _TreeState) -> None:
+        with self._lock:
+            root, jobs = watched.root, list(watched.jobs.values())
+            workers = list(watched.workers.values())
+            advisers = list(watched.advisers.values())
+            in_project = frozenset(watched.in_project)
+        used = usage_by_job(jobs, (*workers, *advisers))
+        document = status_document(self._workspace, root, jobs, workers, used, in_project)
+        self._workspace.prepare_job(root.id)
+        directory = self._workspace.job_directory(root.id)
+        if root.status.ended and "workers_omitted" in document:
+            tasks = _rows(self._workspace, _by_job(jobs, workers), root.id, in_project)
+            whole = {**document, "results": {**document["results"], "tasks": tasks}}
+            del whole["workers_omitted"]
+            # Write this file first, because status.json names it.
+            replace_file(directory / ALL_WORKERS, format_document(whole).encode())
+        replace_file(directory / "status.json", format_document(document).encode())
 
 
 def _tree_state(tree: Tree) -> _TreeState:

@@ -304,6 +304,19 @@ def test_a_write_that_fails_does_not_end_the_writing(files: StatusFiles, tmp_pat
     assert written(tmp_path)["status"] == "running"
 
 
+def test_a_failed_write_for_an_ended_job_is_retried(files: StatusFiles, tmp_path: Path) -> None:
+    obstacle = tmp_path / "job_abc" / "status.json"
+    obstacle.mkdir(parents=True)
+    files.start()
+
+    files(StateChange(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
+    obstacle.rmdir()
+
+    until(obstacle.exists, "the file is written")
+    assert written(tmp_path)["status"] == "completed"
+    files.stop()
+
+
 def test_one_process_holds_a_workspace_at_a_time(tmp_path: Path) -> None:
     first, second = WorkspaceLock(tmp_path), WorkspaceLock(tmp_path)
     first.acquire()
