@@ -154,8 +154,8 @@ def land_command(
     """Merge the result of JOB into the current branch.
 
     Fast-forwards the branch if possible; otherwise creates a merge commit. Never overwrites
-    uncommitted changes or untracked files. A partial job needs --partial. If JOB started from
-    another branch, --yes is not enough: also pass --onto with the name of the current branch.
+    uncommitted changes or untracked files. If JOB is not completed, pass --partial. If JOB started
+    from another branch, --yes is not enough: also pass --onto with the name of the current branch.
 
     With --pr, your branch does not change. The result branch is pushed to the remote of the branch
     that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch
@@ -190,7 +190,7 @@ def land_command(
         click.echo(line, err=True)
     for continued_job in _continued_jobs(context, job):
         if description := incompleteness(continued_job):
-            click.echo(f"Note: this also lands an incomplete result: {description}", err=True)
+            click.echo(f"Note: the landing includes an incomplete result: {description}", err=True)
     if pr:
         return _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
     fields["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
@@ -228,8 +228,8 @@ def _print_missing_changes(
 ) -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    If the job has not ended, return FAILED. ``error``: the error of the call that should land the
-    job. If ``error`` has another cause than an incomplete result, raise ``error`` again.
+    If the job has not ended, return FAILED. ``error``: the error with which the API's call ``land``
+    failed. If the cause of ``error`` is not an incomplete result, raise ``error`` again.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error

@@ -19,8 +19,8 @@ def config_checks(
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
     """Yield (check, settings) for each check of the configuration.
 
-    ``settings``: the loaded settings, only with the passed check that the settings are valid. None
-    with every other check.
+    ``settings``: the loaded settings, in the pair of the check that found them valid; None in every
+    other pair.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -109,7 +109,8 @@ def _mypy_section(file: Path) -> Mapping[str, object] | None:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    # mypy also finds modules in each directory on the path.
+    # mypy skips a directory and all its subdirectories if the pattern matches the directory's path.
+    # Therefore check each parent directory of ``path``.
     parts = path.split("/")
     prefixes = ("/".join(parts[:count]) + "/" for count in range(1, len(parts)))
     try:
@@ -230,7 +231,10 @@ def _names_dependency(directory: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    """True if ``text``, a file in JavaScript, has the path ``name`` in the list ``setting``."""
+    """True if the list ``setting`` in ``text`` has the path ``name``.
+
+    ``text``: content of a JavaScript file.
+    """
     lists = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in lists)
 

@@ -79,7 +79,7 @@ def _port(settings: "Settings") -> HealthCheck:
     host, port = settings.api.host, settings.api.port
     if is_free(host, port):
         return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
-    # The other program is usually the server of another project.
+    # The program that uses the port is usually the server of another project.
     message = (
         f"{host}:{port} is in use by another program; `{COMMAND} run` starts the server at a free "
         f"port, `{COMMAND} serve` does not start"

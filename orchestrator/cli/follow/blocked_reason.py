@@ -8,7 +8,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
 from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable
 
-#: Seconds without an event before the first call of the server, and seconds between two calls.
+#: Seconds without an event before the first call to the server, and seconds between two calls.
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
 
@@ -32,7 +32,7 @@ class BlockedWorkers:
         """Return a line with the reason why a worker waits.
 
         Return None if the latest event is recent, or if the server does not answer. Also return
-        None if no worker waits, or if the reason was returned before.
+        None if no worker waits, or if the previous line has the same cause.
         """
         if time.monotonic() - self._quiet_since < QUIET_SECONDS:
             return None

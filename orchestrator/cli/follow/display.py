@@ -89,8 +89,8 @@ SHOWN_WORKERS = 8
 REDRAW_SECONDS = 0.1
 #: Columns of the time before a line.
 STAMP_COLUMNS = 10
-#: Minimum columns after the time for lines that are wrapped at words. On a narrower terminal, lines
-#: are not wrapped here: the terminal breaks them.
+#: Minimum columns after the time. With fewer columns, lines are not wrapped at words: the terminal
+#: breaks the lines.
 LEAST_WRAPPED_COLUMNS = 20
 
 

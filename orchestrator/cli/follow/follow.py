@@ -123,7 +123,7 @@ def watch(
 
 
 def _logs_of(context: CliContext, job_id: str) -> Path:
-    # If the job is new, the directory may not exist yet.
+    # If the job is new, its directory may not exist yet.
     try:
         directory = directory_of(context.workspace, job_id)
     except NotFound:

@@ -125,7 +125,8 @@ def pause_command(context: CliContext, job_id: str | None, everything: bool, sto
 def resume_command(context: CliContext, job_id: str | None, everything: bool) -> None:
     """Resume JOB and its child jobs, or all jobs.
 
-    A job that was paused at a cap continues after `budget`, not after this command.
+    A job that paused at a cap or at its maximum wall time continues after `budget`, not after this
+    command.
     """
     _check_one(job_id, everything)
     with context.client() as client:
@@ -165,7 +166,7 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
 def budget_command(context: CliContext, /, job_id: str, **limits: Any) -> None:
     """Raise caps or the wall time of JOB.
 
-    A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time.
+    A job that was started with `--on-limit ask` pauses at a cap, or at its maximum wall time.
     The job continues when you raise this limit. The job is stopped if the limit was not raised
     within `ask_seconds`.
     """

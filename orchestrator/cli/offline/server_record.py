@@ -71,7 +71,7 @@ def _changed_at(path: str) -> float:
     return status.st_mtime if IS_INSTALLED else max(status.st_mtime, status.st_ctime)
 
 
-#: Timeout of a call of the server, in seconds.
+#: Timeout of a call to the server, in seconds.
 ANSWER_SECONDS = 30.0
 
 

@@ -42,7 +42,7 @@ def _path_from_here(name: str) -> str:
 
 
 def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of the program ``bin/orchestrator`` in the home, if it started this process.
+    """Return the path of the home's program ``bin/orchestrator`` if it started this process.
 
     ``arguments``: arguments of this process. The program passes ``--home DIR`` as the first
     arguments. Return "" without these arguments, or if the program does not exist.

@@ -46,7 +46,7 @@ def report_usage_error(error: click.ClickException) -> None:
 
 
 def _without_capitals(message: str) -> str:
-    """Convert an error of click to this product's form: no sentences, but parts between ``; ``."""
+    """Convert an error of click to this product's form: parts with ``; `` between them."""
     message = message.replace("No such command", "unknown command")
     message = _SUGGESTION.sub(r"; did you mean \1", message).removesuffix(".")
     is_sentence = message[:1].isupper() and not message[1:2].isupper()

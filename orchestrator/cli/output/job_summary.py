@@ -293,7 +293,7 @@ def merges_missing_changes(loss: Answer) -> bool:
     """True if the command in ``loss`` merges the missing changes; False if it only shows them.
 
     ``loss``: an entry for missing changes in a job's status. In files of earlier versions of the
-    product, its field ``brings_in`` is missing. Then its field ``cause`` decides.
+    product, the entry has no field ``brings_in``. Then the entry's field ``cause`` decides.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 

@@ -78,7 +78,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line for a retried worker: its latest attempt has a new or a resumed session.
+    """Yield a line that shows if a retried worker's latest attempt resumed an earlier session.
 
     Yield nothing for a worker in its first attempt, or without a session.
     """

@@ -77,7 +77,10 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     context: CliContext, job: JobOptions, as_yaml: bool, draft: Draft | None = None
 ) -> int:
-    """Print the plan ``draft``, or the plan that ``local_plan`` creates. Return the exit code."""
+    """Print a plan, and return the exit code.
+
+    The plan is ``draft``. If ``draft`` is None, ``local_plan`` creates the plan.
+    """
     draft = draft or local_plan(context, job)
     tasks, estimate = draft.tasks, draft.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}

@@ -52,7 +52,7 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
 
 
 def local_plan(context: CliContext, job: JobOptions) -> Draft:
-    """Return a job's plan without a call of the server: the plan file's tasks, or the rules' tasks.
+    """Return a job's plan without a call to the server: the plan file's tasks, or the rules' tasks.
 
     Raise InvalidRequest if there are no tasks, or if their dependencies form a cycle.
     """

@@ -48,7 +48,8 @@ LEFTOVER_NAME = "server.left"
 LEFTOVER_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
-#: Environment variable in a worker: the path of the project, or of the worker's worktree.
+#: Environment variable in a worker: the path of the worker's worktree. Without a worktree, the path
+#: of the project.
 PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
 
 Say = Callable[[str], None]
@@ -202,8 +203,9 @@ def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
         load(context.folder, environ=context.environ)
     if has_changed:
         say(
-            "the running server still uses the previous config.yaml; restart its service; or stop "
-            f"the server: kill {record.pid}; the next command then starts a new server"
+            "the running server still uses the previous config.yaml; if the server is a service, "
+            f"restart the service; otherwise stop the server: kill {record.pid}; the next command "
+            "then starts a new server"
         )
 
 

@@ -25,7 +25,7 @@ FRESH_SECONDS, OLDEST_SECONDS = 5.0, 60.0
 
 
 class DoctorProcess:
-    """Runs ``doctor --json`` as the server's user, with its home and its environment.
+    """Runs ``doctor --json`` as the server's user, with the server's home and environment.
 
     Any thread may call.
     """

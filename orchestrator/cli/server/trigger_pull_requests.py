@@ -154,7 +154,7 @@ class PullRequests:
         return float(since_file.read_text())
 
     def _land(self, job: Job) -> tuple[str, bool]:
-        """Run ``land --pr`` for a job, as the server's user, with its credentials and git hooks.
+        """Run ``land --pr`` for a job, with the credentials and git hooks of the server's user.
 
         Return (output, succeeded). ``output``: standard output; after a failure, standard error.
         """

@@ -82,7 +82,7 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
 
 
 def _remove(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs by calls of the server, or locally if no server runs. Print each removed job.
+    """Remove jobs by calls to the server, or locally if no server runs. Print each removed job.
 
     Yield (job id, refs) for each removed job. ``refs``: names of the git refs with the job's
     unlanded changes.
@@ -99,7 +99,7 @@ def _remove(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, 
 def _remove_by_server(
     context: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs by calls of the server, and yield (job id, refs) as ``_remove`` does.
+    """Remove jobs by calls to the server, and yield (job id, refs) as ``_remove`` does.
 
     A job that is in use, or that runs again, is not removed, but reported by a message.
     """

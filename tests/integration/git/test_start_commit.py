@@ -205,4 +205,4 @@ def test_continue_and_land_name_what_a_partial_result_lacks(
         if each["job_id"] != first["job_id"]
     ]
     assert host.command("land", second, "--yes") == 0
-    assert f"this also lands an incomplete result: {lacks}" in capfd.readouterr().err
+    assert f"the landing includes an incomplete result: {lacks}" in capfd.readouterr().err

@@ -28,7 +28,8 @@ _WIDTHS: Mapping[str, tuple[int, int]] = {
     "GATES": (5, 104),
 }
 _NUMBERS = frozenset({"TRY", "TOKENS", "COST", "TIME", "GATES"})
-#: Width of the column with job and worker, and minimum width of the terminal for the last lines.
+#: Width of the column with job and worker. Minimum width of the terminal at which the last line of
+#: each worker's output is shown.
 _NAME_WIDTH, _LAST_LINE_FROM = 18, 110
 #: Style of a row, by the status of its worker or job.
 _STYLE_NAMES: Mapping[str, str] = {

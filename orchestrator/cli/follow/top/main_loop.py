@@ -21,7 +21,7 @@ from orchestrator.core.errors import OrchestratorError
 REFRESH_SECONDS = 1.0
 #: Seconds for which the outcome of an action is shown.
 NOTICE_SECONDS = 8.0
-#: Rows that page up and page down move, before the terminal's height is known.
+#: Number of rows of a page (keys page up and page down), until the terminal's height is known.
 PAGE = 10
 
 #: An action of the user on the server; returns its outcome as text.
@@ -78,7 +78,7 @@ class Refresher:
         self._actions.put(lambda: "")
 
     def run_action(self, action: Callable[[], str]) -> None:
-        """Run ``action`` in the thread. ``latest`` returns its message, unless it is empty."""
+        """Run ``action`` in the thread. If it returns a message, ``latest`` returns the message."""
         self._actions.put(action)
 
     def latest(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
@@ -140,7 +140,7 @@ class TopProgram:
         self._noticed_at = 0.0
         #: The text that the user types after ``_question``; None: the user types no text.
         self._typed: str | None = None
-        #: Called with the typed text after the key enter.
+        #: Called with the typed text when the user presses the key enter.
         self._on_enter: Callable[[str], None] = lambda text: None
         self._question = ""
         #: The action that runs if the user confirms it with the key y; None: no question.

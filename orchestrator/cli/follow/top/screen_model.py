@@ -47,7 +47,7 @@ class WorkerLine:
     #: (number of passed gates, number of all gates); None: no gates.
     gates: tuple[int, int] | None = None
     reason: str = ""
-    #: Number of jobs above the worker's job.
+    #: Depth of the worker's job; 0 for a root job.
     depth: int = 0
     #: The worker that started the worker's job; empty if a person started the job.
     parent_id: str = ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: Timeout of a call of the server, and seconds for which a failed call is retried.
+#: Timeout of a call to the server, and seconds for which a failed call is retried.
 READ_SECONDS, RETRY_SECONDS = 60.0, 5.0
 #: Maximum number of jobs on the screen.
 MOST_JOBS = 100
@@ -318,7 +318,7 @@ def _job_on_disk(answer: Answer, written_at: float) -> JobLine:
     return JobLine(
         job_id=str(answer["job_id"]),
         status=status,
-        # Durations stop at this time, because the job may have ended since then.
+        # Durations end at ``written_at``, because the job may have ended since then.
         written_at=written_at,
         request=str(answer.get("request") or ""),
         reason=reason,

@@ -52,11 +52,12 @@ class Manager:
         return not self.of_user or (Path(runtime) / "systemd").is_dir()
 
     def can_restrict_files(self, context: CliContext) -> bool:
-        """True if this manager can restrict the file system of a service, or does not run.
+        """True if this manager can restrict the file system of a service.
 
-        A user's manager needs unprivileged user namespaces. Without them, the manager starts a
-        service that can write to all files, or fails to start the service. Therefore this method
-        starts a short service, and checks if the service can write.
+        Also True if this manager does not run. A user's manager needs unprivileged user namespaces.
+        Without them, the manager starts a service that can write to all files, or fails to start
+        the service. Therefore this method starts a short service, and checks if the service can
+        write.
         """
         if not self.of_user or not self.is_running(context):
             return True

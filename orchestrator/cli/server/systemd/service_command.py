@@ -225,7 +225,7 @@ def _check_no_server(context: CliContext) -> None:
     record = running_server(context.workspace)
     if record is not None:
         raise Conflict(
-            f"a server that the service did not start is running (pid {record.pid}); nothing was "
+            f"a server is already running (pid {record.pid}), but not as this service; nothing was "
             f"changed; stop this server: kill {record.pid}"
         )
 

@@ -11,7 +11,8 @@ from orchestrator.launchers.containment.cgroup import SERVER_GROUP
 #: Beginning of a unit's first line. The rest of the line is the path of the home that the unit
 #: belongs to.
 MARK = "# Runs the orchestrator of "
-#: Seconds that the server has to stop its workers and to write the last state.
+#: Timeout of the server's stop, in seconds. In this time, the server stops its workers and writes
+#: the last state.
 STOP_SECONDS = 120
 #: Seconds that the recovery of unfinished jobs may take.
 START_SECONDS = 900
@@ -48,7 +49,7 @@ ProtectKernelModules=yes
 USER_NAMESPACE = """\
 # A user's manager can restrict the file system only in a user namespace.
 PrivateUsers=yes
-# In this namespace, root's files belong to nobody. ssh would reject the files in this directory.
+# In this namespace, root's files belong to the user nobody, so ssh would reject these files.
 InaccessiblePaths=-/etc/ssh/ssh_config.d
 """
 
