@@ -110,8 +110,9 @@ class AttachedSession:
 
         ``start``: a function that runs the command, and returns the command's exit code.
 
-        Raise Conflict if the worker has no session to resume or is attached to another terminal,
-        or if git has no user to commit as. Raise RepositoryError if git fails.
+        Raise Conflict if the worker has no branch, has no session to resume, or is attached to
+        another terminal. Also raise Conflict if git has no user to commit as. Raise
+        RepositoryError if git fails.
         """
         resumption, user = self._resumable_session(), self._git_user()
         with self._locked_worktree() as lock:

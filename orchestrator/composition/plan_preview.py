@@ -32,8 +32,8 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
     """Check the dependencies of a plan's tasks, as the server does for a submission.
 
-    ``tasks``: tasks as mappings with the field names of the API. Raise PlanCycle if tasks depend on
-    each other.
+    ``tasks``: tasks as mappings with the field names of the API. Raise PlanCycle if the
+    dependencies form a cycle. Raise InvalidRequest for a duplicate or unknown task id.
     """
     body = {"request": "plan", "tasks": list(tasks)}
     check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)

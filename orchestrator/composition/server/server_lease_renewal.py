@@ -60,8 +60,8 @@ def lease_path(workspace: Path) -> Path:
         raise Unavailable(f"cannot create {directory}: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise Unavailable(
-            f"{directory} is no directory, or has another owner or mode than yours and 700; remove "
-            "it, then start the server again"
+            f"{directory} must be a directory that only you can access (mode 700); remove "
+            f"{directory}, then start the server again"
         )
     return directory / f"{name}.lease"
 
@@ -190,7 +190,7 @@ class LeaseObserver:
         self._machine = machine()
         #: The lease that was read last; None if there was no lease.
         self._lease: HeldLease | None = None
-        #: Time at which this renewal of the lease was read first, in seconds since the boot.
+        #: Time at which the renewal in ``_lease`` was first read, in seconds since the boot.
         self._since = 0.0
         #: True if a call of ``read_lease`` found a later renewal than an earlier call.
         self.is_renewed = False

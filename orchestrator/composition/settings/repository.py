@@ -41,8 +41,8 @@ def landing_of(
 ) -> "Landing":
     """Return the object that lands a job's result.
 
-    ``as_user``: True if the user is to be the author of the commits; None: use the setting
-    ``git.author``.
+    ``as_user``: True to make the user the author of the commits; False to keep the authors; None to
+    use the setting ``git.author``.
     """
     from orchestrator.git import Landing
 
