@@ -459,7 +459,7 @@ class GitRepository(CommitsAndRefs):
             merged = self._commit(worktree, branch, message, signature, promised)
         copied = copied_paths(worktree.admin)
         held = never_commit.noted(worktree.admin)[0]
-        # Omit files that were copied at the worktree's start, which the worker did not create.
+        # Omit files that were copied when the worktree was created: the worker did not create them.
         theirs = (each for each in held if not any(within(each.path, copy) for copy in copied))
         return MergedSideWork(commit=merged, work=work, held_back=tuple(theirs))
 

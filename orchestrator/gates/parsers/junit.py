@@ -170,7 +170,7 @@ class _Document:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        # If pytest could not load a file, its message has no cause. The last error line has one.
+        # If pytest could not load a file, its message has no cause. The last error line names it.
         body, self.body = self.body, None
         if body and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in body.splitlines() if each.startswith("E ")]

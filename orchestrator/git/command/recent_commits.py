@@ -50,7 +50,7 @@ class RecentCommits:
     def commit_of(self, part: SharedPart, name: str) -> str | None:
         """Return the commit of a ref or of HEAD; "" if the ref does not exist.
 
-        Return None if only git can answer. ``name``: a result of ``SharedPart.commit_of``.
+        Return None if only git can answer. ``name``: a result of ``SharedPart.session_name``.
         """
         match = _NAME.fullmatch(name)
         if match is None:

@@ -178,11 +178,12 @@ def between(project: Path, first: str, second: str) -> bytes:
 def of_worker(
     project: Path, root_id: str, worker_id: str, *, attempt: int | None = None, stat: bool
 ) -> bytes:
-    """Return a patch of one worker's changes, including the changes of its child jobs.
+    """Return a patch of one worker's changes.
 
-    ``attempt``: return the changes at the end of this attempt; None: the current changes. ``stat``:
-    True to return only the numbers of changed lines. Raise NotFound if the worker has no branch, or
-    if the attempt has no checkpoint.
+    ``attempt``: return the changes in the worktree at the end of this attempt; None: return the
+    current changes of the worker and of its child jobs. ``stat``: True to return only the numbers
+    of changed lines. Raise NotFound if the worker has no branch, or if the attempt has no
+    checkpoint.
     """
     git = Git(str(project), {})
     options = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")

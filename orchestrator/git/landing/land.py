@@ -178,7 +178,8 @@ class Landing:
         if self._contains(head, recorded) or self._rewritten_on(head, recorded):
             return
         # The branch does not contain the recorded result. Accept the branch if the user may have
-        # rebased it. Reject it at an earlier result, and at a commit in the history of HEAD.
+        # rebased it. Reject the branch if its commit is an earlier result, or is in the history of
+        # HEAD.
         if self._contains(recorded, result) or self._contains(head, result):
             raise Conflict(
                 f"branch {self.head} was moved: it no longer contains commit {recorded[:12]}, the "

@@ -31,7 +31,7 @@ class PullRequest:
     environ: Mapping[str, str]
     #: The commit to push.
     commit: str
-    #: Name of the branch to push on the remote.
+    #: Name of the branch on the remote to which ``commit`` is pushed.
     head: str
     #: Name of the branch on the remote into which the service merges ``head``.
     base: str

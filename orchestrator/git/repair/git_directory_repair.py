@@ -46,9 +46,9 @@ class BrokenFiles:
         return list(dict.fromkeys(content.decode("utf-8", "replace").splitlines()))
 
     def note(self, line: str) -> None:
-        """Record the repair of a file in all jobs whose workers may have broken this file.
+        """Record a repair in the directory of each job whose workers may have broken the file.
 
-        The reports of these jobs show the record.
+        The reports of these jobs show the record. ``line``: a text about the repair.
         """
         working = worktrees_of_jobs(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:

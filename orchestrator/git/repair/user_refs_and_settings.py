@@ -1,4 +1,4 @@
-"""Restores the user's repository: settings, hooks, branches, and tags that a job changed."""
+"""Restores the user's repository: settings, hooks, refs, and other git files that a job changed."""
 
 import base64
 import difflib
