@@ -140,7 +140,8 @@ class HttpSender:
     def _beginning(self, response: "requests.Response") -> str:
         try:
             raw = response.raw.read(MOST_ANSWER, decode_content=False) or b""
-        # urllib3 raises many classes of errors. The body is only for people, so it may be missing.
+        # Catch all errors, because urllib3 raises many classes. Only people read the answer, so an
+        # empty answer is enough.
         except Exception:
             return ""
         return self._mask(raw.decode("utf-8", "replace"))[:MOST_ANSWER]

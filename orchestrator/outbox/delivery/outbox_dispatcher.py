@@ -33,7 +33,7 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 class OutboxDispatcher:
     """Sends due entries of the outbox in the background.
 
-    One thread selects the due entries. This thread starts with the first entry.
+    One thread selects the due entries. The first call of ``wake`` starts this thread.
     """
 
     def __init__(
@@ -68,7 +68,10 @@ class OutboxDispatcher:
         self._unrecorded: list[OutboxEntry] = []
 
     def start(self) -> None:
-        """Start the thread if the store has pending entries of an earlier server."""
+        """Start the thread if the store has pending entries of an earlier server.
+
+        Also start the thread if the store fails: the thread retries.
+        """
         try:
             waiting = self._store.next_due() is not None
         except StoreError:
@@ -89,9 +92,10 @@ class OutboxDispatcher:
             self._news.notify()
 
     def stop(self) -> None:
-        """Send due entries that had no attempt yet, for at most STOP_SECONDS. Then end the thread.
+        """Send entries that had no attempt yet, for at most STOP_SECONDS. Then end the thread.
 
-        The next server sends the remaining entries of the store. Idempotent.
+        Entries are sent if they are due now or within AHEAD_SECONDS. The next server sends the
+        remaining entries of the store. Idempotent.
         """
         self._end(closing=True)
         self._end(closing=False)
