@@ -222,10 +222,10 @@ def _sources_of_result(context: CliContext, job_id: str) -> Iterator[ApplySource
 def _files_of_workers(
     job_directory: Path, tasks: Sequence[Mapping[str, object]]
 ) -> Iterator[ApplySource]:
-    """Yield the files of successful workers, and of the workers of their child jobs.
+    """Yield the files of the successful workers of a job, and of its child jobs at any depth.
 
-    Omits candidates that were not chosen, and workers that ran in the project itself. The files of
-    a worker's child jobs come before the worker's own files.
+    Omits candidates that were not chosen, with their child jobs. Also omits workers that ran in the
+    project itself. The files of a worker's child jobs come before the worker's own files.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")

@@ -38,7 +38,8 @@ class TreeProgress:
 
     #: Status by worker.
     workers: dict[str, str] = field(default_factory=dict)
-    #: Start time of the current attempt, in seconds since the epoch, by running worker.
+    #: Start time of the latest attempt, in seconds since the epoch, by worker. Contains the workers
+    #: that have started and not ended.
     started_at: dict[str, float] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
     #: Activity other than the agent's work, such as ``running gates: ruff, pytest``, by worker.
@@ -150,7 +151,7 @@ class TreeProgress:
     def running(self) -> Iterator[tuple[str, float]]:
         """Yield each running worker with the start time of its attempt, in seconds since the epoch.
 
-        The worker that started first is first.
+        Workers are in the order in which their first attempts started.
         """
         for worker, at in self.started_at.items():
             if self.workers[worker] == "running":

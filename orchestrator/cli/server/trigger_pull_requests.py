@@ -156,7 +156,8 @@ class PullRequests:
     def _land(self, job: Job) -> tuple[str, bool]:
         """Run ``land --pr`` for a job, with the credentials and git hooks of the server's user.
 
-        Return (output, succeeded). ``output``: standard output; after a failure, standard error.
+        Return (output, succeeded). ``output``: standard output; after a failure, standard error;
+        after a timeout, a text about the timeout.
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]
