@@ -40,7 +40,9 @@ _ATTEMPT = "+attempt-"
 def save_commits(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, current_directory: str
 ) -> Sequence[str]:
-    """Create a ref for each commit with changes that would be lost with the job. Return the refs.
+    """Create a ref for each commit with changes that would be lost with the job.
+
+    Return the created refs, and the existing refs that save side work of the job's workers.
 
     ``directory``: path of the job's directory when its worktrees were created.
     ``current_directory``: the directory's current path, which differs if the caller has renamed the

@@ -275,9 +275,9 @@ def snapshot(
 ) -> Mapping[str, str]:
     """Create a commit of each submodule with uncommitted changes. Return these commits by path.
 
-    The files, index, and HEAD of each submodule stay unchanged. For each submodule, the repository
-    in the user's checkout gets a ref below ``name``. The ref points to the new commit, or to HEAD's
-    commit if there are no uncommitted changes.
+    The files, index, and HEAD of each submodule stay unchanged. For each submodule, a ref below
+    ``name`` in the user's submodule repository saves the new commit, or HEAD's commit if there are
+    no uncommitted changes. No ref is created if another ref contains this commit.
     """
     commits = {}
     for module in _with_files(git, admin, top):
@@ -342,7 +342,9 @@ def changed_submodules(
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
     Each item has a Git for the user's repository of the submodule, the path, the earlier commit,
-    and the later commit. The earlier commit is "" if the user's repository lacks it.
+    and the later commit. The earlier commit is "" if the submodule is new, or if the user's
+    repository lacks the commit. A submodule is omitted if the user's repository lacks the later
+    commit.
     """
     before = links(git, start)
     for module in submodules_of(git, Path(top), top, end):

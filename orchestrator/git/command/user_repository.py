@@ -247,7 +247,10 @@ _EXCLUDE_FILE = ("rev-parse", "--git-path", "info/exclude")
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Return the paths that are untracked and ignored. Directories have a trailing slash."""
+    """Return the paths in ``paths`` that are untracked and ignored.
+
+    A directory in ``paths`` must end with a slash.
+    """
     if not paths:
         return []
     # The command has no option for literal paths. After "./", a colon at the beginning of a path is

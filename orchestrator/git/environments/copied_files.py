@@ -94,9 +94,9 @@ def copy_or_link(
 ) -> None:
     """Copy or link files from the checkout into a worktree. Idempotent: existing files stay.
 
-    The rules name the files. A file is copied or linked only if git ignores it in the checkout and
-    in the worktree, so that the file is never committed. Unreadable files are skipped. Raise
-    OSError if the disk is full.
+    The patterns in ``rules`` and in the checkout's ``.worktreeinclude`` select the files. A file is
+    copied or linked only if git ignores it in the checkout and in the worktree, so that the file is
+    never committed. Unreadable files are skipped. Raise OSError if the disk is full.
     """
     top, to = checkout.directory, worktree.directory
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included_patterns(top)))):
@@ -112,9 +112,9 @@ def copy_or_link(
 def inherit(parent: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
     """Copy ignored files from ``parent``, the worktree of the parent worker.
 
-    Call this before ``copy_or_link``, which does not replace existing files. ``top``: the user's
-    checkout. Only regular files are copied: the parent worker may still run, and could replace a
-    file with a link.
+    ``rules`` and the file ``.worktreeinclude`` in ``top``, the user's checkout, select the files.
+    Call this before ``copy_or_link``, which does not replace existing files. Only regular files are
+    copied: the parent worker may still run, and could replace a file with a link.
     """
     to = worktree.directory
     try:

@@ -195,7 +195,10 @@ class _SideWorkMerge:
             self.work += self._saved_before()
 
     def _merge_or_save(self, piece: _Piece) -> None:
-        """Merge a piece of side work into the branch. If that fails, save the piece on a ref."""
+        """Merge a piece of side work into the branch. If that fails, save the piece on a ref.
+
+        Do nothing if the branch or a checkpoint already has the piece.
+        """
         if not piece.base and any(
             contains(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
@@ -361,7 +364,8 @@ def _deleted_branches(
 ) -> dict[str, str]:
     """Return the last commit of each deleted branch that the worker had checked out, by name.
 
-    ``branches``: the existing branches. Branches of jobs are omitted.
+    Branches of jobs, and commits that the worker did not make, are omitted. ``branches``: the
+    existing branches.
     """
     last_commits = {
         name: commit

@@ -330,7 +330,8 @@ class GitWorktrees:
     def unlock(self, worktree: RegisteredWorktree, branch: str = "") -> None:
         """Remove lock files of killed git processes. Call this only if the attempt has no process.
 
-        Also remove pipes, for which git would wait, and restore the file ``commondir``.
+        Also remove pipes, for which git would wait, and restore the file ``commondir``. ``branch``:
+        full name of a branch whose lock is removed, too; "" for none.
         """
         fifo_guard.clear(worktree.admin)
         common, content = worktree.admin / "commondir", b"../..\n"
@@ -416,8 +417,8 @@ def _filling(directory: str) -> Iterator[None]:
 def _registered_link(admin: Path) -> str:
     """Return the path of a worktree's ``.git`` from the worktree's registration.
 
-    If the file with this path is a FIFO or device, remove all FIFOs and devices of the
-    registration. Git would wait for their data.
+    The registration's file ``gitdir`` contains the path. If this file is a FIFO or device, remove
+    all FIFOs and devices of the registration, because git would wait for their data.
     """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
