@@ -130,7 +130,7 @@ class JobTreeIndex:
         return [adviser for adviser in self.tree.advisers if adviser.job_id in ids]
 
     def comparisons(self, job: Job) -> Sequence[Comparison]:
-        """Return a comparison for each task of the job that several workers tried."""
+        """Return a comparison for each task of the job that has several candidates."""
         workers, tasks = self.workers(job.id), self.tree.tasks.get(job.id, ())
         if len(workers) <= len(tasks):  # usually one worker per task
             return ()
