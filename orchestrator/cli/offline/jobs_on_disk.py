@@ -215,8 +215,8 @@ def _with_all_workers(directory: Path) -> Answer | None:
 def _status(directory: Path, name: str = "status.json") -> Answer | None:
     """Return the status in the file ``name`` of a job's directory.
 
-    Return None if there is no such file, or if the file is damaged. Raise UnreadableJobs if this
-    user may not read the directory.
+    Return None if there is no such file. If the file is damaged, print a message, and return None.
+    Raise UnreadableJobs if this user may not read the directory.
     """
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise UnreadableJobs(directory)

@@ -101,7 +101,8 @@ def draft(context: CliContext, client: "OrchestratorClient", job: JobOptions) ->
     """Return the plan of a job before the job starts.
 
     If an agent creates the plan, this function submits the job, and waits for the plan. Then the
-    job waits for approval, and ``Draft.job_id`` is the id of the job.
+    job waits for approval, and ``Draft.job_id`` is the id of the job. If the planning fails, cancel
+    the job, and raise OrchestratorError.
     """
     if planning_agent(context, job) is None:
         return local_plan(context, job)
