@@ -391,7 +391,12 @@ _REFUSAL = unavailable("no free file descriptor for another connection; retry la
 
 
 class Acceptor:
-    """Accepts connections for a listener of waitress. Connections beyond the limit get a 503."""
+    """Accepts connections for a listener of waitress, up to the connection limit.
+
+    If the limit is reached, a new connection replaces the connection that has waited longest for a
+    request. If no connection waits, a few more connections are accepted for vital requests, and all
+    others get a 503.
+    """
 
     def __init__(
         self,
