@@ -1,7 +1,8 @@
 """Division of a large project: the directories that become child jobs, and their parts.
 
 A part of a directory is a direct subdirectory, or consists of all files directly in the directory.
-Several small parts are bundled into one part. Each file of the directory is in exactly one part.
+Several small parts are bundled into one part. Each file of the directory is in one part at most. A
+subdirectory that a task cannot name is in no part, so the worker itself surveys this subdirectory.
 """
 
 import os

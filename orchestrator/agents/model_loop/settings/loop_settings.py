@@ -65,7 +65,7 @@ class LoopSettings:
     retries: int = 2
     #: The user's prices, which override the price table and have the same form.
     prices: Mapping[str, Any] = field(default_factory=dict)
-    #: True if the server's models cost nothing unless the user sets a price.
+    #: True if only the user's prices apply to the server's models, because the models are local.
     local: bool = False
     #: Headers that are added to every request.
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -77,11 +77,12 @@ class LoopSettings:
     context_tokens: int = 32768
     #: True if a key may be sent over plain HTTP to another machine.
     allow_plain_http: bool = False
-    #: True if the server requires a key: without a key, the loop makes no call.
+    #: True if the server requires a key. Without a key, the loop then calls only a server on this
+    #: machine.
     key_needed: bool = False
     #: Command of the MCP server with the tools for child jobs; empty if no child job is allowed.
     child_jobs: tuple[str, ...] = ()
-    #: Environment variables that the tool bash removes from a command's environment.
+    #: Environment variables that neither commands nor the MCP server get.
     hidden: frozenset[str] = frozenset()
 
     @property
