@@ -204,7 +204,7 @@ class EventKind(StrEnum):
         "The worker released its slot while its child jobs run, or until it gets locks.",
         Key("child_job_ids", list[str], "ids of the child jobs; empty for locks"),
         Key("locks", list[str], "names of the locks", False),
-        Key("reason", str, "which worker has the locks", False),
+        Key("reason", str, "why the worker waits for the locks", False),
     )
     WORKER_RESUMED = "worker_resumed", "The worker has its slot again."
     WORKER_RETRYING = "worker_retrying", "An attempt failed and a retry follows.", *_RETRYING
@@ -268,7 +268,7 @@ class EventKind(StrEnum):
     )
     GATE_ENDED = (
         "gate_ended",
-        "A gate has judged an attempt.",
+        "The result of a gate for an attempt is known.",
         _ATTEMPT,
         _GATE,
         Key("status", str, "`passed`, `failed`, `known` (pre-existing), `skipped`, or `broken`"),
@@ -332,7 +332,7 @@ class EventKind(StrEnum):
         "A plan was rejected, or its planner failed, and the planner is retried.",
         *_RETRYING,
     )
-    PLANNER_ENDED = "planner_ended", "A planner is done.", *_ENDED
+    PLANNER_ENDED = "planner_ended", "A planner has ended.", *_ENDED
     REVIEWER_STARTED = (
         "reviewer_started",
         "An attempt of a reviewer is about to start.",
@@ -343,7 +343,7 @@ class EventKind(StrEnum):
         "A review was rejected, or its agent failed, and the reviewer is retried.",
         *_RETRYING,
     )
-    REVIEWER_ENDED = "reviewer_ended", "A reviewer is done.", *_ENDED
+    REVIEWER_ENDED = "reviewer_ended", "A reviewer has ended.", *_ENDED
     CANDIDATE_CHOSEN = (
         "candidate_chosen",
         "The candidates of a task were compared. The event belongs to the selected candidate.",
