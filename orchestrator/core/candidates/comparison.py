@@ -58,7 +58,7 @@ class ReviewerRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Comparison of one task's candidates, with the chosen candidate first."""
+    """Comparison of one task's candidates. The chosen candidate, if any, comes first."""
 
     job_id: str
     task_id: str
@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def review_ignored(self) -> bool:
-        """True if a review was requested, but had no result."""
+        """True if the reviewer has ended without success, so that there is no review."""
         return self.reviewer is not None and (
             self.reviewer.status.ended and not self.reviewer.status.succeeded
         )

@@ -18,8 +18,8 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.text.formatting import plural
 
-#: The causes of a gate that was skipped because it does not concern the change. Rows of earlier
-#: versions have the cause None.
+#: The causes of a gate that was skipped because it does not concern the change. Results that
+#: earlier versions stored have the cause None.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates or tests that a sentence names.
 MOST_NAMED = 3
@@ -189,9 +189,9 @@ def _candidate(
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
     """Return the new tests that count for the choice of a candidate, by worker id.
 
-    A new test counts if the task names the test, or if the test passes on two candidates. Other new
-    tests do not count, because a candidate easily passes tests that it wrote itself. ``words``:
-    text of the task.
+    A new test counts if the task names the test, or if the test passes on at least two successful
+    candidates. Other new tests do not count, because a candidate easily passes tests that it wrote
+    itself. ``words``: text of the task.
     """
     tests_by_worker = {
         each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers

@@ -84,7 +84,7 @@ _SUFFIXES = {
     "PowerShell": "ps1 psm1",
 }
 _LANGUAGES = {f".{end}": name for name, ends in _SUFFIXES.items() for end in ends.split()}
-#: Suffixes of documents, schemas, and infrastructure that people write.
+#: Suffixes of texts that people write: documents, schemas, and definitions of infrastructure.
 _WRITTEN_SUFFIXES = frozenset({".md", ".rst", ".adoc", ".sql", ".proto", ".graphql", ".tf"})
 #: Configuration in a programming language, and files generated from other sources.
 _NO_SOURCES = lazy_pattern(

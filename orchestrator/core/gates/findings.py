@@ -180,8 +180,9 @@ EXIT_KEY = "exit"
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
     """Return the reading, with a finding for the exit code if the run failed without a finding.
 
-    A run with the exit code 0 has failed if its output reports failed tests. ``is_error``: True if
-    the run crashed before it wrote its report.
+    A run with the exit code 0 has failed if its output reports failed tests. The exit code with
+    which pytest reports that it ran no test is not a failure. ``is_error``: True if the run crashed
+    before it wrote its report.
     """
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 and reading.failed_tests:

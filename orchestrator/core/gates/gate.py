@@ -47,8 +47,8 @@ class GateReport(StrEnum):
 class GateSource(StrEnum):
     """Origin of a gate.
 
-    The origin matters if the gate's program is missing. The gate then blocks a change only if a
-    person requested the gate.
+    The origin matters if the gate's program is missing. The gate then blocks a change only if its
+    origin is ``ASKED`` or ``REPOSITORY``.
     """
 
     #: The request or the plan of a person names the gate.
@@ -140,8 +140,8 @@ class Gate:
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate reports places in files, as a linter does. Not set if the format ``report``
-    #: is always a list of places.
+    #: True if the gate reports places in files, as a linter does. Also False if the format
+    #: ``report`` is always a list of places, because the format then suffices.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``. If both are
     #: empty, the gate judges all sources.
@@ -191,8 +191,8 @@ class GateResult:
     judges_with_code: bool = False
     #: What to type to accept the gate's findings; empty if they cannot be accepted.
     advice: str = ""
-    #: Why the gate has no verdict; None if the gate passed or failed, and in rows of earlier
-    #: versions.
+    #: Why the gate has no verdict; None if the gate passed or failed, and in results that earlier
+    #: versions stored.
     cause: GateCause | None = None
     #: Fingerprint of the findings, independent of their line numbers and order; empty if the report
     #: names no finding.
@@ -210,8 +210,8 @@ class GateResult:
     #: For a candidate: number of findings with the base's configuration; None: the number of
     #: ``failures``.
     base_findings: int | None = None
-    #: Patterns of the sources that the gate judges; empty: all sources, or a row of an
-    #: earlier version.
+    #: Patterns of the sources that the gate judges; empty: all sources, or a result that an earlier
+    #: version stored.
     looks_at: tuple[str, ...] = ()
     #: Python files of the change that no test imported.
     not_imported: tuple[str, ...] = ()
@@ -358,8 +358,8 @@ class Gates(Protocol):
         ``done`` is called once, from any thread, with one result per gate, in order. ``done`` is
         not called if the server stops first.
 
-        In a root job, two checks with the same name may not run at the same time. After the check,
-        the files in ``check.worktree`` are as in ``check.commit``.
+        The caller must not run two checks of a root job with the same name at the same time. After
+        the check, the files in ``check.worktree`` are as in ``check.commit``.
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:

@@ -100,7 +100,7 @@ _Decide = Callable[
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     """Return the result of a gate that could not judge the change.
 
-    The result can block the change only if a person requested the gate, or if the gate is the
+    The result can block the change only if ``gate.is_requested`` is True, or if the gate is the
     built-in scan for secrets. A result with the cause NOTHING_CHANGED never blocks.
     """
     matters = gate.is_requested or gate.is_secret_scan
@@ -119,8 +119,8 @@ def _as_not_run(gate: Gate, cause: GateCause, note: str, result: GateResult) -> 
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
 
-#: Causes of a missing verdict. The change may be responsible for these causes, unless the run on
-#: the base has no verdict either.
+#: Causes of a missing verdict that the change itself can produce. If the run on the base has no
+#: verdict either, the change is not responsible.
 _MAY_BE_CAUSED = frozenset(
     {GateCause.ERROR, GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE}
 )

@@ -1,9 +1,10 @@
 """Compares runs of a gate: on the base, on candidates, and on a merged state. Pure.
 
-A finding is certain only if two runs on the same state have it.
+On the base and on a merged state, a finding counts only if two runs on the same state have it.
 
-A candidate must not win by tests that it added itself. Therefore a separate run on the candidate
-uses the base's tests and configuration, and only this run's tests are counted.
+A candidate must not win by altered tests. Therefore a separate run on the candidate uses the base's
+tests and configuration, and counts the tests of the base. Only some of the candidate's new tests
+count (see ``selection.counted_new_tests``).
 """
 
 from collections import Counter
@@ -170,7 +171,7 @@ def _own_name(test: str) -> str:
 
 #: Maximum number of findings that a note names if only one run has them.
 MOST_NAMED = 5
-#: Causes of a missing verdict that a machine under load can also have. A second run may succeed.
+#: Causes of a missing verdict that a machine under load can produce. A second run may succeed.
 _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 

@@ -129,7 +129,7 @@ class JudgeMove:
 def restricted_permissions(
     gate: Gate, permissions: Sequence[AlterationPermission], touched: Collection[str]
 ) -> tuple[AlterationPermission, ...]:
-    """Return ``permissions``, made stricter if the change alters code other than tests.
+    """Return ``permissions``, made stricter if the change alters code (see ``changes_code``).
 
     A task that alters such code may only repair tests that fail on the base. Otherwise a task could
     break code, and also weaken the tests that would show the error.
