@@ -17,7 +17,10 @@ from orchestrator.core.text.formatting import one_line, plural
 
 
 def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
-    """Return the remaining quota of the calling worker (see ``remaining_quota_of``)."""
+    """Return the remaining quota of the calling worker (see ``remaining_quota_of``).
+
+    "wall_seconds" is the remaining wall time of the root job, not of the worker's own job.
+    """
     quota = remaining_quota_of(
         line.parent_job,
         ceilings,
@@ -133,7 +136,7 @@ def check_supported(requested: ConfigRequest, defaults: JobConfig) -> None:
 
 
 def check_child(requested: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
-    """Raise Refused if the calling worker may not start another child job.
+    """Raise Refused if a setting or limit forbids the calling worker to start the child job.
 
     Raise InvalidRequest if the request states a wrong depth.
     """

@@ -187,9 +187,9 @@ class LockTable:
                     yield other
 
     def latest_conflicting_with(self, entry: LockEntry) -> LockEntry | None:
-        """Return an entry that conflicts with ``entry``; None if no entry conflicts.
+        """Return an entry that conflicts with ``entry``; None if this search finds no entry.
 
-        For each name of ``entry``, only the latest entry with this name is checked.
+        For each name of ``entry``, only the latest entry with exactly this name is checked.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)
