@@ -147,12 +147,12 @@ class PlanProgress:
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
         #: Reviewers, by task id.
         self.reviewers: dict[str, WorkerKey] = {}
-        #: Number of workers, without planners and reviewers.
+        #: Number of workers, without reviewers. Before the plan exists, the planner counts.
         self._candidates = 0
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
-        #: The planner; None once it has created the tasks.
+        #: The planner; None if the job has no planner, or once the planner has created the tasks.
         self.planner: WorkerKey | None = None
         for worker in workers:
             self._count_worker(worker)

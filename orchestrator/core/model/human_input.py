@@ -180,7 +180,7 @@ class Pause:
     job_id: str = ""
     #: The limit that was reached, such as ``max_cost_usd``; empty for other causes.
     limit: str = ""
-    #: Time at which the job is stopped if no person raises the limit before.
+    #: Time at which the job is stopped if no person raises the limit before; None without a limit.
     until: float | None = None
 
     def asks(self, job_id: str) -> bool:

@@ -39,7 +39,7 @@ HEADING_CHARACTERS = 80
 
 
 class WorkerKey(NamedTuple):
-    """Key of a worker: its name is unique among all workers of one root job."""
+    """Key of a worker. The worker's name is unique among all workers of one root job."""
 
     root_id: str
     worker_id: str
@@ -348,7 +348,7 @@ class Worker:
     #: What the worker waits for; None if it runs, has ended, or could start. Code that sets
     #: ``reason`` sets this field, too.
     waiting_for: WaitingFor | None = None
-    #: Number of the current or latest attempt; 0 before the first.
+    #: Number of the current or latest attempt; 0 before the first attempt.
     attempt: int = 0
     #: Number of the attempt after which retries are counted. The number changes when a person
     #: retries the worker, and with each attempt that does not count as a retry.

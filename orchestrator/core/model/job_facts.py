@@ -233,9 +233,10 @@ class JobFacts:
     taken: tuple[str, ...] = ()
     #: Child jobs whose changes a person merged into the result again.
     taken_jobs: tuple[str, ...] = ()
-    #: Hunks that are not in the result because the user selected ``theirs``.
+    #: Hunks that are not in the result: other hunks replaced them, because the user selected
+    #: ``theirs``, or a parent worker undid them.
     overruled: tuple[Overruled, ...] = ()
-    #: Hunks that are not in the results of descendants because the user selected ``theirs``.
+    #: Hunks that are not in the results of descendants, for the same causes as ``overruled``.
     overruled_below: tuple[Overruled, ...] = ()
     #: Workers whose changes were merged, but later tasks undid all of them.
     undone: tuple[str, ...] = ()
@@ -258,8 +259,8 @@ class JobFacts:
     #: Sources that no gate judged, in a result that gates have judged.
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     switched_off: tuple[SwitchedOff, ...] = ()
-    #: Code that workers of the job or its descendants changed without a worktree. No gate judged
-    #: this code, because gates run on the branches of worktrees.
+    #: Code that workers of the job or its descendants changed without a worktree, and that no gate
+    #: judged. Without a worktree, fewer gates run.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
     #: Changes of the user's checkout that are in no result. A worker of the tree or the user made
     #: them.

@@ -241,8 +241,8 @@ class JobConfig:
     #: True if the caller set ``max_retries``. Otherwise retries end early if a retry changes
     #: nothing.
     retries_asked: bool = False
-    #: True if a retry set ``default_timeout``, or ``max_retries``. The setting then replaces the
-    #: tasks' own values.
+    #: True if a retry of the job set ``default_timeout`` (first field) or ``max_retries`` (second
+    #: field). The setting then replaces the tasks' own values.
     timeout_replaced: bool = False
     retries_replaced: bool = False
     merge_strategy: str = setting(
@@ -447,5 +447,5 @@ BUILT_IN: Mapping[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
-    """Return the settings of a job that sets none. ``changes``: the values of config.yaml."""
+    """Return the settings of a job without own settings. ``changes``: values of config.yaml."""
     return JobConfig(**{**BUILT_IN, **changes})

@@ -110,7 +110,10 @@ class RepositoryChange:
 
     @property
     def is_of_job(self) -> bool:
-        """True if a worker made the change, or if git does not record who made it."""
+        """True if a worker made the change, or if a worker may have made it without a trace.
+
+        Git records no author for changes of ``SHARED`` objects, and for some removals.
+        """
         removed = self.kind in _REMOVED and self.alteration is RepositoryAlteration.REMOVED
         return bool(self.worker_id) or self.kind in SHARED or removed
 

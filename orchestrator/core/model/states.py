@@ -15,7 +15,7 @@ class JobStatus(StrEnum):
     COMPLETED = "completed"
     #: Only some tasks succeeded, or some changes could not be merged.
     PARTIAL = "partial"
-    #: No task succeeded.
+    #: No task succeeded, or no gate judged changed code in a job with ``unjudged: fail``.
     FAILED = "failed"
     #: The job was stopped on request before its end.
     CANCELLED = "cancelled"
@@ -96,7 +96,7 @@ class WorkerStatus(StrEnum):
     PENDING = "pending"
     #: The worker's process runs and holds a slot.
     RUNNING = "running"
-    #: The worker waits for its child jobs or a lock, and holds no slot.
+    #: The worker waits for its child jobs, a lock, or a person's answer, and holds no slot.
     WAITING = "waiting"
     #: The evidence shows that the worker succeeded.
     SUCCESS = "success"
@@ -104,7 +104,7 @@ class WorkerStatus(StrEnum):
     RECURSIVE_SUCCESS = "recursive_success"
     #: The worker ended without success, and no attempt remains.
     FAILED = "failed"
-    #: The worker was stopped because its timeout expired.
+    #: The worker was stopped because its timeout, or the job's wall time, expired.
     TIMEOUT = "timeout"
     #: The worker was stopped on request.
     CANCELLED = "cancelled"
@@ -137,8 +137,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PLANNING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.PLANNING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.RUNNING: ENDED_JOB,
-    # RUNNING: a worker may resolve unmerged changes later. PARTIAL: the result of another merge may
-    # lack changes.
+    # RUNNING: a worker gets feedback, or resolves conflicts in a repeated merge.
+    # PARTIAL: a repeated merge omitted changes.
     JobStatus.COMPLETED: frozenset({JobStatus.RUNNING, JobStatus.PARTIAL}),
     # RUNNING: a retry runs unsuccessful tasks. COMPLETED: unmerged changes may be merged later.
     JobStatus.PARTIAL: _RUN_AGAIN | {JobStatus.COMPLETED},
@@ -147,11 +147,13 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 }
 
 _W = WorkerStatus
-#: Statuses that may follow a success after a merge rejection: the worker's changes conflict with
-#: other changes, or the gates fail on the merged result.
+#: Statuses that may follow a success. Both may follow after a merge rejection: the worker's changes
+#: conflict with other changes, or the gates fail on the merged result. PENDING may also follow
+#: because of feedback or a retry.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
-    # WAITING: an attempt has ended, and the worker waits for child jobs before its next attempt.
+    # WAITING: the worker's question was asked. Or the worker is being stopped, while child jobs of
+    # its previous attempt still run.
     _W.PENDING: frozenset({_W.RUNNING, _W.WAITING}) | (ENDED_WORKER - SUCCEEDED_WORKER),
     _W.RUNNING: frozenset({_W.PENDING, _W.WAITING}) | (ENDED_WORKER - {_W.SKIPPED}),
     _W.WAITING: frozenset({_W.PENDING, _W.RUNNING}) | (ENDED_WORKER - {_W.SKIPPED}),

@@ -28,7 +28,7 @@ class Criterion(StrEnum):
 
     SUCCESS = "success"
     #: Compared in this order: whether the gates ran and passed, the number of gates that reject the
-    #: result, altered tests or gate settings, and the number of findings.
+    #: result, altered tests or gate settings, and the number of findings without places in files.
     GATES = "gates"
     #: Number of passed tests of the base commit. The base commit's versions of tests and
     #: configuration are used.
@@ -36,9 +36,10 @@ class Criterion(StrEnum):
     #: Number of the candidate's new tests that pass and count. A new test counts if it also passes
     #: on another candidate, or if the task names it.
     NEW_TESTS = "new_tests"
-    #: Only in rows of earlier versions: the number of all passed tests, including new tests.
+    #: Only in ranks that earlier versions stored: the number of all passed tests, including new
+    #: tests.
     TESTS = "tests"
-    #: Number of findings in files, with the base's configuration, that block no candidate.
+    #: Number of findings with places in files, with the base's configuration.
     LINT = "lint"
     #: The opinion of a reviewer.
     REVIEW = "review"
@@ -77,7 +78,7 @@ class WorkerResult:
     files_created: tuple[str, ...] = ()
     #: Usage of all attempts, including the running attempt.
     usage: Usage = NO_USAGE
-    #: Usage of the attempts before the present attempt; None: there are none.
+    #: Usage of the attempts before the present attempt; None: unknown, or no such attempts.
     usage_before: Usage | None = None
     exit_code: int | None = None
     signal: int | None = None
@@ -108,7 +109,8 @@ class WorkerResult:
     unresolved: bool = False
     #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
-    #: Delivered work of the latest attempt; None without a worktree.
+    #: Delivered work of the latest attempt that ran; None for some workers without a worktree (see
+    #: ``DeliveredWork``).
     delivery: DeliveredWork | None = None
     #: Rank among the candidates of the task, set when all candidates have ended; None before, or if
     #: the worker is not a candidate.

@@ -173,7 +173,7 @@ class Evidence:
 
     output: str = ""
     files_created: tuple[str, ...] = ()
-    #: True if the latest attempt changed files.
+    #: True if this attempt changed files.
     files_changed: bool = False
     #: True if there are changes of this or an earlier attempt.
     has_work: bool = False
@@ -200,7 +200,7 @@ class Evidence:
     worktree: WorktreeState | None = None
     #: Size of the changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
-    #: None: the attempt had a plain directory.
+    #: The attempt's changes; None for some attempts without a worktree (see ``DeliveredWork``).
     delivery: DeliveredWork | None = None
     #: Kind of the output, determined for an agent that changed no file.
     final_text: FinalText = FinalText.ANSWER

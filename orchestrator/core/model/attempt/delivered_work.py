@@ -200,7 +200,7 @@ class DeliveredWork:
     the worker changed code, or if its task requires a change.
     """
 
-    #: True if files differ from the worker's start, or were saved.
+    #: True if files differ from the worker's start, or if ignored files were saved (``saved``).
     changed: bool
     #: True if the worker fails without a change. Causes: its task promises files, its role changes
     #: files, or its text clearly asks for a change.
@@ -275,7 +275,7 @@ def omitted_in_words(workers: Sequence[str]) -> str:
 
 
 def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> DeliveredWork:
-    """Return the delivered work, plus files that child jobs changed after the worker's end.
+    """Return a worker's delivered work, updated with the changes of its ended child jobs.
 
     ``files``: the files that the child jobs changed; None if they changed no file.
     """

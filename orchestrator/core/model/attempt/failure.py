@@ -20,7 +20,8 @@ def after(attempt: int) -> str:
     return f"{attempt}-after"
 
 
-# Causes of failures. The first five are names of rows in ``core.outcome.failure_classifier``.
+# Causes of failures. NO_CHANGES, ASKED, GATES, LOGIN, CREDIT, and NOT_STARTED are names of rows in
+# ``core.outcome.failure_classifier``.
 
 #: The worker had to change files, but changed none, or reported that it did not do the work.
 NO_CHANGES = "no_changes"
@@ -118,7 +119,7 @@ class Failure:
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
     #: Paths of the logs of ``gates`` in the same order, below the root job's directory; "": no log.
-    #: Empty in rows of earlier releases.
+    #: Empty in failures that earlier releases stored.
     gate_logs: tuple[str, ...] = ()
     #: Name of a row in ``core.outcome.failure_classifier``. Similar failures have the same row.
     cause: str = ""
