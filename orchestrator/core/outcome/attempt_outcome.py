@@ -1,7 +1,7 @@
 """Decides the outcome of an attempt from its exit, the agent's report, and the evidence.
 
-The rows of a table are tried in order; the first match decides. Exit code 0 alone is never a
-success.
+The rows of a table are tried in order; the first match decides. The row for a success comes last,
+so exit code 0 is not sufficient: no other row may match.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Verdict:
     reason: str = ""
     #: True if another attempt may end differently.
     retry: bool = False
-    #: Name of the table row that decided; empty if no row matched.
+    #: Name of the table row that decided; empty if the verdict does not come from the table.
     row: str = ""
     #: Fingerprint of the failure, by which equal failures are recognised; empty if the failure
     #: cannot be compared.

@@ -258,9 +258,10 @@ TABLE: tuple[FailureRow, ...] = (
 
 
 def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -> Failure | None:
-    """Return the classified failure of a worker's attempt; None if the attempt did not fail.
+    """Return the classified failure of a worker's attempt.
 
-    If the attempt has no worktree, the failure's strategy is not a rollback.
+    Return None if the attempt succeeded or was cancelled. If the attempt has no worktree, the
+    failure's strategy is not a rollback.
     """
     if verdict.succeeded or verdict.status is WorkerStatus.CANCELLED:
         return None

@@ -45,7 +45,7 @@ class MergeOutcome:
     error: str = ""
     #: Changes that are not in the result.
     missing: tuple[Missing, ...] = ()
-    #: Hunks that other hunks replaced, because the user selected ``theirs``.
+    #: See ``JobFacts.overruled``.
     overruled: tuple[Overruled, ...] = ()
     #: Files that contain additions of several workers in the same place.
     both_kept: tuple[str, ...] = ()

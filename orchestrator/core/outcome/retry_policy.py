@@ -167,8 +167,8 @@ def may_retry(
 
     - If the attempt's timeout expired, a retry follows only if the user requested retries. After a
       timeout, a planner or reviewer is never retried.
-    - If only a child job failed, a retry follows only if the task sets ``retries``. A child job has
-      its own retries, and retries at every depth would multiply.
+    - If a child job failed, a retry follows only if the task sets ``retries``. A child job has its
+      own retries, and retries at every depth would multiply.
     - If the same failure (``Verdict.failure``) occurs twice in a row, no further retry follows.
       Exception: retries that the user requested for a command are always used.
     """

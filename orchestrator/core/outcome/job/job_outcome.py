@@ -81,7 +81,7 @@ def outcome_fields(job: Job) -> dict[str, Any]:
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
-    """Return the seconds from a job's start to the end of its last worker.
+    """Return the seconds from a job's start to the latest end of one of its workers.
 
     Return None if the job's status is not final. The job's ``ended_at`` is not used, because the
     reports show this figure before ``ended_at`` is set.

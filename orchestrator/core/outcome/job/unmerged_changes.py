@@ -245,12 +245,12 @@ def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
 class MergeCommand:
     """How a person merges missing changes into a result, or at least sees the changes."""
 
-    #: Command that merges or shows the changes; empty: no branch has the changes.
+    #: Command that merges, shows, or creates the changes; empty: no branch has the changes.
     command: str = ""
     #: Command that merges the changes without another attempt. Set only if ``command`` starts an
     #: attempt.
     otherwise: str = ""
-    #: True if ``command`` merges the changes; False if it only shows them.
+    #: True if ``command`` merges the changes. False if it only shows them, or starts a new job.
     brings_in: bool = False
 
 
@@ -414,9 +414,9 @@ class UnmergedChanges:
         outside_work = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
         for other, counts in self._with_descendants(job):
             if other is not job:
-                # ``job.facts`` lacks two kinds of losses of descendants: losses that a person
-                # chose, and losses of jobs that do not belong to the result, such as the child
-                # jobs of a failed worker.
+                # ``job.facts`` lacks two kinds of losses of descendants: changes that a person
+                # excluded, and losses of jobs that do not belong to the result, such as the
+                # child jobs of a failed worker.
                 losses = (loss for loss in other.facts.missing if loss.chosen or not counts)
                 outside_work += (self._missing_work(loss, job) for loss in losses if loss.is_made)
             outside_work += self._outside_work_of_job(other, job)
