@@ -42,7 +42,7 @@ class Launch:
     exit_path: str
     #: Proof of the exit record; without a digest, any record counts.
     proof: Proof = Proof()
-    #: Timeout in seconds; time spent waiting for child jobs does not count.
+    #: Timeout in seconds. Time in which the worker waits for child jobs or locks does not count.
     timeout: float | None = None
     #: Seconds between SIGTERM and SIGKILL.
     grace: float = 5.0
@@ -85,7 +85,7 @@ class LauncherEvents(Protocol):
 
 class Launcher(Protocol):
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher, which may start other processes."""
+        """Prepare the launcher before the first attempt. Preparation may start processes."""
 
     def listen(self, seconds: float | None) -> bool:
         """Wait for events, and report them. Return False if the launcher is not open.
@@ -170,7 +170,8 @@ class Launcher(Protocol):
     def close(self, stop: bool) -> None:
         """Release all resources. If ``stop`` is True, first stop all attempts. Idempotent.
 
-        This method reports the remaining events itself, so no thread may call ``listen`` any more.
+        This method reports the remaining events itself. Therefore no thread may call ``listen``
+        during or after this call.
         """
 
     @property

@@ -99,9 +99,9 @@ class EntryPage(NamedTuple):
 
 
 class OutboxStore(Protocol):
-    """The stored messages. Any thread may call. Every method raises StoreError.
+    """The stored messages. Any thread may call. Every method may raise StoreError.
 
-    ``core.ports.Store.save`` adds messages.
+    ``core.ports.store.Store.save`` adds messages.
     """
 
     def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:

@@ -55,7 +55,8 @@ class Workspace(Protocol):
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write the line that marks the start of an attempt into the worker's log.
 
-        The preceding line names the log of each gate that rejected the previous attempt.
+        If gates rejected the previous attempt, first write one line for each of these gates, with
+        the path of its output.
         """
 
     def attempt_output(self, worker: Worker, number: int) -> str:
