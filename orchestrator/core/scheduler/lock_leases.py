@@ -41,8 +41,8 @@ class LeaseManager:
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
         """Return a running worker's request for leases on the locks ``names``.
 
-        If an earlier call has queued a request of the worker for the same names, return the queued
-        request.
+        If the worker's earlier call for the same names has ended, and its request is still queued,
+        return the queued request.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.expires_at:
@@ -122,7 +122,7 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by=by)
 
     def attempt_ended(self, key: WorkerKey, now: float) -> None:
-        """Remove the leases of an ended attempt from memory.
+        """Remove the leases and the queued requests of an ended attempt from memory.
 
         The store ends the stored leases itself, when it saves the attempt's end.
         """

@@ -411,8 +411,9 @@ class Scheduler:
     def turn(self, now: float, *, capacity: Capacity = UNLIMITED) -> Sequence[Command]:
         """Choose the workers that start or resume within the limits. Return the engine's commands.
 
-        The commands of events since the last turn are included. After this call, ``take_changes``
-        returns the changed rows to store. ``capacity``: the free capacity of the machines.
+        The commands of events since the previous turn are included. After this call,
+        ``take_changes`` returns the changed rows to store. ``capacity``: the free capacity of the
+        machines.
         """
         for job in self._trees.jobs_out_of_time(now):
             self._parts.limit_handler.wall_time_over(job, now)
@@ -452,7 +453,7 @@ class Scheduler:
                 self.forget(root_id)
 
     def forget(self, root_id: str) -> None:
-        """Drop a restored tree from memory. The tree must not have changed since its restore."""
+        """Drop a tree from memory: an ended tree, or a restored tree that has not changed since."""
         self._trees.forget(root_id)
         self._parts.preloads.forget(root_id)
 

@@ -238,7 +238,7 @@ class SchedulerView:
 
         A code file is judged if gates checked the change. Keys are paths. Each value is the end
         (Unix time) of the latest task that changed the file. Files of a deeper child job are
-        included only if this job's parent worker worked in the project.
+        included only if the worker that started the deeper job worked in the project.
         """
         end_by_path: dict[str, float] = {}
         current = self.workers.get(worker.key, worker)

@@ -47,7 +47,8 @@ class PromptCacheHolds:
     def wait_for_context(self, worker: Worker) -> bool:
         """Hold the worker until its job's context exists.
 
-        Return True for the first worker of the job: the caller must then request the context.
+        Return True if no other worker of the job waits yet. The caller must then request the
+        context.
         """
         is_first = worker.job_id not in self._unprepared
         self._unprepared.setdefault(worker.job_id, []).append(worker.key)
@@ -63,7 +64,7 @@ class PromptCacheHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the worker for whose first model answer this worker has to wait.
+        """Return the worker that must get an answer from the model before ``worker`` may start.
 
         This is the first worker of the same job and agent. Return None if ``worker`` need not wait.
         """

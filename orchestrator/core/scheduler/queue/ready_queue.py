@@ -103,7 +103,8 @@ NO_RANK: Rank = (0.0, 0)
 def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, Rank]:
     """Return the rank of each task. ``seconds``: known run times, by task id.
 
-    If the run time of a task is unknown, the median of the known run times is used.
+    If the run time of a task is unknown, the median of the known run times is used. The result is
+    empty if all tasks are equal: no task has dependents, and all known run times are the same.
     """
     tasks_by_id = {task.id: task for task in tasks}
     dependent_ids = dependents(tasks_by_id.values())

@@ -133,7 +133,7 @@ class JobTrees:
     def inherited_pause(self, job: Job) -> Pause | None:
         """Return the pause that applies to a new job; None if no pause applies.
 
-        The pause of the parent job applies first, then the pause of all jobs.
+        The pause of the parent job takes precedence over the pause of all jobs.
         """
         parent_pause = (
             self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
@@ -147,7 +147,10 @@ class JobTrees:
         return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1
 
     def workers_of(self, job_id: str) -> list[Worker]:
-        """Return a job's workers. If the job has no tasks yet, its only worker is the planner."""
+        """Return a job's workers, including reviewers.
+
+        If the job has no tasks yet, its only worker is the planner.
+        """
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
@@ -267,7 +270,7 @@ class JobTrees:
             self.queue_ready(job.id)
 
     def reinstall(self, job: Job, plan: PlanProgress, again: Iterable[WorkerKey]) -> None:
-        """Set the plan of a running job, and run the ended workers ``again`` again."""
+        """Set the plan of a running job. ``again``: ended workers that get another attempt."""
         self._set_plan(job, plan)
         for key in again:
             self.unfinished[key] = UnfinishedWorker()
@@ -382,7 +385,10 @@ class JobTrees:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
     def jobs_out_of_time(self, now: float) -> Iterator[Job]:
-        """Yield jobs whose wall time has expired, each job once."""
+        """Yield jobs whose wall time has expired, each job once.
+
+        Omit jobs that are paused or being stopped, and jobs that only wait for a person.
+        """
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id = heapq.heappop(self._deadlines)
             job = self.unit_of_work.jobs[job_id]

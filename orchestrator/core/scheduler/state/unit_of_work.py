@@ -1,4 +1,4 @@
-"""Unit of work: the state of all unfinished job trees, and the changes since the last turn.
+"""Unit of work: the state of all unfinished job trees, and the changes since the previous turn.
 
 Every state change goes through this module, which checks the transition and records the change.
 """

@@ -38,8 +38,8 @@ class MergeRejections:
         unchanged.
 
         If the job is being stopped, or not all of its workers have ended, do nothing and return
-        False. If the job or an ancestor job has reached a limit, stop this job with its
-        descendants, and return False.
+        False. If the job or an ancestor job has reached a limit, stop the job that has reached the
+        limit, with its descendants, and return False.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:

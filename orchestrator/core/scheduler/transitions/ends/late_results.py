@@ -49,7 +49,7 @@ class LateResults:
 
         - before the worker's next attempt starts
         - whenever a later attempt of the worker has ended
-        - every ``LOOK_SECONDS`` after the worker has ended, while its job still runs
+        - at intervals of ``LOOK_SECONDS``, from the worker's end to the end of its job
         """
         attempts = list(self._due_attempts(now))
         self._ended.clear()

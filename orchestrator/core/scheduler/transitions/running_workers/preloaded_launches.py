@@ -29,7 +29,8 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
 MOST_PER_SHIM = 64
 #: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
-#: Number of short tasks in a row after which launches are preloaded.
+#: Minimum number of short tasks in a row before launches are preloaded. If more workers run, the
+#: minimum is the number of running workers.
 SHORT_IN_A_ROW = 4
 #: Count of short tasks with which a new job begins, if its tasks were short in earlier jobs. A
 #: larger count would delay the start of the job's first workers.
