@@ -20,7 +20,10 @@ def cut(text: str, most: int, mark: str = "...") -> str:
 
 
 def cut_middle(text: str, half: int, mark: str) -> str:
-    """Return the first and the last ``half`` characters, with ``mark`` in place of the middle."""
+    """Return the first and the last ``half`` characters, with ``mark`` in place of the middle.
+
+    A text of at most twice ``half`` characters is returned unchanged.
+    """
     return text if len(text) <= 2 * half else f"{text[:half]}{mark}{text[-half:]}"
 
 

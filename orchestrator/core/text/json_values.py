@@ -139,7 +139,7 @@ def texts(value: object, *keys: str) -> list[str]:
 
 
 def values_in(text: str, openings: str, most_starts: int) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON values in a text, as pairs of a value's length in characters and the value.
+    """Yield each JSON value in a text as a pair: the value's length in characters, and the value.
 
     Values inside another value are omitted.
 

@@ -13,9 +13,10 @@ _ESCAPED = "\\*?[]! #"
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
 
-    The last pattern that matches decides; ``!`` excludes the path. If no pattern matches, the first
-    pattern decides: it selects the path if it starts with ``!``. For example, ``["!*.md"]`` selects
-    ``a.py``. A pattern without a slash matches a name at any depth.
+    The last pattern that matches the path decides. A pattern with ``!`` excludes the path; any
+    other pattern selects the path. If no pattern matches, the path is selected only if the first
+    pattern begins with ``!``. For example, ``["!*.md"]`` selects ``a.py``. A pattern without a
+    slash matches a name at any depth.
     """
     pattern_list = tuple(patterns)
     matched = [each for each in pattern_list if _compiled(each.removeprefix("!")).fullmatch(path)]
