@@ -328,9 +328,9 @@ class Check:
     name: str
     #: The directory in which the gates run. It contains the state to check.
     directory: str
-    #: The commit from which the change starts.
+    #: The commit from which the change starts; empty without a worktree.
     base: str
-    #: The commit with the change.
+    #: The commit with the change; empty without a worktree.
     commit: str
     gates: tuple[Gate, ...]
     #: The top of the worktree; empty: ``directory`` is in no worktree.

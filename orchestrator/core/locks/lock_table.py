@@ -92,7 +92,7 @@ class LockEntry:
     since: float
     #: Place of the entry in the queue: the lowest place is served first. 0: not in the queue.
     place: int = 0
-    #: The fencing number of a held lease.
+    #: The fencing number of a held lease; 0 for other entries.
     number: int = 0
     #: Time until which the request stays in the queue, although no call waits for it; 0 while a
     #: call waits.

@@ -162,7 +162,7 @@ class PauseCause(StrEnum):
     PERSON = "person"
     #: A person paused all jobs.
     EVERYTHING = "everything"
-    #: The job reached a limit, and asks a person (``on_limit: ask``).
+    #: The job or an ancestor job reached a limit, and asks a person (``on_limit: ask``).
     LIMIT = "limit"
 
 

@@ -241,7 +241,8 @@ class Job:
     plan_version: int = 1
     #: The job's present pause, during which nothing new starts; None: the job is not paused.
     pause: Pause | None = None
-    #: Seconds of former pauses since the start, which the wall time does not include.
+    #: Seconds since the start that the wall time does not include: former pauses, and time in which
+    #: the job only waited for a person.
     paused_seconds: float = 0.0
     facts: JobFacts = NO_FACTS
     #: The address that gets messages about the job and its descendants. Only root jobs have one.

@@ -105,9 +105,9 @@ class Shortfall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFallback:
-    """Why the rules, and not the requested agent, planned the job."""
+    """Why the rules, and not an agent, planned a job with ``planner: auto``."""
 
-    #: The requested agent.
+    #: The agent that was the planner.
     agent: str
     reason: str
 

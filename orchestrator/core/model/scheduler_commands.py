@@ -74,7 +74,8 @@ class CreateContext:
 class AdoptPlan:
     """Read the plan of a job whose planner has ended, then pass the planned tasks to the scheduler.
 
-    If the planner created no valid plan, the fallback planner creates the tasks.
+    If the planner created no valid plan, the built-in rules create the tasks. Exception: if the
+    request names the planner, the job fails.
     """
 
     job_id: str

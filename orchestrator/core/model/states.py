@@ -32,11 +32,12 @@ class StopCause(StrEnum):
     USER = "user"
     #: The worker that started the job cancelled it, and continues without the job's result.
     WITHDRAWN = "withdrawn"
-    #: An ancestor worker of the job ended, or cancelled an ancestor job.
+    #: An ancestor worker of the job ended, or cancelled an ancestor job. Or an ancestor worker
+    #: cancelled the job that its descendant had started.
     PARENT = "parent"
     #: The wall time of the job, or of an ancestor job, expired.
     WALL_TIME = "wall_time"
-    #: The job, or an ancestor job, reached its cap on steps, tokens, or money.
+    #: The job, or an ancestor job, reached a cap, or the daily limit on costs was reached.
     LIMIT = "limit"
 
 

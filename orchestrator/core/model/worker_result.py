@@ -55,7 +55,7 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateRank:
-    """Rank of one candidate, known when all candidates have ended and one succeeded."""
+    """Rank of one candidate. Known if all candidates have ended, and at least one succeeded."""
 
     #: 1 for the chosen candidate.
     place: int

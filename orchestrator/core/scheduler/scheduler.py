@@ -102,8 +102,7 @@ class Scheduler:
     ) -> None:
         """Add the tasks of a job's plan. ``source``: the planner that created the plan.
 
-        ``reason``: why the requested planner created no plan; empty if ``source`` is the requested
-        planner.
+        ``reason``: why the planning agent created no plan; empty if ``source`` is this agent.
         """
         self._parts.planning.adopted(job_id, tasks, workers, source, reason, now)
 

@@ -190,7 +190,7 @@ class Evidence:
     output_required: bool = False
     error: str = ""
     error_class: ErrorClass = ErrorClass.NONE
-    #: When the agent's account may be used again, according to its provider.
+    #: When the agent's account may be used again, according to its provider; None: unknown.
     resets_at: float | None = None
     #: Size of the prompt; None: the attempt had no prompt, or an earlier server started it.
     prompt: PromptSize | None = None

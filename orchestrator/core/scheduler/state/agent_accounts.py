@@ -13,8 +13,9 @@ from orchestrator.core.ports.credentials import KNOWN_SECONDS, CredentialLookup,
 #: What to do if the account of an agent has no credit.
 ADD_CREDIT = "add credit to the account, or choose another agent: --agent NAME"
 
-#: Seconds without starts after a rate limit whose end the provider does not name: after the first
-#: rate limit, and at most. The seconds double with each further rate limit.
+#: Seconds without starts after a rate limit whose end the provider does not name. The first value
+#: applies after the first rate limit. It doubles with each further rate limit, up to the second
+#: value.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0
@@ -97,8 +98,8 @@ class _Account:
 
     #: Number of workers that may run at the same time.
     limit: float
-    #: The value of ``limit`` before the first rate limit. When ``limit`` is above this value, the
-    #: throttle is removed.
+    #: Number of workers that ran at the time of the first rate limit. When ``limit`` is above this
+    #: number, the throttle is removed.
     before: int
     paused_until: float
     pause: float = FIRST_PAUSE_SECONDS

@@ -85,7 +85,7 @@ class UnitOfWork:
     ) -> None:
         """Replace the tasks and workers of a job.
 
-        ``before``: the job's present workers, none of which may have started.
+        ``before``: the job's present workers, none of which has started.
         """
         pending = self._pending
         for key in before:

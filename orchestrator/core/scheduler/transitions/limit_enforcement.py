@@ -240,8 +240,8 @@ class Accounting:
     def enforce_daily_limits(self, now: float) -> None:
         """Stop each root job whose daily limit on costs is reached.
 
-        The limit belongs to the job's API key or to the server. A root job is stopped only if one
-        of its unfinished workers uses a model.
+        The limit belongs to the job's API key or to the server. A root job is stopped only if the
+        agent of an unfinished worker in its job tree reads prompts.
         """
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]
