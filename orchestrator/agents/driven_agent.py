@@ -87,7 +87,7 @@ _REPORT_COST = frozenset(each.name for each in KNOWN if each.reports_cost)
 _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = frozenset({"ollama"})
-#: Programs that read messages on standard input while they work.
+#: Agents that read messages while they work.
 _READING = frozenset(each.name for each in KNOWN if each.reads_messages)
 _LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024

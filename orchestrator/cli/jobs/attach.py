@@ -15,6 +15,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
     project_option,
 )
+from orchestrator.cli.command_line.agents_in_help import AgentsInHelp
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -36,17 +37,7 @@ Answer = Mapping[str, Any]
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
-class _AttachCommand(click.Command):
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Imported here, because only this help names the tools that can resume a session.
-        from orchestrator.core.model.known_agents import PROGRAMS
-
-        *others, last = (each.name for each in PROGRAMS if each.resumes)
-        self.help = str(self.help).format(tools=f"{', '.join(others)}, or {last}")
-        super().format_help_text(ctx, formatter)
-
-
-@click.command("attach", cls=_AttachCommand)
+@click.command("attach", cls=AgentsInHelp, is_listed=lambda agent: agent.resumes)
 @job_argument
 @click.argument("worker_id", metavar="WORKER")
 @project_option
@@ -54,7 +45,7 @@ class _AttachCommand(click.Command):
 def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
     """Open the session of WORKER's AI tool in this terminal.
 
-    The tool is {tools}. WORKER must have ended. The session runs in WORKER's worktree, which is
+    The tool is {agents}. WORKER must have ended. The session runs in WORKER's worktree, which is
     recreated from WORKER's branch. When the session ends, all changes are committed on this branch,
     with you as author. The last lines of the output have the command that merges the changes. Works
     with or without a running server.

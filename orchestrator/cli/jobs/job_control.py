@@ -19,6 +19,7 @@ from orchestrator.cli.command_context import (
     optional_job_argument,
     pass_cli_context,
 )
+from orchestrator.cli.command_line.agents_in_help import AgentsInHelp
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
@@ -203,7 +204,7 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
         click.echo(f"job {job_id} has already ended; nothing was cancelled", err=True)
 
 
-@click.command("message")
+@click.command("message", cls=AgentsInHelp, is_listed=lambda agent: agent.reads_messages)
 @job_argument
 @click.argument("worker_id", metavar="WORKER")
 @click.argument("text", metavar="TEXT")
@@ -212,8 +213,8 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
 def message_command(context: CliContext, job_id: str, worker_id: str, text: str) -> None:
     """Send TEXT to an unfinished WORKER of JOB.
 
-    The worker's agent reads TEXT before its next step. With - as TEXT, reads standard input. Agents
-    that read messages: anthropic, openai-compatible, ollama, and claude.
+    The worker's agent reads TEXT before its next step. Only workers of {agents} can read messages.
+    With - as TEXT, reads standard input.
     """
     if text == "-":
         text = sys.stdin.read()

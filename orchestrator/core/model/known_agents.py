@@ -73,7 +73,7 @@ class KnownTool:
     plans: bool | None = True
     #: True if the agent can resume a session by its id.
     resumes: bool = False
-    #: True if the program reads messages from people on standard input while it works.
+    #: True if the agent reads messages from people while it works.
     reads_messages: bool = False
     #: True if the agent reports its cost.
     reports_cost: bool = False
@@ -278,6 +278,7 @@ ANTHROPIC = KnownTool(
     model="claude-sonnet-4-5",
     model_variables=("ANTHROPIC_MODEL",),
     memory_bytes=96 * MIB,
+    reads_messages=True,
     login="set ANTHROPIC_API_KEY",
 )
 
@@ -289,6 +290,7 @@ OPENAI_COMPATIBLE = KnownTool(
     model="gpt-5.1",
     model_variables=("OPENAI_MODEL",),
     memory_bytes=96 * MIB,
+    reads_messages=True,
     login="set OPENAI_BASE_URL (and OPENAI_API_KEY, if the server needs one)",
 )
 
@@ -298,6 +300,7 @@ OLLAMA = KnownTool(
     pass_env=("OLLAMA_*",),
     model_variables=("OLLAMA_MODEL",),
     memory_bytes=96 * MIB,
+    reads_messages=True,
     login="run ollama serve, and ollama pull MODEL",
     local_url="http://127.0.0.1:11434",
 )

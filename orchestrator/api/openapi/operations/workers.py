@@ -1,11 +1,14 @@
 """Calls about one worker, and calls of running workers."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.schemas.answers import job as job_answers
 from orchestrator.schemas.answers import messages_and_feedback as message_answers
 from orchestrator.schemas.answers import status
 from orchestrator.schemas.requests import job as job_requests
 from orchestrator.schemas.requests import messages_and_feedback as message_requests
+
+_READERS = ", ".join(each.name for each in KNOWN if each.reads_messages)
 
 OF_WORKERS = (
     Operation(
@@ -76,7 +79,7 @@ OF_WORKERS = (
         summary="Send a message to a worker that has not ended",
         description=(
             "The worker's agent reads the message, as data, before it calls the model again. "
-            "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
+            f"Agents that read messages: {_READERS}. The "
             "message is stored, and survives restarts and retries. The worker's field `messages` "
             "shows when it was delivered. 409 `cannot-message`: the worker's agent reads no "
             "messages; `detail` says what to do instead. 403: the caller is a worker."
