@@ -4,7 +4,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -165,6 +165,14 @@ class CliContext:
 
         loaded = load(self.folder, environ=self.environ)
         return AuditLog(loaded.settings.logging.log_dir, lambda text: text)
+
+    def note_in_audit_log(self, command: str, path: str) -> None:
+        """Record a change that ``command`` made while no server runs.
+
+        ``path``: the path of the POST call that makes the same change.
+        """
+        with closing(self.audit_log()) as audit:
+            audit.log_change(f"({command})", "POST", path)
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:

@@ -127,7 +127,6 @@ def _rolled_back(
 
     with context.local_service() as (service, caller):
         answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
-    audit = context.audit_log()
-    audit.log_change("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
-    audit.close()
+    path = f"{job_path(job_id)}/workers/{worker_id}/rollback"
+    context.note_in_audit_log("rollback", path)
     return answer.as_json()

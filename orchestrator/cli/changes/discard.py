@@ -109,7 +109,5 @@ def _discarded(context: CliContext, job_id: str, *, exists: bool) -> Sequence[st
             return list(client.discard(job_id)["removed"])
     with local_service(folder, environ) as (service, caller):
         removed = service.removal.discard(caller, job_id)
-    audit = context.audit_log()
-    audit.log_change("(discard)", "POST", f"{job_path(job_id)}/discard")
-    audit.close()
+    context.note_in_audit_log("discard", f"{job_path(job_id)}/discard")
     return removed

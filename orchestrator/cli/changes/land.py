@@ -388,6 +388,7 @@ def _land(context: CliContext, job_id: str, fields: Mapping[str, Any]) -> Mappin
     if client is not None:
         with client:
             return client.land(job_id, **fields)
+    from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.api.serializers.landing import land_answer, landing_plan_answer
     from orchestrator.schemas.calls.merge_and_landing import LandBody
 
@@ -396,7 +397,7 @@ def _land(context: CliContext, job_id: str, fields: Mapping[str, Any]) -> Mappin
     with context.local_service() as (service, caller):
         answer = serialize(service, caller, job_id, body.to_request()).as_json()
     if not body.check:
-        _note_in_audit_log(context, job_id, "land")
+        context.note_in_audit_log("land", f"{job_path(job_id)}/land")
     return answer
 
 
@@ -405,20 +406,13 @@ def _undo(context: CliContext, job_id: str) -> Mapping[str, Any]:
     if client is not None:
         with client:
             return client.undo(job_id)
+    from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.api.serializers.landing import undo_answer
 
     with context.local_service() as (service, caller):
         answer = undo_answer(service, caller, job_id).as_json()
-    _note_in_audit_log(context, job_id, "undo")
+    context.note_in_audit_log("undo", f"{job_path(job_id)}/undo")
     return answer
-
-
-def _note_in_audit_log(context: CliContext, job_id: str, action: str) -> None:
-    from orchestrator.api.serializers.answer_parts import job_path
-
-    audit = context.audit_log()
-    audit.log_change(f"({action})", "POST", f"{job_path(job_id)}/{action}")
-    audit.close()
 
 
 def landing_of(context: CliContext, job_id: str) -> "Landing":

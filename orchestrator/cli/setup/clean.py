@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,10 @@ def _remove_locally(
 
     if not job_ids and not WorkspaceJobFiles(context.workspace).marked_removed():
         return  # Nothing to do. Do not open the database, which may be unavailable.
-    audit = context.audit_log()
-    try:
+    with closing(context.audit_log()) as audit:
         for job_id, refs in remove(context.folder, context.environ, job_ids):
             audit.log_change("(clean)", "DELETE", job_path(job_id))
             yield job_id, refs
-    finally:
-        audit.close()
 
 
 def _print_saved_refs(job_id: str, refs: Sequence[str]) -> None:
