@@ -6,6 +6,7 @@ from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal_text import duration
 from orchestrator.cli.output.text_width import columns
+from orchestrator.core.text.formatting import rounded_dollars
 
 BAR_COLUMNS = 20
 LEAST_SECONDS_LEFT = 1.0
@@ -65,8 +66,7 @@ def _cost(progress: TreeProgress) -> str:
     cost = progress.cost_usd
     if cost is None:
         return ""
-    text = "less than $0.01" if 0 < cost < 0.01 else f"${cost:.2f}"
-    return f"at least {text}" if progress.cost_is_partial and cost >= 0.01 else text
+    return rounded_dollars(cost, "at least " if progress.cost_is_partial else "")
 
 
 def _bar(progress: TreeProgress, style: Style, is_unicode: bool) -> str:

@@ -17,7 +17,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import duration, echo_patch, first_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.core.text.formatting import plural
+from orchestrator.core.text.formatting import dollars, plural
 
 Answer = dict[str, Any]
 
@@ -137,7 +137,7 @@ def _measures(candidate: Answer) -> tuple[str, ...]:
     return (
         candidate["worker_id"],
         _change_text(candidate),
-        f"${cost:.4f}" if cost is not None else "-",
+        dollars(cost) if cost is not None else "-",
         duration(seconds) if seconds is not None else "-",
         by,
         first_line(why, WHY_WIDTH),

@@ -10,6 +10,7 @@ import click
 from orchestrator.cli.command_context import CliContext, age, json_option, pass_cli_context
 from orchestrator.cli.follow.top.frame import count as tokens
 from orchestrator.cli.output.terminal_text import table
+from orchestrator.core.text.formatting import dollars
 
 Row = Mapping[str, Any]
 
@@ -79,9 +80,7 @@ def _cells(key: str, row: Row) -> tuple[str, ...]:
 
 
 def _cost(row: Row) -> str:
-    dollars = row.get("cost_usd")
-    if dollars is None:
+    cost = row.get("cost_usd")
+    if cost is None:
         return "unknown" if row["partial"] else "-"
-    digits = 2 if dollars >= 1 or not dollars else 4
-    marks = "~" if row["estimated"] else ""
-    return f"{marks}${dollars:.{digits}f}{'+' if row['partial'] else ''}"
+    return f"{'~' if row['estimated'] else ''}{dollars(cost)}{'+' if row['partial'] else ''}"

@@ -12,7 +12,7 @@ from orchestrator.core.errors import InvalidRequest, OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.states import Workdir
-from orchestrator.core.text.formatting import plural
+from orchestrator.core.text.formatting import plural, rounded_dollars
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
@@ -235,6 +235,4 @@ def estimate_line(estimate: Mapping[str, Any]) -> str:
 
 
 def _money(cost: float | None) -> str:
-    if cost is None:
-        return "cost unknown"
-    return "less than $0.01" if 0 < cost < 0.01 else f"about ${cost:.2f}"
+    return "cost unknown" if cost is None else rounded_dollars(cost, "about ")

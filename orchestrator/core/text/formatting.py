@@ -58,6 +58,14 @@ def dollars(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
 
 
+def rounded_dollars(amount: float, qualifier: str = "") -> str:
+    """Return a cost in dollars and cents, such as ``about $0.26`` with the qualifier ``about ``.
+
+    For a cost below one cent, return ``less than $0.01``.
+    """
+    return "less than $0.01" if 0 < amount < 0.01 else f"{qualifier}${amount:,.2f}"
+
+
 def fence(text: str, language: str = "") -> str:
     """Return the text as a Markdown code block.
 

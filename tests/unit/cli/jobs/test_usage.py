@@ -43,6 +43,11 @@ def test_days_stay_in_their_order_and_a_label_names_its_column() -> None:
     assert [line[0] for line in cells(text)] == ["TEAM", "web", "-", "total"]
 
 
+def test_large_costs_have_separators_of_thousands() -> None:
+    [text] = usage_lines("agent", [row("claude", cost_usd=1234.5)])
+    assert [line[-1] for line in cells(text)] == ["COST", "$1,234.50", "$1,234.50"]
+
+
 def test_estimated_and_unknown_costs_are_marked() -> None:
     rows = [row("a", cost_usd=2.0, estimated=True), row("b", partial=True)]
 

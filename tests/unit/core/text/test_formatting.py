@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.text.formatting import cut, cut_bytes, cut_middle, fence, one_line, ticks
+from orchestrator.core.text.formatting import (
+    cut,
+    cut_bytes,
+    cut_middle,
+    dollars,
+    fence,
+    one_line,
+    rounded_dollars,
+    ticks,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +60,17 @@ def test_a_fence_is_longer_than_every_row_of_backticks_within(text: str, line: s
 
 def test_a_code_span_has_one_backtick_more_than_its_longest_run() -> None:
     assert ticks("a") == "`" and ticks("a`b``c") == "```"
+
+
+@pytest.mark.parametrize(
+    ("amount", "exact", "rounded"),
+    [
+        (0.0, "$0.00", "about $0.00"),
+        (0.004, "$0.0040", "less than $0.01"),
+        (0.256, "$0.2560", "about $0.26"),
+        (1234.5, "$1,234.50", "about $1,234.50"),
+    ],
+)
+def test_a_small_cost_is_exact_or_less_than_a_cent(amount: float, exact: str, rounded: str) -> None:
+    assert dollars(amount) == exact
+    assert rounded_dollars(amount, "about ") == rounded
