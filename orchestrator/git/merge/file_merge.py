@@ -82,7 +82,7 @@ def contents(
 
     The lines of both sides are kept if ``unites`` returns True for the file, and if both sides only
     added lines at the conflicting places. ``forces``: True to select the lines of ``theirs`` in all
-    other conflicts.
+    other conflicts, except in a file that both sides created.
     """
     files = list(_conflicted_files(git, tree, sides))
     ours, theirs = _edits(git, files)

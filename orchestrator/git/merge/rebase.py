@@ -38,7 +38,8 @@ def replay(
 
     A commit that conflicts is combined with the next commit. An empty commit is omitted. The last
     commit gets the whole content of ``final``. If ``commits`` is empty, one new commit with
-    ``message`` has this content.
+    ``message`` has this content. Return ``onto`` if its content equals ``final``, and no commit
+    changes it.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)
@@ -115,7 +116,7 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
 
     - There is no commit after ``onto`` up to ``refused``.
     - ``tip`` is not a descendant of ``refused``.
-    - A commit to squash is a merge.
+    - A commit to squash, or the next commit, is a merge.
     - A commit up to ``refused`` has two children.
     """
     squashed = _parents(git, refused, onto)
