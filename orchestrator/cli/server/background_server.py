@@ -80,9 +80,9 @@ def server_for(
 ) -> Iterator[str]:
     """Yield the URL of the home's server. If no server runs, start a server.
 
-    At the end of the block, stop a server that this call started, unless ``keep`` is True. A server
-    with unfinished jobs is not stopped; a later command stops it. ``plan``: a plan file that the
-    started server must check.
+    At the end of the block, stop a server that this call or an earlier command started, unless
+    ``keep`` is True. A server with unfinished jobs is not stopped; a later command stops it. The
+    server of ``serve`` is never stopped. ``plan``: a plan file that the started server must check.
     """
     if record := running_server(context.workspace):
         say(project_line(context))
@@ -288,8 +288,8 @@ def _start(
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
     """Return a free port: the configured port, otherwise the port of a crashed server.
 
-    ``previous``: the record of the crashed server; None: no server crashed. If both ports are in
-    use, call ``say``, and return 0, which means any free port.
+    ``previous``: the record of the crashed server; None: no server crashed. If neither port is
+    free, call ``say``, and return 0, which means any free port.
     """
     configured = settings.port
     if is_free(settings.host, configured):
