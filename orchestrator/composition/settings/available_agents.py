@@ -46,7 +46,10 @@ def registry(
     environ: Mapping[str, str] = os.environ,
     machines: Callable[[], Sequence[Machine]] = tuple,
 ) -> AgentRegistry:
-    """Return all agents. Raise ConfigError if the Python class of an agent cannot be loaded.
+    """Return all agents.
+
+    Raise ConfigError if an agent in the settings has neither a command nor a class. Raise
+    ConfigError if the Python class of an agent cannot be loaded, or is not an agent.
 
     ``machines``: returns the machines of the cluster, with the server's own machine first; empty
     without a cluster.
