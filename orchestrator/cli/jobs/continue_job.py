@@ -50,7 +50,7 @@ def continue_command(
     """Run REQUEST as a new job that starts from the result of JOB.
 
     JOB must have ended, with a merged result. The new job has the label continues=JOB. Its workers
-    receive the request and the outcome of JOB. `land` of the new job lands both results; `diff`
+    also receive JOB's request and JOB's outcome. `land` of the new job lands both results; `diff`
     shows the changes of the new job only.
     """
     from orchestrator.cli.follow.follow import stop_signals_interrupt

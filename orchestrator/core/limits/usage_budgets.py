@@ -110,9 +110,9 @@ def is_known(usage: Usage) -> bool:
 
 
 def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
-    """Return, by job id, the known usages of the workers of a job and of its descendants.
+    """For each job of a tree, return the known usages of its own and its descendants' workers.
 
-    ``jobs``: a job tree. Jobs without known usage are omitted.
+    The keys are job ids. ``jobs``: all jobs of the tree. Jobs without known usage are omitted.
     """
     jobs_by_id = {job.id: job for job in jobs}
     usages_by_job: dict[str, list[Usage]] = {}

@@ -10,7 +10,7 @@ KNOWN_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CredentialLookup:
-    """Functions that return facts about agents' credentials. The argument is an agent's name."""
+    """Functions that return facts about the credential of the agent with the given name."""
 
     #: Function that returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False

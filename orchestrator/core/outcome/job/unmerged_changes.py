@@ -166,10 +166,11 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 def still_missing(
     lost: Iterable[Missing], workers: Sequence[Worker], present: Sequence[str]
 ) -> Iterator[Missing]:
-    """Yield the missing changes, without promised files that the parent job created later.
+    """Yield the lost changes of child jobs that are still missing from the parent job's result.
 
-    ``workers``: the workers of the parent job and of its descendants. ``present``: paths that the
-    parent job changes.
+    ``lost``: changes that the child jobs lost, and promised files that they did not create. A
+    promised file is omitted if another worker created it. ``workers``: the workers of the parent
+    job and of its descendants. ``present``: paths that the parent job's result changes.
     """
     for each in lost:
         if each.is_made:
@@ -257,11 +258,12 @@ class MergeCommand:
 def merge_command(missing: Missing, top: Job, ancestors: Sequence[str]) -> MergeCommand:
     """Return the command that merges missing changes.
 
-    If no command can merge the changes, return a command that shows them. For promised files that
-    no worker created, return a command that starts work to create the files.
+    If no command can merge the changes, return a command that shows them. If no branch has the
+    changes, the command is empty. For promised files that no worker created, return a command that
+    starts work to create the files.
 
-    ``top``: the job whose result lacks the changes. ``ancestors``: the ancestors of the worker's
-    job, from the parent job to ``top``, as arguments of the command ``merge``.
+    ``top``: the job whose result lacks the changes. ``ancestors``: the ancestors of the job
+    ``missing.job_id``, from its parent job to ``top``, as arguments of the command ``merge``.
 
     A merge cannot add changes that gates rejected, because the merge runs the gates again. Such
     changes need another attempt. But ``retry`` cannot start an attempt for a worker of a child job.

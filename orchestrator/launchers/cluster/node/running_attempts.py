@@ -133,11 +133,12 @@ class RunningAttempts:
     def reconcile(
         self, expected: Mapping[str, FilePositions], late: Mapping[str, FilePositions]
     ) -> None:
-        """Send the output and the end of each attempt in a mapping. Stop all other attempts.
+        """Send the output and the ends of the attempts that the server wants. Stop the others.
 
-        ``expected``: attempts that the server expects. ``late``: attempts that the server counted
-        as lost, and whose results it still accepts. Both mappings have, for each attempt and output
-        file, the position from which the file is sent.
+        ``expected``: attempts that the server expects to run or to have ended. ``late``: attempts
+        that the server counted as lost, and whose results it still accepts. Such an attempt is
+        stopped if it still runs. Both mappings have, for each attempt and output file, the position
+        from which the file is sent.
         """
         for attempt_id, positions in expected.items():
             held = self._held.get(attempt_id)
