@@ -60,7 +60,7 @@ class JobRemoval:
         self._under_way.add(root_id)
         try:
             self._files.mark_removed(root_id)
-            failpoints.reached("removal: set aside")
+            failpoints.reached("removal: files moved aside")
             self._store.forget([root_id])
         except BaseException:
             self._under_way.discard(root_id)

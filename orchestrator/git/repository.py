@@ -69,7 +69,7 @@ def roll_back(
     broken_worktrees.abort_operation(worktree)
     git.run("reset", "--hard", "--quiet", env=REFLOG_ENV)
     ignored_files.clear(git, not_saved)
-    failpoints.reached("rollback: files as they were")
+    failpoints.reached("rollback: files restored")
     if kept:
         ignored_files.restore(git, top, kept)
 

@@ -187,7 +187,7 @@ class SqlStore:
         connections = self._opened()
         with as_store_errors(self._where), connections.durable_writer().begin():
             state_writer.delete_jobs(connections.writer, root_ids)
-        failpoints.reached("store: forgotten")
+        failpoints.reached("store: job removed")
         self._forget_reads()
 
     def job(self, job_id: str) -> Job | None:

@@ -63,4 +63,4 @@ def test_a_job_without_a_result_cannot_be_continued(tmp_path: Path) -> None:
 
     assert ran.returncode == 1
     assert f"job {job} has no merged result" in ran.stderr
-    assert "no job was started" in ran.stderr
+    assert "no new job was started" in ran.stderr

@@ -13,20 +13,20 @@ OF_ANY_JOB = (
     *RENAMES,
     "attempt lock: holder written",
     "attempt lock: made",
-    "attempt: its end is known",
+    "attempt: end received",
     "exit record: after the rename",
     "exit record: before the rename",
     "launch: prepared",
     "launch: sent",
     "migration: after the commit",
     "migration: before the commit",
-    "recovery: attempt taken up",
+    "recovery: attempt adopted",
     "recovery: done",
     "reports: written",
     "spawner: shim forked",
     "store: after the commit",
     "store: before the commit",
-    "turn: commands carried out",
+    "turn: commands run",
     "worker: started",
 )
 #: Failpoints of a job with many short tasks.
@@ -34,33 +34,33 @@ OF_PRELOADS = ("preload: prepared", "preload: sent")
 #: Failpoints that are reached only after an earlier crash.
 OF_RECOVERY = ("keeper: spawner ended",)
 OF_WORKTREES = (
-    "worktree: its start is known",
+    "worktree: worker's start stored",
     "worktree: registered",
     "worktree: checked out",
-    "worktree: objects are written",
+    "worktree: objects written",
     "worktree: committed",
     "merge: done",
     "merge: stored",
     "merge: about to report",
 )
 OF_SIDE_WORK = (
-    "worktree: loose files are committed",
-    "side work: files are merged",
+    "worktree: loose files committed",
+    "side work: files merged",
     "side work: branch moved",
-    "side work: kept",
+    "side work: saved",
 )
 OF_HEADS = ("worktree: branch and HEAD differ",)
-OF_GATES = ("gate: prepared", "gate: its end is known", "gate: ran")
-OF_SECOND_RUNS = ("gate: the base's versions are in place",)
+OF_GATES = ("gate: prepared", "gate: end received", "gate: ran")
+OF_SECOND_RUNS = ("gate: base versions restored",)
 OF_CHECKPOINTS = (
     "checkpoint: after the attempt",
     "rollback: branch moved",
-    "rollback: files as they were",
+    "rollback: files restored",
     "checkpoint: before the attempt",
 )
 OF_REMOVAL = (
-    "removal: set aside",
-    "store: forgotten",
+    "removal: files moved aside",
+    "store: job removed",
     "removal: rows deleted",
     "removal: files deleted",
 )
@@ -69,18 +69,18 @@ OF_A_RICH_JOB = (
     "store: leases before the commit",
     "merge: gates begin",
     "merge: gates done",
-    "sent back: its start is known",
-    "resolving: its start is known",
+    "rejection: worker's start moved",
+    "resolving: worker's start stored",
 )
 OF_FEEDBACK = ("feedback: checked", "feedback: stored")
-OF_SPARES = ("worktree: spare files taken",)
+OF_SPARES = ("worktree: spare worktree used",)
 OF_APPLYING = ("apply: before the rename",)
 OF_LANDING = ("landing: moved",)
 OF_UNDOING = ("landing: about to move",)
 OF_MESSAGES = ("message: stored",)
 OF_DELIVERIES = ("outbox: before the record",)
 OF_STORED_LANDINGS = (
-    "landing: noted",
+    "landing: recorded",
     "landing: about to be stored",
     "landing: stored",
 )

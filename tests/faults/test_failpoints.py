@@ -21,7 +21,7 @@ RECOVERY = 9
 #: A crash during recovery follows one at every so many failpoints.
 STRIDE = examples(12, 6)
 #: Failpoints that only crashed runs reach.
-RARE = {"recovery: attempt taken up"}
+RARE = {"recovery: attempt adopted"}
 SHIM_POINTS = ("attempt lock:", "exit record:", "worker:")
 #: Crashes of one run: numbers of failpoints, or names with their times.
 Schedule = tuple[int | str, ...]

@@ -89,9 +89,9 @@ def test_short_tasks_are_preloaded(zygote: Zygote, tmp_path: Path, spawning: Non
         "worker: started#22",
         *nightly(
             *(f"{name}#9" for name in OF_PRELOADS),
-            "attempt: its end is known#20",
+            "attempt: end received#20",
             "store: before the commit#24",
-            "turn: commands carried out#16",
+            "turn: commands run#16",
             "attempt lock: holder written#21",
             "exit record: before the rename#23",
             "exit record: after the rename#24",

@@ -75,13 +75,13 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
     job = whole_job(context.workspace, job_id)
     if job.get("status") not in ENDED_JOB:
         raise Conflict(
-            f"job {job_id} is {job.get('status')}; no job was started; wait for its end: "
-            f"{COMMAND} wait {job_id}"
+            f"job {job_id} is {job.get('status')}; no new job was started; "
+            f"wait for the end of job {job_id}: {COMMAND} wait {job_id}"
         )
     try:
         commit = landing_of(context, job_id).result()
     except NotFound as error:
-        raise Conflict(f"{_cause(job, error)}; no job was started") from None
+        raise Conflict(f"{_cause(job, error)}; no new job was started") from None
     if description := incompleteness(job):
         click.echo(f"Note: this job starts from an incomplete result: {description}", err=True)
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}

@@ -408,7 +408,7 @@ class AttemptRunner:
         self._preparation.release(attempt_id)
         if running.scratch:
             self._background.submit(partial(self._preparation.release, attempt_id, running.scratch))
-        failpoints.reached("attempt: its end is known")
+        failpoints.reached("attempt: end received")
         if not self._is_cancelled(running.worker):
             exit = _corrected_exit(exit, adopted=adopted)
         self._attempt_gates.record_process_end(running.worker)

@@ -251,7 +251,7 @@ class GateProcesses:
         self._processes.ended(name, exit)
 
     def _process_ended(self, active_run: _ActiveRun, exit: Exit) -> None:
-        failpoints.reached("gate: its end is known")
+        failpoints.reached("gate: end received")
         self._background.submit(partial(self._report_run, active_run, exit))
 
     def _report_run(self, active_run: _ActiveRun, exit: Exit) -> None:

@@ -418,7 +418,7 @@ class GateRunner:
         )
         if alteration.swap:
             self._second.restore_base_versions(check, cwd, alteration)
-            failpoints.reached("gate: the base's versions are in place")
+            failpoints.reached("gate: base versions restored")
             first_run = _FirstRun(result, ran, base, alteration)
             self._begin_run(
                 sequence, gate, partial(self._second_run_ended, sequence, gate, first_run)

@@ -223,7 +223,7 @@ class LandingCalls:
             root_id=job.root_id, job_id=job.id, branch=branch, at=time.time(), by=caller.name
         )
         self._journal.begin(begun)
-        failpoints.reached("landing: noted")
+        failpoints.reached("landing: recorded")
         try:
             yield begun
         except (Conflict, NotFound):

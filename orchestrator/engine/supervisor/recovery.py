@@ -126,7 +126,7 @@ def _adopt(
                 scheduler.free_retry(worker.key)
             exit = replace(exit, error=interruption) if is_interrupted else exit
         processes.ended(attempt_id, exit)
-    failpoints.reached("recovery: attempt taken up")
+    failpoints.reached("recovery: attempt adopted")
     logger.info(
         "attempt of an earlier server found", extra={"attempt": attempt_id, "lives": is_running}
     )

@@ -248,7 +248,7 @@ class Supervisor:
         for start in starts:
             if start.preload:
                 self._try_command(start, issued)
-        failpoints.reached("turn: commands carried out")
+        failpoints.reached("turn: commands run")
         self._publisher.publish(change)
         self._scheduler.forget_ended()
 

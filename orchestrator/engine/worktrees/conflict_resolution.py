@@ -40,7 +40,7 @@ def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
         start_ref(worker): result,
     }
     repository.set_refs(refs)
-    failpoints.reached("resolving: its start is known")
+    failpoints.reached("resolving: worker's start stored")
     repository.set_ref(worker_branch(worker), marked_commit)
     return result
 

@@ -118,7 +118,7 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
     if merged_start and merged_tip:
         # Move the start, so that changes of other workers do not count as this worker's changes.
         repository.set_ref(start_ref(worker), merged_start)
-        failpoints.reached("sent back: its start is known")
+        failpoints.reached("rejection: worker's start moved")
         repository.set_ref(worker_branch(worker), merged_tip)
         repository.set_ref(adopted_result_ref(worker), result)
         start = merged_start
@@ -347,7 +347,7 @@ class Worktrees:
             self._repository.set_ref(start_ref(worker), start)
         elif not os.path.lexists(directory):
             start = merge_result_so_far(self._repository, assignment.job, worker, start)
-        failpoints.reached("worktree: its start is known")
+        failpoints.reached("worktree: worker's start stored")
         is_new = not os.path.lexists(directory)
         self._opened_worktrees.note_opened(worker)
         self._repository.open_worktree(
@@ -538,7 +538,7 @@ class Worktrees:
         self._move_reports(worker, worktree, promised_paths)
         target = worktree.directory, worktree.branch
         tip = self._repository.commit(*target, message, author, promised_paths)
-        failpoints.reached("worktree: loose files are committed")
+        failpoints.reached("worktree: loose files committed")
         merged_work = self._repository.merge_side_work(
             *target, tip, message, author, promised_paths
         )

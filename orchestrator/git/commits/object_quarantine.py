@@ -71,7 +71,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
                 env["GIT_INDEX_FILE"] = index
                 _copy_index(f"{admin}/index", index)
         yield Quarantine(Git(git.directory, env), Path(new_objects))
-        failpoints.reached("worktree: objects are written")
+        failpoints.reached("worktree: objects written")
         with _writing():
             # Replace the index only after the objects have moved. Otherwise the index would name
             # missing objects, and a ``git gc`` of another process would fail, because it reads all

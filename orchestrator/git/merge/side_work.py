@@ -233,7 +233,7 @@ class _SideWorkMerge:
         ref = self._ref_of(piece)
         commit = piece.original or piece.commit
         self._git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", ref, commit)
-        failpoints.reached("side work: kept")
+        failpoints.reached("side work: saved")
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merge(self, piece: _Piece) -> str:
@@ -268,7 +268,7 @@ class _SideWorkMerge:
                 exc_info=True,
             )
             return False
-        failpoints.reached("side work: files are merged")
+        failpoints.reached("side work: files merged")
         reason = "orchestrator: merged the worker's side work"
         self._git.run("update-ref", *ITSELF, "-m", reason, self._ended.branch, merged)
         failpoints.reached("side work: branch moved")

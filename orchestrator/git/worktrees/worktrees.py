@@ -229,7 +229,7 @@ class GitWorktrees:
     ) -> RegisteredWorktree:
         tip = self._git.resolve(branch) or start
         if self._spares.take(worktree.directory, worktree.admin, tip):
-            failpoints.reached("worktree: spare files taken")
+            failpoints.reached("worktree: spare worktree used")
             with suppress(RepositoryError, OSError):
                 if restore(with_saved_settings(self.git_of(worktree)), tip):
                     return worktree

@@ -137,8 +137,8 @@ class RunningWorktree:
     ) -> _Answer:
         """Send a request. Return the node's answer, which is of the type ``kind``.
 
-        Raise ConnectionError if the link breaks. Raise UnusableFiles if the node answers another
-        request.
+        Raise ConnectionError if the link breaks. Raise UnusableFiles if the node's answer has
+        another type.
         """
         self._had, self._error = 0, None
         with suppress(FileNotFoundError):
@@ -152,7 +152,7 @@ class RunningWorktree:
         finally:
             self._answer = None
         if not isinstance(reply, kind):
-            raise UnusableFiles("the node answered another request")
+            raise UnusableFiles("the node's answer does not belong to the server's request")
         return reply
 
 

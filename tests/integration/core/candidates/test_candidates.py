@@ -374,7 +374,7 @@ def test_a_review_survives_its_server_and_needs_no_git(
     assert "made.txt" in judge.asked[0]
 
 
-@pytest.mark.parametrize("point", ["attempt: its end is known", "worktree: committed"])
+@pytest.mark.parametrize("point", ["attempt: end received", "worktree: committed"])
 def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
     crashing: MakeCrashing, point: str
 ) -> None:

@@ -107,7 +107,7 @@ def test_directories_of_a_killed_server_are_removed_before_attempts_continue(
     manager = JobManager(server.folder, load(server.folder, environ={}).settings)
     manager.open()
     try:
-        with crash_at(1, "recovery: attempt taken up"), pytest.raises(Crash):
+        with crash_at(1, "recovery: attempt adopted"), pytest.raises(Crash):
             manager.start("http://127.0.0.1:1")
         assert not left.exists()
     finally:

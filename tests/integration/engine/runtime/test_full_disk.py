@@ -378,7 +378,7 @@ def test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated(disk: Pa
     cut_off: list[str] = []
 
     def full(name: str) -> None:
-        if name == "worktree: objects are written" and not cut_off:
+        if name == "worktree: objects written" and not cut_off:
             cut_off.append(name)
             raise OSError(errno.ENOSPC, "no space")
 

@@ -103,7 +103,7 @@ def test_what_has_not_landed_is_shown_and_discarded(
         assert f"job {job} was discarded" in printed.err, printed.err
         assert f"bin/orchestrator report {job}" in printed.err
         assert "bin/orchestrator apply" not in printed.err
-        assert ("no job was started" in printed.err) is (arguments[0] == "continue")
+        assert ("no new job was started" in printed.err) is (arguments[0] == "continue")
     if up:
         for path in ("merge", "retry"):
             refused = site.call("POST", f"/jobs/{job}/{path}", {})

@@ -407,7 +407,7 @@ def test_a_landing_has_one_event_at_any_crash(
     site.insist(lambda: site.call("GET", f"/jobs/{job}"))
 
     assert [each.partition("#")[0] for each in site.crashed_at()] == [point]
-    if point == "landing: noted":
+    if point == "landing: recorded":
         assert stored_kinds(site, job) == ["job_landed"] * (action == "undo")
         done(site, job, action)
     expected = ["job_landed"] + ["landing_undone"] * (action == "undo")

@@ -22,7 +22,7 @@ from orchestrator.core import failpoints
 from tests.unit.git.conftest import WHO
 from tests.unit.git.commits.test_object_quarantine import BRANCH, of
 from tests.support.project import Project
-point = "worktree: objects are written"
+point = "worktree: objects written"
 failpoints.arm(lambda name: name == point and os.kill(os.getpid(), signal.SIGKILL))
 of(Project(Path(sys.argv[1]))).commit(sys.argv[2], BRANCH, "work", WHO)
 """
@@ -180,7 +180,7 @@ def test_garbage_collection_while_objects_are_written_loses_none(
     collected = []
 
     def collect(name: str) -> None:
-        if name == "worktree: objects are written":
+        if name == "worktree: objects written":
             collected.append(project.git("gc", "--quiet"))
 
     failpoints.arm(collect)

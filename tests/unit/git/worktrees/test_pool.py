@@ -101,7 +101,7 @@ def test_a_crash_while_a_spare_worktree_is_reused_loses_no_file(
     expected = seen(opened(1))
     for number in (2, 3):
         close(repository, opened(number))
-    with crash_at(1, "worktree: spare files taken"), pytest.raises(Crash):
+    with crash_at(1, "worktree: spare worktree used"), pytest.raises(Crash):
         opened(4)
     count = len(list((job / pool.DIRECTORY).iterdir()))
 
