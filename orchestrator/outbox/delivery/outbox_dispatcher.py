@@ -33,11 +33,7 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 class OutboxDispatcher:
     """Sends due entries of the outbox in the background.
 
-<<<<<<< HEAD
-    One thread selects the due entries. The first call of ``wake`` starts this thread.
-=======
     One thread selects the due entries. This thread is started when there is an entry to send.
->>>>>>> e8d4aa94e (docstrings: continued jobs, usages by job, late attempts, and missing changes are described as the code does)
     """
 
     def __init__(
