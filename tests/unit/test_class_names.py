@@ -1,4 +1,4 @@
-"""Each public class name is used for one class only. Read from the source."""
+"""Each public class name in the source is used for one class only."""
 
 import ast
 from collections import defaultdict

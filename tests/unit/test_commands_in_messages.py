@@ -16,7 +16,7 @@ VERBS = "|".join(sorted(COMMANDS))
 BARE = re.compile(rf"(?<![\w/.`-])`?orchestrator (?:{VERBS})\b")
 #: The program's name in its own usage, and in git's logs.
 NAMES = re.compile(r"^`?orchestrator (lock|unlock|spawn|mcp|land|undo)(: |`.*)?[ ]*$")
-#: Their output is for workers, which have the command on their PATH.
+#: Modules whose output is for workers, which have the command on their PATH.
 FOR_WORKERS = ("cli/worker/spawn.py", "cli/worker/lock.py")
 TEMPLATES = sorted(PACKAGE.glob("reports/templates/*.j2"))
 

@@ -11,7 +11,7 @@ TESTS = Path(__file__).absolute().parents[1]
 
 
 def failpoints_of(nodes: Nodes) -> Iterator[str]:
-    """Return the names; {} replaces parts that are known only at run time."""
+    """Return the names of failpoints. {} replaces parts that are known only at run time."""
     for node in nodes:
         if isinstance(node, ast.Call) and _called(node.func) == "failpoints.reached":
             parts = node.args[0]

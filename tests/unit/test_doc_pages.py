@@ -77,14 +77,12 @@ def test_a_broken_link_is_found() -> None:
     assert not is_broken(page, "docs/git.md") and not is_broken(page, "#promises")
 
 
-#: A call of Node.js in prose, whose name is that of a group of commands.
+#: A function of Node.js in prose that has the name of a group of commands.
 OF_NODE_JS = "node --test"
 
 
 def calls(page: Path) -> list[tuple[str, str]]:
-    """Return commands with the rest of their lines, only from code: prose may say "orchestrator
-    is".
-    """
+    """Return commands with the rest of their lines, only from code, not from prose."""
     text = page.read_text("utf-8")
     inline = [each for each in re.findall(r"`([^`\n]+)`", prose(page)) if each != OF_NODE_JS]
     blocks = [block for kind, block in CODE.findall(text) if kind in ("bash", "sh", "console", "")]
@@ -163,7 +161,7 @@ def yaml_examples() -> list[Any]:
 
 @pytest.mark.parametrize("text", yaml_examples())
 def test_every_example_in_yaml_is_accepted(text: str) -> None:
-    """As a plan, a part of a plan, or settings."""
+    """An example may be a plan, a part of a plan, or settings."""
     text = text.replace("key_hash: ...", f"key_hash: {64 * 'a'}")
     found = yaml.safe_load(text)
 

@@ -1,4 +1,4 @@
-"""The documents for engineers name files that exist, and names that are in them."""
+"""The documents for engineers name files that exist, and names that these files contain."""
 
 import ast
 import json
@@ -67,7 +67,7 @@ def test_only_the_four_files_of_its_example_name_an_api_call() -> None:
     example = document.partition("### An API call\n")[2].partition("\n#")[0]
     steps = STEP.findall(example)
     named = re.compile(rf"\b({'|'.join(name for _, name in steps)})\b")
-    # Other ways to make the call, and the rules that the use case applies.
+    # Other callers of the use case, and the rules that it applies.
     beyond = tuple(f"orchestrator/{each}/" for each in ("cli", "api/client", "api/mcp", "core"))
 
     sources = (path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -88,7 +88,7 @@ def test_the_setting_of_the_example_is_declared_in_its_files_alone() -> None:
     sources = (ROOT / "orchestrator").rglob("*.py")
 
     found = {path for path in sources if declared.search(path.read_text("utf-8"))}
-    # The API of other tools has a field with the same name, which sets it.
+    # A field with the same name exists in other tools' API, and sets the value.
     found.discard(ROOT / "orchestrator/schemas/calls/tasks_api.py")
 
     assert found == {ROOT / path for path, _ in steps}

@@ -1,4 +1,4 @@
-"""The keys that each kind of event declares, and the code and the documents that name them."""
+"""The code and the documents use exactly the keys that each kind of event declares."""
 
 import ast
 import json
@@ -33,7 +33,7 @@ READ_AS = ("data", "facts", "payload")
 
 
 class Declared(dict[str, Any]):
-    """Data with all keys of a kind. Reading another key fails."""
+    """Data with all keys of a kind of event. Reading another key fails."""
 
     def __init__(self, kind: EventKind) -> None:
         super().__init__({key.name: EXAMPLES[key.type] for key in kind.keys})

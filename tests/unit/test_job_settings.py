@@ -1,4 +1,4 @@
-"""The table of job settings, and the places that must agree with it."""
+"""The table of job settings agrees with the code and pages that repeat it."""
 
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -29,7 +29,7 @@ from orchestrator.schemas.requests.job_control import BudgetRequest
 from orchestrator.schemas.requests.mcp import BudgetArguments
 from orchestrator.store.schema.stored_documents import read_config
 
-#: The answer has it as the job's depth.
+#: Settings that the answer has in another field: the job's depth.
 NOT_ANSWERED = {"current_depth"}
 TYPES: dict[ValueKind, str] = {
     ValueKind.COUNT: "int",
@@ -66,7 +66,7 @@ def test_a_job_is_answered_with_each_of_its_settings() -> None:
 
 @pytest.mark.parametrize("name", ConfigAnswer.model_fields)
 def test_an_answered_setting_has_the_type_of_its_value(name: str) -> None:
-    # The answer is handwritten: its order, its required fields, and most descriptions are its own.
+    # The schema of the answer has its own order, required fields, and descriptions.
     own = {each.wire: each.name for each in SETTINGS}.get(name, name)
     stored = json_type(TypeAdapter(get_type_hints(JobConfig)[own]).json_schema())
     answered = json_type(ConfigAnswer.model_json_schema()["properties"][name])

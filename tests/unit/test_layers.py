@@ -1,4 +1,4 @@
-"""The layers, read from the source: allowed imports, and code that belongs in one place.
+"""The layers of the source: allowed imports, and code that belongs in one module.
 
 Imports inside functions count, too. Each package must be in ``LEVELS``.
 """
@@ -126,7 +126,7 @@ HOMES: Mapping[str, frozenset[str]] = {
     # signals that Python ignores, and stops a git that takes too long.
     "signal": frozenset({"launchers", "composition", "cli", "agents", "git"}),
 }
-#: Modules that fast-starting modules may use, outside their own package.
+#: Modules that modules with a fast start may use, outside their own package.
 LIGHT = frozenset(
     f"{TOP}.{name}"
     for name in (
@@ -396,7 +396,7 @@ def folder_of(name: str) -> str:
 
 
 def cycles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
-    """Return the groups of nodes that reach each other, each as large as possible."""
+    """Return the strongly connected components of a graph."""
     reached = {node: reached_nodes(graph, node) for node in graph}
     groups = (
         frozenset(other for other in reached[node] if node in reached.get(other, ()))
@@ -437,7 +437,7 @@ def test_rooms_of_a_package_import_only_lower_rooms(package: str) -> None:
 
 def test_a_folder_shows_few_entries() -> None:
     entries = Counter(name.rpartition(".")[0] for name in modules())
-    # One module for each change of the schema, in order: there is nothing to sort into rooms.
+    # One module for each change of the schema, in order, so no folders are needed.
     del entries[f"{TOP}.store.migrations.versions"]
     full = {name: n for name, n in entries.items() if n > (MOST_PARTS if name == TOP else MOST)}
     assert not full, f"too many entries; move modules of one subject to a new folder: {full}"
@@ -611,7 +611,9 @@ def test_json_files_are_read_by_one_function() -> None:
     assert found - OTHER_JSON_READERS.keys() == set(), (
         "use security/files/state_file.py, or name the reason in OTHER_JSON_READERS"
     )
-    assert OTHER_JSON_READERS.keys() - found == set(), "these functions no longer read JSON"
+    assert OTHER_JSON_READERS.keys() - found == set(), (
+        "these functions no longer read JSON: remove them"
+    )
 
 
 def reads_json(function: ast.FunctionDef) -> bool:

@@ -1,4 +1,4 @@
-"""The folders of ``tests/unit`` and ``tests/integration`` are folders of ``orchestrator/``."""
+"""Each folder of ``tests/unit`` and ``tests/integration`` exists in ``orchestrator/``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def files_below(tree: Path) -> list[Path]:
 
 
 def misplaced(test: Path) -> Path | None:
-    """Return the module of the same package that the test is named after, in another folder.
+    """Return the module with the test's name in another folder of the same package.
 
     Tests of a package may lie in the package.
     """

@@ -1,4 +1,4 @@
-"""The workflows for n8n are complete, have no secret, and make calls that exist."""
+"""The workflows for n8n are complete, have no secret, and call existing routes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""One version, one list of the portable folder's files, and release notes from the changelog."""
+"""One version everywhere, the files of the portable folder, and release notes."""
 
 import ast
 import io

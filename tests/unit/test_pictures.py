@@ -28,7 +28,7 @@ def recorder() -> ModuleType:
     found = util.spec_from_file_location("record_demo", PICTURES / "record_demo.py")
     assert found is not None and found.loader is not None
     module = util.module_from_spec(found)
-    # The module's dataclasses look up their module.
+    # Dataclasses look up their module in ``sys.modules``.
     sys.modules["record_demo"] = module
     found.loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""The fault table is complete, its tests exist, and docs/internals/reliability.md has it."""
+"""The fault table is complete, its tests exist, and docs/internals/reliability.md shows it."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ PAGE_TEXT = PAGE.read_text("utf-8")
 
 @cache
 def defined_in(path: Path) -> frozenset[str]:
-    """Return the names of the tests, with those that hypothesis makes from state machines."""
+    """Return the names of the tests, including the tests that hypothesis generates."""
     found = {node.name for node in ast.parse(path.read_text()).body if hasattr(node, "name")}
     assigned = re.findall(r"^(Test\w+) = ", path.read_text(), re.MULTILINE)
     return frozenset({*found, *assigned})

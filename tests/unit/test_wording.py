@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.sources import Nodes, nodes_of, source_nodes
 
-#: Texts for people; another field has the same fact.
+#: Fields with texts for people. Another field has the same fact.
 MESSAGES = frozenset({"reason", "error", "detail", "message", "stopped_by", "cancelled_by"})
 #: Adapters parse the output of other programs. The other modules read texts of earlier versions,
 #: or parse the messages of a library.

@@ -1,4 +1,4 @@
-"""The stand-in for the engine's service accepts only calls that the real service accepts."""
+"""The fake service accepts only calls that the engine's service accepts."""
 
 import inspect
 from pathlib import Path

@@ -338,7 +338,7 @@ def test_a_long_value_does_not_widen_the_table_of_settings(
 
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert len(lines["workers.max_workers"]) < 100
-    assert max(map(len, lines.values())) > 100, "no value is cut"
+    assert max(map(len, lines.values())) > 100, "every value is printed in full"
 
 
 def test_cancelling_a_job_that_has_ended_reports_that_nothing_was_cancelled(
@@ -745,9 +745,9 @@ def test_a_short_command_spends_no_time_on_garbage() -> None:
     assert _loaded(code) == {"True"}
 
 
-#: Packages of others, and rooms of this product, that a light command may load.
+#: Third-party packages, and packages of the product, that a light command may load.
 _LIGHT = {"click", "api", "cli", "core", "launchers", "security"}
-#: By command: what it may load besides.
+#: More packages that a command may load, by command.
 _COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("status",): set(),
     ("jobs",): set(),
@@ -758,7 +758,7 @@ _COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("submit", "a request"): set(),
     ("run", "--help"): set(),
 }
-#: Modules of the standard library that take as long as a short command.
+#: Modules of the standard library whose import takes as long as a short command.
 _SLOW = {"asyncio", "email.parser", "http.client", "importlib.metadata", "secrets", "ssl"}
 
 
@@ -804,7 +804,7 @@ def test_calling_a_server_on_this_machine_loads_no_requests(module: str) -> None
     assert not _loaded(code) & {"requests", "urllib3", "pydantic", "yaml"}
 
 
-#: Needed by some servers only, or after the port is open.
+#: Modules that only some servers need, or that a server needs only after it listens.
 _LATER = (
     *("alembic", "sqlalchemy.dialects.postgresql", "orchestrator.api.openapi"),
     *("requests", "orchestrator.cli.jobs", "orchestrator.cli.follow"),
@@ -869,7 +869,7 @@ def test_settings_load_no_scheduler_and_no_git() -> None:
 
 
 def _loaded(code: str, **environ: str) -> set[str]:
-    """The last line of the program's errors: modules that it names."""
+    """Return the modules that the last line of standard error names."""
     # -S: without modules that files of site-packages load at every start.
     done = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys\nsys.path = {sys.path!r}\n{code}"],
@@ -937,7 +937,7 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
 
     assert listed() == ["j1"]
     assert listed("--all") == ["j1", "j2"]
-    # All jobs that a worker sees are child jobs.
+    # A worker sees only child jobs.
     assert listed(ORCHESTRATOR_WORKER_ID="worker_1") == ["j1", "j2"]
 
 

@@ -1,4 +1,4 @@
-"""``land``, ``undo`` and ``apply`` reject workers, which must not change the user's checkout."""
+"""``land``, ``undo``, and ``apply`` reject workers, which must not change the user's checkout."""
 
 from pathlib import Path
 

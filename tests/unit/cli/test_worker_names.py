@@ -49,7 +49,7 @@ def test_the_server_gets_the_id_of_the_worker(
     try:
         orchestrator(*arguments)
     except KeyError:
-        assert arguments[0] == "rollback", "the fake server does not roll back"
+        assert arguments[0] == "rollback", "the fake server supports no rollback"
 
     assert served.calls_of(*called)
 
@@ -83,7 +83,7 @@ def test_a_name_with_a_typing_error_is_answered_with_the_task(
 def test_merge_also_accepts_the_ids_of_child_jobs(
     job: None, served: FakeApi, orchestrator: Orchestrator
 ) -> None:
-    with pytest.raises(KeyError):  # The fake server answers without the record of a merge.
+    with pytest.raises(KeyError):  # The fake server has no record of a merge.
         orchestrator("merge", "j1", "--include", "c41d", "--exclude", "parse")
 
     [call] = served.calls_of("POST", "/j1/merge")

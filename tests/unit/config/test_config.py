@@ -413,7 +413,7 @@ def test_settings_that_do_not_fit_together_are_refused(
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_a_host_that_others_can_reach_needs_tls_a_proxy_or_a_yes(tmp_path: Path, host: str) -> None:
     environ = {"ORCHESTRATOR_API__HOST": host}
-    # Earlier config.yaml files have it; alone it was enough.
+    # Earlier config.yaml files have only this setting.
     for text in (WITH_KEY, WITH_KEY.replace("api: {", "api: {allow_remote: true, ")):
         [line] = complaints(tmp_path, text, environ=environ)
         assert line.startswith(
@@ -497,7 +497,7 @@ def test_a_secret_file_that_cannot_be_used_is_refused_by_its_path(tmp_path: Path
         f"ORCHESTRATOR_API__KEYS_FILE: {empty} is empty; write the secret into it",
         "ORCHESTRATOR_STORE__URL_FILE: ORCHESTRATOR_STORE__URL is also set; set only one of them",
     ]
-    # Only for secrets: another setting with this suffix is an unknown key.
+    # The suffix is only for secrets: any other setting with it is an unknown key.
     assert any("api.port_file: unknown key" in line for line in lines)
 
 

@@ -48,7 +48,7 @@ def test_an_object_behaves_as_one_of_a_standard_dataclass(options: dict[str, boo
 
 
 def _behavior(kind: Any) -> dict[str, object]:
-    """What each use of a class returns or raises."""
+    """Return the results and errors of each use of a class."""
     uses: dict[str, Callable[[], object]] = {
         "repr": lambda: _shown(kind(x=1)),
         "positional": lambda: kind(1, 3).y,

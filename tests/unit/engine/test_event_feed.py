@@ -1,4 +1,4 @@
-"""The feed of all jobs: the items that a returning reader gets."""
+"""The feed of all jobs: the items that a reader gets after it reconnects."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -111,7 +111,7 @@ def test_a_closed_feed_reads_no_more_from_the_store(
     closing = threading.Thread(target=feed.close)
     closing.start()
     closing.join(0.1)
-    assert closing.is_alive(), "a present reading ends first"
+    assert closing.is_alive(), "a running read ends first"
     go_on.set()
     closing.join(10)
     assert not closing.is_alive()

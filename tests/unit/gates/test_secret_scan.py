@@ -9,7 +9,7 @@ import pytest
 from orchestrator.gates.secret_scan import OVERLAP_BYTES, WINDOW_BYTES, Secrets
 from orchestrator.security.secrets.secret_kinds import find_secret, redacted
 
-#: Put together here, so that no scanner reports this file.
+#: Concatenated, so that no scanner reports this file.
 SECRETS = {
     "AWS access key": "AKIA" + "IOSFODNN7EXAMPLF"[:16].replace("7", "2").replace("1", "2"),
     "GitHub token": "ghp" + "_" + "a1B2" * 9,

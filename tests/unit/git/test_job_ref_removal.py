@@ -1,4 +1,4 @@
-"""Work of removed jobs is kept if no other ref has it; all their other refs are removed."""
+"""Removed jobs: work that no other ref has keeps a ref; all other refs are deleted."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def work(repository: GitRepository, directory: Path, name: str = "new.txt") -> s
 
 
 def forget(project: Project, repository: GitRepository) -> list[str]:
-    """Forget a job as its removal does: its directory already has another name."""
+    """Delete the refs of a job, as its removal does after it has renamed the directory."""
     job = project.path / "product" / "workspace" / "job_1"
     aside = job.with_name(".removing-job_1")
     if job.exists():

@@ -1,4 +1,4 @@
-"""Uncommitted work: as a commit, even if a link replaced a tracked file, or as a note."""
+"""Uncommitted work at a job's start: a commit, even if a link replaced a file, or a note."""
 
 from collections.abc import Callable
 

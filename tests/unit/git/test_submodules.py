@@ -1,4 +1,4 @@
-"""Submodules in worktrees: they need no network, and work in them is not lost."""
+"""Submodules in worktrees need no network, and no work in them is lost."""
 
 import hashlib
 import shutil

@@ -129,7 +129,7 @@ def test_every_row_of_a_table_has_the_cells_of_its_heading(case: str, tmp_path: 
         for above, line in pairwise(lines):
             if above.startswith("|") and line.startswith("|"):
                 assert above.count("|") == line.count("|"), f"{report.name}: {line}"
-            # Otherwise a renderer shows the row as text, not as a table.
+            # Otherwise, a renderer would show the row as text, not as a table.
             assert not line.startswith("|") or above.startswith("|") or not above, above
 
 
@@ -159,7 +159,7 @@ def links(report: str) -> Iterator[str]:
     """
     renderer = MarkdownIt("gfm-like", {"html": True})
     assert renderer.linkify is not None
-    # Otherwise "parser.py" counts as a host in Paraguay, unlike on GitHub.
+    # Otherwise "parser.py" would count as a host in Paraguay, unlike on GitHub.
     renderer.linkify.set({"fuzzy_link": False})
     for block in renderer.parse(report):
         for token in (block, *(block.children or ())):
@@ -286,7 +286,7 @@ def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> No
     for words in ("Build a shop", "It sells.", "no till", "bad did not succeed", "| shop.py |"):
         assert words in final and words not in level, words
     assert "| pytest | passed |" in level and "pytest" not in final
-    # The final result has no room for the whole output.
+    # The final result does not have the whole output.
     assert "the last words" in level and "the last words" not in final
 
 
@@ -299,7 +299,7 @@ def test_a_long_output_is_cut_with_a_link_to_the_rest(tmp_path: Path) -> None:
     assert len(report) < 50_000
     assert "of 1,299,999 characters" in report
     assert "logs/depth_0_worker_1.log" in report
-    # The report has no further part of the output.
+    # The report has only this part of the output.
     assert "line of text" not in (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
     assert "More: [directory]" in report
 

@@ -1,4 +1,4 @@
-"""The figures of jobs, checked with trees of known figures, and for consistency."""
+"""The figures of jobs: values for known trees, and consistency."""
 
 import json
 from dataclasses import replace
@@ -206,7 +206,7 @@ def test_no_job_is_faster_than_its_critical_path(plan: list[tuple[set[int], int]
         task = TaskSpec(id=str(number), depends_on=tuple(map(str, before)))
         builder.worker(job, f"worker_{number + 1}", task, (start, start + seconds))
     figures = analytics(builder.tree, job.id)
-    # With a slot for every worker nothing waits, so the job takes exactly as long.
+    # With a slot for every worker, no worker waits, so the job takes exactly this time.
     assert figures.critical_path.seconds == pytest.approx(figures.wall_seconds)
     assert figures.critical_path.seconds == pytest.approx(
         sum(step.seconds for step in figures.critical_path.steps)

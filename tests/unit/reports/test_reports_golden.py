@@ -1,4 +1,4 @@
-"""Every report's text, stored under ``golden/``.
+"""The text of every report equals its file below ``golden/``.
 
 ``UPDATE_GOLDEN=1`` rewrites the files; read the difference before you commit it.
 """

@@ -23,7 +23,7 @@ from orchestrator.reports.template_filters import (
     quoted,
 )
 
-# HTML allowed and bare addresses linked: the maximum that a renderer would do with our Markdown.
+# HTML is allowed, and bare addresses become links: no renderer does more with the Markdown.
 RENDERER = MarkdownIt("gfm-like", {"html": True})
 
 ACTIVE = {"html_block", "html_inline", "link_open", "image"}

@@ -1,4 +1,4 @@
-"""Logs show text and colors; nothing in them steers a terminal."""
+"""Logs show text and colors, and cannot control a terminal in any other way."""
 
 import re
 

@@ -99,7 +99,7 @@ def test_the_start_of_a_process_is_a_time_of_the_wall_clock(tmp_path: Path) -> N
         process = process_table.look_up(pid)
         assert process is not None
         started = process_table.start_time(process)
-    # The kernel counts whole seconds at the boot, and ticks since.
+    # The kernel counts whole seconds at boot, and ticks after the boot.
     assert started is not None and abs(started - before) < 2.0
 
 

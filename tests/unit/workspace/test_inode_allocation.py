@@ -10,7 +10,7 @@ from orchestrator.workspace import spread_subdirectories
 
 
 def flags(directory: Path) -> str:
-    """Return the flags that lsattr shows; skip the test if there are none."""
+    """Return the flags that lsattr shows; skip the test if the file system has none."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True)
     if "ext" not in kind.stdout or shutil.which("lsattr") is None:
         pytest.skip("only ext4 has such directories, and lsattr shows them")

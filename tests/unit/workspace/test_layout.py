@@ -1,4 +1,4 @@
-"""The paths of a job's files; present and former locations of workspace and project."""
+"""The paths of a job's files; current and former locations of workspace and project."""
 
 import os
 from dataclasses import replace
@@ -91,7 +91,7 @@ def test_the_log_names_the_output_of_the_gates_that_rejected_the_attempt_before(
 def test_a_worker_whose_worktree_exists_already_gets_the_directories_of_its_job(
     tmp_path: Path,
 ) -> None:
-    """A worktree is created first. Its worker's log must have a directory nevertheless."""
+    """The directory of a worker's log must exist even if the worktree was created first."""
     workspace = WorkspaceLayout(tmp_path)
     os.makedirs(f"{workspace.worker_directory(WORKER)}/worktree")
 

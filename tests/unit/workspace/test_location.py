@@ -1,4 +1,4 @@
-"""Present and former locations of workspace and project."""
+"""Current and former locations of workspace and project."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_a_moved_or_replaced_project_is_noticed(tmp_path: Path) -> None:
     moved = project.rename(tmp_path / "moved")
     assert location.moved_error().startswith(f"{project} was moved")
     project.mkdir()
-    assert location.moved_error(), "another one in its place"
+    assert location.moved_error(), "another directory has its path"
     project.rmdir()
     moved.rename(project)
     assert location.moved_error() == ""

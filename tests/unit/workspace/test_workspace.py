@@ -1,4 +1,4 @@
-"""The files of a workspace: the job's log, status.json, the lock."""
+"""The files of a workspace: the logs of jobs, status.json, and the lock."""
 
 import errno
 import fcntl
@@ -162,7 +162,7 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path, history: History)
 
 
 def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
-    tmp_path: Path, history: History, stored: "Stored"
+    tmp_path: Path, history: History, stored: "StoreStub"
 ) -> None:
     workspace, elsewhere = WorkspaceLayout(tmp_path / "jobs"), tmp_path / "elsewhere"
     (elsewhere / "logs").mkdir(parents=True)
@@ -177,7 +177,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
     assert [path.name for path in elsewhere.rglob("*")] == ["logs"]
 
 
-class Stored:
+class StoreStub:
     """A stand-in for the store that returns an ended tree."""
 
     def __init__(self) -> None:
@@ -188,12 +188,12 @@ class Stored:
 
 
 @pytest.fixture
-def stored() -> Stored:
-    return Stored()
+def stored() -> StoreStub:
+    return StoreStub()
 
 
 @pytest.fixture
-def files(tmp_path: Path, stored: Stored) -> StatusFiles:
+def files(tmp_path: Path, stored: StoreStub) -> StatusFiles:
     return StatusFiles(WorkspaceLayout(tmp_path), stored)
 
 
@@ -254,7 +254,7 @@ def test_the_file_of_a_larger_job_lists_its_failures_and_names_the_file_of_all_w
 
 
 def test_a_job_that_runs_again_is_written_with_all_its_workers(
-    files: StatusFiles, stored: Stored, tmp_path: Path
+    files: StatusFiles, stored: StoreStub, tmp_path: Path
 ) -> None:
     other = replace(WORKER, id="worker_2", index=1, status=WorkerStatus.FAILED)
     failed = replace(JOB, status=JobStatus.PARTIAL)
@@ -273,7 +273,7 @@ def test_a_job_that_runs_again_is_written_with_all_its_workers(
 
 
 def test_a_stale_status_file_is_rewritten(
-    files: StatusFiles, stored: Stored, tmp_path: Path
+    files: StatusFiles, stored: StoreStub, tmp_path: Path
 ) -> None:
     worker = replace(WORKER, status=WorkerStatus.CANCELLED)
     running = replace(JOB, status=JobStatus.RUNNING)

@@ -1,4 +1,4 @@
-"""Following files that a tool writes while it runs."""
+"""Reading the files that a tool writes while it runs."""
 
 import os
 from pathlib import Path

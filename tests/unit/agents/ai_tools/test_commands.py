@@ -216,7 +216,7 @@ def test_claude_keeps_what_makes_the_users_login(inputs: CallInputs) -> None:
     }
     assert json.loads(file_named(call, "settings.json")) == {"apiKeyHelper": "x"}
     assert call.logins[0].source == home / ".claude" / ".credentials.json"
-    # The user's directory of all sessions, with their lock.
+    # The user's directory with all sessions and their lock.
     assert call.env["CLAUDE_SECURESTORAGE_CONFIG_DIR"] == ""
 
 

@@ -25,7 +25,7 @@ from tests.support.examples import examples
 from tests.unit.agents.ai_tools.samples import SAMPLES
 
 AGENTS = sorted(READERS)
-#: A search uses many examples; the everyday run uses the same few.
+#: The nightly run and a search use more examples than the everyday run.
 EXAMPLES = examples(8, 600)
 SEEDS = tuple(
     line
@@ -33,9 +33,9 @@ SEEDS = tuple(
     for line in (sample / "stdout").read_text().splitlines()
     if line.startswith('{"') and len(line) < 3000
 )
-#: By number, so that a strategy's text is short.
+#: A real line, drawn by its number, so that the text of the strategy is short.
 SEED = st.integers(0, len(SEEDS) - 1).map(SEEDS.__getitem__)
-#: Names and words that readers search for, so that damage hits them.
+#: Fields and words that readers search for: the strategies damage these.
 KEYS = (
     *("type", "subtype", "message", "content", "usage", "modelUsage", "result", "is_error", "item"),
     *("error", "part", "state", "tokens", "cache", "stats", "models", "status", "id", "text"),

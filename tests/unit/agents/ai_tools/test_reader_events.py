@@ -146,7 +146,7 @@ def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, 
             ErrorClass.RATE_LIMIT,
         ),
         ('small=false error.error="AI_APICallError: Bad gateway"', ErrorClass.API),
-        # An error of the title of a session, for which no work waits.
+        # An error while the tool creates the session's title, which does not delay the work.
         ('small=true error.error="AI_APICallError: Rate limit reached"', None),
         ("", None),
     ],

@@ -21,7 +21,7 @@ class Row:
     #: The answer, and a part of the error.
     text: str
     error: str
-    #: steps, input, output, cache read, cache write; None: unknown.
+    #: Numbers of steps, and of tokens: input, output, cache read, cache write; None: unknown.
     counts: tuple[int | None, ...]
     cost: float | None
     estimated: bool = False
@@ -46,7 +46,7 @@ TABLE = (
     Row("claude_e429", RATE, "", "Request rejected (429)", _NONE_USED, 0),
     Row("claude_e500", API, "", "500 stub error 500", _NONE_USED, 0),
     Row("claude_empty", EMPTY, "", "no text", (2, 200, 40, 0, 0), 0.0016),
-    # Without a stream only Claude's own count of turns is known, which is one more than its calls.
+    # Without a stream, only Claude's count of turns is known, which is the number of calls plus 1.
     Row("claude_max_turns", LIMIT, "", "maximum number of turns", (4, 300, 60, 0, 0), 0.0024),
     Row("claude_mcp", OK, "done", "", (2, 200, 40, 0, 0), 0.0016),
     Row("claude_nokey", AUTH, "", "Not logged in", _NONE_USED, 0),
@@ -100,7 +100,7 @@ TABLE = (
     Row("pyagent_ok", OK, "RESULT done", "", _THREE, None),
 )
 
-#: The other samples are one object over many lines at the end.
+#: Samples with one event per line. The others end with one object on many lines.
 STREAMED = tuple(
     row for row in TABLE if row.name not in ("gemini_ok_tools", "gemini_maxturns_json")
 )

@@ -79,7 +79,7 @@ def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
     spent, request = events
     assert isinstance(spent, UsageEvent) and isinstance(request, ToolRequestEvent)
     assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
-    # The totals, and a subagent's copy of the answer, add nothing.
+    # The totals and a subagent's copy of the answer are not counted again.
     again = [*reading.session_line(codex_tokens(100, 30), "one")]
     again += [event for each in (call, answer) for event in reading.session_line(each, "two")]
     assert again == []

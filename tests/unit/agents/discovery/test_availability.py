@@ -1,4 +1,4 @@
-"""Availability of agents here, and the agent of ``auto``."""
+"""Availability of agents on this machine, and the agent that ``auto`` selects."""
 
 import json
 import threading
@@ -236,12 +236,12 @@ def registry(usable: set[str], preferred: str = "auto") -> AgentRegistry:
     def look_at(name: str) -> Availability:
         return Availability(name=name, description="", authenticated=name in usable)
 
-    class Named:
+    class AgentStub:
         def __init__(self, name: str) -> None:
             self.name = name
 
     looks = {each.name: (lambda name=each.name: look_at(name)) for each in KNOWN}
-    agents = [*built_in(), *(Named(each.name) for each in KNOWN)]
+    agents = [*built_in(), *(AgentStub(each.name) for each in KNOWN)]
     return AgentRegistry(agents, preferred, looks)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Agents on the machines of a cluster: the server's descriptions, and a node's findings."""
+"""Agents on nodes: the descriptions that the server sends, and the report of a node."""
 
 import json
 from collections.abc import Mapping

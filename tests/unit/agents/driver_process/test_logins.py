@@ -87,7 +87,7 @@ def test_the_next_attempt_copies_a_login_that_a_killed_attempt_renewed(
     logins.recover([login], control, earlier_attempts(control))
 
     assert login.source.read_text() == f'{{"token": "{expected}"}}'
-    assert earlier.is_symlink() is (expected == "new"), "what the user has is nowhere else"
+    assert earlier.is_symlink() is (expected == "new"), "the user's login is stored nowhere else"
 
 
 @pytest.mark.parametrize(("at", "expected"), [(2000, "new"), (500, "old")])

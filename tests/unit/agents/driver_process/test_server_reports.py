@@ -14,7 +14,7 @@ from tests.unit.cli.fake_api import KEY, FakeApi, running
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 OK: Answer = (200, {"ok": True}, {})
 CAPPED: Answer = (200, {"capped": True}, {})
-#: The connection breaks, the server restarts, and the server limits the rate of calls.
+#: Failed calls: the connection breaks, the server restarts, or the server limits the rate of calls.
 UNANSWERED: list[Answer] = [(0, {}, {}), (503, {}, {}), (429, {}, {})]
 
 

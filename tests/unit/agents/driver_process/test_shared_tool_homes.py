@@ -1,4 +1,4 @@
-"""Homes that attempts share."""
+"""Tools' home directories that attempts share."""
 
 import os
 import threading
@@ -13,7 +13,7 @@ from orchestrator.agents.driver_process import shared_tool_homes
 
 @pytest.fixture
 def home(tmp_path: Path) -> AgentHome:
-    """A home whose setup program takes a moment, and records that it ran."""
+    """A home whose setup program is slow, and records each run."""
     program = tmp_path / "program"
     program.write_text(f'#!/bin/sh\necho "$$" >> "{tmp_path}/ran"\nsleep "${{NAP:-0.1}}"\n')
     program.chmod(0o755)

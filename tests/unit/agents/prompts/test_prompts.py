@@ -56,7 +56,7 @@ def assignment(**more: object) -> Assignment:
 
 
 def outside_of_fences(prompt: str) -> str:
-    """Return the prompt's own text, outside of quotations, by the rules of CommonMark."""
+    """Return the text of a prompt outside quoted blocks, by the rules of CommonMark."""
     lines, open_fence = [], ""
     for line in re.split(r"\r\n|\n|\r", prompt):
         mark = re.fullmatch(r"(`{3,})[ \t]*", line)
@@ -193,7 +193,7 @@ def test_a_child_job_gets_the_whole_request_and_its_part() -> None:
     child = a_job(request="Only the cart", depth=1, root_id=root.id)
     text = shared_text(Recipe.of(child, root), "project")
     assert text.index("project") < text.index("Build a shop") < text.index("Only the cart")
-    # All jobs of a tree begin alike, so that the cache has the beginning for later jobs.
+    # The prompts of all jobs of a tree begin alike, so that the provider caches the beginning.
     of_root = shared_text(Recipe.of(root, root), "project")
     assert "Build a shop" in beginning_of([text, of_root])
 

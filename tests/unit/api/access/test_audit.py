@@ -1,4 +1,4 @@
-"""The audit log: included and excluded content; a call succeeds even if the log fails."""
+"""The content of the audit log. A call succeeds even if its log entry fails."""
 
 import json
 import logging

@@ -208,7 +208,7 @@ def test_probes_of_a_container_platform_pass_the_proxy() -> None:
 
 
 def test_a_proxy_does_not_vouch_for_names() -> None:
-    """A browser on the proxy's network could send the proxy's headers with a rebound host name."""
+    """By DNS rebinding, a browser on the proxy's network could send the proxy's headers."""
     status, body = through(PROXIED, "10.0.0.7", **HTTPS, HTTP_HOST="evil.example")
     assert status == "403" and "api.allowed_hosts" in body
 
@@ -258,5 +258,5 @@ def test_a_local_proxy_must_forward_that_its_caller_used_https() -> None:
     assert through(local, "127.0.0.1", **HTTPS, **caller) == ("200", "203.0.113.9 https")
     here = through(local, "127.0.0.1", HTTP_HOST="127.0.0.1:8000")
     assert here == ("200", "127.0.0.1 http")
-    assert through(local, "127.0.0.1")[0] == "403", "a proxy that sets none of its headers"
+    assert through(local, "127.0.0.1")[0] == "403", "a proxy that sends no proxy headers"
     assert through(local, "127.0.0.1", **caller, HTTP_X_FORWARDED_PROTO="http")[0] == "403"

@@ -1,4 +1,4 @@
-"""Rate limits: the token bucket alone, and its effect on calls."""
+"""Rate limits: the token bucket, and its effect on calls."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The dashboard's files: versioned addresses, modules named in advance."""
+"""The dashboard's files: addresses with a version, and modules that a page preloads."""
 
 import gzip
 import re

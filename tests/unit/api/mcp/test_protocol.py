@@ -112,7 +112,7 @@ def test_schemas_are_plain_and_short() -> None:
     assert not {'"$ref"', '"$defs"', '"null"', '"title": "'} & {
         word for word in ('"$ref"', '"$defs"', '"null"', '"title": "') if word in text
     }
-    # Each session of an AI tool reads the definitions, and pays for their tokens.
+    # Each session of an AI tool reads the definitions, so their tokens cost money.
     advice = "shorten a description, or raise this limit"
     assert len(json.dumps(definitions(for_admin=False))) < 12_000, advice
     assert len(json.dumps(definitions(for_admin=True))) < 20_000, advice
@@ -143,7 +143,7 @@ def test_an_unknown_method_is_an_error(client: FlaskClient) -> None:
     handshake, modern = post(client, message("no/such")), stateless(client, "no/such")
 
     assert handshake.get_json()["error"]["code"] == modern.get_json()["error"]["code"] == -32601
-    # Clients of the handshake treat a 404 as the end of their session.
+    # A client treats a 404 as the end of its session.
     assert (handshake.status_code, modern.status_code) == (200, 404)
 
 

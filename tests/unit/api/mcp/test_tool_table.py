@@ -42,7 +42,7 @@ def test_a_job_is_started_with_its_tasks_and_config(
     [submission] = service.submitted
     [task] = submission.tasks
     assert (task.command, submission.config.values.max_workers) == ("true", 2)
-    assert (task.workdir, task.locks) == ("project", ("project",)), "as of the API"
+    assert (task.workdir, task.locks) == ("project", ("project",)), "the same fields as in the API"
     [tool] = [each for each in TOOLS if each.name == "orchestrate"]
     assert "workdir" in tool.definition()["inputSchema"]["properties"]
     assert answer["its_workers_have_left"] == LEFT

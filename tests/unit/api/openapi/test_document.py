@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, consistent, and in agreement with the answers."""
+"""The OpenAPI document is complete and consistent, and describes the real answers."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from orchestrator.schemas.answers import job as job_answers
 from orchestrator.schemas.requests import job as requests
 from tests.unit.api.fake_service import KEY, FakeService
 
-#: Fields of nodes whose value null means unknown.
+#: Fields of nodes in which null means "unknown".
 NULLS_OF_NODES = ("memory_bytes", "disk_bytes", "own_files", "seen_seconds")
 VENDOR = Path(__file__).parents[4] / "orchestrator" / "api" / "static" / "vendor"
 
@@ -172,14 +172,14 @@ def test_answers_fit_their_schemas(
 
 
 def test_fields_that_answers_omit_without_a_value_are_not_required(spec: dict[str, Any]) -> None:
-    assert spec["components"], "all classes of answers are imported"
+    assert spec["components"], "a class of answers is not imported"
     required = {
         f"{each.__name__}.{name}"
         for each in answer_classes(answer.Answer)
         for name, field in each.model_fields.items()
         if field.is_required() and NoneType in get_args(field.annotation)
     }
-    # These answers have null as a value.
+    # Answers with null values.
     assert required == {
         "ColumnsJob.parent_worker",
         *(f"NodeAnswer.{name}" for name in NULLS_OF_NODES),

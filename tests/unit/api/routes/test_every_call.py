@@ -1,4 +1,4 @@
-"""Every call of the API against the fake service."""
+"""Every call of the API, with the fake service."""
 
 import json
 import threading
@@ -265,7 +265,7 @@ def test_a_job_that_has_ended_is_merged_again(
     assert client.post(path, json={}).status_code == HTTPStatus.CONFLICT
     service.end(job)
     assert client.post(path).status_code == HTTPStatus.OK
-    # A long operation continues, and the client asks for its state.
+    # A long operation continues in the background, and the client polls its status.
     response = client.post(path, json={"strategy": "theirs", "leave": ["worker_2"]})
     assert response.status_code == HTTPStatus.ACCEPTED
     assert response.headers["Location"] == f"/api/v1/jobs/{job.id}/conflicts"

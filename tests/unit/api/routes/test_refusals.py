@@ -26,7 +26,7 @@ from orchestrator.core.model.submission import Submission
 from tests.unit.api.fake_service import KEY, FakeService
 
 ORCHESTRATE = "/api/v1/orchestrate"
-#: Longer than a comment, and shorter than the server's limit of a whole body.
+#: Longer than the limit of a comment, and shorter than the limit of a body.
 LONG = "x" * 20_000
 
 
@@ -44,7 +44,7 @@ def job(service: FakeService) -> Job:
 
 
 def problem(response: TestResponse, status: int, kind: str) -> dict[str, Any]:
-    """Return the problem of an answer, after a check of its form."""
+    """Check the form of a problem document, and return the document."""
     assert response.status_code == status, response.text
     assert response.content_type == "application/problem+json"
     found: dict[str, Any] = json.loads(response.text)

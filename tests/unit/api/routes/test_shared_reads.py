@@ -1,4 +1,4 @@
-"""Equal concurrent reads run once; no caller gets a result that was read before its call."""
+"""Equal concurrent queries run once. No caller gets a result from before its call."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from orchestrator.api.routes.json_answers import SharedReads
 HANG_SECONDS = 30.0
 
 
-class Slow:
+class SlowSource:
     """Creates values when a test allows it."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ def results(futures: list[Future[int]]) -> list[int]:
 
 
 def test_calls_during_a_read_share_the_next_read() -> None:
-    reads, make = SharedReads[int](), Slow()
+    reads, make = SharedReads[int](), SlowSource()
     with ThreadPoolExecutor(16) as threads:
         first = threads.submit(reads.get, "job", make)
         assert make.begun.acquire(timeout=HANG_SECONDS)
@@ -60,7 +60,7 @@ def test_calls_during_a_read_share_the_next_read() -> None:
 
 
 def test_other_reads_do_not_wait_and_a_failure_is_not_shared() -> None:
-    reads, make = SharedReads[int](), Slow()
+    reads, make = SharedReads[int](), SlowSource()
     with ThreadPoolExecutor(3) as threads:
         first = threads.submit(reads.get, "job", make)
         assert make.begun.acquire(timeout=HANG_SECONDS)

@@ -1,4 +1,4 @@
-"""Events of external services, sent to the application over the fake service."""
+"""Events of external services, sent to an application with the fake service."""
 
 import hashlib
 import hmac

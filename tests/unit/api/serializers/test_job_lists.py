@@ -16,7 +16,7 @@ from tests.contract.store_values import a_job
 
 
 class _Jobs:
-    """Jobs whose rows are counted when they are made."""
+    """Jobs that count how often their rows are created."""
 
     def __init__(self, *jobs: Job) -> None:
         self.jobs = {job.id: job for job in jobs}

@@ -1,4 +1,4 @@
-"""Columns of a job tree."""
+"""The columns in which answers have the workers of a job tree."""
 
 import json
 from typing import Any

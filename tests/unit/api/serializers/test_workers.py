@@ -43,7 +43,7 @@ def answer_of(row: WorkerRow) -> dict[str, Any]:
 
 
 def test_a_row_is_encoded_without_a_warning() -> None:
-    """The store returns a status as text, and the answer's status is a member."""
+    """The store returns a status as text; an answer's status is a member of the enum."""
     found = answer_of(a_row())
     assert (found["status"], found["seconds"], found["files"]) == ("recursive_success", 2.0, 2)
 

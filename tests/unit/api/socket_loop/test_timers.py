@@ -1,4 +1,4 @@
-"""Scheduled calls, whose owners may no longer exist."""
+"""Scheduled calls. The owner of a call may no longer exist."""
 
 from orchestrator.api.socket_loop.socket_loop import Timers
 

@@ -10,7 +10,7 @@ from orchestrator.api.http_messages.assets import STATIC
 APP = STATIC / "app"
 MODULES = sorted(APP.rglob("*.js"))
 MOST_ENTRIES = 16
-#: Each makes markup or code from text, or needs a policy that allows it.
+#: Functions and attributes that turn text into markup or code, or need a weaker policy.
 FORBIDDEN = (
     "innerHTML",
     "outerHTML",

@@ -1,4 +1,4 @@
-"""Comments on lines, as people write them."""
+"""Comments on lines, as users type them."""
 
 import pytest
 

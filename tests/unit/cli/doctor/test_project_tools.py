@@ -1,4 +1,4 @@
-"""For each host tool that would read the folder, doctor names the line that is missing."""
+"""Doctor names the missing line for each of the project's tools that would read the folder."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def fixes(host: Path, **files: str) -> list[str]:
     return [each.fix for each in host_checks(host / "orchestrator", host)]
 
 
-#: A file of a host, its content, and the line that doctor names; None: nothing to add.
+#: A file of the project, its content, and the line that doctor names; None: no line is missing.
 ROWS = [
     ("mypy.ini", "[mypy]\nstrict = True\n", "exclude = ^orchestrator/"),
     ("mypy.ini", "[mypy]\nexclude = ^docs/\n", "exclude = (?:^docs/)|^orchestrator/"),

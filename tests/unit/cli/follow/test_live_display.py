@@ -30,7 +30,7 @@ from orchestrator.cli.output.style import Style
 
 #: All sequences that the display may send: styles, start of line and clear, lines up, no wrapping.
 OWN = re.compile(r"\x1b\[(?:\d+(?:;\d+)*m|0m|J|\d+A|\?7[lh])")
-#: After so many seconds without news, a terminal has shown everything.
+#: After this many seconds without output, the terminal shows everything.
 QUIET_SECONDS = 0.1
 STYLES = re.compile(r"\x1b\[[\d;]*m")
 
@@ -107,7 +107,7 @@ def begin(display: LiveDisplay, workers: int = 2) -> None:
 
 
 def redraw(display: LiveDisplay) -> None:
-    """Draw now, even if the last draw was a moment ago."""
+    """Draw at once, even if the display was drawn just before."""
     display._due = 0.0
     display.tick()
 
@@ -146,7 +146,7 @@ def test_at_the_end_only_lines_that_stay_remain_and_the_cursor_is_below_them(
     rows = terminal.rows()
     assert [row.split("  ")[-1][:16] for row in rows] == ["worker_1 success", "worker_2 success"]
     assert terminal.cursor == (0, 2)
-    assert terminal.sent.endswith("\x1b[?7h"), "lines wrap again"
+    assert terminal.sent.endswith("\x1b[?7h"), "the terminal wraps lines again"
 
 
 def test_a_signal_right_after_a_draw_leaves_no_line_behind(
@@ -213,7 +213,9 @@ def test_no_line_wraps_on_a_narrow_terminal_or_after_a_resize(
     begin(live, workers=12)
     (tmp_path / "depth_0_worker_1.log").write_text("日本語" * 40)
     redraw(live)
-    assert len(terminal.rows()) == 10, "eight workers, how many more, and the progress line"
+    assert len(terminal.rows()) == 10, (
+        "eight workers, the number of other workers, and the progress line"
+    )
     for columns, lines in ((40, 12), (24, 6), (100, 30), (9, 2)):
         terminal.resize(columns, lines)
         live._output = None
@@ -259,8 +261,10 @@ def test_a_permanent_line_wraps_with_an_indent_and_is_never_cut(
     assert re.match(r" +0\.\ds    worker_2_1 attempt 1 failed: ", begins[0])
     assert re.match(r" +0\.\ds  worker_1 asks a person: ", begins[1])
     after_first = rows[1 : rows.index(begins[1])]
-    assert all(re.match(" {14}[^ ]", row) for row in after_first), "deeper than the first row"
-    assert any(f"{COMMAND} inbox" in row for row in rows), "a command stays in one row"
+    assert all(re.match(" {14}[^ ]", row) for row in after_first), (
+        "indented more than the first row"
+    )
+    assert any(f"{COMMAND} inbox" in row for row in rows), "a command is on one row"
 
 
 def test_a_word_that_is_longer_than_the_terminal_stays_whole(

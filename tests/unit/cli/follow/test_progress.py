@@ -268,7 +268,7 @@ def test_the_remaining_time_is_estimated_from_ended_tasks() -> None:
     for number in (1, 2, 3):
         progress.record(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
     progress.record(event("worker_ended", "worker_1", at=110.0, status="success"))
-    assert progress.seconds_left(110.0) is None, "one task is no basis for an estimate"
+    assert progress.seconds_left(110.0) is None, "one task is not enough for an estimate"
     progress.record(event("worker_ended", "worker_2", at=114.0, status="success"))
 
     # 12 s each: three are queued, one has run for 14 s, and at most three ran in parallel.
@@ -310,7 +310,7 @@ def test_a_narrow_terminal_keeps_the_counts_and_no_line_is_too_long() -> None:
     for width in range(30, 120):
         line = progress_line(progress, 160.0, 100.0, width, Style(is_on=True), is_unicode=True)
         assert columns(line) <= width and "0/9 done" in line and "1 failed" in line
-    assert line.count("━") == 3, "a failure is seen in the bar"
+    assert line.count("━") == 3, "the bar shows a failure"
 
 
 def test_text_is_cut_by_the_columns_that_it_takes() -> None:

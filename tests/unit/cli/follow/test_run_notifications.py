@@ -1,4 +1,4 @@
-"""``run --notify``: the events that are notified, with a program in place of notify-send."""
+"""``run --notify``: the events that cause notifications. A program replaces notify-send."""
 
 from pathlib import Path
 

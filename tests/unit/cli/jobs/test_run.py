@@ -22,7 +22,7 @@ from orchestrator.security.files.product_files import FOLDER
 from tests.unit.cli import fake_api
 from tests.unit.cli.fake_api import KEY, FakeApi
 
-#: A replacement of the product's own server: the fake one, with the same lifecycle.
+#: A program that starts the fake server instead of the real server.
 FAKE_SERVER = f"""
 import json, os, signal, sys, threading, time
 sys.path.insert(0, {str(FOLDER)!r})
@@ -60,7 +60,7 @@ Run = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(autouse=True)
 def hangup() -> Iterator[None]:
-    """Let commands inherit the default action of SIGHUP: with nohup, the tests would ignore it."""
+    """Give commands the default action of SIGHUP, even if nohup runs the tests."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -131,7 +131,7 @@ def server_of(folder: Path) -> dict[str, Any] | None:
 def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
+        assert time.monotonic() < deadline, "the condition was not true in time"
         time.sleep(0.02)
 
 
@@ -321,7 +321,7 @@ def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: R
 
     process.send_signal(signal.SIGHUP)
     wait_until(lambda: writes_nowhere(process))
-    # Both the kernel and the shell may send it.
+    # Both the kernel and the shell may send the signal.
     process.send_signal(signal.SIGHUP)
     os.close(terminal)
     code, out, _ = finish(process)
@@ -357,7 +357,7 @@ def test_a_run_exits_with_the_code_of_its_job_after_its_reader_has_exited(
 
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
 
-    # Another run stopped it: this run would report "interrupted".
+    # Stopped by the other run: otherwise this run would report "interrupted".
     assert process.wait(60) == ExitCode.FAILED
     assert server_of(product) is None
 
@@ -374,7 +374,7 @@ def test_under_nohup_a_terminal_that_is_closed_stops_nothing(product: Path, star
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGINT)
 
-    assert "job j1: cancelled" in finish(process)[1], "the second signal was the first to count"
+    assert "job j1: cancelled" in finish(process)[1], "the first signal was ignored"
 
 
 def test_the_second_ctrl_c_leaves_at_once(product: Path, start: Run) -> None:
@@ -462,7 +462,7 @@ def test_a_server_that_another_run_started_first_is_not_stopped(product: Path, s
     code, _, err = finish(start("run", "x", FAKE="overtaken"))
 
     assert (code, "started the server" in err) == (ExitCode.OK, False)
-    finish(server)  # the remaining server, which no other run used
+    finish(server)  # the server that remains, because no other run used it
 
 
 def test_run_does_not_stop_a_server_that_serve_started(product: Path, start: Run) -> None:

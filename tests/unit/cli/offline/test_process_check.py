@@ -1,4 +1,4 @@
-"""A recorded process number, and the process that has the number now."""
+"""A recorded process id, and the process that now has this id."""
 
 import os
 import subprocess

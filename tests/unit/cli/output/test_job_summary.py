@@ -266,7 +266,7 @@ HALF = Missing(
 )
 BELOW = Missing(worker_id="worker_1_1", job_id="c", branch="b", why="conflict in c.py")
 OVER = Overruled(worker_id="worker_4", hunks=1, job_id="j", places=("a.py:3",))
-#: By field of the facts: one fact and its text.
+#: One fact and its text, by field of the facts.
 FACTS: dict[str, tuple[Any, list[str]]] = {
     "plan_error": ("the plan has a cycle", ["the plan has a cycle"]),
     "plan_fallback": (PlanFallback(agent="a", reason="no JSON"), ["planned by rules: no JSON"]),
@@ -324,7 +324,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     ),
     "unjudged_work": ((UnjudgedWork(worker_id="worker_3", files=("u.py",)),), ["u.py"]),
     "checkout": ((CheckoutChange(path="c.txt", workers=("worker_3",)),), ["c.txt"]),
-    # Only in addition to a required gate that did not run.
+    # Listed only if a required gate also did not run.
     "gates_passed": (("ruff", "pytest"), []),
     "flaky": (
         (FlakyGate(name="pytest", findings=("t.py::test_x",)), FlakyGate(name="a", findings=("",))),

@@ -1,4 +1,4 @@
-"""Detection of streams without a reader."""
+"""Detection of standard streams without a reader."""
 
 import os
 import pty

@@ -1,4 +1,4 @@
-"""``orchestrator gates`` and ``--gate``: shown before they run."""
+"""``orchestrator gates`` and ``--gate``: the commands are shown before they run."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""``orchestrator plan``: the plan that the rules make for a request, and the rule that matched."""
+"""``orchestrator plan``: the plan that the built-in rules make, and the rule that matched."""
 
 import json
 from pathlib import Path

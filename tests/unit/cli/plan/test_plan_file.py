@@ -1,4 +1,4 @@
-"""Plan files that the command reads without a check: equal to checked plan files."""
+"""The command reads a plan file without validation; the result equals a validated plan file."""
 
 import json
 from pathlib import Path

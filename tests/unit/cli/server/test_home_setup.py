@@ -1,4 +1,4 @@
-"""The home of an installed package: created privately, and kept out of the user's git."""
+"""The home of an installed package is private, and is not committed to the user's git."""
 
 import stat
 import subprocess

@@ -16,7 +16,7 @@ def servers(tmp_path: Path) -> RunningServers:
 
 
 def record(tmp_path: Path, name: str, **fields: object) -> None:
-    """Write a server's record, by default of the process above this one."""
+    """Write the record of a server, by default with the pid of this process's parent."""
     folder = tmp_path / "orchestrator/servers"
     folder.mkdir(parents=True, exist_ok=True)
     values = {"url": "http://localhost:1", "project": f"/{name}", "pid": os.getppid()}

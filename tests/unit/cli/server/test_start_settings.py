@@ -42,7 +42,7 @@ VARIABLES: list[Mapping[str, str]] = [
 
 
 def read(folder: Path, environ: Mapping[str, str]) -> StartSettings | None:
-    """Read the settings without models. Return None if all settings must be loaded."""
+    """Read the settings without pydantic. Return None if all settings must be loaded."""
     try:
         return start_settings._plain_start_settings(folder, environ)
     except start_settings._NotPlain:

@@ -1,4 +1,4 @@
-"""Tests for the stop signal: it arrives at any line of the main thread, and only once."""
+"""The stop signal may arrive at any line of the main thread, and takes effect once."""
 
 import subprocess
 import sys

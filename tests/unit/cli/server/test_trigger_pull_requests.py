@@ -24,7 +24,7 @@ JOB = a_job(id="a1", root_id="a1", created_at=float("inf"), status=JobStatus.COM
 
 
 class StoredJob:
-    """Stands in for the server's use cases, with one stored job."""
+    """A stand-in for the server's use cases, with one stored job."""
 
     def __init__(self) -> None:
         self.job = JOB
@@ -41,7 +41,7 @@ class StoredJob:
 
 
 class Landing:
-    """Stands in for the command ``land --pr``, which fails as often as a test sets."""
+    """A stand-in for the command ``land --pr`` that fails as often as the test requests."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures

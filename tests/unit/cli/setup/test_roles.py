@@ -1,4 +1,4 @@
-"""``orchestrator roles``."""
+"""The command ``orchestrator roles``."""
 
 import json
 from pathlib import Path

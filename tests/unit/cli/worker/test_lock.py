@@ -1,4 +1,4 @@
-"""``orchestrator lock``, run as workers run it."""
+"""``orchestrator lock``, as workers run it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""``orchestrator spawn``, run as workers run it."""
+"""``orchestrator spawn``, as workers run it."""
 
 import json
 import os
@@ -314,7 +314,7 @@ def end_when_waited_for(api: FakeApi) -> None:
 
 def test_spawn_starts_in_a_fraction_of_a_second() -> None:
     def seconds() -> float:
-        """Return the processor time, which other load on the machine does not change."""
+        """Return the processor time, because it does not depend on other load of the machine."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         spawn(["-h"], {"PATH": os.environ["PATH"]})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -342,7 +342,7 @@ def test_an_invalid_server_address_is_reported(api: FakeApi) -> None:
 def wait_until(condition: Any, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
+        assert time.monotonic() < deadline, "the condition was not true in time"
         time.sleep(0.01)
 
 

@@ -20,8 +20,8 @@ RED = GateResult(name="pytest", status=GateStatus.FAILED, failures=("test_a", "t
 NOISY = GateResult(name="ruff", status=GateStatus.FAILED, required=False, failures=("E501",))
 GREEN = GateResult(name="pytest", status=GateStatus.PASSED, tests=12)
 
-#: Evidence of the first, evidence of the second, the deciding criterion, and the text for the
-#: second.
+#: Evidence of the first and the second candidate, the deciding criterion, and the second
+#: candidate's text.
 TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
     ({}, {"succeeded": False, "status": "timeout"}, Criterion.SUCCESS, "status timeout"),
     ({}, {"blocking": ("pytest",)}, Criterion.GATES, "1 gate fails (pytest)"),
@@ -149,7 +149,7 @@ def test_the_order_is_total_and_independent_of_the_order_of_arrival(
     assert [standing.place for _, standing in order] == list(range(1, len(everybody) + 1))
     assert {each.worker_id for each, _ in order} == {each.worker_id for each in everybody}
     assert all(standing.why for _, standing in order)
-    # Without the lower candidates, the order of the others is the same.
+    # Without the lower candidates, the order of the higher candidates is the same.
     first_half = [each for each, _ in order[: (len(order) + 1) // 2]]
     assert [each for each, _ in ranked(first_half)] == first_half
 
@@ -219,7 +219,7 @@ def test_a_candidate_without_gates_is_unchecked_if_another_passed_gates() -> Non
         ({"files_created": ("a",)}, {}, [False, True]),
         ({"output": ""}, {"output": "an answer"}, [True, False]),
         ({"output": ""}, {"output": ""}, [False, False]),
-        # If another candidate changed files, text alone counts as nothing.
+        # If another candidate changed files, a candidate with only text counts as without work.
         ({"output": "an answer"}, {"output": "", "files_created": ("a",)}, [True, False]),
         ({"change": ChangeSize(files=0)}, {"change": ChangeSize(files=0)}, [False, False]),
     ],

@@ -235,7 +235,7 @@ def test_the_next_attempt_gets_findings_within_a_limit() -> None:
         ("a&&b", "a[&&~~||--]&b", True),
         ("ab/xbc", "a**b*c", True),
         ("[**/a", "[[]**/a", True),
-        # These patterns must not take exponential time.
+        # Matching these patterns must not take exponential time.
         ("a" * 200 + "b", "*a" * 60 + "c", False),
         ("a/" * 500 + "b", "**/a/" * 60 + "c", False),
         ("a/" * 500 + "b", "**/a/" * 60 + "b", True),

@@ -1,4 +1,4 @@
-"""The files that decide a gate's result, and the meaning of a run with their base versions."""
+"""Judging files of a gate, and the meaning of a run with their base versions."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Usage is summed over a job tree, and limits apply to the sum, however work is split."""
+"""Caps apply to the usage of a whole job tree, however its work is split."""
 
 from dataclasses import replace
 from typing import Any

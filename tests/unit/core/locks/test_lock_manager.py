@@ -1,4 +1,4 @@
-"""Claims and leases, as stories."""
+"""Stories of claims and leases."""
 
 import pytest
 
@@ -176,7 +176,7 @@ def test_a_claim_is_held_once_while_child_jobs_of_an_earlier_attempt_run(
     if restart:
         story.crash()
     story.later(10)
-    assert set(story.running) == {story.key(root), story.key(child)}, "both are at work"
+    assert set(story.running) == {story.key(root), story.key(child)}, "both workers run"
 
     story.ends(story.key(child))
     story.ends(story.key(root))
@@ -277,7 +277,7 @@ def test_the_holder_of_a_lease_and_its_descendants_may_acquire_it_again() -> Non
     child = story.child(story.key(root), a_task("a"), a_task("b"), max_workers=2)
 
     assert story.requests_lock(story.key(child), "db")
-    assert not story.requests_lock(story.key(child, 2), "db"), "brothers keep each other out"
+    assert not story.requests_lock(story.key(child, 2), "db"), "workers of the same job conflict"
 
 
 def test_a_lease_ends_with_its_attempt() -> None:
@@ -381,6 +381,8 @@ def test_leases_and_places_survive_what_they_should() -> None:
     story.crash()
 
     assert story.status(story.key(two)) is WorkerStatus.RUNNING
-    assert not story.requests_lock(story.key(two), "db"), "its call is made again after a restart"
+    assert not story.requests_lock(story.key(two), "db"), (
+        "the worker repeats its call after a restart"
+    )
     story.releases(story.key(one), "db")
     assert list(story.leases) == [(story.key(two), "db")]

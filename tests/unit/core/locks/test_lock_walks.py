@@ -37,11 +37,11 @@ class Walk:
             self._step()
             self.story.check_nothing_is_held_twice()
         self.story.run_to_end()
-        # The limit on wall time would end a worker that waits forever.
+        # A worker that waited forever would end with its maximum wall time.
         assert "timeout" not in self.story.statuses().values()
         locks = self.story.scheduler._trees.locks
         assert not [*locks.claims, *locks.claimants, *locks.leases, *locks.requests]
-        assert locks.is_empty, "nothing is left of those that have ended"
+        assert locks.is_empty, "no lock remains of workers that have ended"
 
     def _tasks(self) -> list[TaskSpec]:
         count = self.random.randint(1, 3)
@@ -66,7 +66,7 @@ class Walk:
             step()
         except Deadlock as refused:
             assert " needs " in refused.message
-            assert len(self.story.store.jobs) == before, "no part of a refused job is stored"
+            assert len(self.story.store.jobs) == before, "no part of a rejected job is stored"
             self.met["deadlock"] += 1
         except Conflict:
             self.met["conflict"] += 1

@@ -59,7 +59,7 @@ def test_dependents_are_in_task_order_and_named_once() -> None:
         [a_task("a", files=("x",)), a_task("b", files=("y",))],
         [a_task("a", files=("x", "x"))],
         [a_task("a", files=("x",)), a_task("b", "a", files=("x",))],
-        # Through a task without files, and listed in reverse order.
+        # The dependency is indirect, through a task without files. The tasks are in reverse order.
         [a_task("c", "b", files=("x",)), a_task("b", "a"), a_task("a", files=("./x",))],
     ],
 )

@@ -49,7 +49,7 @@ def test_a_worker_moves_only_as_the_table_permits(
 
 
 def test_only_a_refusal_of_its_changes_follows_success() -> None:
-    # Unmerged changes may be resolved later; after that merge, the result may lack changes.
+    # Unmerged changes may be merged later; the result may still lack changes after this merge.
     assert JOB_TRANSITIONS[JobStatus.COMPLETED] == {JobStatus.RUNNING, JobStatus.PARTIAL}
     for status in SUCCEEDED_WORKER:
         assert WORKER_TRANSITIONS[status] == {WorkerStatus.PENDING, WorkerStatus.FAILED}

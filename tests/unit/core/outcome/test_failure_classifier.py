@@ -1,4 +1,4 @@
-"""Classes of failures: an example for each row of the table; responses to repeated failures."""
+"""Kinds of failures: an example of each row of the table, and the strategies of retries."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -54,7 +54,7 @@ def _of(kind: ErrorClass) -> Evidence:
     return replace(TREE, error_class=kind)
 
 
-#: Row, exit, evidence, kind, strategies of the first failures in a row. Each example except the
+#: Row, exit, evidence, kind, and strategies after successive failures. Each example except the
 #: last also fits lower rows.
 EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
     (
@@ -165,7 +165,7 @@ def test_every_row_of_the_table(
 @pytest.mark.parametrize("exit", [LOST, Exit(ended_by=EndedBy.EXIT, signal=9)])
 def test_a_crash_never_undoes_work(exit: Exit) -> None:
     worker = a_worker()
-    # The work is from an earlier attempt: the later ones change nothing.
+    # The work is from an earlier attempt: later attempts change nothing.
     for changed in (True, False, False):
         worker = fail(worker, exit, replace(TREE, has_work=True, files_changed=changed))
     assert set(failures(worker)) == {RetryStrategy.RETRY_CURRENT}

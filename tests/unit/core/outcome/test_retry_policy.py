@@ -233,10 +233,10 @@ LOGIN = failed(login_refused=True)
         (RETRY, after(), RetryFacts(child_failed=True), NO_RETRY),
         (failed(), after(), RetryFacts(), NO_RETRY),
         (failed(retry=True, never_began=True), after("x", "y"), RetryFacts(), counted(0.0)),
-        # A wait for an account is free, also after the last retry. It comes before all others.
+        # A wait for an account uses no retry, and takes precedence over all other decisions.
         (RETRY, after("x", "y", "z"), RetryFacts(account_delay_seconds=7.0), BY_ACCOUNT),
         (MOVES, after(), RetryFacts(account_delay_seconds=7.0), BY_ACCOUNT),
-        # A tool that worked before is tried again after each delay.
+        # An agent that worked before is started again after each delay.
         (TOOL, after(NOT_STARTED), RetryFacts(tool_worked=True), TOOL_DELAYS[0]),
         (TOOL, after("x", *[NOT_STARTED] * 2), RetryFacts(tool_worked=True), TOOL_DELAYS[1]),
         (TOOL, after(*[NOT_STARTED] * 3), RetryFacts(tool_worked=True), TOOL_DELAYS[2]),
@@ -244,7 +244,7 @@ LOGIN = failed(login_refused=True)
         (TOOL, after(NOT_STARTED, "x"), RetryFacts(tool_worked=True), NO_RETRY),
         (TOOL, after(NOT_STARTED), RetryFacts(), NO_RETRY),
         (RETRY, after(NOT_STARTED), RetryFacts(tool_worked=True), counted(1.0, "f")),
-        # After a failed login, another machine comes before another agent.
+        # After a failed login, another machine is preferred to another agent.
         (MOVES, after("x"), RetryFacts(other_agent="codex"), BY_MACHINE),
         (MOVES, after(attempt=MOST_ATTEMPTS - 1), RetryFacts(), BY_MACHINE),
         (MOVES, after(attempt=MOST_ATTEMPTS), RetryFacts(), NO_RETRY),

@@ -201,7 +201,7 @@ def test_a_cancel_during_the_review_stops_it_and_the_choice_is_made_without() ->
     story.ends(reviewer, TIMED_OUT)
     assert taken(story, root) == "worker_2"
     assert story.job_status(root) is JobStatus.CANCELLED
-    assert story.retry(root) == 1, "what had not started, and no second review"
+    assert story.retry(root) == 1, "only workers that had not started, and no second review"
     story.run_to_end()
     assert story.job_status(root) is JobStatus.COMPLETED
     assert story.worker(reviewer).attempt == 1
@@ -225,7 +225,7 @@ def test_a_crash_before_the_last_end_was_stored_makes_the_same_choice_later() ->
     root = story.root(a_task("a", agents=("x", "y")), a_task("b", "a"))
     one, two, _ = story.keys(root)
     story.ends(one, EXIT_0, changed(9))
-    # The end arrives, but the turn that would store it never runs.
+    # The end arrives, but the server crashes before the turn that would store it.
     story.scheduler.exited(two, 1, EXIT_0, changed(3), story.now)
     [lost] = story.crash()
     assert lost.key == two

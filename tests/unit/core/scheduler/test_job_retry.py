@@ -112,7 +112,7 @@ def test_a_child_job_is_not_retried_while_its_parent_waits_to_run_again() -> Non
 
 
 def test_a_worker_that_was_cancelled_in_the_queue_keeps_to_its_pauses_after_a_retry() -> None:
-    """The entry that was queued before the cancel must not start the worker a second time."""
+    """The queue's entry from before the cancel must not start the worker a second time."""
     story = Story(max_workers=1)
     story.root()
     root = story.root(a_task("a", retries=1))

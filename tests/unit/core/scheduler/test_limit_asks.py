@@ -42,7 +42,7 @@ def raised(story: Story, job: Job, **limits: Any) -> None:
 def test_a_job_at_its_cap_asks_and_continues_when_the_cap_is_raised(crash: bool) -> None:
     story, job, key = asking(max_steps=5)
 
-    assert uses(story, key, 5) == "", "the server stops it; it does not fail by itself"
+    assert uses(story, key, 5) == "", "the server stops the worker; the worker does not fail"
     assert stops(story) == [key]
     story.ends(key, PAUSED)
     if crash:
@@ -93,7 +93,7 @@ def test_the_end_of_the_wall_time_asks_and_the_ask_does_not_count() -> None:
     assert story.job(job.id).remaining_wall_seconds(story.now) == 50
     assert story.status(key) is WorkerStatus.RUNNING
     story.later(50)
-    assert story.job(job.id).pause is not None, "it asks again"
+    assert story.job(job.id).pause is not None, "the job asks again"
     story.ends(key, PAUSED)
     story.later(600)
     assert story.job(job.id).stop_cause is StopCause.WALL_TIME
@@ -116,7 +116,7 @@ def test_a_job_at_its_limit_resumes_only_by_its_budget() -> None:
 
     story.pause(job)
     story.later(1_000)
-    assert story.job(job.id).stop_cause is None, "a person has taken the time to decide"
+    assert story.job(job.id).stop_cause is None, "the time of a person's decision does not count"
     story.resume(job)
     pause = story.job(job.id).pause
     assert pause is not None and pause.cause is PauseCause.LIMIT, "the cap is still reached"
@@ -135,7 +135,7 @@ def test_child_jobs_get_what_is_added_to_the_budget_above_them() -> None:
     own = story.child(key, max_steps=2, budget_asked=True, max_wall_seconds=10.0, **ASKS)
     uses(story, story.key(child), 5)
     pause = story.job(child.id).pause
-    assert pause is not None and pause.job_id == job.id, "the highest job asks"
+    assert pause is not None and pause.job_id == job.id, "the root job asks"
 
     raised(story, job, max_steps=8, max_wall_seconds=200.0)
 

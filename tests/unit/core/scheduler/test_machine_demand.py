@@ -1,4 +1,4 @@
-"""How many workers wait for more machines."""
+"""The number of workers that wait for more machines."""
 
 from orchestrator.core.model.machines import HERE, Machine
 from tests.unit.core.factories import a_task

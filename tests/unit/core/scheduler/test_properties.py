@@ -1,4 +1,4 @@
-"""Random stories: the promises hold for any events in any order."""
+"""Random stories: the invariants hold after any events in any order."""
 
 from dataclasses import replace
 from typing import Any
@@ -88,7 +88,7 @@ CONFIGS = st.fixed_dictionaries(
 
 
 class Stories(RuleBasedStateMachine):
-    """A Story takes the steps, stores every turn, and checks the stored state."""
+    """Random steps of a ``Story``, and checks of the stored state after each step."""
 
     @initialize(workers=st.integers(1, 3), live=st.integers(1, 4))
     def begin(self, workers: int, live: int) -> None:
@@ -388,7 +388,7 @@ class Stories(RuleBasedStateMachine):
         allowed = [job.config.max_workers for job in self._unfinished() if job.is_root]
         grown = slots.running > self.grown_from[0]
         assert not grown or slots.running <= max([self.server_workers, *allowed])
-        # The number exceeds the limit only by a worker that starts while all other workers wait.
+        # The number may exceed the limit by one worker that starts while all other workers wait.
         if slots.live > max(self.grown_from[1], self.max_live):
             assert slots.running == 1
         self.grown_from = (slots.running, slots.live)

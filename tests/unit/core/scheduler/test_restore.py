@@ -1,4 +1,4 @@
-"""A scheduler continues from the stored state alone; no state of ended jobs remains in memory."""
+"""A scheduler continues from the stored state alone, and forgets ended jobs."""
 
 from dataclasses import replace
 

@@ -84,7 +84,7 @@ def test_a_slot_is_reserved_also_in_the_limits_of_the_tree() -> None:
     story.writes_reports = False
     story.ends(story.key(child))
     other = story.key(story.root())
-    assert story.running == [other], "other jobs have room"
+    assert story.running == [other], "other jobs may start workers"
     story.reports_written(child.id)
     assert sorted(story.running) == sorted([other, parent])
     assert story.status(later) is WorkerStatus.PENDING

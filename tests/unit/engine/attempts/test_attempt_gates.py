@@ -82,9 +82,7 @@ def test_conflicts_are_in_the_prompt_of_every_attempt_that_must_resolve_them() -
 
 
 def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() -> None:
-    """An adviser does not continue the work of its predecessor, so the failed login does not
-    matter.
-    """
+    """An adviser does not continue earlier work, so a failed login does not matter."""
     result = WorkerResult(output="Your plan was rejected: invalid x-api-key")
     worker = replace(a_worker(), attempt=2, failure=HANDED_ON, result=result)
 

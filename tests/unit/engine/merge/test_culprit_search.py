@@ -1,4 +1,4 @@
-"""Finding the workers whose changes make the gates fail, in few runs."""
+"""Finds the workers whose changes make the gates fail, with few runs of the gates."""
 
 import math
 
@@ -22,8 +22,9 @@ def part(name: str, *depends_on: str) -> MergePart:
 
 
 class Bench:
-    """A test bench. A state is the names of its parts. The gates fail if it contains one of
-    ``bad``.
+    """A stand-in for merging and gates.
+
+    A state is the names of its parts. The gates fail if the state contains an element of ``bad``.
     """
 
     def __init__(self, *bad: frozenset[str], conflicting: frozenset[str] = frozenset()) -> None:
@@ -70,7 +71,7 @@ def test_a_failing_worker_is_dropped_with_its_dependent_workers() -> None:
 
 
 def test_a_dependent_worker_stays_while_another_worker_of_its_dependency_is_merged() -> None:
-    """A person included a second candidate of the task, and the gates reject this candidate."""
+    """A person included a second candidate of a task, but the gates reject it."""
     bench = Bench(bad("taken"))
     second = MergePart(a_worker(id="taken", task_id="a"))
     parts = [part("a"), second, part("b", "a")]
@@ -123,22 +124,20 @@ def test_a_worker_on_which_others_build_stays() -> None:
 
 
 def test_a_worker_that_conflicts_only_with_a_culprit_is_merged() -> None:
-    class Fussy(Bench):
+    class ConflictBench(Bench):
         def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
             if part.worker.id == "c" and "b" in state.split("/"):
                 return MergeStep(part=part, commit=state, is_whole=False)
             return super().add(state, part, may_unite)
 
-    bench = Fussy(bad("b"))
+    bench = ConflictBench(bad("b"))
     parts = [part(name) for name in "abc"]
     settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert settled.commit == "base/a/c"
 
 
-class Uniting(Bench):
-    """A bench on which parts in ``united`` can be merged only by a union, which gives another
-    state.
-    """
+class UnionBench(Bench):
+    """A bench on which the parts in ``united`` merge only by a union, with another state."""
 
     def __init__(self, *bad: frozenset[str], united: frozenset[str]) -> None:
         super().__init__(*bad)
@@ -155,13 +154,13 @@ class Uniting(Bench):
 
 
 def test_a_union_that_the_gates_pass_counts() -> None:
-    bench = Uniting(united=bad("b"))
+    bench = UnionBench(united=bad("b"))
     settled = CulpritSearch("base", [part(name) for name in "abc"], bench.add, bench.judge).run()
     assert (settled.commit, bench.runs) == ("base/a/b/c", ["base/a/b/c"])
 
 
 def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker() -> None:
-    bench = Uniting(bad("a", "c"), united=bad("c"))
+    bench = UnionBench(bad("a", "c"), united=bad("c"))
     settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == "base/a/b/d"
     assert settled.culprits == ()
@@ -176,17 +175,17 @@ def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker(
         (GateCause.TIMEOUT, True, False),
         (GateCause.FAILS_AT_BASE, True, False),
         (GateCause.NO_TESTS, False, True),
-        # The gate has no files to check, so it has no verdict.
+        # The gate has no files to check, so it does not judge the changes.
         (GateCause.NOTHING_CHANGED, True, True),
     ],
 )
 def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, counts: bool) -> None:
-    class Silent(Uniting):
+    class IdleGateBench(UnionBench):
         def judge(self, state: str) -> tuple[GateResult, ...]:
             idle = GateResult(name="t", status=GateStatus.SKIPPED, cause=cause, required=required)
             return (*PASSED, idle)
 
-    bench = Silent(united=bad("b", "d"))
+    bench = IdleGateBench(united=bad("b", "d"))
     settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
     unmerged = [step.part.worker.id for step in settled.steps if not step.is_whole]

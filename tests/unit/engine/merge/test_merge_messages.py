@@ -1,4 +1,4 @@
-"""Messages about the merge of a job's changes, readable also for many changes."""
+"""Messages about the merge of a job's changes are readable even for many changes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Splitting a request by rules."""
+"""The division of a request into tasks by rules."""
 
 import time
 
@@ -17,7 +17,7 @@ TABLE = [
     ("Survey this repository", ["Survey this repository"]),
     ("Fix the login bug.", ["Fix the login bug."]),
     ("  surrounded by blanks \n", ["surrounded by blanks"]),
-    # Lists with any kind of mark.
+    # Lists with any kind of bullet.
     ("- one\n- two", ["one", "two"]),
     ("* one\n* two\n* three", ["one", "two", "three"]),
     ("+ one\n+ two", ["one", "two"]),

@@ -412,7 +412,7 @@ SPLIT = [
         ["build a parser", "build a printer"],
     ),
 ]
-# A small or not understood request: one task with the whole request.
+# A request that is small, or that the rules do not understand: one task with the whole request.
 ONE = [
     "Fix the typo in README.md",
     "Fix the typo in README.md. Thank you very much.",
@@ -498,7 +498,7 @@ ONE = [
     "Hi Anna,\n\nadd login.\n\nThanks for your help!\nBest,\nTom",
     "Hello, can you fix the login?",
 ]
-# Courtesy alone makes no task.
+# Polite words alone are no task.
 NOTHING = [
     "Thank you very much.",
     "please",

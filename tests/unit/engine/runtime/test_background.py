@@ -1,4 +1,4 @@
-"""Attempts that are prepared in the background, and stops that arrive during this."""
+"""Attempts that are prepared in the background, and stops during the preparation."""
 
 import threading
 from collections.abc import Iterator

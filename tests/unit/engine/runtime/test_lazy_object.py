@@ -1,4 +1,4 @@
-"""Stand-ins for parts that are created when they are first used."""
+"""Objects that are created when they are first used."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

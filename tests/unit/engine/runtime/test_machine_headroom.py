@@ -74,7 +74,7 @@ def test_expected_memory_of_a_worker_is_free_after_its_end(
     room = headroom.room()
     assert [room.shortage("a") is None for _ in range(4)] == [True, True, True, False]
 
-    headroom.worker_ended("a", SETTLE_SECONDS)  # no memory was expected for it any more
+    headroom.worker_ended("a", SETTLE_SECONDS)  # no memory is reserved for the worker any more
     assert room.shortage("a") is not None
     headroom.worker_ended("a", 0.1)
     assert [room.shortage("a") is None for _ in range(2)] == [True, False]
@@ -167,7 +167,7 @@ def test_disk_space_is_reserved_for_the_last_state_and_released_for_it(
     headroom.store_failed()
     assert not reserve.exists()
     headroom.room()
-    assert headroom.held_back, "it looks again although nothing else may happen"
+    assert headroom.held_back, "the scheduler checks again although no event may follow"
 
     machine.disk, machine.now = 0, FRESH_SECONDS
     headroom.room()

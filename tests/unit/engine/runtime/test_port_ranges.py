@@ -1,4 +1,4 @@
-"""Ranges of ports: each free, and used by one worker at a time."""
+"""Ranges of unused ports. One worker at a time uses a range."""
 
 import socket
 

@@ -16,7 +16,7 @@ def test_an_end_reaches_its_own_handler() -> None:
     processes.expect("a/gate_worker_1.pytest/1", gate.append)
     processes.ended("a/worker_1/1", ENDED)
     assert (attempt, gate) == ([ENDED], [])
-    assert processes.ids == {"a/gate_worker_1.pytest/1"}, "what has ended is dropped"
+    assert processes.ids == {"a/gate_worker_1.pytest/1"}, "ended processes are forgotten"
 
 
 def test_a_second_end_and_an_unknown_process_are_ignored() -> None:

@@ -1,4 +1,4 @@
-"""A thread pool when no further thread can start."""
+"""A thread pool that can start no more threads."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""The present checkpoint of a worker among several with the same content."""
+"""A worker's current checkpoint, if several checkpoints have the same content."""
 
 from collections.abc import Sequence
 
@@ -33,9 +33,9 @@ TWO = [*ONE, "2-before", "2-after"]
         ([*TWO, "2-left-1"], ["1-after", "2-before"], [back("1-after", 2)], "1-after"),
         ([*TWO, "2-left-1"], ["1-after", "2-before"], [back("2-before", 2)], "2-before"),
         ([*TWO, "2-left-1"], ["2-after", "2-left-1"], [back("2-left-1", 2)], "2-left-1"),
-        # The attempt after a rollback, which changed nothing.
+        # The attempt after a rollback has changed nothing.
         ([*TWO, "1-left-1"], ["1-before", "2-before", "2-after"], [back("1-before", 1)], "2-after"),
-        # A person has moved the branch since.
+        # A person has moved the branch since then.
         ([*ONE, "1-left-1"], ["1-after"], [back("1-before", 1)], "1-after"),
     ],
 )

@@ -10,7 +10,7 @@ from orchestrator.engine.service.service import Service
 PACKAGE = Path(orchestrator.__file__).parent
 PARTS = get_type_hints(Service)
 CALL = re.compile(rf"(?:\bservice\(\)|service|served|engine)\.({'|'.join(PARTS)})\.(\w+)")
-#: Parts of ``job_details`` and ``job_lists`` that have use cases of their own.
+#: Parts of ``job_details`` and ``job_lists`` that have their own use cases.
 GROUPS = {"changes", "events", "feed", "files"}
 
 

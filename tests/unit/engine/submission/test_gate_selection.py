@@ -26,8 +26,8 @@ class Commits:
         return Files(self._commits[commit])
 
 
-class Kept:
-    """A store with the jobs and the worker above a child job."""
+class StoreStub:
+    """A store with the ancestors of a child job."""
 
     def __init__(self, jobs: list[Job], worker: Worker) -> None:
         self._jobs = {each.id: each for each in jobs}
@@ -55,7 +55,7 @@ def names(plan: GatePlan) -> list[str]:
 
 def below(parent: Job, gates: tuple[Gate, ...] | None, base: str, is_on: bool = True) -> GatePlan:
     worker = a_worker(job_id=parent.id, root_id=parent.id)
-    store: Any = Kept([parent], worker)
+    store: Any = StoreStub([parent], worker)
     plan, _ = plans(is_on).of_job(store, worker.key, ConfigRequest(gates=gates), base)
     return plan
 
@@ -119,7 +119,7 @@ def test_a_grandchild_has_the_gates_of_the_job_above_it() -> None:
     root = a_job(config=a_config(base="base", gates=plans().of_root((ASKED,), "base").gates))
     child = a_child_job(root, a_worker(), config=root.config)
     worker = a_worker(id="worker_1_1", job_id=child.id, root_id=root.id)
-    store: Any = Kept([root, child], worker)
+    store: Any = StoreStub([root, child], worker)
 
     plan, first = plans().of_job(store, worker.key, ConfigRequest(), "snapshot")
 

@@ -1,4 +1,4 @@
-"""From a submission to a job, on the scheduler's own state."""
+"""The job that results from a submission and the scheduler's state."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from orchestrator.engine.submission.job_creation import (
 ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))
 
 
-class Desk:
+class JobSubmitter:
     """Submits jobs to its own scheduler."""
 
     def __init__(self, **ceilings: int) -> None:
@@ -76,16 +76,16 @@ def task(name: str, **more: object) -> TaskSpec:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def submitter() -> JobSubmitter:
+    return JobSubmitter()
 
 
-def test_workers_are_numbered_by_task_and_then_by_candidate(desk: Desk) -> None:
+def test_workers_are_numbered_by_task_and_then_by_candidate(submitter: JobSubmitter) -> None:
     candidates = ("shell", "auto")
 
-    desk.submit("x", task("a", agents=candidates), task("b"))
+    submitter.submit("x", task("a", agents=candidates), task("b"))
 
-    workers = desk.scheduler.view.workers.values()
+    workers = submitter.scheduler.view.workers.values()
     assert [(each.id, each.task_id, each.agent) for each in workers] == [
         ("worker_1", "a", "shell"),
         ("worker_2", "a", "shell"),
@@ -93,14 +93,16 @@ def test_workers_are_numbered_by_task_and_then_by_candidate(desk: Desk) -> None:
     ]
 
 
-def test_workers_of_a_child_job_have_the_name_of_their_parent_as_prefix(desk: Desk) -> None:
-    desk.submit("x", task("a"), task("b"))
-    _, second = desk.start_all()
+def test_workers_of_a_child_job_have_the_name_of_their_parent_as_prefix(
+    submitter: JobSubmitter,
+) -> None:
+    submitter.submit("x", task("a"), task("b"))
+    _, second = submitter.start_all()
 
-    desk.submit("one", task("a"), task("b"), caller=second)
-    child = desk.submit("two", caller=second)
+    submitter.submit("one", task("a"), task("b"), caller=second)
+    child = submitter.submit("two", caller=second)
 
-    assert [key.worker_id for key in desk.scheduler.view.workers][2:] == [
+    assert [key.worker_id for key in submitter.scheduler.view.workers][2:] == [
         "worker_2_1",
         "worker_2_2",
         "worker_2_3",
@@ -112,45 +114,45 @@ def test_workers_of_a_child_job_have_the_name_of_their_parent_as_prefix(desk: De
     )
 
 
-def test_a_rejected_submission_changes_nothing(desk: Desk) -> None:
+def test_a_rejected_submission_changes_nothing(submitter: JobSubmitter) -> None:
     with pytest.raises(UnknownAgent):
-        desk.submit("x", task("a"), task("b", agents=("nobody",)))
+        submitter.submit("x", task("a"), task("b", agents=("nobody",)))
     for unused in ("agent", "planner", "resolve"):
         with pytest.raises(UnknownAgent):
-            desk.submit("x", task("a"), config=ConfigRequest(**{unused: "nobody"}))
+            submitter.submit("x", task("a"), config=ConfigRequest(**{unused: "nobody"}))
     with pytest.raises(Refused):
-        desk.submit("x", config=ConfigRequest(max_workers=1000))
+        submitter.submit("x", config=ConfigRequest(max_workers=1000))
     with pytest.raises(InvalidRequest):
-        desk.submit("x", TaskSpec(id="a", prompt="words", agents=("shell",)))
+        submitter.submit("x", TaskSpec(id="a", prompt="words", agents=("shell",)))
 
-    change = desk.scheduler.take_changes()
+    change = submitter.scheduler.take_changes()
     assert not (change.new_jobs or change.new_workers or change.events)
 
 
-def test_an_attempt_that_is_over_can_start_nothing(desk: Desk) -> None:
-    desk.submit()
-    [caller] = desk.start_all()
+def test_an_attempt_that_is_over_can_start_nothing(submitter: JobSubmitter) -> None:
+    submitter.submit()
+    [caller] = submitter.start_all()
     assert caller.attempt is not None
     exit = Exit(ended_by=EndedBy.EXIT, code=0)
-    desk.scheduler.exited(caller.attempt.key, caller.attempt.number, exit, Evidence(), 2.0)
+    submitter.scheduler.exited(caller.attempt.key, caller.attempt.number, exit, Evidence(), 2.0)
 
     with pytest.raises(Unauthorized):
-        desk.submit("late", caller=caller)
+        submitter.submit("late", caller=caller)
 
 
-def test_workers_of_two_trees_are_not_the_same_submitter(desk: Desk) -> None:
-    desk.submit("one")
-    desk.submit("two")
+def test_workers_of_two_trees_are_not_the_same_submitter(submitter: JobSubmitter) -> None:
+    submitter.submit("one")
+    submitter.submit("two")
 
-    assert {each.full_name for each in desk.start_all()} == {"job1/worker_1", "job2/worker_1"}
+    assert {each.full_name for each in submitter.start_all()} == {"job1/worker_1", "job2/worker_1"}
     assert ADMIN.full_name == "admin"
 
 
-def test_a_child_jobs_settings_are_clamped_to_what_its_parent_has(desk: Desk) -> None:
-    desk.submit(config=ConfigRequest(max_workers=3, max_recursion_depth=2))
-    [caller] = desk.start_all()
+def test_a_child_jobs_settings_are_clamped_to_what_its_parent_has(submitter: JobSubmitter) -> None:
+    submitter.submit(config=ConfigRequest(max_workers=3, max_recursion_depth=2))
+    [caller] = submitter.start_all()
 
-    child = desk.submit(
+    child = submitter.submit(
         "part", caller=caller, config=ConfigRequest(max_workers=50, max_recursion_depth=9)
     )
 
@@ -158,23 +160,27 @@ def test_a_child_jobs_settings_are_clamped_to_what_its_parent_has(desk: Desk) ->
     assert (child.left["depth"], child.caller_left["depth"]) == (1, 2)
 
 
-def test_no_task_of_a_root_job_may_ask_for_more_time_than_a_job_may_take(desk: Desk) -> None:
-    desk.submit("x", task("a", timeout=86_400.0))
+def test_no_task_of_a_root_job_may_ask_for_more_time_than_a_job_may_take(
+    submitter: JobSubmitter,
+) -> None:
+    submitter.submit("x", task("a", timeout=86_400.0))
 
     with pytest.raises(Refused, match="timeout of task 'b' is 86401, above") as refused:
-        desk.submit("y", task("a"), task("b", timeout=86_401.0))
+        submitter.submit("y", task("a"), task("b", timeout=86_401.0))
 
     assert (refused.value.kind, refused.value.left) == ("limit-wall", {"timeout": 86_400.0})
 
 
 def test_the_tasks_of_a_child_job_have_no_more_time_than_the_root() -> None:
-    desk = Desk()
-    desk.submit(config=ConfigRequest(max_wall_seconds=60.0))
-    [caller] = desk.start_all()
+    submitter = JobSubmitter()
+    submitter.submit(config=ConfigRequest(max_wall_seconds=60.0))
+    [caller] = submitter.start_all()
 
-    child = desk.submit("part", task("a", timeout=5.0), task("b", timeout=1e9), caller=caller).job
+    child = submitter.submit(
+        "part", task("a", timeout=5.0), task("b", timeout=1e9), caller=caller
+    ).job
 
-    tasks = desk.scheduler.view.tasks_of(child.id)
+    tasks = submitter.scheduler.view.tasks_of(child.id)
     assert [each.timeout for each in tasks.values()] == [5.0, 60.0]
 
 
@@ -185,21 +191,21 @@ def test_a_graph_that_cannot_be_carried_out_is_refused() -> None:
         check_tasks((task("a", depends_on=("b",)), task("b", depends_on=("a",))))
 
 
-def refuse(desk: Desk, caller: Caller, times: int) -> None:
+def refuse(submitter: JobSubmitter, caller: Caller, times: int) -> None:
     for number in range(times):
         with pytest.raises(Refused):
-            desk.submit(f"more {number}", caller=caller)
+            submitter.submit(f"more {number}", caller=caller)
 
 
 def test_a_rejected_child_job_is_an_event_of_its_parent_worker() -> None:
-    desk = Desk(max_child_jobs_per_worker=0)
-    job = desk.submit("x").job
-    [caller] = desk.start_all()
-    desk.scheduler.take_changes()
+    submitter = JobSubmitter(max_child_jobs_per_worker=0)
+    job = submitter.submit("x").job
+    [caller] = submitter.start_all()
+    submitter.scheduler.take_changes()
 
-    refuse(desk, caller, 1)
+    refuse(submitter, caller, 1)
 
-    [event] = desk.scheduler.take_changes().events
+    [event] = submitter.scheduler.take_changes().events
     assert (event.kind, event.job_id, event.worker_id) == ("child_job_refused", job.id, "worker_1")
     assert event.data == {
         "limit": "limit-children",
@@ -211,75 +217,75 @@ def test_a_rejected_child_job_is_an_event_of_its_parent_worker() -> None:
 
 
 def test_a_worker_that_does_not_stop_asking_fills_no_table_and_is_counted() -> None:
-    desk = Desk(max_child_jobs_per_worker=0)
-    desk.submit("x")
-    [caller] = desk.start_all()
-    desk.scheduler.take_changes()
+    submitter = JobSubmitter(max_child_jobs_per_worker=0)
+    submitter.submit("x")
+    [caller] = submitter.start_all()
+    submitter.scheduler.take_changes()
 
-    refuse(desk, caller, MOST_REFUSAL_EVENTS + 40)
-    events = desk.scheduler.take_changes().events
+    refuse(submitter, caller, MOST_REFUSAL_EVENTS + 40)
+    events = submitter.scheduler.take_changes().events
     assert caller.attempt is not None
     exit = Exit(ended_by=EndedBy.EXIT, code=1)
-    desk.scheduler.exited(caller.attempt.key, 1, exit, Evidence(), 2.0)
+    submitter.scheduler.exited(caller.attempt.key, 1, exit, Evidence(), 2.0)
 
     assert [event.data["number"] for event in events] == list(range(1, MOST_REFUSAL_EVENTS + 1))
     assert "counted, but not reported" in str(events[-1].data["detail"])
-    result = desk.scheduler.view.workers[caller.attempt.key].result
+    result = submitter.scheduler.view.workers[caller.attempt.key].result
     assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 40
 
 
-def test_an_agent_without_a_prompt_cannot_resolve_conflicts(desk: Desk) -> None:
+def test_an_agent_without_a_prompt_cannot_resolve_conflicts(submitter: JobSubmitter) -> None:
     for resolver in ("shell", "auto"):
         with pytest.raises(InvalidRequest, match=f"agent '{resolver}' cannot resolve conflicts"):
-            desk.submit(config=ConfigRequest(resolve=resolver))
+            submitter.submit(config=ConfigRequest(resolve=resolver))
     for resolver in ("worker", "off"):
-        desk.submit(config=ConfigRequest(resolve=resolver))
+        submitter.submit(config=ConfigRequest(resolve=resolver))
 
 
 def test_commands_run_with_shell_if_the_job_names_another_agent() -> None:
-    desk = Desk()
+    submitter = JobSubmitter()
 
-    desk.submit(
+    submitter.submit(
         "x",
         TaskSpec(id="words", prompt="Look around"),
         TaskSpec(id="command", command="true"),
         config=ConfigRequest(agent="survey"),
     )
 
-    agents = {each.task_id: each.agent for each in desk.scheduler.view.workers.values()}
+    agents = {each.task_id: each.agent for each in submitter.scheduler.view.workers.values()}
     assert agents == {"words": "survey", "command": "shell"}
     with pytest.raises(InvalidRequest, match="agent 'survey' cannot run commands"):
-        desk.submit("x", task("a", agents=("survey",)))
+        submitter.submit("x", task("a", agents=("survey",)))
 
 
-def test_a_model_for_an_agent_that_takes_none_is_refused(desk: Desk) -> None:
+def test_a_model_for_an_agent_that_takes_none_is_refused(submitter: JobSubmitter) -> None:
     words = TaskSpec(id="a", prompt="Look around", model="opus")
     with pytest.raises(InvalidRequest, match="task 'a': agent 'shell' takes no model; remove"):
-        desk.submit("x", task("a", model="opus"))
+        submitter.submit("x", task("a", model="opus"))
     with pytest.raises(InvalidRequest, match="agent 'survey' takes no model"):
-        desk.submit("x", replace(words, agents=("survey",)))
+        submitter.submit("x", replace(words, agents=("survey",)))
 
-    # Without an AI agent, a prompt runs with survey, whatever model it names.
-    desk.submit("x", words)
-    (worker,) = desk.scheduler.view.workers.values()
+    # Without an AI agent, survey runs the prompt, whatever model the task names.
+    submitter.submit("x", words)
+    (worker,) = submitter.scheduler.view.workers.values()
     assert worker.agent == "survey"
 
 
 def test_the_next_attempt_counts_on() -> None:
-    desk = Desk(max_child_jobs_per_worker=0)
-    desk.submit("x", task("a", retries=1))
-    [first] = desk.start_all()
-    refuse(desk, first, MOST_REFUSAL_EVENTS)
+    submitter = JobSubmitter(max_child_jobs_per_worker=0)
+    submitter.submit("x", task("a", retries=1))
+    [first] = submitter.start_all()
+    refuse(submitter, first, MOST_REFUSAL_EVENTS)
     assert first.attempt is not None
     key = first.attempt.key
-    desk.scheduler.exited(key, 1, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 2.0)
-    desk.scheduler.turn(100.0)
-    again = replace(first, attempt=desk.scheduler.view.attempts[key])
-    desk.scheduler.take_changes()
+    submitter.scheduler.exited(key, 1, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 2.0)
+    submitter.scheduler.turn(100.0)
+    again = replace(first, attempt=submitter.scheduler.view.attempts[key])
+    submitter.scheduler.take_changes()
 
-    refuse(desk, again, 2)
-    assert not desk.scheduler.take_changes().events
-    desk.scheduler.exited(key, 2, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 101.0)
+    refuse(submitter, again, 2)
+    assert not submitter.scheduler.take_changes().events
+    submitter.scheduler.exited(key, 2, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 101.0)
 
-    result = desk.scheduler.view.workers[key].result
+    result = submitter.scheduler.view.workers[key].result
     assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 2

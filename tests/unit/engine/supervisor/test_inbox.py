@@ -10,7 +10,7 @@ HANG_SECONDS = 30.0
 
 
 class StubLauncher:
-    """A launcher that reports only the events that a test gives."""
+    """A launcher that reports only the events of the test."""
 
     def __init__(self) -> None:
         self.woken = threading.Event()
@@ -47,8 +47,8 @@ def test_existing_items_are_returned_in_order_without_waiting() -> None:
     for item in "abc":
         inbox.put(item)
     assert inbox.wait(None) == ["a", "b", "c"]
-    assert launcher.waited == [0.0], "the launcher is listened to all the same"
-    assert launcher.wakes == 0, "nobody waited"
+    assert launcher.waited == [0.0], "the launcher's events are still read"
+    assert launcher.wakes == 0, "the inbox did not wait"
 
 
 def test_a_put_from_another_thread_ends_the_wait() -> None:

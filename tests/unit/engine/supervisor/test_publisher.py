@@ -1,4 +1,4 @@
-"""Observers get every event in order, also when many events arrive together."""
+"""Observers get every event in order, even if many events arrive together."""
 
 import threading
 

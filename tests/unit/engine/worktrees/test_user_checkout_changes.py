@@ -15,8 +15,8 @@ from orchestrator.workspace.layout import WorkspaceLayout
 LOCK = "git index.lock"
 
 
-class Looks:
-    """States of the checkout, one for each read. The last state repeats."""
+class CheckoutReads:
+    """Returns the states of the checkout, one for each call. Repeats the last state."""
 
     def __init__(self, *looks: Mapping[str, str]) -> None:
         self._looks = list(looks)
@@ -51,7 +51,7 @@ def test_a_lock_is_reported_if_no_process_works_with_it(
     expected: Sequence[str],
 ) -> None:
     monkeypatch.setattr(user_checkout_changes, "STALE_LOCK_SECONDS", 0.0)
-    repository = cast(Repository, cast(Any, Looks(before, *after)))
+    repository = cast(Repository, cast(Any, CheckoutReads(before, *after)))
     checkout = UsersCheckout(repository, WorkspaceLayout(tmp_path))
     checkout.record_state("0badc0de")
 
@@ -68,7 +68,7 @@ def test_changes_between_two_runs_are_those_of_the_user(tmp_path: Path) -> None:
     users = {**of_run, "setting own": "1", "refs/heads/w": "c2", "how files are merged": "n"}
     del users["file x"]
     again = {**users, "refs/tags/t": "c3"}
-    looks = Looks(start, of_run, users, again)
+    looks = CheckoutReads(start, of_run, users, again)
     checkout = UsersCheckout(cast(Repository, cast(Any, looks)), WorkspaceLayout(tmp_path))
 
     def named() -> list[str]:

@@ -1,4 +1,4 @@
-"""The gates that are detected from a commit's files, and their names and commands."""
+"""The gates that a commit's files imply, with their names and commands."""
 
 import json
 from collections.abc import Collection, Mapping

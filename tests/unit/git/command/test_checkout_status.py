@@ -55,7 +55,7 @@ def _processes(started: list[list[str]], project: Project) -> int:
 def test_an_unchanged_checkout_is_read_once(checkout: Project, started: list[list[str]]) -> None:
     first = _status(checkout)
     assert first == _by_git(checkout)
-    # Only now is it known which directories git ignores.
+    # From here on, the ignored directories are known.
     assert [_processes(started, checkout) for _ in range(3)] == [1, 0, 0]
     assert _status(checkout) == first
 

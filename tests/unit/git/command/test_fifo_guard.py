@@ -1,4 +1,4 @@
-"""Named pipes at paths that git or the product reads: no read waits at them."""
+"""Named pipes at paths that git or the product reads do not block reads."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ BRANCH = "refs/heads/orchestrator/1/worker_1"
 OTHER = "refs/heads/orchestrator/1/worker_2"
 WITHIN = 20.0
 
-#: Places of the pipes: in the worktree, in its own part of the repository, in the repository.
+#: Paths of the pipes: in the worktree, in the worktree's git directory, and in the repository.
 IN_THE_FILES = (".gitignore", "dir/.gitattributes", "new/.gitignore", ".gitmodules", ".git")
 IN_ITS_PART = (
     "gitdir",
@@ -119,7 +119,7 @@ def test_a_pipe_or_socket_in_place_of_a_file_counts_as_its_removal(
 
 
 def test_a_process_that_opens_a_pipe_during_its_removal_does_not_block(tmp_path: Path) -> None:
-    """Each process opens the pipe repeatedly, so that some open it just before its removal."""
+    """Open the pipe in several processes, so that some open it just before its removal."""
     pipe = tmp_path / "MERGE_HEAD"
     script = (
         "import os, sys\n"
@@ -154,7 +154,7 @@ def test_a_pipe_of_the_user_stays(project: Project, repository: GitRepository) -
 def test_the_input_of_git_is_sent_once_even_if_git_reads_late(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Git waits a second for this lock before it reads more input."""
+    """git waits one second for this lock before it reads more input."""
     monkeypatch.setattr(runner, "PAUSES", (0.0, *(0.05,) * 400))
     head = project.git("rev-parse", "HEAD").strip()
     project.git("pack-refs", "--all")

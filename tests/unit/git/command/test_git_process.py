@@ -15,7 +15,7 @@ ENDS = 20.0
 
 
 def descriptors() -> int:
-    gc.collect()  # Objects of other tests may hold descriptors.
+    gc.collect()  # Objects of other tests may have open descriptors.
     return len(os.listdir("/proc/self/fd"))
 
 

@@ -1,4 +1,4 @@
-"""Git sessions give the same answers as a new git process for each request."""
+"""git sessions give the same answers as a new git process for each request."""
 
 import os
 import shutil
@@ -145,7 +145,7 @@ def test_refs_are_listed_as_git_lists_them(git: Git, project: Project, packed: b
     )
     for places in ((one,), (all_,), ("refs/heads/",), ("refs/none/",), single, ("refs/heads",)):
         _check_places(git, project, *places)
-    # Git lists no invalid name.
+    # git lists no invalid names.
     invalid = project.path / ".git/refs/orchestrator/a..b"
     invalid.write_text(project.git("rev-parse", "HEAD"))
     _check_places(git, project, all_)
@@ -171,7 +171,7 @@ def test_a_changed_configuration_is_read(git: Git, project: Project) -> None:
     for number in range(3):
         project.git("config", "merge.x.driver", f"program {number}")
         assert driver() == f"merge.x.driver\nprogram {number}\0".encode()
-    # The same size, in place, with the former time: only a change of the inode's time shows it.
+    # Same size, same inode, former modification time: only the inode's change time differs.
     os.utime(config, (past, past))
     settled = time.monotonic() + 2 * git_config.SETTLED_SECONDS
     while time.monotonic() < settled:

@@ -1,4 +1,4 @@
-"""The state recorded at the start of a job is valid until its end."""
+"""The snapshot from the start of a job is valid until the job ends."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files that git left: lock files of a killed git, and temporary files from a full disk."""
+"""Leftover files of git: lock files of a killed git, and temporary files from a full disk."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Refs to recently read commits: the answers without git equal git's answers."""
+"""Refs of recently read commits: the answers from the cache equal git's answers."""
 
 import os
 from pathlib import Path

@@ -11,7 +11,7 @@ from orchestrator.git import GitRepository
 from orchestrator.git.commits_and_refs import MOST_CACHED_BYTES
 from tests.support.project import Project
 
-#: Put together here, so that no scanner reports this file.
+#: Concatenated, so that no scanner reports this file.
 KEY = "ghp" + "_" + "a1B2" * 9
 OTHER = "ghp" + "_" + "c3D4" * 9
 
@@ -174,7 +174,7 @@ def test_a_commit_that_cannot_be_read_is_an_error(
     project.commit({"b.txt": "b\n"})
     blob = project.git("rev-parse", "HEAD:b.txt")
     os.unlink(project.path / ".git" / "objects" / blob[:2] / blob[2:])
-    # Otherwise git would read the file.
+    # Without this, git would read the file.
     os.unlink(project.path / "b.txt")
     with pytest.raises(RepositoryError):
         found(repository)

@@ -1,4 +1,4 @@
-"""Facts that are known after a worktree's commit are not read by another git process."""
+"""No git process reads a fact again that the commit of a worktree has already returned."""
 
 import os
 from collections.abc import Callable

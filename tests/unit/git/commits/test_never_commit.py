@@ -1,4 +1,4 @@
-"""Dependencies, caches, core dumps and large files: not committed, but named and not removed."""
+"""Dependencies, caches, core dumps, and large files are not committed, but named and kept."""
 
 import shutil
 import struct
@@ -83,7 +83,7 @@ def test_caches_and_dependencies_are_not_committed_and_stay_in_the_worktree(
         "data/big.bin": (HeldBackRule.SIZE, 1),
     }
     assert held["data/big.bin"].size == 1001
-    # Gates find the files that the worker's own checks found.
+    # Gates find the same files as the worker's own checks.
     repository.restore_files(str(worktree), repository.commit_of(BRANCH))
     assert (worktree / "web/node_modules/a/i.js").exists()
     assert (worktree / "env/bin/python").exists()

@@ -91,7 +91,7 @@ def test_held_back_files_leave_no_object(
     assert not in_repository(project, worktree / "node_modules/a")
     assert in_repository(project, worktree / "new")
     assert leftovers(project) == []
-    # Also if the files are read a second time.
+    # Even if the files are read a second time.
     repository.snapshot(str(worktree), "seen", WHO)
     assert committed(repository, worktree) == ["new"]
     assert not in_repository(project, worktree / "big")
@@ -137,7 +137,7 @@ def test_a_killed_commit_leaves_nothing_once_it_was_repeated(
     assert killed.returncode == -9, killed.stderr
     assert leftovers(project)
 
-    # Reading the files removes it, too.
+    # Reading the files also removes it.
     repository.snapshot(str(worktree), "seen", WHO)
     assert committed(repository, worktree) == ["dir/new", "new"]
 

@@ -1,4 +1,4 @@
-"""Commits that a long-lived process of git stores are those of ``git commit-tree``."""
+"""A long-lived git process stores the same commits as ``git commit-tree``."""
 
 import re
 import time
@@ -42,7 +42,7 @@ def _far_away() -> Iterator[None]:
 
 
 def _text(project: Project, commit: str) -> str:
-    """The commit's whole text, without its times."""
+    """Return the text of a commit without its times."""
     return re.sub(r"> \d+ ", "> TIME ", project.git("cat-file", "commit", commit))
 
 
@@ -67,7 +67,7 @@ def test_commits_one_after_another_need_no_process_each(git: Git, started: list[
     for _ in range(5):
         commit = commit_tree(git, tree, [commit], "next\n", WORKER)
     assert [each for each in started if "commit-tree" in each] == []
-    assert len(started) <= 2, "one process reads names, one stores commits"
+    assert len(started) <= 2, "one process reads names, and another one stores commits"
 
 
 def test_a_commit_without_its_tree_is_refused(git: Git) -> None:

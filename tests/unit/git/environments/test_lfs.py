@@ -74,7 +74,7 @@ def test_a_required_filter_without_its_program_stops_no_worker(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """For example, after ``git lfs install`` on another machine: the filter is required."""
+    """The filter is required, for example after ``git lfs install`` on another machine."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("git", "sh"):

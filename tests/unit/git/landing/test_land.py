@@ -342,7 +342,7 @@ def test_a_landing_that_a_crash_interrupted_can_be_undone(
     assert project.git("rev-parse", "main") == before
 
 
-#: Files as a killed git leaves them: the index and the branch are written last.
+#: Files that a killed git leaves: git writes the index and the branch last.
 KILLED: Mapping[str, Mapping[str, str]] = {
     "among the files": {"new.txt": "ne", "a.txt": "one\n2\nthree\n"},
     "at a new file": {"new.txt": "ne"},

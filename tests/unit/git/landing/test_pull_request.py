@@ -90,7 +90,7 @@ def test_an_open_request_is_updated_by_the_push(
 
     assert opened(request) == "https://example.org/pull/7"
 
-    assert not (tmp_path / "arguments").exists(), "no second request is opened"
+    assert not (tmp_path / "arguments").exists(), "no second pull request is opened"
     assert project.git("-C", str(remote), "rev-parse", "orchestrator/1/result") == request.commit
 
 

@@ -174,7 +174,7 @@ def test_a_squash_that_was_killed_among_the_files_is_finished(
     monkeypatch.setattr(leftover_files, "LEFT_SECONDS", 0.05)
     before = project.git("rev-parse", "main")
     crash(lambda: squash(landing), "landing: about to move")
-    # The state after a killed git: the index and the branch are written last.
+    # The state after a killed git: git writes the index and the branch last.
     project.write("new.txt", "ne")
     project.write("a.txt", "one\n2\nthree\n")
     project.write(".git/index.lock", "")
@@ -270,7 +270,7 @@ TITLE = "work\n\nOrchestrator-Worker: worker_1\n"
 
 
 def attempts(project: Project, *subjects: str) -> list[str]:
-    """Return commits on a branch, each on top of the previous; the first is the start."""
+    """Return successive commits of a branch, from its start commit."""
     project.git("checkout", "-q", "-b", "attempts")
     found = [project.git("rev-parse", "HEAD")]
     for number, subject in enumerate(subjects):
@@ -289,7 +289,7 @@ def test_a_refused_attempt_is_part_of_the_next_ones_commit(
     assert project.git("log", "--format=%s", f"{start}..{folded}").split() == ["more", "work"]
     assert project.git("log", "-1", "--format=%B", f"{folded}~1") == TITLE.strip()
     assert project.git("diff", folded, last) == project.git("diff", f"{folded}~1", tip) == ""
-    # The second time, it is no longer on top of the rejected commit.
+    # The second commit is no longer on top of the rejected commit.
     assert repository.squash(start, refused, folded, TITLE) == folded
 
 

@@ -70,7 +70,7 @@ def submodule(commit: str) -> StateChange:
     return lambda project: project.git("update-index", "--add", "--cacheinfo", f"160000,{commit},s")
 
 
-#: Mode and first line by name of each conflicting path; None: removed.
+#: Mode and first line of each conflicting path, by name; None: removed.
 Expected = Mapping[str, str | None]
 KINDS: Mapping[str, tuple[StateChange, StateChange, list[str], Expected]] = {
     "modify/modify": (
@@ -200,7 +200,7 @@ KINDS: Mapping[str, tuple[StateChange, StateChange, list[str], Expected]] = {
         {"e/new": "100644 x", "e/1": "100644 column 0", "d/1": None},
     ),
 }
-#: Kinds in which both sides only add lines: the first lines if both are kept.
+#: Kinds in which both sides only add lines: the first lines of a result with both sides.
 UNITED: Mapping[str, str] = {
     "modify/modify": "a.txt",
     "rename and modify/modify": "x.txt",
@@ -250,7 +250,7 @@ def test_a_conflict_of_this_kind(project: Project, repository: GitRepository, ki
         () if kind in UNITED else without_lost,
     )
     assert bool(merged.commit) is not bool(paths)
-    assert all(each.lost for each in forced.conflicts if each.ours), "what is lost is named"
+    assert all(each.lost for each in forced.conflicts if each.ours), "lost changes are named"
     assert {path: seen(project, forced.commit, path) for path in expected} == expected
     assert not [name for name in project.files(forced.commit) if "~" in name]
     if kind in UNITED:

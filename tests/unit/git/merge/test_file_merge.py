@@ -1,4 +1,4 @@
-"""Files that two sides changed: line ends, both sides' lines, and the other side's version."""
+"""Files that two sides changed: line ends, unions of lines, and versions of one side."""
 
 import subprocess
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ def test_lines_that_three_workers_append_are_all_there_in_their_order(
             "import b\nx = 1\n",
             "import a\nimport b\nx = 1\n",
         ),
-        # Lines that both sides added occur once; similar lines are not merged.
+        # Lines that both sides added occur once; similar lines are both kept.
         ("a.md", "x\n", "x\na\n", "x\na\nb\n", "x\na\nb\n"),
         ("a.md", "x\n", "x\na\nb\n", "x\na\n", "x\na\nb\n"),
         (

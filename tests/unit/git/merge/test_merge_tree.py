@@ -1,4 +1,4 @@
-"""Conflicts of every kind are found without a change of any file."""
+"""Conflicts of every kind are found without changes of files."""
 
 import os
 from collections.abc import Mapping

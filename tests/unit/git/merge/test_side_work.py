@@ -382,7 +382,7 @@ def test_a_stash_on_commits_that_the_agent_discarded_brings_only_its_own_change(
 def test_work_of_the_user_and_of_other_workers_is_not_changed(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
 ) -> None:
-    """Covers the user's work on the worker's commits, and the work of another worker."""
+    """Work of the user on the worker's commits, and work of another worker."""
     does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
     project.git("branch", "peek", BRANCH)
     does(worktree, "git reset -q --hard HEAD~1")
@@ -440,7 +440,7 @@ def test_a_worker_that_did_nothing_of_it_costs_few_processes(
     assert len([each for each in processes if not each.endswith(sessions)]) <= 5
 
 
-#: An agent's own address, the address of the user, and none: git then uses the configuration.
+#: The agent's address, the user's address, and no address, so that git uses its configuration.
 ADDRESSES = [
     "export GIT_COMMITTER_EMAIL=tool@example.com GIT_AUTHOR_EMAIL=tool@example.com;",
     "export GIT_COMMITTER_EMAIL=user@example.org;",
@@ -641,7 +641,7 @@ def test_commits_with_another_address_on_a_branch_of_the_user_are_saved_and_name
 def test_the_staged_files_of_a_worktree_whose_directory_was_removed_are_merged(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
 ) -> None:
-    """For example a worktree in $TMPDIR, which is removed when the attempt ends."""
+    """For example, $TMPDIR has a worktree, and is removed when the attempt ends."""
     place = tmp_path / "temporary" / "w"
     script = "echo s > s.txt; git add .; git commit -qm s; echo i > i.txt; git add .; rm -r $PWD"
     does(worktree, f"git worktree add -q --detach {place}; cd {place}; {script}")

@@ -1,4 +1,4 @@
-"""Changes of a child job that its parent has undone, from the commits of both."""
+"""Detects changes of a child job that its parent has undone, from the commits of both."""
 
 from collections.abc import Callable
 
@@ -139,7 +139,7 @@ def test_discarded_changes_are_applied_again_on_later_commits(
     base, result = delivered(project)
     discard(project)
     own = project.commit({"own.txt": "own\n"}).git("rev-parse", "HEAD")
-    # Git then treats the result as merged.
+    # git then treats the result as merged.
     tip = repository.create_merge_commit(own, result, "joined", WHO)
 
     back = repository.reapply(base, result, tip, "back", WHO, force=False)

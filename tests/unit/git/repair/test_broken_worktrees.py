@@ -1,4 +1,4 @@
-"""Worktrees that agents have broken: no work of the agents is lost."""
+"""The repair of worktrees that agents have broken loses no work."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Only the files that git needs are restored."""
+"""The repair of a git directory restores only the files that git needs."""
 
 import os
 import shutil
@@ -270,7 +270,7 @@ def test_the_next_job_begins_with_what_is_sound(
 def test_a_backup_starts_one_process(
     repository: GitRepository, job: Path, started: list[list[str]]
 ) -> None:
-    # Until its files are this old, git's configuration is read at each use.
+    # Until its files are this old, git's configuration is read on each use.
     time.sleep(2 * SETTLED_SECONDS)
     repository.base()
     repository.back_up_git_files(str(job))

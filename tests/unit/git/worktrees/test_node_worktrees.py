@@ -1,4 +1,4 @@
-"""Worktrees on a machine without the project's repository, with real git on both sides."""
+"""Worktrees on a machine without the project's repository, with real git on both machines."""
 
 import json
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 BRANCH = "refs/heads/orch/1/worker_1"
 
 
-class Sides:
+class TwoMachines:
     """A project with a worktree, and a machine that has a copy of it."""
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Sides:
         self.repository.take(self.files, str(returned))
 
     def bring(self, then: str, **branches: str) -> None:
-        """Change the files on the other machine from the present ones to a commit."""
+        """Change the files on the other machine from their current state to a commit."""
         name = f"change-{then[:6]}"
         (self.folder / name).mkdir()
         now = self.repository.snapshot(str(self.here), "now", WHO)
@@ -68,7 +68,7 @@ class Sides:
         self.node.bring(self.files, str(self.there), str(self.folder / name), change)
 
     def result(self, **files: str) -> str:
-        """Return a commit on the present files, with other content for some of them."""
+        """Return a commit on top of the current files, with new content for some of them."""
         now = self.repository.snapshot(str(self.here), "now", WHO)
         place = self.folder / "child"
         self.project.git("worktree", "add", "-q", "--detach", str(place), now)
@@ -96,110 +96,112 @@ _AS = "git -c user.name=w -c user.email=w@example.org commit -qm"
 
 
 @pytest.fixture
-def sides(tmp_path: Path) -> Sides:
-    return Sides(tmp_path)
+def machines(tmp_path: Path) -> TwoMachines:
+    return TwoMachines(tmp_path)
 
 
-def test_commits_and_loose_files_are_transferred_back(sides: Sides) -> None:
-    sides.send()
-    sides.run(
+def test_commits_and_loose_files_are_transferred_back(machines: TwoMachines) -> None:
+    machines.send()
+    machines.run(
         f"echo two >> a.txt; {_AS} own -a; echo three >> a.txt; git add a.txt; rm b.txt;"
         "echo n > n; chmod +x c/d; ln -s a.txt link;"
         "mkdir out; echo log > out/x.log; echo log > other.log"
     )
-    sides.bring_back()
-    assert sides.project.git("log", "-1", "--format=%s", BRANCH) == "own"
-    assert sides.project.show(BRANCH, "a.txt") == "one\ntwo"
-    assert sides.status() == [
+    machines.bring_back()
+    assert machines.project.git("log", "-1", "--format=%s", BRANCH) == "own"
+    assert machines.project.show(BRANCH, "a.txt") == "one\ntwo"
+    assert machines.status() == [
         "!! out/x.log", "?? link", "?? n", "D b.txt", "M a.txt", "M c/d",
     ]  # fmt: skip
-    assert (sides.here / "a.txt").read_text() == "one\ntwo\nthree\n"
-    assert sides.project.git("fsck", "--no-dangling") == ""
-    commit = sides.repository.commit(str(sides.here), BRANCH, "rest", WHO)
-    assert "n" in sides.project.files(commit)
+    assert (machines.here / "a.txt").read_text() == "one\ntwo\nthree\n"
+    assert machines.project.git("fsck", "--no-dangling") == ""
+    commit = machines.repository.commit(str(machines.here), BRANCH, "rest", WHO)
+    assert "n" in machines.project.files(commit)
 
 
-def test_nothing_changed_is_nothing_sent(sides: Sides) -> None:
-    sides.send()
-    sides.bring_back()
-    assert sides.status() == []
-    assert sorted(each.name for each in (sides.folder / "returned").iterdir()) == ["state.json"]
+def test_nothing_changed_is_nothing_sent(machines: TwoMachines) -> None:
+    machines.send()
+    machines.bring_back()
+    assert machines.status() == []
+    assert sorted(each.name for each in (machines.folder / "returned").iterdir()) == ["state.json"]
 
 
-def test_a_machine_gets_only_the_commits_that_it_lacks(sides: Sides) -> None:
-    first = sides.send()
+def test_a_machine_gets_only_the_commits_that_it_lacks(machines: TwoMachines) -> None:
+    first = machines.send()
     assert first > 0
-    assert sides.node.known() == [sides.base]
-    subprocess.run(["rm", "-r", str(sides.there), str(sides.folder / "sent")], check=True)
-    assert sides.send() == 0
-    assert (sides.there / "a.txt").read_text() == "one\n"
+    assert machines.node.known() == [machines.base]
+    subprocess.run(["rm", "-r", str(machines.there), str(machines.folder / "sent")], check=True)
+    assert machines.send() == 0
+    assert (machines.there / "a.txt").read_text() == "one\n"
 
 
 def test_a_machine_with_many_commits_keeps_the_newest(
-    sides: Sides, monkeypatch: pytest.MonkeyPatch
+    machines: TwoMachines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_worktrees, "_MOST_KNOWN", 2)
     monkeypatch.setattr(node_worktrees, "_MOST_STORED", 3)
-    sides.node.prune()
+    machines.node.prune()
     commits = []
     for number in range(4):
         # Commits that do not contain one another.
         monkeypatch.setenv("GIT_COMMITTER_DATE", f"2030-01-01T00:00:0{number}Z")
-        sides.project.git("reset", "--hard", "-q", sides.base)
-        (sides.project.path / "large").write_bytes(os.urandom(100_000))
-        sides.project.git("add", "-A")
-        sides.project.git("commit", "-qm", f"{number}")
-        commits.append(sides.project.git("rev-parse", "HEAD"))
-        sides.files = replace(sides.files, commit=commits[-1])
-        sides.send()
+        machines.project.git("reset", "--hard", "-q", machines.base)
+        (machines.project.path / "large").write_bytes(os.urandom(100_000))
+        machines.project.git("add", "-A")
+        machines.project.git("commit", "-qm", f"{number}")
+        commits.append(machines.project.git("rev-parse", "HEAD"))
+        machines.files = replace(machines.files, commit=commits[-1])
+        machines.send()
         if number == 2:
-            sides.node.prune()
-            assert sides.size() > 300_000, "there are few commits"
-        shutil.rmtree(sides.there)
-        shutil.rmtree(sides.folder / "sent")
-    sides.node.prune()
-    assert sides.node.known() == [commits[3], commits[2]]
-    assert 200_000 < sides.size() < 300_000
-    # The server sends what the machine has no more.
-    sides.files = replace(sides.files, commit=commits[0])
-    assert sides.send() > 100_000
-    assert (sides.there / "large").stat().st_size == 100_000
+            machines.node.prune()
+            assert machines.size() > 300_000, "there are few commits"
+        shutil.rmtree(machines.there)
+        shutil.rmtree(machines.folder / "sent")
+    machines.node.prune()
+    assert machines.node.known() == [commits[3], commits[2]]
+    assert 200_000 < machines.size() < 300_000
+    # The server sends objects again that the machine no longer has.
+    machines.files = replace(machines.files, commit=commits[0])
+    assert machines.send() > 100_000
+    assert (machines.there / "large").stat().st_size == 100_000
 
 
-def test_uncommitted_files_do_not_enter_the_repository(sides: Sides) -> None:
-    sides.send()
-    sides.run("echo a secret > key")
-    sides.bring_back()
-    digest = Project(sides.here).git("hash-object", "key")
-    assert (sides.here / "key").read_text() == "a secret\n"
-    assert sides.project.git("cat-file", "-t", digest, check=False) == ""
+def test_uncommitted_files_do_not_enter_the_repository(machines: TwoMachines) -> None:
+    machines.send()
+    machines.run("echo a secret > key")
+    machines.bring_back()
+    digest = Project(machines.here).git("hash-object", "key")
+    assert (machines.here / "key").read_text() == "a secret\n"
+    assert machines.project.git("cat-file", "-t", digest, check=False) == ""
 
 
-def test_files_of_a_repository_inside_the_worktree_are_transferred_back(sides: Sides) -> None:
-    sides.send()
-    sides.run(f"mkdir 'new [app]'; cd 'new [app]'; git init -q; echo x > x; git add x; {_AS} x")
-    sides.bring_back()
-    assert (sides.here / "new [app]" / "x").read_text() == "x\n"
+def test_files_of_a_repository_inside_the_worktree_are_transferred_back(
+    machines: TwoMachines,
+) -> None:
+    machines.send()
+    machines.run(f"mkdir 'new [app]'; cd 'new [app]'; git init -q; echo x > x; git add x; {_AS} x")
+    machines.bring_back()
+    assert (machines.here / "new [app]" / "x").read_text() == "x\n"
 
 
-def test_other_files_of_a_worktree_are_listed(sides: Sides) -> None:
-    (sides.here / "x.log").write_text("ignored")
-    (sides.here / "new").write_text("untracked")
-    assert sorted(sides.repository.files_outside_git(sides.files)) == ["new", "x.log"]
+def test_other_files_of_a_worktree_are_listed(machines: TwoMachines) -> None:
+    (machines.here / "x.log").write_text("ignored")
+    (machines.here / "new").write_text("untracked")
+    assert sorted(machines.repository.files_outside_git(machines.files)) == ["new", "x.log"]
 
 
-def test_a_worker_cannot_let_the_machine_run_its_programs(sides: Sides) -> None:
-    sides.send()
-    ran = sides.folder / "ran"
-    sides.run(
+def test_a_worker_cannot_let_the_machine_run_its_programs(machines: TwoMachines) -> None:
+    machines.send()
+    ran = machines.folder / "ran"
+    machines.run(
         f"git config filter.x.clean 'touch {ran}'; git config core.fsmonitor 'touch {ran}';"
         f"mkdir -p .git/hooks; echo 'touch {ran}' > .git/hooks/post-index-change;"
         "chmod +x .git/hooks/*; echo '* filter=x' > .gitattributes; echo 2 > a.txt"
     )
     ran.unlink(missing_ok=True)
-    sides.bring_back()
+    machines.bring_back()
     assert not ran.exists()
-    assert (sides.here / "a.txt").read_text() == "2\n"
+    assert (machines.here / "a.txt").read_text() == "2\n"
 
 
 def _evil_tree(project: Project, name: str) -> str:
@@ -218,10 +220,12 @@ def _evil_tree(project: Project, name: str) -> str:
 
 @pytest.mark.parametrize("name", [".git", "..", "."])
 @pytest.mark.parametrize("kind", ["commits", "changes"])
-def test_a_commit_with_a_dangerous_path_is_refused(sides: Sides, name: str, kind: str) -> None:
-    sides.send()
-    sides.run("echo 2 > a.txt")
-    other = Project(sides.there)
+def test_a_commit_with_a_dangerous_path_is_refused(
+    machines: TwoMachines, name: str, kind: str
+) -> None:
+    machines.send()
+    machines.run("echo 2 > a.txt")
+    other = Project(machines.there)
 
     def attack(returned: Path) -> None:
         head = other.git("rev-parse", "HEAD")
@@ -238,96 +242,98 @@ def test_a_commit_with_a_dangerous_path_is_refused(sides: Sides, name: str, kind
         (returned / "state.json").write_text(json.dumps(state))
 
     with pytest.raises(RepositoryError):
-        sides.bring_back(attack)
-    assert sides.project.git("rev-parse", BRANCH) == sides.base
-    assert sides.status() == []
+        machines.bring_back(attack)
+    assert machines.project.git("rev-parse", BRANCH) == machines.base
+    assert machines.status() == []
 
 
 @pytest.mark.parametrize(
     "state",
     ["", "[]", "{}", '{"head": "--all", "changes": "HEAD"}', '{"head": "HEAD", "changes": ""}'],
 )
-def test_a_state_without_commits_is_refused(sides: Sides, state: str) -> None:
-    sides.send()
+def test_a_state_without_commits_is_refused(machines: TwoMachines, state: str) -> None:
+    machines.send()
     with pytest.raises(RepositoryError, match=r"no valid file state\.json"):
-        sides.bring_back(lambda returned: (returned / "state.json").write_text(state) and None)
+        machines.bring_back(lambda returned: (returned / "state.json").write_text(state) and None)
 
 
-def test_incomplete_commits_are_refused(sides: Sides) -> None:
-    sides.send()
-    sides.run(f"echo two >> a.txt; {_AS} own -a")
+def test_incomplete_commits_are_refused(machines: TwoMachines) -> None:
+    machines.send()
+    machines.run(f"echo two >> a.txt; {_AS} own -a")
     with pytest.raises(RepositoryError):
-        sides.bring_back(lambda returned: (returned / "commits.pack").unlink())
-    assert sides.project.git("rev-parse", BRANCH) == sides.base
+        machines.bring_back(lambda returned: (returned / "commits.pack").unlink())
+    assert machines.project.git("rev-parse", BRANCH) == machines.base
 
 
-def test_a_removed_repository_is_an_error(sides: Sides) -> None:
-    sides.send()
-    sides.run("rm -rf .git")
+def test_a_removed_repository_is_an_error(machines: TwoMachines) -> None:
+    machines.send()
+    machines.run("rm -rf .git")
     with pytest.raises(RepositoryError, match=r"removed \.git"):
-        sides.bring_back()
+        machines.bring_back()
 
 
-def test_changes_that_are_in_no_commit_are_sent(sides: Sides) -> None:
-    (sides.here / "a.txt").write_text("changed\n")
-    (sides.here / "b.txt").unlink()
-    (sides.here / "new").write_text("new\n")
-    sides.send()
-    there = Project(sides.there)
+def test_changes_that_are_in_no_commit_are_sent(machines: TwoMachines) -> None:
+    (machines.here / "a.txt").write_text("changed\n")
+    (machines.here / "b.txt").unlink()
+    (machines.here / "new").write_text("new\n")
+    machines.send()
+    there = Project(machines.there)
     assert there.git("status", "--porcelain").splitlines() == ["M a.txt", " D b.txt", "?? new"]
-    assert (sides.there / "a.txt").read_text() == "changed\n"
-    assert there.git("rev-parse", "HEAD") == sides.base
+    assert (machines.there / "a.txt").read_text() == "changed\n"
+    assert there.git("rev-parse", "HEAD") == machines.base
 
 
-def test_files_that_the_node_removes_later_are_removed_here(sides: Sides) -> None:
-    sides.send()
-    sides.run("echo x > gone; mkdir -p deep; echo y > deep/gone; echo z > stays")
-    sides.bring_back()
-    assert (sides.here / "deep" / "gone").exists()
-    (sides.here / "kept.log").write_text("ignored")
-    shutil.rmtree(sides.folder / "returned")
-    sides.run("rm -r gone deep")
-    sides.bring_back()
-    assert sides.status() == ["!! kept.log", "?? stays"]
+def test_files_that_the_node_removes_later_are_removed_here(machines: TwoMachines) -> None:
+    machines.send()
+    machines.run("echo x > gone; mkdir -p deep; echo y > deep/gone; echo z > stays")
+    machines.bring_back()
+    assert (machines.here / "deep" / "gone").exists()
+    (machines.here / "kept.log").write_text("ignored")
+    shutil.rmtree(machines.folder / "returned")
+    machines.run("rm -r gone deep")
+    machines.bring_back()
+    assert machines.status() == ["!! kept.log", "?? stays"]
 
 
-def test_a_result_changes_the_files_but_not_the_index(sides: Sides) -> None:
-    sides.send()
-    sides.run(f"echo two >> a.txt; {_AS} own -a; echo loose > loose; git add loose")
-    sides.bring_back()
-    then = sides.result(**{"b.txt": "result\n", "new": "n\n"})
-    sides.bring(then, result=then)
-    there = Project(sides.there)
-    assert (sides.there / "b.txt").read_text() == "result\n"
+def test_a_result_changes_the_files_but_not_the_index(machines: TwoMachines) -> None:
+    machines.send()
+    machines.run(f"echo two >> a.txt; {_AS} own -a; echo loose > loose; git add loose")
+    machines.bring_back()
+    then = machines.result(**{"b.txt": "result\n", "new": "n\n"})
+    machines.bring(then, result=then)
+    there = Project(machines.there)
+    assert (machines.there / "b.txt").read_text() == "result\n"
     assert there.git("status", "--porcelain").splitlines() == ["M b.txt", "A  loose", "?? new"]
     assert there.git("log", "-1", "--format=%s") == "own"
     assert there.git("log", "-1", "--format=%s", "result") == "result"
 
 
-def test_a_result_replaces_no_file_that_has_changed_since(sides: Sides) -> None:
-    sides.send()
-    then = sides.result(**{"a.txt": "result\n", "b.txt": "result\n"})
-    sides.run("echo mine > b.txt")
+def test_a_result_replaces_no_file_that_has_changed_since(machines: TwoMachines) -> None:
+    machines.send()
+    then = machines.result(**{"a.txt": "result\n", "b.txt": "result\n"})
+    machines.run("echo mine > b.txt")
     with pytest.raises(RepositoryError, match=r"b\.txt"):
-        sides.bring(then)
-    assert (sides.there / "a.txt").read_text() == "one\n", "all files are checked first"
-    assert (sides.there / "b.txt").read_text() == "mine\n"
+        machines.bring(then)
+    assert (machines.there / "a.txt").read_text() == "one\n", "all files are checked first"
+    assert (machines.there / "b.txt").read_text() == "mine\n"
 
 
-def test_a_damaged_repository_of_the_worker_gets_a_result_without_its_branch(sides: Sides) -> None:
-    sides.send()
-    then = sides.result(**{"b.txt": "result\n"})
-    sides.run("rm -rf .git/refs .git/HEAD")
-    sides.bring(then, result=then)
-    assert (sides.there / "b.txt").read_text() == "result\n"
+def test_a_damaged_repository_of_the_worker_gets_a_result_without_its_branch(
+    machines: TwoMachines,
+) -> None:
+    machines.send()
+    then = machines.result(**{"b.txt": "result\n"})
+    machines.run("rm -rf .git/refs .git/HEAD")
+    machines.bring(then, result=then)
+    assert (machines.there / "b.txt").read_text() == "result\n"
 
 
-def _closed(sides: Sides) -> tuple[list[str], list[str]]:
+def _closed(machines: TwoMachines) -> tuple[list[str], list[str]]:
     """Return the files that the worker's branch adds or changes, and the refs of its side work."""
-    sides.repository.set_ref("refs/orchestrator/1/start/worker_1", sides.base)
-    tip = sides.repository.commit(str(sides.here), BRANCH, "work\n", WHO)
-    folded = sides.repository.merge_side_work(str(sides.here), BRANCH, tip, "work\n", WHO)
-    found = list(sides.repository.changed_paths(sides.base, folded.commit))
+    machines.repository.set_ref("refs/orchestrator/1/start/worker_1", machines.base)
+    tip = machines.repository.commit(str(machines.here), BRANCH, "work\n", WHO)
+    folded = machines.repository.merge_side_work(str(machines.here), BRANCH, tip, "work\n", WHO)
+    found = list(machines.repository.changed_paths(machines.base, folded.commit))
     return found, [each.ref for each in folded.work if each.ref]
 
 
@@ -344,19 +350,19 @@ _COMMIT = f"git add .; {_AS}"
     ],
 )
 def test_changes_count_also_if_an_agent_rewrites_the_start_commit(
-    sides: Sides, script: str, changed: list[str]
+    machines: TwoMachines, script: str, changed: list[str]
 ) -> None:
-    sides.project.commit({"second": "s\n"}, "second")
-    sides.base = sides.project.git("rev-parse", "HEAD")
-    sides.files = replace(sides.files, commit=sides.base)
-    sides.project.git("update-ref", BRANCH, sides.base)
-    Project(sides.here).git("reset", "-q", "--hard")
-    sides.send()
-    sides.run(script)
-    sides.bring_back()
+    machines.project.commit({"second": "s\n"}, "second")
+    machines.base = machines.project.git("rev-parse", "HEAD")
+    machines.files = replace(machines.files, commit=machines.base)
+    machines.project.git("update-ref", BRANCH, machines.base)
+    Project(machines.here).git("reset", "-q", "--hard")
+    machines.send()
+    machines.run(script)
+    machines.bring_back()
 
-    assert _closed(sides) == (changed, [])
-    assert sides.project.git("merge-base", sides.base, BRANCH) == sides.base
+    assert _closed(machines) == (changed, [])
+    assert machines.project.git("merge-base", machines.base, BRANCH) == machines.base
 
 
 _SWITCH = "git -c advice.detachedHead=false switch -q"
@@ -375,42 +381,44 @@ _SWITCH = "git -c advice.detachedHead=false switch -q"
     ],
 )  # fmt: skip
 def test_side_work_is_transferred_back_and_merged(
-    sides: Sides, script: str, changed: list[str]
+    machines: TwoMachines, script: str, changed: list[str]
 ) -> None:
-    sides.send()
-    sides.run(f"export GIT_COMMITTER_NAME=w GIT_COMMITTER_EMAIL={WHO.email}; {script}")
-    sides.bring_back()
+    machines.send()
+    machines.run(f"export GIT_COMMITTER_NAME=w GIT_COMMITTER_EMAIL={WHO.email}; {script}")
+    machines.bring_back()
     # The files may be sent while the worker runs, and again at its end.
-    sides.bring_back()
+    machines.bring_back()
 
-    assert _closed(sides) == (changed, [])
-    assert _closed(sides) == (changed, [])
-    assert not sides.project.git("for-each-ref", "refs/orchestrator/1/aside")
-    assert sides.project.git("fsck", "--no-dangling") == ""
+    assert _closed(machines) == (changed, [])
+    assert _closed(machines) == (changed, [])
+    assert not machines.project.git("for-each-ref", "refs/orchestrator/1/aside")
+    assert machines.project.git("fsck", "--no-dangling") == ""
 
 
-def test_conflicting_or_deleted_side_work_is_transferred_back_and_named(sides: Sides) -> None:
+def test_conflicting_or_deleted_side_work_is_transferred_back_and_named(
+    machines: TwoMachines,
+) -> None:
     own = BRANCH.removeprefix("refs/heads/")
-    sides.send()
-    sides.run(
+    machines.send()
+    machines.run(
         f"export GIT_COMMITTER_NAME=w GIT_COMMITTER_EMAIL={WHO.email};"
         f"{_SWITCH} -c rival; echo rival > a.txt; {_COMMIT} r; {_SWITCH} -;"
         f"{_SWITCH} -c gone; echo gone > g; {_COMMIT} g; {_SWITCH} -; git branch -qD gone;"
         f"echo o > o; {_COMMIT} o; {_SWITCH} -c last HEAD~1; git branch -qD {own};"
         f"echo stashed > a.txt; git stash -q; echo mine > a.txt"
     )
-    entry = Project(sides.there).git("rev-parse", "stash")
-    sides.bring_back()
+    entry = Project(machines.there).git("rev-parse", "stash")
+    machines.bring_back()
 
-    changed, refs = _closed(sides)
+    changed, refs = _closed(machines)
     prefix = "refs/orchestrator-kept/1/worker_1"
     assert changed == ["a.txt"]
     assert sorted(refs) == [
         f"{prefix}/branch/{entry[:12]}", f"{prefix}/branch/rival",
         f"{prefix}/deleted/gone", f"{prefix}/deleted/{own}",
     ]  # fmt: skip
-    assert sides.project.show(f"{prefix}/branch/{entry[:12]}", "a.txt") == "stashed"
-    assert sides.project.show(f"{prefix}/deleted/{own}", "o") == "o"
+    assert machines.project.show(f"{prefix}/branch/{entry[:12]}", "a.txt") == "stashed"
+    assert machines.project.show(f"{prefix}/deleted/{own}", "o") == "o"
 
 
 @pytest.mark.parametrize(
@@ -425,10 +433,10 @@ def test_conflicting_or_deleted_side_work_is_transferred_back_and_named(sides: S
         f'{{"refs": {{}}, "left": ["{"d" * 40}"], "entries": []}}',
     ],
 )  # fmt: skip
-def test_an_invalid_record_of_side_work_is_refused(sides: Sides, record: str) -> None:
-    sides.send()
-    sides.run("echo two >> a.txt")
-    content = record.replace("%s", sides.base)
+def test_an_invalid_record_of_side_work_is_refused(machines: TwoMachines, record: str) -> None:
+    machines.send()
+    machines.run("echo two >> a.txt")
+    content = record.replace("%s", machines.base)
     with pytest.raises(RepositoryError):
-        sides.bring_back(lambda at: (at / "side_work.json").write_text(content) and None)
-    assert sides.status() == []
+        machines.bring_back(lambda at: (at / "side_work.json").write_text(content) and None)
+    assert machines.status() == []

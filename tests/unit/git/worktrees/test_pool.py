@@ -1,4 +1,4 @@
-"""Files of closed worktrees are reused by the next worktrees, and equal newly written files."""
+"""New worktrees reuse the files of closed worktrees. Reused files equal newly written files."""
 
 import os
 import time
@@ -81,7 +81,7 @@ def test_a_spare_worktree_equals_a_new_one(
     expected = seen(opened(1))
     first = opened(2)
     untouched = (first.parent / "worktree" / "dir").stat().st_ino
-    # Git compares whole seconds.
+    # git compares whole seconds.
     until(lambda: int(time.time()) > (first / "a.txt").stat().st_mtime, "a second is over")
     spoil(first)
     close(repository, first)
@@ -90,7 +90,7 @@ def test_a_spare_worktree_equals_a_new_one(
     second = opened(3)
 
     assert seen(second) == expected
-    assert (second / "dir").stat().st_ino == untouched, "it is not the spare one"
+    assert (second / "dir").stat().st_ino == untouched, "the spare worktree was not reused"
     assert Project(second).git("status", "--porcelain", "--ignored") == ""
     assert Project(second).git("ls-files", "-v").split("\n") == ["H a.txt", "H dir/b.txt"]
 

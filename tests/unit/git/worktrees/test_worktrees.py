@@ -148,7 +148,7 @@ def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
 
 
 def test_with_a_reftable_no_lock_of_a_branch_is_removed(tmp_path: Path) -> None:
-    """With a reftable, git has a file called ``refs/heads``."""
+    """With a reftable, ``refs/heads`` is a file."""
     (tmp_path / "refs").mkdir()
     (tmp_path / "refs" / "heads").write_text("this repository uses the reftable format\n")
     admin = tmp_path / "worktrees" / "worktree"
@@ -173,7 +173,7 @@ def test_pruned_objects_of_an_index_are_written_again(
 
 
 def test_an_entry_can_be_removed_by_several_processes_at_once(tmp_path: Path) -> None:
-    """For example, the user's ``git gc`` removes entries, because it prunes worktrees."""
+    """For example, ``git gc`` of the user prunes worktrees, and so removes their entries."""
     entry = tmp_path / "entry"
     (entry / "logs").mkdir(parents=True)
     for number in range(500):
@@ -433,7 +433,7 @@ def _files(directory: Path, common: Path) -> Iterator[tuple[str, str]]:
 def test_the_log_of_a_worktree_begins_with_its_checkout(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
-    """A log that began with a commit by an agent would mark a worktree as the agent's own."""
+    """A log that began with an agent's commit would mark the worktree as the agent's own."""
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     first = (project.path / ".git/worktrees/worktree/logs/HEAD").read_text().splitlines()[0]
     assert first.endswith("\torchestrator: updating HEAD")

@@ -1,4 +1,4 @@
-"""The processes that the kernel kills first when memory runs out."""
+"""The OOM scores of processes: which processes the kernel kills first without memory."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The orphan timeout of a worker whose server has exited, by a clock that the test moves."""
+"""The orphan timeout of a worker whose server has exited. The test moves the clock."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ def lock(tmp_path: Path) -> Path:
 
 
 def ends_after(timeout: OrphanTimeout, start: float, most: float) -> float | None:
-    """Return the seconds after which the timeout expires, checked at each requested time."""
+    """Return the seconds after which the timeout expires."""
     now = start
     while now <= start + most:
         if timeout.is_over(now):

@@ -9,7 +9,7 @@ from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, Forbid
 from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.security.secrets.masking import shown_address
 
-#: One trick each. Names of this list resolve without a network.
+#: Each address uses another trick. The names resolve without a network.
 HOSTILE = (
     "http://127.0.0.1/",
     "http://127.1/",

@@ -22,7 +22,7 @@ ENTRY = OutboxEntry(
 
 
 def waits(outcome: Outcome) -> Iterator[float]:
-    """Return the seconds before each further attempt, until the entry has failed."""
+    """Return the seconds before each retry, until the entry has failed."""
     entry, now = ENTRY, 0.0
     while True:
         entry = after_attempt(entry, outcome, now, lambda low, high: 1.0)

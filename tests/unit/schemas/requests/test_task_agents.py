@@ -1,4 +1,4 @@
-"""The agents of a task in requests: names, or objects with settings of their own."""
+"""The agents of a task in requests: names, or objects with their own settings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The task of a request: given fields, and the defaults of the other fields."""
+"""The task of a request: the fields in the request, and the defaults of other fields."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def test_each_field_of_a_request_is_in_the_task(name: str) -> None:
 
 
 def test_a_field_may_have_its_default_value() -> None:
-    """A request with all defaults results in the same task as a request without them."""
+    """A request that repeats all defaults gives the same task as a request without them."""
     body = {"prompt": "build it"}
     request = TaskRequest.model_validate(body)
     defaults = {**request.model_dump(), **body}

@@ -1,4 +1,4 @@
-"""State files: a file that contains no JSON of the expected kind counts as missing."""
+"""A state file that contains no JSON of the expected kind counts as missing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Retries of HTTP calls, with a clock that only pauses move."""
+"""Retries of HTTP calls. Only pauses move the clock."""
 
 import time
 
@@ -86,7 +86,7 @@ def test_patience_begins_with_the_first_failure(pauses: list[float]) -> None:
 
     def once() -> ServerReply:
         if not pauses:
-            pauses.append(100)  # the call itself takes this time
+            pauses.append(100)  # duration of the call
         return BUSY
 
     with pytest.raises(OSError, match="it restarts"):

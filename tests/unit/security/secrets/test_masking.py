@@ -1,4 +1,4 @@
-"""The log contains no secret, in any written form and across any cut. All other text stays."""
+"""The log has no secret in any encoding or split. All other text is unchanged."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.security.secrets.masking import MASK, Masker, secrets_in
 
-#: No deadline, because a busy machine is no failure.
+#: Without a deadline, because a busy machine is slow.
 unhurried = settings(deadline=None)
 
 # Few letters, so that secrets overlap with each other, with themselves, and with the text.
@@ -127,7 +127,7 @@ def test_a_secret_inside_of_base64_is_masked(
         pieces = [text[at : at + size] for at in range(0, len(text), size)]
         output = masked([secret], pieces)
         assert MASK in output
-        # The text outside the mask has at most the bits that share a character with other bytes.
+        # Outside the mask, only bits of the secret remain that share a character with other bytes.
         start, end = len(before) * 8 // 6, -(-(len(before) + len(secret.encode())) * 8 // 6)
         assert len(output) <= len(text) - (end - start - 2) + len(MASK)
 

@@ -10,7 +10,7 @@ from orchestrator.store.schema.tables import metadata
 
 
 def test_the_end_of_an_attempt_changes_no_index() -> None:
-    """Each index that a statement changes costs a page of the log for each attempt."""
+    """For each attempt, each changed index costs a page of the database's log."""
     indexed = {column.name for index in tables.attempts.indexes for column in index.columns}
     indexed |= {column.name for column in tables.attempts.primary_key}
     written = _written_columns("attempts")

@@ -56,13 +56,13 @@ def test_a_time_that_is_so_far_away(words: str, seconds: float):
         ("resets Jan 3 at 1am (UTC)", "2027-01-03T01:00:00"),
         ("try again at 6:15 PM UTC or buy more", "2026-11-21T18:15:00"),
         ("resets at 17:00 UTC", "2026-11-22T17:00:00"),
-        # In the present minute, not tomorrow.
+        # In the current minute, not tomorrow.
         ("try again at 6:00 PM UTC", "2026-11-21T18:01:00"),
         ("try again at 17:59 UTC", "2026-11-21T18:00:00"),
         ("try again at 17:57 UTC", "2026-11-22T17:57:00"),
         ("resets at midnight Pacific time", "2026-11-22T08:00:00"),
         ("quota resets at 9:15 PM PST", "2026-11-22T05:15:00"),
-        # Summer time applies on that day: the zone's rules count, not today's offset.
+        # Daylight saving time applies on July 1, although it does not apply today.
         ("resets Jul 1, 2027, 9am (Europe/Berlin)", "2027-07-01T07:00:00"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The failure for a server's error answer, and the time when the account may be used again."""
+"""The class of failure of an error answer, and the time at which an account is usable again."""
 
 import json
 import time

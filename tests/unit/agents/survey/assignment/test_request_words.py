@@ -57,7 +57,7 @@ BUILDS = [
     "Help me write a parser for TOML",
     "Deploy the app to Kubernetes",
 ]
-#: Requests whose words do not show clearly that they only ask for information.
+#: Requests that do not clearly ask only for information.
 UNCLEAR = [
     "do it",
     "Dark mode",

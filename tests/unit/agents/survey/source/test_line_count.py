@@ -15,9 +15,9 @@ from orchestrator.agents.survey.source.python import mask_python
 from tests.support.examples import examples
 
 REPOSITORY = Path(__file__).parents[5]
-#: Without links in its path, because the survey follows none.
+#: Resolved, because the survey follows no links.
 FLASK = Path(flask.__file__).resolve().parent
-#: One of so many of our own sources is counted.
+#: One of this many files of the product's source is counted.
 STEP = examples(20, 5)
 
 
@@ -95,7 +95,7 @@ def test_languages_without_a_grammar_are_counted_by_their_markers(
 
 
 def _pygount(path: Path) -> LineCount:
-    """Count with pygount, and add the blank lines at both ends that it leaves out."""
+    """Count with pygount, and add the blank lines at both ends, which pygount does not count."""
     found = SourceAnalysis.from_file(str(path), "any", encoding="utf-8", generated_regexes=[])
     code = found.code_count + found.string_count
     text = path.read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def _pygount(path: Path) -> LineCount:
 
 
 def _copies(tree: Path, directory: Path, step: int) -> list[Path]:
-    """Copy every ``step``-th Python file of ``tree``, because others may be changing the tree."""
+    """Copy every ``step``-th Python file of ``tree``, because other tests may change the tree."""
     copies: list[Path] = []
     for number, path in enumerate(sorted(tree.rglob("*.py"))[::step]):
         if content := path.read_bytes():

@@ -1,4 +1,4 @@
-"""The rows, frames and keys of ``top``."""
+"""The rows, frames, and keys of ``top``."""
 
 import json
 import os

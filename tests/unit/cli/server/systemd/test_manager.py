@@ -1,4 +1,4 @@
-"""The service manager of a user, with programs in place of systemd's."""
+"""The service manager of a user. Programs of the tests replace systemd's."""
 
 from collections.abc import Callable
 from pathlib import Path

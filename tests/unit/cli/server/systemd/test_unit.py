@@ -1,4 +1,4 @@
-"""The text of units: valid words for systemd, with any paths."""
+"""The text of units is valid for systemd, whatever the paths are."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""``orchestrator nodes``: the first node, and how to make agents usable on nodes."""
+"""``orchestrator nodes``: adding the first node, and making agents usable on nodes."""
 
 import shlex
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_the_commands_for_a_new_machine_fit_together(
     shared, copy, own = capsys.readouterr().out.splitlines()
     join_file = quote(str(folder / "cluster" / "gpu1.join"))
     assert shlex.split(shared)[-3:] == ["node", "join", *shlex.split(join_file)]
-    # The copy is in the home directory of the machine.
+    # The copy is in the user's home directory on that machine.
     assert copy == f"scp -p {join_file} gpu1:"
     assert own == "bin/orchestrator node join ~/gpu1.join --own-files"
 

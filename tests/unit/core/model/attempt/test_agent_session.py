@@ -103,7 +103,7 @@ def test_every_cause_of_an_end_has_a_row() -> None:
         ([a_failure(2, "")], [], False),
         ([a_failure(2, "1-after")], [], True),
         ([a_failure(2, "start")], [], True),
-        # The rollback was before the session's end, so the session knows it.
+        # The rollback was before the session's end, so the model knows about it.
         ([a_failure(1, "start")], [], False),
         ([a_failure(2, ""), a_failure(3, "start")], [], True),
         ([], [a_rollback(2, "2-before")], True),

@@ -27,7 +27,7 @@ EARLIER = [
     ({"ended_by": "timeout", "stopped_by": "timeout (5 s)"}, ExitCause.TASK_TIMEOUT),
     ({"ended_by": "timeout", "stopped_by": "max_wall_seconds (5 s)"}, ExitCause.NONE),
     ({"ended_by": "exit", "code": 1, "error": NEVER}, ExitCause.NONE),
-    # Causes that this version writes are used, whatever the text is.
+    # A recorded cause counts, whatever the text is.
     ({"ended_by": "lost", "error": NEVER, "cause": "shim_died"}, ExitCause.SHIM_DIED),
     ({"ended_by": "cancel", "stopped_by": "", "cause": ""}, ExitCause.NONE),
 ]

@@ -1,4 +1,4 @@
-"""Real and realistic final texts of agents, and the verdict for each.
+"""Real and realistic final texts of agents, and the expected verdicts.
 
 An offer, explanation, or review must never count as an open question or a refusal.
 """

@@ -1,4 +1,4 @@
-"""Work that a job's result lacks, although no merge reports this."""
+"""Work that a job's result lacks, although the merge reports no loss."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ from tests.unit.core.factories import BASE, a_config, a_job, a_task
         ({"git": "on"}, {"git": "auto"}, WorkerStatus.SUCCESS, False),
         ({"git": "off"}, {"git": "on"}, WorkerStatus.SUCCESS, False),
         ({"git": "on"}, {"workdir": "project"}, WorkerStatus.SUCCESS, False),
-        # The merge has the answer.
+        # The merge reports this work.
         ({"git": "on", "base": BASE}, {}, WorkerStatus.SUCCESS, False),
     ],
 )

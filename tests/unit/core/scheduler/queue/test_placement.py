@@ -201,7 +201,7 @@ def test_no_machine_gets_more_than_its_capacity(
             and (each.memory_bytes is None or each.memory_bytes >= requirements.memory_bytes)
         ]
         if isinstance(found, NoMachine):
-            assert not able, "a worker waits only if no machine can take it"
+            assert not able, "a worker waits only if no machine can run it"
             free = any(each.takes_workers and running[each.name] < each.slots for each in machines)
             assert found.is_full != free
         else:

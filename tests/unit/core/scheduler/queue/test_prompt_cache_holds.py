@@ -1,4 +1,4 @@
-"""Workers that wait for their shared context, and for the first worker's answer from the model."""
+"""Workers that wait for the shared context, or for the model's answer to the first worker."""
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Job, WaitingFor, WorkerKey
@@ -43,7 +43,7 @@ def test_the_first_worker_starts_and_the_others_follow_after_its_first_report() 
     assert story.worker(keys[2]).waiting_for == WaitingFor(WaitKind.FIRST_ANSWER, "worker_1")
 
     reports(story, keys[0], Usage(steps=0))
-    assert states(story, keys) == [RUNNING, PENDING, PENDING], "nothing is known of an answer"
+    assert states(story, keys) == [RUNNING, PENDING, PENDING], "the model has not answered yet"
     reports(story, keys[0], Usage(output_tokens=3))
 
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]

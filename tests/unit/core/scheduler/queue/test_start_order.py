@@ -16,8 +16,8 @@ from tests.unit.core.story import Story
 
 GRAPHS = json.loads((Path(__file__).parents[5] / "benchmarks" / "workflows.json").read_text())
 SLOTS = 8
-#: The best schedule known (of thousands of varied orders), as a multiple of the larger of longest
-#: path and work / slots. Below this bound there is none, but it may be out of reach.
+#: Duration of the best of thousands of schedules, by workflow. The unit is a lower bound for every
+#: schedule: the maximum of the longest path and work / slots.
 BEST = {"1000genome": 1.0, "cycles": 1.0, "epigenomics": 1.332, "montage": 1.0, "soykb": 1.192}
 
 
@@ -101,7 +101,7 @@ def test_ranks_are_the_longest_path_and_the_descendants() -> None:
     diamond = _tasks(a="", b="a", c="a", d="b c", e="")
     assert ranks(diamond, {}) == {"a": (0, 3), "b": (0, 1), "c": (0, 1), "d": (0, 0), "e": (0, 0)}
     found = ranks(diamond, {"a": 1, "b": 5, "c": 2, "d": 1})
-    # The task without a run time counts as the median.
+    # A task without a run time counts with the median.
     assert {name: rank[0] for name, rank in found.items()} == {
         **{"a": 7, "b": 6, "c": 3, "d": 1},
         "e": 1.5,
@@ -139,7 +139,7 @@ def test_a_run_time_is_found_by_plan_then_request_then_command() -> None:
     times.expected(job, first)
     times.learn(job.id, "a", 7)
     assert times.expected(job, first) == {"a": 7}
-    # Another plan for the same request; then another request with the same command.
+    # First another plan for the same request, then another request with the same command.
     assert times.expected(job, [TaskSpec(id="a", command="make -j a")]) == {"a": 7}
     other = replace(job, request="test")
     assert times.expected(other, [TaskSpec(id="x", command="make a")]) == {"x": 7}

@@ -23,7 +23,7 @@ from tests.unit.core.story import Story
 
 PENDING, RUNNING, FAILED = WorkerStatus.PENDING, WorkerStatus.RUNNING, WorkerStatus.FAILED
 
-# Failed logins: one worker reports the failure, and no other worker starts.
+# Failed logins: after one worker reports the failure, no other worker starts.
 
 REFUSED = Evidence(error_class=ErrorClass.AUTH, error="invalid x-api-key")
 
@@ -171,7 +171,7 @@ def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
 
     assert not logins.failures(story.now)
     assert not logins.seen(story.now)
-    assert logins.doubtful("opencode", story.now), "it may be refused, too"
+    assert logins.doubtful("opencode", story.now), "its login may also fail"
 
 
 def test_workers_wait_a_limited_time_for_a_login_check() -> None:
@@ -219,7 +219,7 @@ def test_a_task_that_may_have_any_agent_continues_with_the_next_best() -> None:
     story.ends(keys[0], EXIT_1, REFUSED)
 
     assert agents(story, keys) == ["codex", "codex", "claude"]
-    assert sorted(states(story, keys)) == [FAILED, PENDING, RUNNING], "one goes ahead"
+    assert sorted(states(story, keys)) == [FAILED, PENDING, RUNNING], "one worker starts first"
     assert story.status(keys[2]) is FAILED, "its agent was named"
     assert EventKind.AGENT_PASSED_OVER in story.events(job)
     for key in sorted(keys[:2], key=lambda key: story.status(key) is PENDING):
@@ -242,7 +242,7 @@ def test_an_agent_fallback_uses_no_retry() -> None:
 
     assert (story.status(key), story.worker(key).agent) == (RUNNING, "gemini")
     story.ends(key, EXIT_1, REFUSED)
-    assert story.status(key) is FAILED, "none is left"
+    assert story.status(key) is FAILED, "no agent remains"
 
 
 def test_candidates_keep_their_agents() -> None:
@@ -290,7 +290,7 @@ def test_the_next_best_agent_reviews_unless_the_agent_was_named() -> None:
         assert (EventKind.REVIEWER_RETRYING in story.events(job)) is by_any
 
 
-# A rate limit only delays workers: no retry counts, and no other agent takes over.
+# A rate limit only delays workers: it uses no retry, and causes no agent fallback.
 
 FULL = Evidence(error_class=ErrorClass.RATE_LIMIT, error="429")
 

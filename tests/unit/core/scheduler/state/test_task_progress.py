@@ -12,7 +12,7 @@ DIAMOND = [a_task("a"), a_task("b", "a"), a_task("c", "a"), a_task("d", "b", "c"
 def plan_of(
     tasks: Sequence[TaskSpec], statuses: Mapping[int, WorkerStatus] | None = None
 ) -> PlanProgress:
-    """Return a plan; ``statuses``: by the workers' index."""
+    """Return the progress of a plan. ``statuses``: statuses by index of the worker."""
     workers = workers_for(a_job(id="job"), tasks)
     known = statuses or {}
     return PlanProgress(

@@ -1,4 +1,4 @@
-"""Stories of workers whose changes fail together with the changes of others."""
+"""Stories of workers whose changes fail together with changes of other workers."""
 
 import pytest
 
@@ -137,7 +137,7 @@ def test_another_agent_may_run_the_next_attempt() -> None:
     assert story.running == [second]
     assert story.worker(second).agent == "resolver"
     story.ends(second)
-    # Without another attempt, the worker's status stays.
+    # Without another attempt, the worker's status does not change.
     assert not story.rejects_changes(root.id, second, agent="resolver", required=False)
     story.run_to_end()
     assert story.status(second) is WorkerStatus.SUCCESS
@@ -149,7 +149,7 @@ def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> N
     _, second = story.keys(root)
     resolution = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
     assert story.rejects_changes(root.id, second, **resolution)
-    # The same failure twice, although retries remain.
+    # The same failure occurs twice, although retries remain.
     story.fails(second)
     story.later(60)
     story.fails(second)
@@ -159,7 +159,7 @@ def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> N
     assert worker.reason.startswith("conflicts not resolved: ")
     assert worker.result is not None
     assert worker.result.unresolved
-    # No further agent is asked.
+    # No other agent tries to resolve the conflict.
     assert not story.rejects_changes(root.id, second, **resolution)
     story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED

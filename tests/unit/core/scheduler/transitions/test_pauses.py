@@ -63,7 +63,7 @@ def test_a_pause_covers_descendants_and_the_child_jobs_that_are_submitted_during
 
     assert [story.job(each.id).pause is not None for each in (root, child, later)] == [True] * 3
     assert story.status(story.key(later)) is WorkerStatus.PENDING
-    assert story.status(worker) is WorkerStatus.RUNNING, "it finishes"
+    assert story.status(worker) is WorkerStatus.RUNNING, "the running worker finishes"
     story.resume(root)
     assert story.status(story.key(later)) is WorkerStatus.RUNNING
     story.run_to_end()
@@ -85,7 +85,7 @@ def test_a_pause_that_stops_runs_the_attempt_again_without_using_a_retry() -> No
     story.resume(job)
     assert (story.status(key), story.worker(key).attempt) == (WorkerStatus.RUNNING, 2)
     story.fails(key)
-    assert story.status(key) is WorkerStatus.FAILED, "max_retries is 0"
+    assert story.status(key) is WorkerStatus.FAILED, "the pause uses no retry (max_retries is 0)"
 
 
 def test_an_attempt_that_ends_before_its_stop_arrives_counts() -> None:

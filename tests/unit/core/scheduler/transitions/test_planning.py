@@ -314,7 +314,7 @@ def test_the_size_of_a_tree_can_be_read_while_it_changes(gone: str) -> None:
     root = story.root(a_task("a"))
     child = story.child(story.key(root), a_task("b"))
     view = story.scheduler.view
-    # Another thread may see this state for a moment.
+    # Another thread may see this state between two turns.
     if gone == "plan":
         del story.scheduler._trees.plans[child.id]
         assert view.size_of(root).child_jobs == 0

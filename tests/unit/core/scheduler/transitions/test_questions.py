@@ -1,4 +1,4 @@
-"""Stories of questions: asked when their dependencies are done, ended by an answer or a timeout."""
+"""Stories of questions: each starts after its dependencies, and ends by an answer or a timeout."""
 
 from typing import Any
 
@@ -175,7 +175,7 @@ def test_a_pause_delays_questions_and_their_timeouts(crash: bool) -> None:
     if crash:
         story.crash()
     assert story.status(first) is WorkerStatus.WAITING
-    assert story.status(second) is WorkerStatus.PENDING, "nothing new is asked"
+    assert story.status(second) is WorkerStatus.PENDING, "no new question starts"
 
     story.resume(job)
     assert story.status(second) is WorkerStatus.WAITING

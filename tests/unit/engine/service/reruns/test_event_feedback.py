@@ -1,4 +1,4 @@
-"""Comments from events: stored, grouped, and sent once, also after a crash."""
+"""Comments from events are stored, grouped, and sent once, even after a crash."""
 
 import os
 import time
@@ -93,7 +93,7 @@ def test_events_are_given_together_to_the_workers_that_they_are_about(
     assert put(feedback, LINE, "1") and put(feedback, CHECK, "2")
     assert not put(feedback, LINE, "1"), "a redelivery"
     feedback.send_settled()
-    assert jobs.given == [], "further events may follow"
+    assert jobs.given == [], "more events may follow"
 
     clock.ahead = 11
     jobs.present = replace(JOB, status=JobStatus.RUNNING)
@@ -109,7 +109,7 @@ def test_events_are_given_together_to_the_workers_that_they_are_about(
 
     feedback.send_settled()
     assert len(jobs.given) == 2
-    assert not put(feedback, CHECK, "2"), "also after it was given"
+    assert not put(feedback, CHECK, "2"), "even after the feedback was given"
 
 
 def test_a_crash_between_giving_and_forgetting_repeats_with_the_same_key(
@@ -133,7 +133,7 @@ def test_a_crash_between_giving_and_forgetting_repeats_with_the_same_key(
     again.send_settled()
     assert len({request.key for _, _, request in jobs.given}) == 1 and len(jobs.given) == 2
     again.send_settled()
-    assert jobs.given[2][2].comments, "a later event is a group of its own"
+    assert jobs.given[2][2].comments, "a later event starts a new group"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Messages over a connection, without TLS."""
+"""Messages over a connection without TLS."""
 
 import asyncio
 import json

@@ -43,7 +43,7 @@ ROWS: Sequence[tuple[Decode, Message, str]] = [
     *((decode_from_server, *row) for row in FROM_SERVER),
 ]
 IDS = [f"{decode.__name__}-{type(message).__name__}" for decode, message, _ in ROWS]
-#: A value of each type of JSON, and values that overflow calculations.
+#: A value of each JSON type, and values that overflow in calculations.
 VALUES: Sequence[Any] = (
     *(None, True, 0, -1, 2**63, 10**400, 0.5, float("nan"), float("inf"), 1e300),
     *("", "text", "eA==", "x===", "\ud800", [], [1], ["text"], [[]], {}, {"text": 1}, {"text": {}}),
@@ -96,7 +96,7 @@ def test_unknown_fields_are_ignored(decode: Decode, message: Message, text: str)
 def test_a_message_without_one_of_its_fields_is_invalid(
     decode: Decode, message: Message, text: str
 ) -> None:
-    # Without its data, a piece of a snapshot is an answer.
+    # A piece of a snapshot without its data equals an answer.
     required = {each.name for each in dataclasses.fields(message) if each.default is MISSING}
     for name in required - ({"data"} if isinstance(message, SnapshotPiece) else set()):
         fields = json.loads(text)

@@ -1,4 +1,4 @@
-"""Archives of an attempt's files: exact copies, and hostile archives that write nothing."""
+"""Archives of an attempt's files: copies are exact, and hostile archives write nothing."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
 
 
 def written(path: Path, *records: Mapping[str, Any], content: bytes = b"") -> str:
-    """Write an archive of these records by hand; the content follows the last but one."""
+    """Write an archive with these records. The content follows the second-to-last record."""
     parts: list[bytes] = []
     for fields in (*records, {"kind": "end"}):
         header = json.dumps(fields).encode()

@@ -32,7 +32,7 @@ def files(tmp_path: Path) -> NodeFiles:
 
 
 def _received(tmp_path: Path) -> list[str]:
-    """Return the archives that have arrived and are not forgotten."""
+    """Return the archives that have arrived and are not deleted."""
     found = (tmp_path / "files").glob(f"*/{RECEIVED}")
     return [each.read_text() for each in found if not each.parent.name.startswith("trash")]
 
@@ -67,7 +67,7 @@ def test_files_of_attempts_that_the_node_does_not_have_are_removed(
     files.sweep()
     assert _received(tmp_path) == ["job/worker_2/1"]
     assert len(list((tmp_path / "files").iterdir())) == 1
-    # What a former process of the node has left.
+    # Leftover files of an earlier process of the node.
     again = NodeFiles(tmp_path / "files", tmp_path, None)
     again.forget_others(set())
     again.sweep()

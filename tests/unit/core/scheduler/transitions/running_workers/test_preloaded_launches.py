@@ -1,4 +1,4 @@
-"""Preloaded launches: their time, their number, and their ends."""
+"""Preloaded launches: when they are sent, how many, and how they end."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -266,7 +266,7 @@ def test_a_cancelled_job_ends_when_its_launches_are_returned() -> None:
     stopped = [each.key for each in story.commands if isinstance(each, Stop)]
     preloaded = [each.key for each in preloads(story)]
     assert stopped == [*preloaded, story.key(job, 5)], (
-        "the shim has no launch left when its worker ends"
+        "the shim has no preloaded launch when its worker ends"
     )
     for each in preloads(story):
         story.scheduler.launch_returned(each.key, each.attempt, story.now)
@@ -334,9 +334,9 @@ class Walk(RuleBasedStateMachine):
         self.workers = workers
         self.story = Story(max_workers=workers)
         self.shims: list[Shim] = []
-        #: Workers that have called: they may be shown before the end of the worker before them.
+        #: Workers that have called the server, perhaps before their predecessor's end is known.
         self.called: set[WorkerKey] = set()
-        #: Messages, each with what a shim reports at once.
+        #: Messages of shims, each with the reports that a shim sends at once.
         self.mail: deque[list[tuple[str, WorkerKey, int, Exit]]] = deque()
         self.ran: set[tuple[WorkerKey, int]] = set()
         self.story.root(*plain(count))
@@ -369,7 +369,7 @@ class Walk(RuleBasedStateMachine):
         assert shim.now not in self.ran, "nothing runs twice"
         self.ran.add(shim.now)
         self.shims.append(shim)
-        assert len(self.shims) <= self.workers, "one of each slot runs"
+        assert len(self.shims) <= self.workers, "each slot runs one worker"
 
     @precondition(lambda self: self.shims)
     @rule(data=st.data(), seconds=st.sampled_from([0.001, 0.001, 0.001, 9.0]))
