@@ -1,4 +1,4 @@
-"""``orchestrator demo``, run as a user runs it, keeps each of its promises."""
+"""``orchestrator demo``, as a user runs it, does everything that it promises."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The container file and compose file: valid for their tools, and every name in them exists."""
+"""The container file and the compose file are valid, and every name in them exists."""
 
 import json
 import re

@@ -16,7 +16,7 @@ import yaml
 from tests.acceptance.conftest import KEY, Server
 
 FOLDER = Path(__file__).resolve().parents[2]
-#: The work of an AI agent; in this test, `auto` stands for a scripted agent.
+#: The agent of the examples: `auto` selects this script instead of an AI tool.
 WORK = {
     *("candidates.yaml", "documentation.yaml", "full_stack.yaml", "gates.yaml"),
     "microservices.yaml",
@@ -27,7 +27,7 @@ AGENT = Path(__file__).with_name("example_agent.py")
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Variables of a separate server: its own workspace, any free port."""
+    """Return variables of a separate server, with its own workspace and any port."""
     if not (FOLDER / ".venv").exists():
         if os.environ.get("CI"):
             pytest.fail("no .venv: run ./install.sh")
@@ -36,7 +36,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         **{k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
         "ORCHESTRATOR_API__API_KEY": secrets.token_urlsafe(),
         "ORCHESTRATOR_API__PORT": "0",
-        # A project without the contents of this checkout, wherever the checkout is.
+        # A project outside this checkout.
         "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(FOLDER / "docs"),
         "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(tmp_path / "workspace"),
         "ORCHESTRATOR_LOGGING__LOG_DIR": str(tmp_path / "logs"),
@@ -79,7 +79,7 @@ def test_a_plan_of_the_examples_completes(name: str, environment: dict[str, str]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A user's repository with the product in it."""
+    """A user's repository with the product's folder."""
     project = tmp_path_factory.mktemp("host project")
     make_repository(project)
     folder = project / "the product"
@@ -115,7 +115,7 @@ def make_repository(project: Path) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """A job of an example, as its user sees it."""
+    """The result of an example's job."""
 
     server: Server
     status: dict[str, Any]

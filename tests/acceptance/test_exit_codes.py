@@ -27,7 +27,7 @@ CODES = {"one": 0, "two": 6, "half": 6, "fails": 1, "nothing": 0}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One folder for all plans, because copying the folder and starting a server take longest."""
+    """One folder for all plans, because a copy of the folder and a server's start are slow."""
     project = Project(tmp_path_factory.mktemp("acceptance") / "host")
     project.begin({"shared.txt": "zero\n"}).git("tag", "begun")
     folder = copy_product(project.path)
@@ -69,7 +69,7 @@ def test_all_commands_for_a_job_end_with_the_same_exit_code(folder: Path, name: 
     # The next commands are the last lines of "run" only.
     own = ("to show the ", "to merge the changes into ", "to retry the tasks ")
     lines = [line for line in ending if line.strip() and not line.startswith(own)]
-    assert bool(lines) is bool(code), "only what is not plainly completed has a reason"
+    assert bool(lines) is bool(code), "every outcome except a plain success has a reason"
     for each in outputs[2:4]:
         assert {*lines} <= {*each.splitlines()}, (lines, each)
     if name == "two":

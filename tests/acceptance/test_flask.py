@@ -1,4 +1,4 @@
-"""A job's result can be relied on in a real repository: a release of Flask, with its tests.
+"""The results of jobs are correct in a real repository: a release of Flask, with its tests.
 
 Flask is installed in editable mode, as its developers install it. Its tests would therefore import
 the checkout's code, unless the product makes them import the worker's code.
@@ -20,11 +20,11 @@ from tests.support.project import Project, agents
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RELEASE = "flask==3.0.3"
-#: The newest versions with which the tests of that Flask release pass.
+#: The latest versions of packages with which the tests of the Flask release pass.
 TOOLS = ("pytest<8.3", "click<8.2", "werkzeug<3.1", "ruff")
-#: With this line in place of Flask's own line, every request fails.
+#: Replacement of a line of Flask, with which every request fails.
 BREAK = "sed -i 's/self.aborter = self.make_aborter()/self.aborter = None/' src/flask/sansio/app.py"
-#: Makes every test pass without doing anything.
+#: Configuration that makes every test pass without running it.
 HIDE = (
     r"printf '\n\ndef pytest_itemcollected(item):\n    item.runtest = print\n'"
     " >> tests/conftest.py"
@@ -110,7 +110,7 @@ def test_a_worker_that_silences_the_tests_fails_and_the_reason_names_the_file(fl
 
 @pytest.mark.nightly
 def test_an_unused_import_is_found_and_not_repaired(flask: Path) -> None:
-    """Flask's settings have ``fix = true``: a plain ``ruff check`` would repair and pass."""
+    """Flask's settings have ``fix = true``: ``ruff check`` alone would repair the code and pass."""
     done, answer = work(flask, "printf 'import os\\n' > src/flask/extra.py\necho done")
 
     assert (done, answer["status"]) == (1, "failed"), answer

@@ -1,4 +1,4 @@
-"""The host project's own tools behave the same with and without the product's folder in it."""
+"""The host project's tools give the same results with and without the product's folder."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Case:
-    """A tool in a host that uses it, and how a user adds doctor's line."""
+    """A tool of a host project, and how a user adds doctor's line."""
 
     command: tuple[str | Path, ...]
     files: dict[str, str]
@@ -143,7 +143,7 @@ def write(host: Path, files: dict[str, str]) -> None:
 
 
 def put_folder_in(host: Path, files: dict[str, str], with_git: bool) -> Path:
-    """The workspace holds a job: one worker's worktree, and a file of another worker."""
+    """The workspace has a job: the worktree of one worker, and a file of another worker."""
     folder = copy_product(host)
     if with_git:
         subprocess.run(["git", "init", "-q", str(folder)], check=True)
@@ -172,7 +172,9 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
         # Files of jobs show the difference: reading the whole folder takes mypy and prettier a
         # minute.
         leave_work(host / "orchestrator", case.files)
-        assert output_of(case, host) != before, "the line would not be needed"
+        assert output_of(case, host) != before, (
+            "the tool reads no file of the product even without the line"
+        )
         shutil.rmtree(host / "orchestrator")
     folder = put_folder_in(host, case.files, with_git)
 
@@ -189,8 +191,7 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
     assert not [each for each in host_checks(folder, host) if each.name == f"host {tool}"]
 
 
-#: By default, also with the folder as a repository; or with a line that names the folder.
-#: Each has another row by day that is found and called in the same way.
+#: Cases that run only at night, because by day another case covers the same kind of tool.
 AT_NIGHT = ("jest", "mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
 TABLE = [
     pytest.param(

@@ -29,19 +29,19 @@ pytestmark = [
     pytest.mark.needs("bwrap", "setpriv"),
 ]
 
-#: Parts of /etc that the steps read: users, names of machines, certificates, the package index.
+#: Files of /etc that the steps read: users, host names, certificates, and the package index.
 ETC = ("passwd", "group", "hosts", "nsswitch.conf", "resolv.conf", "ssl", "pip.conf")
-#: Steps of the base image's package manager, which would change this machine.
+#: Commands of the package manager, which are skipped because they would change this machine.
 OF_PACKAGES = ("apt-get ", "rm -rf /var/lib/apt")
 KEY = "key-of-the-image-tests-0123456789"
-#: This machine's Python, whose libraries are found by absolute paths.
+#: This machine's Python, which finds its libraries by absolute paths.
 PYTHON = os.path.realpath(sys.base_prefix)
 Step = tuple[str, str]
 
 
 @dataclass
 class Image:
-    """A directory in which the steps are run, with the settings that they make."""
+    """A directory in which the steps run, and the settings of the steps so far."""
 
     root: Path
     environ: dict[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Image:
         return subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
 
     def take(self, word: str, text: str) -> None:
-        """Run one step."""
+        """Run one step of the container file."""
         if word == "COPY":
             self._copy(text.split())
         elif word == "RUN":

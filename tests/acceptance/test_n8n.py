@@ -1,4 +1,4 @@
-"""The workflows and the nodes for n8n, in a real n8n against a real server.
+"""The workflows and the nodes for n8n, in a real n8n with a real server.
 
 ``tests/tools/install_n8n.sh DIR`` installs n8n (4 GB). ``ORCHESTRATOR_TEST_N8N=DIR`` names
 this directory to the tests.
@@ -139,7 +139,7 @@ class N8n:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The nodes, built and linted by n8n's own tool."""
+    """The nodes, which n8n's own tool builds and lints."""
     place, folder = installed(), tmp_path_factory.mktemp("package")
     shutil.copytree(EXAMPLES / "node", folder, dirs_exist_ok=True)
     (folder / "node_modules").symlink_to(place / "package" / "node_modules")
@@ -212,7 +212,7 @@ def n8n(
     def ready() -> bool:
         assert process.poll() is None, (home / "n8n.log").read_text()
         try:
-            # An active workflow answers a GET that it does not know otherwise than a missing one.
+            # An active workflow and a missing workflow answer an unknown GET differently.
             answer = requests.get(f"{found.url}/webhook/several", timeout=5)
         except requests.RequestException:
             return False
@@ -328,7 +328,7 @@ def test_a_person_approves_a_plan_in_a_form(n8n: N8n, chat: Chat, server: Server
     [text] = chat.texts(place)
     assert text.startswith("A plan waits for you (1 tasks): ")
     form = text.rpartition(" ")[2]
-    # n8n does not answer before it has stored that it waits.
+    # n8n answers only after it has stored that the workflow waits.
     until(lambda: "Write it" in page(form), "the form is there", SECONDS)
     sent = {"field-0": (None, "approve"), "field-1": (None, "go on")}
     assert requests.post(form, files=sent, timeout=SECONDS).status_code == 200

@@ -8,7 +8,7 @@ from tests.acceptance.conftest import Server
 
 
 def test_the_address_logs_a_browser_in_once(server: Server) -> None:
-    """The ticket is in the fragment, which no request line, log or Referer contains."""
+    """The ticket is in the fragment, which no request line, log, or Referer contains."""
     answer = json.loads(server.cli("open", "--print", "--json").stdout)
     url, _, ticket = answer["url"].partition("/#ticket=")
     with requests.Session() as browser:

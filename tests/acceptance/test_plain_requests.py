@@ -1,4 +1,4 @@
-"""A plain request of a user, sent to an agent that only writes text, in a real repository."""
+"""A request without options, in a real repository, for an agent that only writes text."""
 
 import json
 import subprocess

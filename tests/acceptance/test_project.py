@@ -22,7 +22,7 @@ tasks: [{id: where, command: echo "at $ORCHESTRATOR_PROJECT_ROOT"}]
 
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
-    """A directory that contains only the folder and two projects."""
+    """A directory with the product's folder and two projects."""
     several = tmp_path.resolve() / "my work"
     for name in ("one", "two"):
         (several / name).mkdir(parents=True)

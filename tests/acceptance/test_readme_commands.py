@@ -30,12 +30,12 @@ pytestmark = [
 
 BLOCK = re.compile(r"^```(bash|console|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((PRODUCT / "README.md").read_text("utf-8"))
-#: The line after which the folder has packages, so that install.sh needs no network.
+#: The line after which the test links the packages, so that install.sh needs no network.
 CLONE = "git clone --depth 1 URL orchestrator"
 #: Beginning of a command that runs inside a worker.
 IN_A_WORKER = "orchestrator spawn "
-#: Without these keys, the stand-ins would need logins. Blocks without AI tools do not have the
-#: keys, because other agents would call their services.
+#: Keys for the stand-ins, which otherwise would need logins. Blocks without AI tools have no keys,
+#: because other agents would call their services.
 KEYS = {"ANTHROPIC_API_KEY": "sk-of-a-reader", "OPENAI_API_KEY": "sk-of-a-reader"}
 PROJECT = {
     "app.py": "def add(a,b):\n  return a+b\n",
@@ -103,12 +103,12 @@ def confirming() -> Iterator[int]:
 
 
 def programs(home: Path) -> str:
-    """Return a search path with the AI tools, and with those of this machine as the last ones."""
+    """Return a search path with the stand-ins first, and this machine's directories last."""
     path = python_programs(home / "programs")
     for name in ("claude", "codex"):
         tool = home / "programs" / name
         tool.with_suffix(".py").write_text(AI_TOOL)
-        # Not the path of Python in the first line, because this path may contain a space.
+        # The first line does not name Python, because its path may contain a space.
         tool.write_text(
             f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(tool))}.py "$@"\n'
         )

@@ -85,7 +85,7 @@ def write_program(path: Path, text: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the product, not installed, below a path with a space, a quote and an accent."""
+    """A copy of the product without packages. Its path has a space, a quote, and an accent."""
     copy = tmp_path.resolve() / "my 'projét" / "the orchestrator"
     (copy / "bin").mkdir(parents=True)
     for name in [*COPIED, *LISTS]:
@@ -221,7 +221,7 @@ def test_without_venv_the_tool_runs_with_a_python_that_has_the_packages(
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "api_server.py"])
 def test_every_script_works_through_links(installed: Path, tmp_path: Path, name: str) -> None:
-    """The link may be relative, and may lead to a directory with spaces in its name."""
+    """The link may be relative, and its target may have spaces in its path."""
     (tmp_path / "my bin").mkdir()
     (tmp_path / "near").symlink_to(installed / name)
     link = tmp_path / "my bin" / "tool"
@@ -464,7 +464,7 @@ def test_a_failure_of_the_tests_with_ai_tools_fails_the_run(
     failing = {"CI": "true", "ORCHESTRATOR_TEST_TOOLS": "/nowhere", "FAILING": "tests/agents/real"}
     result = run(installed / "run-tests.sh", PATH=path, **failing)
     assert result.returncode == 1
-    assert '"tests/agents/real"' in result.stdout, "what it printed"
+    assert '"tests/agents/real"' in result.stdout, "the output of the command"
     assert [line.split()[:2] for line in result.stdout.splitlines()[-4:]] == [
         ["scripts", "ok"],
         ["tests", "ok"],
@@ -533,7 +533,7 @@ def test_an_existing_venv_keeps_its_python(installed: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_explained(folder: Path) -> None:
-    # The first file that install.sh writes; a directory in its place stops even root.
+    # A directory at the path of the first file that install.sh writes stops even root.
     (folder / ".install.lock").mkdir()
     result = run(folder / "install.sh")
     assert result.returncode == 1
@@ -557,7 +557,7 @@ def test_an_incomplete_copy_is_explained(folder: Path) -> None:
 def test_a_release_that_was_copied_over_a_former_one_is_explained(
     installed: Path, tmp_path: Path
 ) -> None:
-    # Python prefers the former release's package to the module of the same name.
+    # Python prefers a package, here of the former release, to a module of the same name.
     former = installed / "orchestrator" / "core" / "errors"
     former.mkdir()
     (former / "__init__.py").touch()
@@ -585,7 +585,7 @@ def test_the_lists_of_packages_follow_pyproject() -> None:
     project = tomllib.loads((PRODUCT / "pyproject.toml").read_text())
     dependencies = {entry.split()[0] for entry in project["project"]["dependencies"]}
     assert dependencies <= pins("requirements.txt")
-    # The store on PostgreSQL needs one setting, and no further package.
+    # The store on PostgreSQL needs one setting, but no more packages.
     assert any(pin.startswith("psycopg==") for pin in dependencies)
     grammars = set(project["project"]["optional-dependencies"]["survey"])
     assert grammars == pins("requirements-survey.txt")
@@ -740,7 +740,7 @@ def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(
     assert "install.sh' --grammars" in result.stderr
     assert len(key_of(installer.folder)) == 64
     assert installer.asked() == LISTS[:2]
-    # Later starts do not try the installation again.
+    # Later starts do not retry the installation.
     assert installer.run("--quiet").stderr == ""
     assert installer.asked() == []
     asked_for = installer.run("--grammars")
@@ -809,7 +809,7 @@ def test_a_python_without_any_pip_is_explained(folder: Path, tmp_path: Path) -> 
 # -- install.sh: with packages -----------------------------------------------------------------
 
 
-#: What writes the key needs these, and a survey one grammar: they are there in seconds.
+#: Packages that write the key, and one grammar for a survey: their installation takes seconds.
 FEW = (
     *("annotated-types", "pydantic", "pydantic-core", "pyyaml"),
     *("tree-sitter", "tree-sitter-go", "typing-extensions", "typing-inspection"),
@@ -818,10 +818,10 @@ FEW = (
 
 @pytest.fixture
 def compiled(folder: Path) -> Path:
-    """The product's folder with bytecode, which install.sh would need seconds to write."""
+    """A copy of the product's folder with bytecode, because compiling takes seconds."""
     for cache in (PRODUCT / "orchestrator").rglob("__pycache__"):
         copy = folder / cache.relative_to(PRODUCT)
-        # Others may be writing files that vanish.
+        # Other processes may write temporary files, which vanish.
         shutil.copytree(cache, copy, ignore=lambda _, all: {n for n in all if n[-4:] != ".pyc"})
     return folder
 
@@ -857,9 +857,9 @@ def base_python() -> str:
     return str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
 
 
-#: An installation may take minutes while others install or compile.
+#: Timeout of an installation, in seconds: long, because other tests install and compile.
 installing = pytest.mark.timeout(600)
-#: Debian's certificates of the authorities that this machine trusts.
+#: Debian's file with the certificate authorities that this machine trusts.
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 needs_uv = pytest.mark.needs("uv")
@@ -871,7 +871,7 @@ def test_install_with_pip_alone_and_then_from_a_directory(small: Path, tmp_path:
     # Given a machine without uv, when installing
     folder = small
     result = run(folder / "install.sh", "--pip", "--python", base_python())
-    # Then packages, workspace and a private configuration are there
+    # Then packages, a workspace, and a private configuration exist
     assert result.returncode == 0, result.stderr
     assert modules_import(folder)
     assert (folder / "workspace").is_dir()
@@ -894,7 +894,7 @@ def test_install_with_pip_alone_and_then_from_a_directory(small: Path, tmp_path:
     write_program(lacking, failing_python(base_python(), "import ensurepip"))
     options = ["--pip", "--offline", wheels, "--python", lacking, "--grammars"]
     result = run(folder / "install.sh", *options, HTTPS_PROXY="http://127.0.0.1:9")
-    # Then it works without network, and the configuration is kept
+    # Then the installation needs no network, and the configuration is unchanged
     assert result.returncode == 0, result.stderr
     assert modules_import(folder)
     assert grammars_import(folder)

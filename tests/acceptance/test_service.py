@@ -26,7 +26,7 @@ KINDS = {
     "service of a user (`--user`)": ("--user",),
 }
 PAGE = (PRODUCT / "docs" / "service.md").read_text("utf-8")
-#: The exposure of each kind is below this figure, of 10.
+#: Maximum exposure of each kind of service, from 0 to 10.
 EXPOSURES = dict(re.findall(r"^\| ([^|]+) \| below (\d\.\d)", PAGE, re.MULTILINE))
 #: The kind of a service of a user on a machine without user namespaces.
 WITHOUT_NAMESPACE = "service of a user without user namespaces"
@@ -69,7 +69,7 @@ WITHOUT_NAMESPACES = (
 
 @pytest.fixture
 def product(tmp_path: Path) -> Path:
-    """A folder of the product with a name that systemd wants quoted."""
+    """A folder of the product whose name needs quotes in a unit."""
     folder = tmp_path / "my 100% $HOME pröject" / "the product"
     folder.mkdir(parents=True)
     for name in ("orchestrator", "bin"):
@@ -135,10 +135,10 @@ class UserManager:
 
 @pytest.fixture
 def user_manager(request: pytest.FixtureRequest) -> Iterator[UserManager]:
-    """A running manager. The parameter, if any, is a prefix of its command."""
+    """A running service manager. A parameter is a prefix of its command."""
     if os.getuid() != 0:
         pytest.skip("only root can make systemd believe that it was booted")
-    # Short, because the addresses of sockets in it may have at most 107 characters.
+    # Short, because paths of sockets may have at most 107 characters.
     with tempfile.TemporaryDirectory(dir="/tmp") as directory:
         environ = without_settings(os.environ)
         environ |= {"HOME": directory, "XDG_RUNTIME_DIR": directory}

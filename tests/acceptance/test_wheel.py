@@ -20,7 +20,7 @@ from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("hatchling", "uv")]
 
-#: A first run in a fresh repository takes less than this.
+#: Maximum duration of a first run in a new repository, in seconds.
 FIRST_RUN_SECONDS = 10.0
 LINE = "/.orchestrator/local/"
 #: A plan in which a worker starts a child job, and a gate of the repository judges the commits.
@@ -163,7 +163,7 @@ def test_a_first_run_takes_less_than_ten_seconds(stranger: Stranger, tmp_path: P
         stranger.done("orchestrator", "run", "Survey this repository", cwd=path)
         return time.monotonic() - began
 
-    # The best of three at most, because other tests may load the machine.
+    # The best of at most three runs, because other tests may load the machine.
     seconds = []
     while len(seconds) < 3 and min(seconds, default=FIRST_RUN_SECONDS) >= FIRST_RUN_SECONDS:
         seconds.append(first_run(len(seconds)))

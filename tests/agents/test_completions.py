@@ -1,4 +1,4 @@
-"""A single question for JSON, as planning asks it."""
+"""A single model call for JSON, as planning makes it."""
 
 import json
 from typing import Any

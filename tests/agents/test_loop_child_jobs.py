@@ -1,4 +1,4 @@
-"""Built-in loops start child jobs by the tools of the Model Context Protocol, like other agents."""
+"""Built-in loops start child jobs with the tools of the Model Context Protocol."""
 
 import json
 import sys

@@ -43,7 +43,7 @@ def test_a_status_has_its_class_and_its_number_of_tries(
 def test_a_transient_failure_costs_only_a_try(each_loop: Loop, fault: Fault) -> None:
     outcome = each_loop.run(Script.failing(fault))
     assert outcome.succeeded and outcome.usage.steps == 1
-    assert not outcome.usage.partial, "who is refused is charged for nothing"
+    assert not outcome.usage.partial, "a rejected call costs nothing"
     assert len(each_loop.seen(RetryEvent)) == 1
 
 
@@ -51,7 +51,7 @@ def test_a_transient_failure_costs_only_a_try(each_loop: Loop, fault: Fault) -> 
 def test_a_broken_answer_is_requested_again(each_loop: Loop, kind: Kind) -> None:
     outcome = each_loop.run(Script.failing(Fault(kind=kind)))
     assert outcome.succeeded
-    assert outcome.usage.partial, "nobody knows what the broken one has used"
+    assert outcome.usage.partial, "the usage of the broken call is unknown"
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CUT, Kind.MALFORMED])

@@ -1,4 +1,4 @@
-"""The built-in loops over HTTP, each against the model API: work, accounting, limits, policies."""
+"""The built-in loops over HTTP with the stub model API: work, usage, limits, and policies."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -207,7 +207,7 @@ def test_answers_that_are_always_cut_off_are_a_limit(each_loop: Loop, api: Model
 
 
 def test_an_empty_answer_is_requested_again(each_loop: Loop) -> None:
-    # The next request has nothing of an empty answer, so the API counts it as the same turn.
+    # The next request does not contain the empty answer, so the stub API counts the same turn.
     empty = Fault(kind=Kind.BODY, body=EMPTY[each_loop.name], times=2)
     outcome = each_loop.run(Script.failing(empty, then="there it is"))
     assert outcome.succeeded and outcome.text == "there it is"

@@ -1,4 +1,4 @@
-"""Tests of the model API itself: each API's shapes, complete and streamed, and the due turn."""
+"""Tests of the stub model API: its formats, complete and streamed, and the due turns."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ TURN = Turn("words here", (Call("look", {"at": "it"}),), Tokens(input=7, output=
 USER = {"role": "user", "content": "[[script:it]]"}
 FUNCTION = {"type": "function", "function": {"name": "look", "parameters": {}}}
 GEMINI = "/v1beta/models/gemini-2.5-flash:"
-#: API -> path, body, path of the stream.
+#: Path, body, and path of the stream, by API.
 REQUESTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "anthropic": (
         "/v1/messages?beta=true",

@@ -1,4 +1,4 @@
-"""axe reports no problem on any page, in both themes and both widths. No content overflows."""
+"""axe reports no problem on any page, in two themes and two widths. No content overflows."""
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
@@ -83,7 +83,7 @@ def settle(page: Page) -> None:
 
 
 def show(page: Page, theme: str, width: str) -> None:
-    """Show the open page in a theme, and at a width."""
+    """Change theme and width of the current page."""
     x, y = WIDTHS[width]
     page.set_viewport_size({"width": x, "height": y})
     page.evaluate(

@@ -1,4 +1,4 @@
-"""The changes of a job: comments that come back as one more attempt, candidates, a conflict."""
+"""The changes of a job: comments that start another attempt, candidates, and a conflict."""
 
 import re
 

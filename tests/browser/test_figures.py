@@ -1,4 +1,4 @@
-"""Figures, times, and words are those of the API, in a form that people read without a mistake."""
+"""Pages show the figures, times, and words of the API in readable form."""
 
 import itertools
 import re
@@ -8,7 +8,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.site import Site, shell
 
-#: Keeps the texts that are drawn on canvases.
+#: Script that records the texts on canvases.
 DRAWN = """
   window.drawn = [];
   const draw = CanvasRenderingContext2D.prototype.fillText;
@@ -29,7 +29,7 @@ def test_a_time_of_another_day_has_its_date(page: Page, site: Site) -> None:
 
 
 def test_joiners_are_shown_only_where_they_join_nothing(page: Page, site: Site) -> None:
-    """Pictures of people, and scripts such as Persian and Hindi, need joiners."""
+    """Emoji of people, and scripts such as Persian and Hindi, need joiners."""
     page.goto(site.url)
     for text in ("\U0001f469\u200d\U0001f4bb", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"):
         assert page.evaluate(FORMATTED, ["plain", text]) == text
@@ -98,7 +98,7 @@ def test_the_graph_names_the_chosen_candidate(page: Page, site: Site) -> None:
 
 
 def test_the_head_of_a_failed_job_gives_the_reason(page: Page, site: Site) -> None:
-    """A worker that failed because of its child job is not named."""
+    """The page does not name a worker that failed because of its child job."""
     child = '[{"title": "Compile", "agent": "shell", "command": "echo no compiler; exit 4"}]'
     spawn = f"echo '{child}' > t.json; orchestrator spawn c --tasks t.json --wait"
     job = site.job([shell(spawn, title="Build")], git="off", gates=[], max_retries=0)

@@ -9,7 +9,7 @@ from tests.browser.site import Site, shell
 
 MISSING = {"run": "no-such-program-of-the-tests", "required": False}
 MAKE = "echo made > made.txt"
-#: Keeps the bars that are drawn on canvases.
+#: Script that records the bars on canvases.
 BARS = """
   window.bars = [];
   const draw = CanvasRenderingContext2D.prototype.roundRect;

@@ -60,7 +60,7 @@ def test_a_wide_title_stays_in_its_box(page: Page, site: Site) -> None:
     job = site.job([shell("true", title=each) for each in ("W" * 40, "\u65e5\u672c" * 20)])
     page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator(".dag .node").nth(1)).to_be_visible()
-    # The lines are drawn within an inner svg, which the box contains.
+    # The lines are in an inner svg, which the box contains.
     outside = """(nodes) => nodes.filter((node) => {
       const [box, lines] = [node.querySelector("rect"), node.querySelector("svg:has(text)")];
       const end = (each) => each.x.baseVal.value + each.width.baseVal.value;
@@ -77,7 +77,7 @@ def test_a_policy_refuses_markup_of_scripts(context: BrowserContext, site: Site)
     page.add_init_script(REPORTS)
     page.goto(site.url)
     page.locator("main").wait_for()
-    # The page fixture counts such reports: there is one, if something is refused.
+    # Without such a message, the fixture ``page`` would not notice violations.
     with page.expect_console_message(
         lambda line: line.text.startswith("refused: require-trusted-types-for")
     ):

@@ -36,7 +36,7 @@ def test_submit_watch_read_the_log_and_cancel_by_keyboard(page: Page, site: Site
     head = page.locator(".jobhead")
     expect(head).to_contain_text("2 running")
     go.touch()
-    # Nothing is reloaded: the stream reports what ends.
+    # The page is not reloaded: the stream reports the end.
     expect(head).to_contain_text("1 succeeded")
     page.keyboard.press("2")
     expect(page.locator("tbody tr").first).to_contain_text("running")

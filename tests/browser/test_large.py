@@ -1,4 +1,4 @@
-"""A job of 10,000 workers: few elements in the document, whatever the number of workers is."""
+"""A job of 10,000 workers: the document has few elements, whatever the number of workers."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from tests.browser.site import Site, shell
 
 WORKERS = 10_000
 MOST_NODES = 5_000
-#: Most processor time of the page's thread for one frame: half the time of a frame at 30 Hz.
+#: Maximum processor time of the page's thread for one frame: half of a frame at 30 Hz.
 FRAME_CPU_MS = 17
 HEAP_BYTES = 60 * 1024**2
 
@@ -76,7 +76,7 @@ def test_a_number_of_a_step_lists_its_workers(page: Page, site: Site) -> None:
 
 
 def test_the_graph_has_one_box_for_many_equal_tasks(page: Page, site: Site) -> None:
-    """Failed tasks of the group are visible; a click or Enter shows the other ones."""
+    """Failed tasks of the group are visible. A click or Enter shows the other tasks."""
     build = shell("true", id="build", title="Build")
     tests = [
         shell(f"exit {int(k == 77)}", id=f"t{k}", title=f"Test {k}", depends_on=["build"])

@@ -1,4 +1,4 @@
-"""Parts of a page that arrive late do not move the parts that a person already reads."""
+"""Late content of a page does not move content that a person already reads."""
 
 import re
 
@@ -7,7 +7,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.browser.site import Site, shell
 
-#: Sum of the scores of a page's shifts. Numbers at the top of the page account for 0.001.
+#: Maximum sum of the scores of a page's shifts. Numbers at the top of the page cause 0.001.
 MOST_SHIFT = 0.005
 SHIFTS = """
 addEventListener("load", () => scrollTo(0, 0));
@@ -25,7 +25,7 @@ def job(site: Site) -> str:
 
 
 def with_costs(route: Route) -> None:
-    """Answer as if commands had costs, which the chart needs."""
+    """Add costs to answers, because the chart needs them."""
     body = route.fetch().json()
     route.fulfill(json={**body, "rows": [{**row, "cost_usd": 0.5} for row in body["rows"]]})
 

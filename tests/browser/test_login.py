@@ -68,7 +68,7 @@ def test_a_page_whose_files_are_missing_shows_an_error(context: BrowserContext, 
     page = context.new_page()
     page.route("**/dashboard.js", lambda route: route.abort("connectionreset"))
     page.goto(site.url)
-    # It is reloaded five times before, with pauses of 8 s in all.
+    # Before, the page reloads five times, with pauses of 8 s in total.
     alert = expect(page.get_by_role("alert"))
     alert.to_contain_text("could not be loaded", timeout=75_000)
 

@@ -1,4 +1,4 @@
-"""Links, the back button, and the focus, as a person without a mouse uses them."""
+"""Links, the back button, and the focus, for a person without a mouse."""
 
 import re
 
@@ -75,7 +75,7 @@ def test_the_back_button_returns_to_the_same_place(page: Page, site: Site) -> No
 def test_a_text_that_cannot_be_copied_is_shown(page: Page, site: Site) -> None:
     failing = shell("echo failing; exit 1", retries=0)
     job = site.job([failing, shell("true", depends_on=["task_1"])])
-    # As in pages of another machine without HTTPS.
+    # As on pages from another machine without HTTPS.
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.goto(f"{site.url}/jobs/{job}/w/worker_1")
     page.keyboard.press("y")

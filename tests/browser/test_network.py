@@ -12,7 +12,7 @@ def test_pages_load_while_network_interfaces_appear_and_disappear(page: Page, si
     failures: list[str] = []
     page.on("requestfailed", lambda sent: failures.append(f"{sent.url}: {sent.failure}"))
     with namespaces(1):
-        pass  # skips the test if namespaces cannot be made here
+        pass  # skips the test if this machine cannot create namespaces
     done = threading.Event()
 
     def change() -> None:

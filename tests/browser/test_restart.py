@@ -9,7 +9,7 @@ from tests.browser.conftest import PATIENCE_MS
 from tests.browser.site import Site, shell
 from tests.support.examples import AT_NIGHT
 
-#: Only the machine of the night is quiet enough for the time to mean something.
+#: The time is checked only at night, because other load changes it by day.
 BACK_MS = 3000.0 if AT_NIGHT else PATIENCE_MS
 
 
@@ -67,7 +67,7 @@ def test_a_page_opened_while_the_server_is_stopped_appears_later(page: Page, sit
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
     site.server.start()
     expect(page.locator("h1")).to_have_text("Costs")
-    # The browser's own page of an error never replaced the dashboard.
+    # The browser never showed its own error page.
     assert failed == []
 
 

@@ -9,7 +9,7 @@ from tests.browser.site import Site, shell
 LATENCY_SECONDS = 1.0
 #: The page; its files and the session at the same time; the data. The fifth is for a busy machine.
 ROUND_TRIPS = 5
-#: Script, stylesheet, theme, loading text, icons, and the icon of the browser's tab.
+#: Number of files: script, stylesheet, theme, loading text, icons, and the icon of the tab.
 MOST_FILES = 6
 
 

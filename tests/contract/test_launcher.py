@@ -29,7 +29,7 @@ STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 @pytest.fixture(params=["local", pytest.param("cluster", marks=pytest.mark.slow)])
 def idle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LauncherSite]:
-    """A launcher to which no thread listens yet."""
+    """A launcher without a listening thread."""
     with ADAPTERS[request.param](tmp_path) as site:
         yield site
 
@@ -165,7 +165,7 @@ def test_a_timeout_ends_the_attempt(site: LauncherSite) -> None:
 
 
 def test_the_timeout_is_paused_while_the_attempt_waits(site: LauncherSite) -> None:
-    # Long enough for a loaded machine to report the wait.
+    # Long, because a loaded machine reports the wait late.
     site.start("a", "echo ready; sleep 4; echo done", timeout=3.0)
     site.launcher.waiting(site.id("a"), True)
     assert (site.reports.exit("a").code, site.log("a")) == (0, "ready\ndone\n")
@@ -267,7 +267,7 @@ def test_a_launcher_names_its_containment(idle: LauncherSite) -> None:
 
 
 def _writer(site: LauncherSite) -> str:
-    """Return a script that continues when a file of the test exists, and leaves one at its end."""
+    """Return a script that waits for a file of the test, and writes a file at its end."""
     program = (
         "import pathlib, sys, time\n"
         f"there = pathlib.Path({str(site.directory)!r})\n"

@@ -67,7 +67,9 @@ def test_a_lease_blocks_the_paths_above_and_below_it(store: Store, name: str) ->
 
     assert not refused.leases
     assert [each.name for each in refused.blocked_by] == ["src/api"]
-    assert [each.name for each in store.leases()] == ["src/api"], "all or nothing"
+    assert [each.name for each in store.leases()] == ["src/api"], (
+        "the worker gets all locks or none"
+    )
 
 
 @pytest.mark.parametrize("name", ["src/apis", "SRC/api", "src/%", "src_api", "Src"])
@@ -170,7 +172,7 @@ def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
             grant = mine.take_leases(attempt, ["src/api" if at else "src"], 5.0)
             for lease in grant.leases:
                 standing = {each.key for each in mine.leases()}
-                assert standing == {lease.key}, "nobody else holds it meanwhile"
+                assert standing == {lease.key}, "no other worker holds the lock at the same time"
                 leases.append(lease)
                 got += 1
                 mine.end_leases(attempt.key, [lease.name])

@@ -305,7 +305,7 @@ def test_the_order_of_ended_workers_follows_each_change(store: Store) -> None:
 
 
 def check_orders(store: Store) -> None:
-    """Compare all orders with those of a filter by text, which reads all rows each time."""
+    """Compare all orders with the orders of a text filter, which reads all rows each time."""
     for order in WorkerOrder:
         for filters in ({}, {"statuses": ["failed", "running"]}, {"agents": ["shell"]}):
             found = workers_of(store, order=order, **filters)

@@ -22,7 +22,7 @@ OWN = [a_worker(ROOT, index, id=f"worker_{index}") for index in (1, 0)]
 BELOW = a_worker(CHILD, 0, id="worker_0_1")
 RUNNING = replace(OWN[0], status=WorkerStatus.RUNNING, attempt=1)
 ENDED = replace(RUNNING, status=WorkerStatus.SUCCESS, result=WorkerResult(output="text"))
-#: The life of a tree, change by change.
+#: All changes of a job tree, in order.
 CHANGES = (
     StateChange(
         new_jobs=[ROOT, CHILD],
@@ -50,7 +50,7 @@ CHANGES = (
 
 @pytest.fixture(params=ADAPTERS)
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SqlStore, SqlStore]]:
-    """A store that keeps trees in memory, and a reader of the same database."""
+    """A store with trees in memory, and a second store that reads the same database."""
     with database(request.param, tmp_path) as url:
         store, reader = SqlStore(url, alone=True), SqlStore(url)
         store.open()

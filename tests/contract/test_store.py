@@ -140,7 +140,7 @@ def test_an_ended_root_job_can_be_forgotten_with_everything_below_it(store: Stor
     assert store.tree("a") is None
     assert store.job("c") is None
     assert store.events("a", 0, 10) == []
-    assert store.job("z") == other, "it has not ended"
+    assert store.job("z") == other, "the attempt has not ended"
 
 
 def test_ended_root_jobs_are_found_by_their_end_the_latest_first(store: Store) -> None:
@@ -420,7 +420,7 @@ def test_events_come_in_order_after_the_one_that_is_named(store: Store) -> None:
 
 
 def grown_tree(store: Store) -> tuple[Job, Job, Job]:
-    """A root job with two child jobs; the older child job has the later name."""
+    """Save a root job with two child jobs. The older child job has the later name."""
     root = a_job("a", created_at=1.0)
     older, younger = a_child("z", root, created_at=2.0), a_child("b", root, created_at=3.0)
     jobs = (root, older, younger)
@@ -482,7 +482,7 @@ def test_a_child_job_is_no_tree_of_its_own(store: Store) -> None:
 
 
 def test_stats_add_up_the_known_costs(store: Store) -> None:
-    # An output that looks like the searched mark.
+    # An output that contains the mark that the query searches for.
     output = 'a "usage":{"cost_usd":7} \0 \ud800'
     usages = [
         Usage(steps=1, cost_usd=0.25),

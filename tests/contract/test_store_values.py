@@ -1,4 +1,4 @@
-"""The contract of the store for values: a saved value is returned equal in every field."""
+"""The contract of the store for values: a stored value equals the saved value in every field."""
 
 import secrets
 from collections.abc import Iterator

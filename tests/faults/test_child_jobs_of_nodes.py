@@ -30,8 +30,8 @@ pytestmark = apart
 MIB = 1024 * 1024
 MakeApart = Callable[..., ApartCluster]
 
-#: The node prints a line before and after it reads or changes the files of a running worker, and
-#: waits until a file exists.
+#: Code for the node. It prints a line before and after it reads or changes the files of a running
+#: worker, and waits until a file exists.
 _PAUSED = """
 import os, time
 from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
@@ -85,7 +85,7 @@ def family(directory: Path, wait: str = ":", **more: object) -> Answer:
 
 
 def check(found: ApartCluster, job: str, runs: str = "parent child") -> None:
-    """Wait for the job of ``family``. No work is lost, and nothing ran twice."""
+    """Wait for the job of ``family``. Check that no work is lost, and that nothing ran twice."""
     ended = found.server.wait(job)
     log = found.server.log(job, "worker_1")
     assert ended["status"] == "completed", log
@@ -178,7 +178,7 @@ def test_a_child_job_waits_for_space_on_the_disk_of_its_node(
     make_apart: MakeApart, tmp_path: Path
 ) -> None:
     if mounted(tmp_path / "n1") is None:
-        skip_or_fail("no disk can be mounted here", OSError("only root mounts disks"))
+        skip_or_fail("this machine cannot mount a disk", OSError("only root mounts disks"))
     try:
         found = make_apart()
         go = tmp_path / "go"

@@ -110,7 +110,7 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
         server.stop()
 
 
-#: In an own PID namespace, where two processes get the same number, one after the other.
+#: Program in a separate PID namespace, in which two successive processes get the same pid.
 SAME_PID = """
 import os, signal, subprocess, sys
 from orchestrator.launchers.process import process_control
@@ -153,7 +153,7 @@ def test_a_process_with_the_pid_of_a_dead_one_is_never_signalled() -> None:
 
 
 def test_a_zombie_that_no_process_reaps_is_dead() -> None:
-    """The program above the tests does not always reap the processes that it adopts."""
+    """The process that adopts orphans of the tests does not always reap them."""
     pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
     try:
         os.kill(pid, signal.SIGKILL)

@@ -13,8 +13,8 @@ from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly
 
-#: Ends the connection at the first message of a kind, once for the whole node. Where it ended is
-#: written to a file, because the node's process may not be asked.
+#: Code for the node. It ends the connection at the first message of a kind, once for all processes
+#: of the node, and writes the kind to a file for the test.
 CUTTER = """
 import os
 from orchestrator.launchers.cluster.connection.link import Link
@@ -44,9 +44,9 @@ async def cutting_receive(self):
     return message
 Link.post, Link.receive = cutting_post, cutting_receive
 """
-#: No lease ends in these tests.
+#: A lease that does not end during a test.
 TERMS = NodeLeaseTerms(beat=0.2, notice=1.5, lease=60.0)
-#: Direction, kind, and whether the other side, or for "down" the node, still gets the message.
+#: Direction and kind of the message, and True if its receiver still gets it.
 DAILY = [
     ("up", "hello", "before"),
     ("up", "started", "before"),
@@ -101,7 +101,7 @@ def test_a_connection_that_ends_at_a_message_loses_and_doubles_nothing(
     )
     wait_until(lambda: site.state().state == "up" and site.state().agents)
 
-    # One that ends, one that is stopped, and one that waits for a child job.
+    # A worker that ends, a worker that is stopped, and a worker that waits for a child job.
     site.start("a", "echo a >> runs; for i in $(seq 1 20); do echo $i; done; exit 3", **_proof())
     site.start("b", "echo b >> runs; echo ready; exec sleep 600", **_proof())
     wait_until(lambda: site.log("b") == "ready\n" or _is_over(site, "b"))
@@ -114,7 +114,7 @@ def test_a_connection_that_ends_at_a_message_loses_and_doubles_nothing(
     lines = "".join(f"{n}\n" for n in range(1, 21))
     for name, ended in ends.items():
         if ended.cause is ExitCause.LEASE_ENDED and ended.ended_by is EndedBy.LOST:
-            # Its start was lost: it may start elsewhere, and did not run.
+            # The start was lost: the worker did not run, and may start elsewhere.
             assert name not in _runs(site)
         elif name == "a":
             assert (ended.ended_by, ended.code, site.log("a")) == (EndedBy.EXIT, 3, lines)
@@ -122,7 +122,7 @@ def test_a_connection_that_ends_at_a_message_loses_and_doubles_nothing(
             assert (ended.ended_by, ended.stopped_by) == (EndedBy.CANCEL, "user")
     assert len(set(_runs(site))) == len(_runs(site)), "nothing ran twice"
     assert site.alive("a") == site.alive("b") == []
-    # The server may not have noticed the cut yet: then the start of c is lost, and d follows it.
+    # If the server has not noticed the cut yet, the start of c is lost, and d follows.
     ended = site.run("c", "exit 4")
     if ended.cause is ExitCause.LEASE_ENDED:
         wait_until(lambda: site.state().state == "up")

@@ -1,4 +1,4 @@
-"""Truncated or overwritten files are rejected or ignored with their name, never read as empty."""
+"""Truncated or overwritten files are named and rejected or ignored, but never read as empty."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
-    """A workspace with one ended job, and no server."""
+    """A workspace with one ended job, without a server."""
     site = FaultSite(tmp_path / "site", zygote, store="sqlite")
     site.start()
     assert site.run("x", [shell("echo here")])["status"] == "completed"

@@ -17,7 +17,7 @@ from tests.faults.zygote import Zygote
 from tests.integration.site import KEY, Answer, shell, until, worker_processes
 from tests.support.examples import examples
 
-#: Every so many failpoints there is a run that crashes there.
+#: Distance between two failpoints at which a run crashes.
 STRIDE, AT_ONCE = examples(54, 4), 3
 WITHIN = 120.0
 
@@ -42,7 +42,7 @@ def the_plan(site: FaultSite) -> list[Answer]:
 def decide(site: FaultSite, method: str, path: str, body: Any, already: tuple[int, ...]) -> None:
     """Repeat a call until a server answers.
 
-    An answer that the call was already made counts, too.
+    An answer that the call was already made also counts.
     """
 
     def call() -> requests.Response:

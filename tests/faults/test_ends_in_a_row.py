@@ -1,4 +1,4 @@
-"""Servers that end twice, in different ways, and shims that get a signal from outside."""
+"""Servers that crash or stop twice in a row, and shims that get a signal from outside."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_two_ends_in_a_row_change_nothing(
     answer = site.wait_through(job)
 
     assert answer["status"] == "completed", (answer, site.effects.read_text(), site.tail())
-    # Work that an orderly stop ended starts again; after a crash it continues.
+    # After an orderly stop, the work starts again; after a crash, it continues.
     check(site, job, answer, shim_died="orderly" in ways)
 
 

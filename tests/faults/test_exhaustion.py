@@ -1,4 +1,4 @@
-"""A server without free descriptors, threads or inodes reports this, and recovers later."""
+"""A server without free descriptors, threads, or inodes reports this, and recovers later."""
 
 import os
 import resource
@@ -35,7 +35,7 @@ def fresh(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 @pytest.fixture
 def server(fresh: FaultSite) -> FaultSite:
-    """A server that has already opened everything that it opens on first use."""
+    """A server that has already opened all files that it opens on first use."""
     assert fresh.run("x", [shell("true")] * 4)["status"] == "completed"
     return fresh
 
@@ -50,7 +50,7 @@ def descriptors(site: FaultSite) -> int:
 
 
 def bound(site: FaultSite, kind: int, soft: int) -> None:
-    """Change a soft limit of the running server; the hard limit stays."""
+    """Change a soft limit of the running server, but not the hard limit."""
     _, hard = resource.prlimit(pid_of(site), kind)
     resource.prlimit(pid_of(site), kind, (soft, hard))
 
@@ -96,7 +96,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         assert all("Retry-After: " in each for each in refused)
         assert all("application/problem+json" in each for each in refused)
         assert all('"type": "unavailable"' in each for each in refused)
-        # Some calls are accepted first, and then find no free descriptor; their text is another.
+        # Some calls fail only after their connection was accepted: their text differs.
         assert any("no free file descriptor" in each for each in refused)
         # Work that runs during the fault ends as usual.
         gate.touch()
@@ -159,7 +159,7 @@ def test_without_a_thread_a_stream_is_a_503_and_later_it_is_there(
     job = server.submit("x", [shell(f"until [ -e {tmp_path}/gate ]; do sleep 0.05; done")])
     status = Path(f"/proc/{pid_of(server)}/status").read_text()
     virtual = int(status.split("VmSize:")[1].split()[0]) * 1024
-    # Less memory than the stack of one more thread.
+    # Less memory than one more thread's stack needs.
     bound(server, resource.RLIMIT_AS, virtual + 4 * 2**20)
 
     refused = server.call("GET", f"/jobs/{job}/events")

@@ -18,12 +18,12 @@ from tests.support.examples import AT_NIGHT, every_second, examples
 GROUPS, AT_ONCE = 4, 3
 #: Number of failpoints after the first one at which a crash during recovery is tried.
 RECOVERY = 9
-#: A crash during recovery follows one at every so many failpoints.
+#: Distance between two failpoints after whose crash a crash during recovery is tried.
 STRIDE = examples(12, 6)
 #: Failpoints that only crashed runs reach.
 RARE = {"recovery: attempt adopted"}
 SHIM_POINTS = ("attempt lock:", "exit record:", "worker:")
-#: Crashes of one run: numbers of failpoints, or names with their times.
+#: Crashes of one run: numbers of failpoints, or names with the number of the occurrence.
 Schedule = tuple[int | str, ...]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -48,7 +48,7 @@ def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str
 
 
 def shim_died(site: FaultSite) -> bool:
-    # A crash at a named point is reported without its process.
+    # A crash at a named failpoint is reported without the process.
     names = (each if each in OF_ANY_JOB else each.partition(" ")[2] for each in site.crashed_at())
     return any(name.startswith(SHIM_POINTS) for name in names)
 

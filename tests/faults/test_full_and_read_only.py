@@ -29,7 +29,7 @@ def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
             mount = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(directory)]
             if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
                 pytest.skip("a file system can be mounted by root only")
-            # Lazily, because a failed test may have left a process with an open file there.
+            # Unmounted lazily, because a process of a failed test may still have an open file.
             made.callback(subprocess.run, ["umount", "-l", str(directory)], check=True)
             return directory
 
@@ -43,7 +43,7 @@ def remounted(disk: Path, how: str) -> bool:
 
 @pytest.fixture
 def make_site(make_disk: MakeDisk, tmp_path: Path, zygote: Zygote) -> Iterator[MakeSite]:
-    """Create a server with its workspace on such a disk, without a minimum of free space."""
+    """Create a server with its workspace on a small disk, without a minimum of free space."""
     made: list[FaultSite] = []
 
     def make(*options: str) -> tuple[FaultSite, Path]:
@@ -146,7 +146,7 @@ def test_without_inodes_a_job_waits_with_a_reason_and_continues(
     for each in fillers:
         each.unlink(missing_ok=True)
 
-    # An attempt that began before the disk was checked reports its own error.
+    # An attempt that began before the check of the disk reports its own error.
     assert waits.startswith("waiting for disk space: ")
     assert site.wait(job)["status"] == "completed"
 

@@ -65,7 +65,7 @@ def test_keys_that_are_dead_foreign_or_made_up_open_nothing(
 
     for key in (dead, "", "made-up", KEY[:-1], KEY + "x"):
         found = statuses(site, ended, key)
-        # The API for other tools answers a wrong key as they do.
+        # The API for other tools answers an invalid key as these tools do.
         of_tools = {call: found.pop(call) for call in [*found] if "/api/v1/tasks" in call[1]}
         assert set(of_tools.values()) == {403 if key else 401}, (key, of_tools)
         assert len(found) > 12 and set(found.values()) == {401}, (key, found)
@@ -75,7 +75,7 @@ def test_keys_that_are_dead_foreign_or_made_up_open_nothing(
     # A call of people refuses every worker (403), and a wrong body is refused before the job is
     # looked up, as is a read without a parameter that it needs (422): neither shows the job.
     assert len(of_others) > 8 and set(of_others.values()) <= {403, 404, 422}, of_others
-    # The API for other tools is for people, also its reads.
+    # All calls of the API for other tools are for people.
     reads = {
         status
         for (method, path), status in of_others.items()

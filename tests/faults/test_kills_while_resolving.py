@@ -1,4 +1,4 @@
-"""A server killed while a worker resolves its conflicts: the next server ends the job."""
+"""If a server is killed while a worker resolves its conflicts, the next server ends the job."""
 
 import random
 import time

@@ -31,7 +31,7 @@ class _WithSecret(FaultSite):
 
 @pytest.fixture
 def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
-    # The pause is time for the test to act, and ends when the test continues.
+    # The pause gives the test time to act, and ends when the test continues.
     workers = {"max_retries": 2, "retry_backoff_seconds": 4.0}
     site = _WithSecret(tmp_path / "site", zygote, workers=workers)
     site.start()

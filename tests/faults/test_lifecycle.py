@@ -59,10 +59,12 @@ def test_running_workers_of_an_ended_server_continue_and_are_adopted(
     before, url = worker_processes(job), server.url
 
     assert server.terminate() == 0
-    assert set(worker_processes(job)) & set(before), "its shell; what that starts comes and goes"
+    assert set(worker_processes(job)) & set(before), (
+        "only the worker's shell and its current command run"
+    )
     release.touch()
     until(lambda: "end" in effects.read_text(), "the worker ends")
-    # Nothing starts without a server.
+    # No worker starts without a server.
     assert effects.read_text() == "start\nend\n"
     server.start()
 
@@ -95,7 +97,7 @@ def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path
 
 
 def _shutting_down(server: ServerProcess) -> bool:
-    """True if the server rejects new work because it is stopping, and rejects nothing else."""
+    """True if the server rejects only new work, because it is stopping."""
     return server.post("y", [shell("true")]).status_code == 503
 
 
@@ -148,7 +150,7 @@ def test_a_restarted_server_renews_the_lease(zygote: Zygote, tmp_path: Path) -> 
     until(effects.exists, "it runs")
     server.kill()
     server.start()
-    # Well beyond the orphan timeout, with time for another worker of the same length.
+    # Longer than the orphan timeout plus the duration of another worker.
     assert server.run("y", [shell("sleep 7")])["status"] == "completed"
     release.touch()
     ended = server.wait(job)

@@ -24,7 +24,7 @@ from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess
 from tests.support.wire import TO_NODE, TO_SERVER, WiredNamespace, wires
 
-#: Prints forty lines in two seconds.
+#: Command that prints forty lines in two seconds.
 COUNTING = "for i in $(seq 1 40); do echo $i; sleep 0.05; done"
 LINES = "".join(f"{n}\n" for n in range(1, 41))
 
@@ -69,7 +69,7 @@ def far(wire: WiredNamespace, tmp_path: Path, request: pytest.FixtureRequest) ->
 
 
 PATIENT = NodeLeaseTerms(beat=0.2, notice=20.0, lease=60.0)
-#: The connection is not closed before the lease has ended.
+#: Lease terms with which the connection is not closed before the lease has ended.
 SLOW_TO_NOTICE = NodeLeaseTerms(beat=0.2, notice=20.0, lease=3.0, slack=2.0)
 
 
@@ -114,7 +114,7 @@ def test_a_link_that_stalls_for_longer_than_the_lease_fences_the_node(far: FarSi
     far.wire.reconnect()
     wait_until(lambda: far.state().state == "up")
     assert far.run("b", "exit 3").code == 3
-    assert len(far.log("a")) == size, "nothing of a lost attempt is written"
+    assert len(far.log("a")) == size, "no result of a lost attempt is written"
 
 
 @pytest.mark.parametrize("far", [PATIENT], indirect=True)

@@ -1,4 +1,4 @@
-"""Kills at random instants on three nodes; more: ``python -m tests.support.node_kills``."""
+"""Random kills on three nodes. More kills: ``python -m tests.support.node_kills``."""
 
 from pathlib import Path
 

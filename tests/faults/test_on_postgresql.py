@@ -14,7 +14,7 @@ from tests.support.examples import examples
 from tests.support.kills import Kills
 
 SECONDS = 6.0
-#: Tests use one of so many failpoints, so that changes of the code select others.
+#: One of this many failpoints is tested. Changes of the code change the selection.
 STRIDE = examples(52, 17)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

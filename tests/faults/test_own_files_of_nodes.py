@@ -20,10 +20,10 @@ from tests.support.soaking.disk import fill, mounted, unmount
 
 pytestmark = apart
 MIB = 1024 * 1024
-#: A result that takes a while to come back, and its digest.
+#: Command that writes a result that is slow to transfer, and prints its digest.
 LARGE = "head -c 20000000 /dev/urandom > big; sha256sum < big"
 
-#: Makes a site with a small disk at a name below its directory; empty: without one.
+#: Creates a site. Its argument is the path of a small disk below the site's directory, or empty.
 MakeSite = Callable[[str], OwnFilesSite]
 
 
@@ -34,7 +34,9 @@ def make_site(tmp_path: Path) -> Iterator[MakeSite]:
         def make(small_disk: str = "") -> OwnFilesSite:
             if small_disk:
                 if mounted(tmp_path / small_disk) is None:
-                    skip_or_fail("no disk can be mounted here", OSError("only root mounts disks"))
+                    skip_or_fail(
+                        "this machine cannot mount a disk", OSError("only root mounts disks")
+                    )
                 stack.callback(unmount, tmp_path / small_disk)
             own = OwnFilesSite(tmp_path)
             stack.callback(own.site.end)

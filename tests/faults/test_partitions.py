@@ -1,4 +1,4 @@
-"""Nodes behind a partition, in a network namespace of their own."""
+"""Nodes in separate network namespaces, behind a partition."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A crash at the n-th failpoint of a job whose tasks an agent makes, for n = 1, 2, ..."""
+"""A crash at the n-th failpoint of a job that an agent plans, for n = 1, 2, ..."""
 
 import json
 import sys
@@ -20,8 +20,8 @@ EVERY = examples(20, 3)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-#: Notes each call, and answers; as a worker it prints that it ran. All its processes hold the
-#: lock: if it is taken, another attempt still runs.
+#: An agent that records each call, and answers with a plan; as a worker, it prints a text. Its
+#: processes inherit the lock. If the lock is not available, another attempt still runs.
 AGENT = """\
 import fcntl, json, os, sys
 effects, name = sys.argv[1], os.environ["ORCHESTRATOR_WORKER_ID"]
@@ -39,7 +39,7 @@ print(json.dumps({"tasks": [task, second]}) if name == "planner" else "done")
 
 
 def run(zygote: Zygote, folder: Path, number: int) -> int:
-    """Return how many failpoints the job reached; it ends as without a crash."""
+    """Check that the job ends as without a crash. Return the number of failpoints."""
     script = folder.with_suffix(".py")
     script.write_text(AGENT)
     effects = folder / "effects"
@@ -61,7 +61,7 @@ def check(site: FaultSite, job_id: str) -> None:
     kinds = [event["kind"] for event in site.events_of(job_id)]
     lines = site.effects.read_text().splitlines()
     assert answer["status"] == "completed", (answer, details)
-    # A shim that died costs the planner an attempt; it has two.
+    # The exit of a shim uses one of the planner's two attempts.
     assert job["plan_source"] == "thinker", (job, details)
     assert [task["title"] for task in job["tasks"]] == ["From the plan"] * 2, details
     assert [worker["worker_id"] for worker in job["workers"]] == ["worker_1", "worker_2"], details

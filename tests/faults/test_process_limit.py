@@ -1,4 +1,4 @@
-"""A user at the limit of processes and threads: nothing fails, and all jobs continue later."""
+"""A user at the limit of processes and threads: no worker fails, and all jobs continue later."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ class OrdinarySite(ServerProcess):
 
     @property
     def is_whole(self) -> bool:
-        """True if the spawner exists below its keeper."""
+        """True if the keeper has a spawner."""
         return len(self._family()) > 2
 
     def _family(self) -> list[int]:
@@ -112,7 +112,7 @@ def test_a_server_without_a_thread_ends_in_good_order(server: OrdinarySite) -> N
 
     assert server.terminate() == 0, server.output()
 
-    assert server.output().count("\n") == 1, "it prints its address, and nothing else"
+    assert server.output().count("\n") == 1, "the server prints only its address"
     server.start()
     until(lambda: server.status(job)["workers"].get("running"), "it runs again")
     server.call("POST", f"/jobs/{job}/cancel")

@@ -36,7 +36,7 @@ def make(zygote: Zygote, tmp_path: Path) -> Iterator[MakeFaultSite]:
 
 
 def steps(folder: Path, times: int) -> str:
-    """Return a command that does one step for each file step-1, step-2, ..."""
+    """Return a command that waits for a file before each step: step-1, step-2, ..."""
     waits = f"until [ -e {folder}/step-$n ]; do sleep 0.02; done; echo $n"
     return f"for n in $(seq {times}); do {waits}; done"
 
@@ -44,7 +44,7 @@ def steps(folder: Path, times: int) -> str:
 def commit_of_first_job(make: MakeFaultSite) -> str:
     """Return the failpoint after the commit that stores the first job of a new workspace."""
     name = "store: after the commit"
-    # A failpoint that is never reached; arming a failpoint writes a trace.
+    # No such failpoint exists, but arming it turns on the trace.
     site = make("never")
     site.ensure()
     before = sum(each.endswith(f" {name}") for each in site.reached())
@@ -74,7 +74,7 @@ def test_the_log_of_a_job_has_each_of_its_events_after_crashes(make: MakeFaultSi
     site = make(*(f"store: after the commit#{times}" for times in (1, 3, 4, 6, 7)))
     job = site.submit_once([shell("true"), shell("exit 1")], max_retries=1)
     site.wait_through(job)
-    site.kill()  # the end may not be reported yet
+    site.kill()  # the end of the worker may not be reported yet
     site.ensure()
 
     log = site.directory(job) / "logs" / "orchestrator.log"
@@ -209,7 +209,7 @@ def parent_of(pid: int) -> int:
 
 
 def cut_power(site: FaultSite, run: Path, job: str) -> None:
-    """Kill all processes at once, and let the machine look restarted."""
+    """Kill all processes at once, and change the boot id, as after a restart of the machine."""
     shim = json.loads(run.read_bytes().split(b"\n")[0])["shim"]
     spawner = parent_of(shim)
     keeper = parent_of(spawner)

@@ -24,7 +24,7 @@ def site(tmp_path: Path) -> Iterator[ClusterSite]:
     """The state of node n1 is on a small disk."""
     disk = mounted(tmp_path / "n1")
     if disk is None:
-        skip_or_fail("no disk can be mounted here", OSError("only root mounts disks"))
+        skip_or_fail("this machine cannot mount a disk", OSError("only root mounts disks"))
     site = ClusterSite(tmp_path)
     site.listen()
     yield site

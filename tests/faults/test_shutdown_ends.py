@@ -1,4 +1,4 @@
-"""Ends of workers that a shutdown, a pause, or a cancel stopped, recorded in every possible way."""
+"""Ends of workers that a shutdown, a pause, or a cancel stopped, with every kind of record."""
 
 import os
 import signal
@@ -97,7 +97,7 @@ def outcome(stage: Stage) -> tuple[str, int]:
     return row["status"], row["attempts"]
 
 
-#: An end with 0 is finished work; another end uses no retry.
+#: Exit code 0 means finished work. Any other exit code uses no retry.
 ENDS = [(0, ("success", 1)), (3, ("success", 2))]
 
 

@@ -1,4 +1,4 @@
-"""A standby server takes over when the first server is killed."""
+"""A standby server replaces the first server when the first server is killed."""
 
 import fcntl
 import os
@@ -30,7 +30,7 @@ def databases() -> Iterator[ExitStack]:
 def test_a_standby_adopts_the_workers_of_a_killed_server(
     tmp_path: Path, databases: ExitStack, store: str, lease: float | None
 ) -> None:
-    """``lease``: with a lease, the standby server of the same machine adopts them, too."""
+    """With a server lease, a standby server on the same machine also adopts the workers."""
     settings = store_settings(store, tmp_path, databases)
     server = ServerProcess(tmp_path / "site", {**settings, "cluster": {"server_lease": lease}})
     standby: Any = None
@@ -83,9 +83,7 @@ def test_a_waiting_standby_ends_at_sigterm(tmp_path: Path) -> None:
 
 
 def test_a_standby_is_refused_if_the_holder_is_not_on_this_machine(tmp_path: Path) -> None:
-    """To a standby, a lock without a process of this machine looks like a lock of another
-    machine.
-    """
+    """A standby server takes a lock without a process here for the lock of another machine."""
     server = ServerProcess(tmp_path / "site", {})
     server.start()
     server.terminate()

@@ -1,4 +1,4 @@
-"""A standby server on another machine takes over with PostgreSQL and a lease of the server."""
+"""A standby server on another machine, with PostgreSQL and a server lease."""
 
 import json
 import os
@@ -31,10 +31,10 @@ from tests.support.server_machines import ServerMachine
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LEASE = 3.0
-#: The time from the last renewal until another server may start workers again.
+#: Seconds from the last renewal of the lease until another server may start workers.
 FENCED = LEASE * 1.01 + 2.5
 
-#: Signs of a worker: it holds a lock, and writes the time since boot ten times a second.
+#: A worker's script: it holds a lock, and writes the time since boot ten times a second.
 WITNESS = """\
 exec 9>>"{place}/lock.$ORCHESTRATOR_WORKER_ID"
 flock -n 9 || echo "overlap $ORCHESTRATOR_WORKER 0" >> '{signs}'
@@ -47,13 +47,13 @@ echo result
 
 
 class TwoMachines:
-    """Two machines over one workspace and one PostgreSQL."""
+    """Two machines with one workspace and one PostgreSQL database."""
 
     def __init__(self, tmp_path: Path, stack: ExitStack, **cluster: object) -> None:
         try:
             subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], check=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            skip_or_fail("PID namespaces cannot be made here", error)
+            skip_or_fail("this machine cannot create PID namespaces", error)
         url = stack.enter_context(database("postgresql", tmp_path))
         server = make_url(url)
         self.gateways = [Gateway(server.host or "127.0.0.1", server.port or 5432) for _ in range(2)]
@@ -101,7 +101,7 @@ class TwoMachines:
         return len(self.runs()) == count
 
     def runs(self) -> dict[str, list[float]]:
-        """The times of the signs, by attempt."""
+        """Return the written times, by attempt."""
         found: dict[str, list[float]] = defaultdict(list)
         for line in complete_lines(self.signs):
             attempt, _, at = line.rpartition(" ")
@@ -264,9 +264,9 @@ class Fault(StrEnum):
     HANG = "hang"
     #: All processes of the machine are stopped, and never continue.
     FREEZE = "freeze"
-    #: The connections to the database are closed, and no other is accepted.
+    #: All connections to the database are closed, and new connections are refused.
     CUT = "cut"
-    #: The server gets a SIGTERM.
+    #: The server gets SIGTERM.
     STOP = "stop"
 
 

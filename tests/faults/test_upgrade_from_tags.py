@@ -1,4 +1,4 @@
-"""Upgrades each tagged release to this version: its old jobs are shown, and new jobs run.
+"""Upgrades each tagged release to this version: old jobs are shown, and new jobs run.
 
 The test covers the database, the workspace, and the settings that a tagged release has written. In
 a clone without tags, the release is the checked-out commit. The test then shows only that the

@@ -1,4 +1,4 @@
-"""Every call with generated data, alone and in sequences, against a live server."""
+"""Every call with generated data, alone and in sequences, on a real server."""
 
 import re
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ NAMES = {
     "trigger_name": "none",
 }
 CHECKS = {
-    # Facts that no schema can express: which agents exist, repeated names, a limit.
+    # Rules that no schema can express: existing agents, unique names, and a limit.
     "positive_data_acceptance": {
         "expected-statuses": ["2xx", "3xx", "401", "403", "404", "409", "422", "429"]
     },
@@ -88,7 +88,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     quick = {"agents": {"quick": {"command": ["/bin/echo", "done"]}}, "workers": {"agent": "quick"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LaunchPreparation, "prepare", harmless)
-        # Random keys are no attack here.
+        # Random keys must not count as an attack.
         patch.setattr(rate_limits, "FAILED_LOGINS_PER_MINUTE", 1_000_000)
         site = InProcess(tmp_path_factory.mktemp("fuzz") / "site", quick)
         try:
@@ -124,7 +124,7 @@ def test_every_call_answers_as_documented(
     @given(operation.as_strategy(generation_mode=mode, path_parameters=known))
     def check(case: schemathesis.Case) -> None:
         if case.query:
-            # A run that never begins is awaited for longer than a test may take.
+            # A wait for a run that never begins takes longer than a test may take.
             case.query.pop("run", None)
         case.call_and_validate(headers=HEADERS, timeout=30)
 

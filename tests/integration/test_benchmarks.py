@@ -1,4 +1,4 @@
-"""The benchmarks run with one command, and their results can be read by people and programs."""
+"""The benchmarks run with one command. People and programs can read the results."""
 
 import json
 import shutil
@@ -71,14 +71,14 @@ def test_transactions_and_wake_ups_are_counted() -> None:
         each.what: each.value for each in counts.measure(Options(quick=True, rounds=1)).figures
     }
 
-    # Many ends may share a transaction, and a job has some of its own.
+    # A transaction may have the ends of many workers, and a job needs some more transactions.
     assert 0 < found["transactions"] < 10
     assert found["wake-ups of the server and its shims"] > 0.1
     if shutil.which("strace"):
         assert found["of these, rt_sigaction"] < found["system calls"]
 
 
-#: Uses at least a fifth of a second, in a process of its own that no process waits for.
+#: Command that uses 0.2 s of processor time in a process that no process waits for.
 BUSY = "import time\nwhile time.process_time() < 0.2: pass"
 LEAVES = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {BUSY!r}])"
 WAITS = f"import subprocess, sys; subprocess.check_call([sys.executable, '-c', {BUSY!r}])"

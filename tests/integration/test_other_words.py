@@ -1,6 +1,6 @@
 """The behaviour of a job does not depend on the wording of messages.
 
-The tests below run in a separate process, where every message of ``core`` and ``engine`` is
+The listed tests run in a separate process, where every message of ``core`` and ``engine`` is
 rewritten (``tests/support/other_words.py``). They cover approval, wall time, limits, retries,
 recovery, merging, and waiting, because code in these areas once compared the texts of reasons. Do
 not add tests that quote a message to these lists.

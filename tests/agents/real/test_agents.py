@@ -89,8 +89,8 @@ def _answer_shape(body: Answer) -> object:
     return [tools, *(body.get(name) for name in ("text", "response_format", "format"))]
 
 
-# In the next test all tools start child jobs by MCP; here, one tool with a sandbox and one
-# without.
+# In the next test, all tools start child jobs by MCP. In this test, one tool has a sandbox, and
+# one has none.
 @each_with("child job by MCP", nightly=("claude", "opencode"))
 def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
     check_children(editing_site, agent, commands=agent not in LOOPS)

@@ -12,7 +12,7 @@ from tests.agents.real.tools import AGENTS
 from tests.integration.site import worker_processes
 
 WORKERS = 3
-#: Number of steps within the cap, and cost of a step in USD: 100 tokens of input, 30 of output.
+#: Number of steps within the cap, and cost in USD of a step of 100 input and 30 output tokens.
 STEPS = 6
 STEP_COST = {
     "claude": 0.00075,
@@ -21,7 +21,7 @@ STEP_COST = {
     "anthropic": 0.00075,
     "openai-compatible": 0.000425,
 }
-#: One step of 100 tokens of input and 30 of output reaches this cap.
+#: A cap that one step of 100 input and 30 output tokens reaches.
 ONE_STEP = 130
 #: Each step takes longer than its report.
 COMMANDS = [f"sleep 1.5; echo {number}" for number in range(20)]
@@ -49,7 +49,7 @@ def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: st
     assert job["status"] == "failed"
     assert f"stopped by max_steps ({STEPS} steps)" in job["reason"]
     assert STEPS <= job["usage"]["steps"] <= STEPS + WORKERS, job["usage"]
-    # A provider would charge for all calls, also for those without a reader of the answer.
+    # A provider would charge for all calls, even if the caller does not read the answer.
     assert len([call for call in site.api.calls if call.script == name]) <= STEPS + WORKERS
     assert worker_processes(job["job_id"]) == []
 

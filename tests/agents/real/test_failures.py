@@ -1,4 +1,4 @@
-"""Every way in which a model's service fails, through a server, with every agent."""
+"""Every failure of a model's service, with every agent and a real server."""
 
 import os
 from collections.abc import Iterator
@@ -13,12 +13,11 @@ from tests.agents.real.failures import FAILURES, SUCCESS
 from tests.agents.real.site import Site
 from tests.agents.real.tools import AGENTS, LOOPS, TOOLS
 
-#: Long enough for the slowest tool to start and print; our own loop does so at once.
+#: Stall timeout in seconds: tools need some seconds to start and print, but loops start at once.
 STALL_SECONDS, LOOP_STALL_SECONDS = 15.0, 2.0
-#: In these rows a tool retries for a minute or more, so they run at night.
+#: Failures for which a tool retries for a minute or more, so that they run at night.
 EVERY = os.environ.get("ORCHESTRATOR_TEST_EVERY") == "1"
-#: opencode never ends after a cut answer: both attempts take some more steps until they are
-#: stopped.
+#: opencode never ends after a cut answer: each attempt takes some more steps until it is stopped.
 MOST_STEPS = 40
 
 
@@ -44,7 +43,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def impatient(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site on which a silent agent is soon stopped as hung."""
+    """A site with a short stall timeout, so that a silent agent soon counts as hung."""
     folder = tmp_path_factory.mktemp("host project")
     with a_site(api, folder, stall_seconds=STALL_SECONDS) as site:
         yield site

@@ -11,7 +11,7 @@ from tests.agents.real.tools import TOOLS
 pytestmark = pytest.mark.real_tools
 
 
-# One tool shows by day that a comment reaches a session; each has its own way to resume it.
+# By day, one tool shows that a comment reaches a session. Each tool resumes sessions differently.
 @pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("codex", "gemini", "opencode")))
 def test_a_comment_is_corrected_and_landed(site: Site, agent: str) -> None:
     name, corrected = f"{agent}-answer.txt", f"{agent}-corrected"

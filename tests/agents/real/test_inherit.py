@@ -1,4 +1,4 @@
-"""Users' own additions to a tool reach its workers only if `agents.NAME.inherit` names them."""
+"""A user's additions to a tool reach workers only if `agents.NAME.inherit` names them."""
 
 import json
 import subprocess
@@ -152,7 +152,7 @@ def test_a_worker_has_what_it_inherits_and_nothing_else(sites: dict[int, Site], 
             "memory": MEMORY in requests,
         }
         assert inherited == {kind: kind in kinds for kind in inherited}, kinds
-        # The product's own server, although the user has one of the same name.
+        # The product's MCP server, although the user has a server of the same name.
         [*_, first] = [each for each in site.api.calls if each.script == script]
         names = [tool.name for tool in naming.offered_tools(first.body)]
         assert any(name.endswith("orchestrate") for name in names), names

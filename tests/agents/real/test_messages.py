@@ -1,4 +1,4 @@
-"""Messages of a person reach real agents while the agents work, against the model API."""
+"""Messages of a person reach real agents while they work, with the stub model API."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.real_tools
 LOOPS = ("anthropic", "openai-compatible", "ollama")
 
 
-#: Says that it runs, in a file for each attempt, and ends when the test wants it to.
+#: Command that writes a file for each attempt, and ends when the test releases it.
 HELD = (
     "n=$(ls *.begun 2>/dev/null | wc -l); touch $n.begun; until [ -e $n.go ]; do sleep 0.05; done"
 )
@@ -84,7 +84,7 @@ def test_a_resumed_session_reads_a_message_and_the_earlier_one_only_once(
     site: Site, agent: str
 ) -> None:
     first, second = f"first {uuid4()}", f"second {uuid4()}"
-    # The gate fails after the first attempt, and the next one meets the same script.
+    # The gate fails after the first attempt, and the next attempt gets the same script.
     gate = {"name": "second", "run": "test -e 1.begun"}
     begun = len(site.api.calls)
     job = site.submit(

@@ -12,7 +12,7 @@ from tests.agents.real.tools import AGENTS, LOOPS
 LIE = "I added the login form. All tests pass."
 QUESTION = "There are two templates. Which one should I use?"
 
-#: The text is the same for all agents: by day the loops and one tool print it.
+#: By day, only the loops and one tool run, because the text is the same for all agents.
 each_agent = pytest.mark.parametrize(
     "agent", parameters(AGENTS, nightly=("codex", "gemini", "opencode"))
 )

@@ -1,4 +1,4 @@
-"""Further attempts of the real tools resume their session; the repeated input is measured."""
+"""Later attempts of the real tools resume their session. The repeated input is measured."""
 
 import json
 import os
@@ -20,9 +20,9 @@ from tests.integration.site import until, worker_processes
 
 pytestmark = pytest.mark.real_tools
 Places = dict[str, Site]
-#: Tokens that the worker read in its first attempt, and calls with the tool's own retries.
+#: Input tokens of the first attempt, and number of calls, including the tool's retries.
 READ, TRIES = 400, {"claude": 3, "codex": 1, "gemini": 3, "opencode": 6}
-#: Retry-After in seconds; codex waits for any time and succeeds itself.
+#: Retry-After in seconds. codex waits for any time, and then succeeds without a new attempt.
 RETRY_AFTER = {"codex": ""}
 AGENTS = pytest.mark.parametrize("agent", TOOLS)
 #: Also in a new session, to measure what resuming saves.
@@ -37,7 +37,7 @@ COMPARED = pytest.mark.parametrize(
 
 @pytest.fixture(scope="module")
 def fresh_site(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site whose workers begin a new session in every attempt."""
+    """A site whose workers start a new session in every attempt."""
     folder = tmp_path_factory.mktemp("host project")
     with a_site(api, folder, resume_sessions=False) as site:
         yield site
@@ -59,7 +59,7 @@ def reading(*faults: Fault) -> list[Turn]:
 
 
 @COMPARED
-# Other tools resume after a rejected gate and a kill by day, after a limit at night.
+# By day, other tools resume after a rejected gate and a kill; at night, after a limit.
 @pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("claude", "gemini", "opencode")))
 def test_a_rate_limit_in_the_middle(places: Places, agent: str) -> None:
     used = {}
@@ -145,7 +145,7 @@ def second_attempt(calls: Sequence[Request], worker: Answer) -> tuple[int, int]:
     """
     [_, second] = worker["attempts"]
     own = [each for each in calls if each.at >= moment(second["started_at"])]
-    # Both have a question apart from the work, such as for a title.
+    # Both attempts include a request that is no part of the work, such as for a title.
     return len(own), sum(len(json.dumps(each.body)) for each in own) // 4
 
 

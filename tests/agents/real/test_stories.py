@@ -1,4 +1,4 @@
-"""Stories of users with the real tools: jobs are interrupted, and their work is kept."""
+"""Stories of users with the real tools: interrupted jobs lose no work."""
 
 import os
 import shlex
@@ -82,7 +82,7 @@ def test_a_nested_scaffold_of_an_agent_is_in_the_result(site: Site, agent: str) 
 def test_the_winner_among_candidates_is_overruled(site: Site, agent: str) -> None:
     texts = {agent: "short\n", "claude": "a\nlonger\nfile\n"}
     candidates = list(texts)
-    # Both agents get the same prompt: the shell script finds out which one runs it.
+    # Both agents get the same prompt, so the shell script detects which agent runs it.
     script = Script.shell(
         f"case $ORCHESTRATOR_WORKER_ID in *_1) printf %s {shlex.quote(texts[agent])} > it.txt;; "
         f"*) printf %s {shlex.quote(texts['claude'])} > it.txt;; esac"

@@ -1,4 +1,4 @@
-"""AI agents, from a submission to a result; their programs are stand-ins."""
+"""AI agents from submission to result. Stand-ins replace their programs."""
 
 import json
 import os
@@ -302,7 +302,7 @@ def test_prices_of_the_user_count_and_an_unknown_price_is_reported(
     assert "the price of another is unknown" in site.log(job_id, "worker_2")
     assert "the price of" not in site.log(job_id, "worker_1")
 
-    # A cap of the job itself stops it after the first worker with an unknown cost.
+    # A cap of the job stops the job after the first worker with an unknown cost.
     tasks = [task(agent="codex", model="another", prompt="What is it?") for _ in range(2)]
     ended = site.run("Tell", tasks, max_cost_usd=1000, max_workers=1)
     assert ended["status"] == "partial", ended
@@ -331,7 +331,7 @@ def test_with_agent_auto_the_next_best_agent_runs_after_a_failed_login(
     log = (site.directory(again["job_id"]) / "logs" / "orchestrator.log").read_text()
     assert again["status"] == "completed"
     assert "agent_passed_over" in log and "agent=claude instead=codex" in log
-    # A task that names the agent tries it again.
+    # A task that names the agent starts it again.
     assert site.run("Once more", [task()])["status"] == "completed"
     assert login_of(site, "claude") == ("yes", None)
 

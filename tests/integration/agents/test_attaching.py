@@ -1,4 +1,4 @@
-"""``attach``: a worker's own session in a real terminal; its worktree before and afterwards."""
+"""``attach``: a worker's session in a real terminal, and its worktree before and afterwards."""
 
 import os
 import select
@@ -40,7 +40,7 @@ class Terminal:
         self.shown = ""
 
     def until(self, text: str) -> str:
-        """Return the output so far; each part once."""
+        """Return the output since the previous call."""
         deadline = time.monotonic() + _SECONDS
         while text not in self.shown:
             assert time.monotonic() < deadline, (text, self.shown)
@@ -54,7 +54,7 @@ class Terminal:
             return True
         try:
             self.shown += os.read(self._master, 65536).decode()
-        except OSError:  # the other end is closed
+        except OSError:  # the other end of the terminal is closed
             return False
         return True
 
@@ -124,7 +124,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     terminal.type("cat first.txt > second.txt; pwd; tty\n")
     assert f"job_{job_id}/depth_0/worker_1/worktree" in terminal.until("/dev/pts/")
     terminal.until("done")
-    # Whatever keys are pressed, the session and the worktree stay until the tool ends.
+    # No key ends the session or removes the worktree before the tool ends.
     terminal.type("sleep 20\n")
     time.sleep(0.3)
     terminal.type("\x03")
@@ -149,7 +149,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     assert not any(
         "4711" in process_table.command_line(each.pid) for each in process_table.living_processes()
     )
-    # The result has the worker's earlier changes, but not those that its branch has now.
+    # The result has the worker's earlier changes, but not the new changes of its branch.
     merge(site, job_id, "worker_1")
     assert "third.txt" in project.files(f"orchestrator/{job_id}/result")
 

@@ -1,4 +1,4 @@
-"""Requests that the job's AI agent splits although no planner is named; a stand-in is the agent."""
+"""Requests without a planner that the job's AI agent splits. A stand-in replaces the agent."""
 
 import json
 
@@ -31,7 +31,7 @@ def test_the_agent_of_the_job_plans_it_with_a_schema(site: InProcess) -> None:
     argv = json.loads((directory / "given.json").read_text())["argv"]
     schema = json.loads(argv[argv.index("--json-schema") + 1])
     assert schema["required"] == ["tasks"]
-    # A planner reads, and neither changes anything nor starts jobs.
+    # A planner only reads: it changes no file, and starts no job.
     assert "--dangerously-skip-permissions" not in argv
     assert "--mcp-config" not in argv
     assert job["usage"]["cost_usd"] == pytest.approx(1.0)  # the plan's cost and its worker's cost

@@ -1,4 +1,4 @@
-"""Further attempts of a worker resume its session; the tool is a stand-in with sessions."""
+"""Later attempts of a worker resume its session. A stand-in with sessions replaces the tool."""
 
 import json
 import os
@@ -182,8 +182,7 @@ def test_a_crash_of_server_and_tool_resumes(
     assert ended["status"] == "completed"
     [_, second] = runs_of(server, job_id)
     assert second["resumed"] == first["session"]
-    # The second attempt changes nothing: this is the first attempt's work, which was not
-    # committed.
+    # The second attempt changes nothing: the changes are the first attempt's uncommitted work.
     assert project.show(f"orchestrator/{job_id}/result", "a.txt") == "2"
 
 
@@ -203,7 +202,7 @@ def test_a_missing_session_costs_no_retry(site: InProcess) -> None:
 
 
 def test_a_session_that_its_service_rejects_is_abandoned_at_once(site: InProcess) -> None:
-    """For example, after a history that the service would always reject."""
+    """For example, the service may reject the session's history every time."""
     runs = "writes=first.txt:1 answers|fails=400|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=1, gates=[gate("second.txt")])])
 

@@ -1,4 +1,4 @@
-"""Old jobs are removed completely or not at all; an interrupted removal is completed."""
+"""A removal deletes a job completely or not at all. An interrupted removal is completed."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ KEEP = {"keep_jobs_seconds": 1.0}
 
 
 def remaining_quota_of(site: Site, job_id: str) -> list[str]:
-    """Return a job's files and its rows in the database."""
+    """Return the files of a job, and its rows in the database."""
     found = [path.name for path in site.workspace.iterdir() if job_id in path.name]
     with sqlite3.connect(site.workspace / "orchestrator.db") as connection:
         for table in ("jobs", "workers", "attempts", "events"):

@@ -1,4 +1,4 @@
-"""Facts of a job that several places show are the same in all of them."""
+"""API, command line, and reports show the same facts of a job."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_the_rows_of_a_running_job_are_the_same_with_the_server_up_and_down(
 
     def rows(answer: Answer) -> list[list[str]]:
         shown = [click.unstyle(line) for line in status_lines(answer, 200)]
-        # Without the duration in the first line, which changes from moment to moment.
+        # Without the duration in the first line, because it changes.
         return [[shown[0].rpartition(";")[2]], *(line.split() for line in shown[1:])]
 
     def both() -> tuple[list[list[str]], list[list[str]]]:
@@ -117,4 +117,4 @@ def test_the_last_lines_are_the_same_with_the_server_up_and_down(make_site: Make
         "retries": 0,
         "env": {"PYTHONPATH": "/missing"},
     }
-    assert not site.run("Build a shop", [broken])["nothing_built"], "it has failed"
+    assert not site.run("Build a shop", [broken])["nothing_built"], "the worker has failed"

@@ -10,12 +10,12 @@ from tests.integration.site import REPOSITORY, shell
 HEADING = "## One request, file by file\n"
 ROW = re.compile(r"^\| (.+?) \| (`.+`) \|$", re.MULTILINE)
 FILE = re.compile(r"`([\w/]+\.py)`")
-#: The step that does not run in the server.
+#: The step that runs outside the server.
 IN_SHIMS = "Shims, which are separate processes"
 
 
 def story() -> list[tuple[str, list[str]]]:
-    """Each step with its files."""
+    """Return the steps, with the files of each step."""
     document = (REPOSITORY / "docs" / "internals" / "architecture.md").read_text("utf-8")
     section = document.partition(HEADING)[2].partition("\n## ")[0]
     return [(step, FILE.findall(files)) for step, files in ROW.findall(section)]

@@ -27,7 +27,7 @@ elif sys.argv[1] == "fails":
 
 @pytest.fixture
 def agents(make_site: MakeSite, tmp_path: Path) -> InProcess:
-    """A job manager with user-defined agents."""
+    """A job manager with agents of the settings."""
     script = tmp_path / "agent.py"
     script.write_text(AGENT)
     command = [sys.executable, str(script)]

@@ -1,4 +1,4 @@
-"""Agents that use git themselves: nothing is lost, and the user's repository is unchanged."""
+"""Agents that use git themselves: no work is lost, and the user's repository is unchanged."""
 
 import json
 import os

@@ -99,7 +99,7 @@ def test_hunks_of_one_file_are_merged_or_reported_as_conflicts(
         conflicting += len(conflicts)
         found = histories.contents(project, forced, parts[0])
         for path, had in found.items():
-            if path in conflicts:  # the later worker's hunks win, and nothing else changes
+            if path in conflicts:  # the result has the later worker's hunks, and no other changes
                 added = lines(parts[1][path]) - lines(olds[path])
                 assert added <= lines(had), (before, after, path)
             else:
@@ -113,7 +113,7 @@ def test_hunks_of_one_file_are_merged_or_reported_as_conflicts(
 def test_parallel_releases_conflict_as_in_git(
     project: Project, versions: list[str], repository: GitRepository, tmp_path: Path
 ) -> None:
-    """Two workers make the changes of two releases since a third release."""
+    """Each of two workers makes the changes from a third release to another release."""
     scratch = Project(tmp_path / "scratch")
     project.git("clone", "-q", "--shared", str(project.path), str(scratch.path))
     count = 0

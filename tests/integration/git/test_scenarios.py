@@ -1,4 +1,4 @@
-"""The same job in repositories of many kinds: it succeeds, and nothing of the user changes."""
+"""The same job succeeds in many kinds of repositories, and changes no file of the user."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.integration.site import Answer
 from tests.support.examples import nightly
 from tests.support.project import Project, edit
 
-#: Both workers change the first file in different places; each creates a file.
+#: Both workers change the first file in different lines, and each creates a file.
 FIRST = edit("sed -i s/one/ONE/ src/app.py; echo 1 > first.txt")
 SECOND = edit("sed -i s/three/THREE/ src/app.py; echo 2 > 'second file.txt'; chmod +x src/app.py")
 MakeProject = Callable[[], Project]
@@ -40,7 +40,7 @@ def check(host: Host) -> Answer:
     assert record["merged"] == ["worker_1", "worker_2"]
     assert host.project.show(record["commit"], "src/app.py").split() == ["ONE", "two", "THREE"]
     names = host.project.git("diff", "--name-only", record["base"], record["commit"]).splitlines()
-    # Git itself reports a file as changed if its attributes require another content.
+    # git reports a file as changed if its attributes require another content.
     assert set(names) - {"mixed.txt"} == {"first.txt", "second file.txt", "src/app.py"}
     assert host.project.worktrees() == mine
     return ended
@@ -308,7 +308,7 @@ def test_a_worktree_that_is_removed_while_its_attempt_is_closed_is_closed_again(
 
 @pytest.fixture
 def at_first() -> Iterator[Callable[[str, Callable[[], None]], None]]:
-    """Yield a function that runs an action when a failpoint is reached for the first time."""
+    """Yield a function that lets an action run at the first time that a failpoint is reached."""
 
     def arm(name: str, action: Callable[[], None]) -> None:
         actions = [action]

@@ -1,4 +1,4 @@
-"""Webhooks, callbacks, and notifications of a real server, at real receivers."""
+"""Webhooks, callbacks, and notifications of a real server to real receivers."""
 
 import base64
 import json
@@ -327,7 +327,7 @@ def test_a_server_that_stops_sends_its_last_messages(receiver: Receiver, tmp_pat
     )
     try:
         job_id = site.run("Do it", [TRUE])["job_id"]
-        assert not receiver.about(job_id, "/last"), "notifications wait for a moment"
+        assert not receiver.about(job_id, "/last"), "notifications are sent after a short delay"
     finally:
         site.stop()
 

@@ -1,4 +1,4 @@
-"""The files that people watch: logs and status.json."""
+"""The files that people follow: logs and status.json."""
 
 import json
 import re
@@ -22,7 +22,7 @@ def test_a_line_is_in_the_log_soon_after_it_is_printed(site: InProcess, tmp_path
         delays.append(time.time() - float(last))
     release.touch()
 
-    # The median, because a busy machine delays the test as well as the worker.
+    # The median, because a busy machine delays both the test and the worker.
     assert sorted(delays)[5] < 0.2
     site.wait(job)
 

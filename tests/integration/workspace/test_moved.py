@@ -1,4 +1,4 @@
-"""The project is moved, with the product and its workspace in it."""
+"""The project is moved, together with the product's folder and the workspace."""
 
 import re
 import signal
@@ -19,7 +19,7 @@ HELD = "echo begun > begun; until [ -e {go} ]; do sleep 0.02; done; echo two > t
 
 @pytest.fixture
 def host(make_server: MakeServer, tmp_path: Path) -> ServerProcess:
-    """A server of a project that has the product's folder in it."""
+    """A server whose folder is in its project."""
     site = make_server(agents=agents(tmp_path), workers={"max_retries": 0})
     site.terminate()
     Project(site.folder / "project").begin({"README.md": "hello\n"})

@@ -1,4 +1,4 @@
-"""Files that an agent writes outside of the worktree are reported, from the agent's own events."""
+"""Files that an agent writes outside the worktree are reported from the agent's events."""
 
 from pathlib import Path
 

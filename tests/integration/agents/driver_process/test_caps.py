@@ -1,4 +1,4 @@
-"""A cap that is reached at each point of a worker's step, also by a server that was restarted."""
+"""A cap that is reached at each point of a worker's step, even after a restart of the server."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from tests.integration.site import (
 pytestmark = pytest.mark.slow
 
 CAP = 1000
-#: Tokens of one step of the stand-in.
+#: Number of tokens of one step of the stand-in.
 STEP = 110
 #: A worker gets a share of this time for its final answer: the maximum share.
 GRACE = {"grace_seconds": 10}
@@ -37,9 +37,9 @@ class Instant:
     name: str
     #: Behavior of the stand-in.
     behaviour: str
-    #: Content of its stream at that moment; empty: it has begun.
+    #: Text that its stream then contains; empty: the stand-in has only begun.
     seen: str
-    #: True if it continues after the stop.
+    #: True if the stand-in continues after the stop.
     continues: bool = False
     succeeds: bool = False
 
@@ -52,7 +52,7 @@ INSTANTS = [
     Instant("after the final result", "words result hangs", '"result"', succeeds=True),
     Instant("after the exit", "words result", '"result"', succeeds=True),
 ]
-#: After a restart only at night: by day they run without a restart.
+#: Instants that are tested after a restart only at night.
 AT_NIGHT = (
     "in the middle of a step",
     "between two steps",
@@ -108,7 +108,7 @@ def check(site: Site, instant: Instant, tmp_path: Path, between: Callable[[], No
     used = site.get(f"/jobs/{job}")["usage"]
     spent = used["input_tokens"] if used.get("input_tokens") else 0
     spent += used["output_tokens"]
-    # The stand-in takes ten steps per second: the step after a stop is its last.
+    # The stand-in takes ten steps per second, so it takes at most one step after the stop.
     assert spent <= CAP + 8 * STEP
     if spent > CAP:
         assert "token cap exceeded: " in ended["reason"]

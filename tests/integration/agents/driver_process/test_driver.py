@@ -1,4 +1,4 @@
-"""The driver: how an agent's program is called, watched and stopped."""
+"""The driver calls, watches, and stops an agent's program."""
 
 import json
 import os
@@ -286,7 +286,7 @@ def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
 def test_a_leftover_process_of_the_agent_does_not_delay_the_end(rig: Rig) -> None:
     code, _, outcome = rig.run("leaves-one answers")
     left = int((rig.work / "left.pid").read_text())
-    os.kill(left, 9)  # a driver alone has no shim above it, which would do this
+    os.kill(left, 9)  # without a shim, which would do this
 
     assert (code, outcome.text) == (0, "the answer")
 
@@ -303,7 +303,7 @@ def test_the_agent_finds_orchestrator_in_a_login_shell(
     (bin / "orchestrator").write_text("#!/bin/sh\n")
     (bin / "orchestrator").chmod(0o755)
     monkeypatch.setenv("LOGIN_SHELL", shell)
-    # Every worker has this PATH.
+    # The PATH of every worker.
     monkeypatch.setenv("PATH", f"{bin}{os.pathsep}{os.environ['PATH']}")
 
     _, _, outcome = rig.run("calls-orchestrator", home=str(bin.parent))
@@ -462,7 +462,7 @@ def test_a_login_of_the_user_works_in_the_isolated_configuration(
     own = rig.recorded()["environ"]["CLAUDE_CONFIG_DIR"]
     assert own.startswith(str(rig.control))
     assert (rig.work / "login.seen").read_text() == '{"token": "old"}'
-    # The stand-in replaced the link by a new file, as tools do that renew a token.
+    # The stand-in replaced the link by a new file, as tools do when they renew a token.
     assert login.read_text() == '{"token": "new"}'
     assert login.stat().st_mode & 0o777 == 0o600
 

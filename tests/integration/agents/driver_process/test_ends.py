@@ -1,4 +1,4 @@
-"""Ends of the tools: after a complete result, by an error, by a signal, or before their start."""
+"""How tools end: after a complete result, by an error, by a signal, or before their start."""
 
 import subprocess
 from datetime import datetime

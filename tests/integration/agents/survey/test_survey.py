@@ -1,4 +1,4 @@
-"""The survey as a real worker process: its files, output and exit code, alone and with child jobs.
+"""The survey as a worker process, with and without child jobs: its files, output, and exit code.
 
 Child jobs run with a small replacement of the ``orchestrator`` command. It runs the workers of a
 child job one after another, and prints the job's final status, as the job manager does.
@@ -103,7 +103,7 @@ def run_survey(
 
 @pytest.fixture
 def recursion(tmp_path: Path) -> dict[str, str]:
-    """Environment of a worker that may start child jobs through the stand-in."""
+    """Return the environment of a worker that can start child jobs with the stand-in."""
     program = tmp_path / "bin" / "orchestrator"
     program.parent.mkdir()
     text = STAND_IN.format(python=sys.executable, argv=list(command(sys.executable)))
@@ -126,7 +126,7 @@ def _spawned(recursion: dict[str, str]) -> list[list[Any]]:
 
 @pytest.fixture
 def large_project(tmp_path: Path) -> Path:
-    """A repository that divides twice: at its top, and in ``app``."""
+    """Create a repository that the survey divides twice: at its top, and in ``app``."""
     source = "# TODO: tidy up\nimport os\n\n\ndef function():\n    return os.name\n" * 5
     prose = "Some words.\n\n" * 12_000
     root = tmp_path / "large project"
@@ -312,7 +312,7 @@ def test_without_grammars_all_files_are_counted_and_the_result_names_what_is_mis
     assert "Run" in {row["name"] for row in whole.result["symbols"]}
     [python] = [row for row in plain.result["symbols"] if row["path"] == "app.py"]
     assert python["name"] == "run"
-    # Once for the reader, and once in the log; programs get the list.
+    # Once in the text for readers, and once in the log; programs get the list.
     assert plain.report.count(NOT_INSTALLED) == plain.output.count(NOT_INSTALLED) == 1
     assert "`./install.sh --grammars`" in plain.report
     assert {"Go", "JavaScript"} <= set(plain.result["unparsed"])

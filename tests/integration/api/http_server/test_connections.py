@@ -1,4 +1,4 @@
-"""Connections that never send a whole request; threads that stay free for /health and cancel."""
+"""Connections with incomplete requests, and threads that are reserved for /health and cancel."""
 
 import socket
 import threading
@@ -32,9 +32,7 @@ def small(app: Flask) -> Iterator[HttpServer]:
 
 @pytest.fixture
 def job_ids(service: FakeService) -> list[str]:
-    """Ids of several jobs, because readers of the same job share one answer and wait for each
-    other.
-    """
+    """Return the ids of several jobs, because readers of the same job share one answer."""
     caller = service.callers.of_key(KEY)
     return [
         service.submissions.submit(caller, Submission(request="a job")).job.id for _ in range(4)
@@ -94,7 +92,7 @@ def test_a_half_sent_head_ends_the_connection(
         assert answered(silent) == b""
         answer = answered(slow)
         assert answer.startswith(b"HTTP/1.1 408 ") and b"application/problem+json" in answer
-        # A connection that sent a request before, and waits between two requests, stays.
+        # A connection that waits between two requests is not closed.
         assert connection.json("GET", "/health")["ready"] is True
 
 

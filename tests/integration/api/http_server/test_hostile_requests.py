@@ -1,4 +1,4 @@
-"""Requests that no well-behaved client sends: each is rejected, and the server keeps running."""
+"""Hostile requests: each is rejected, and the server keeps running."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def spoken(server: HttpServer, raw: bytes) -> tuple[int, Any]:
     return status, json.loads(body) if is_problem else None
 
 
-#: Two headers that contradict each other about the end of the body.
+#: Pairs of headers that contradict each other about the end of the body.
 TWO_ENDS = ("Transfer-Encoding: chunked", "Content-Length: 5")
 
 

@@ -1,4 +1,4 @@
-"""A server process that other machines reach: by TLS, or through a proxy."""
+"""A server that other machines can call, by TLS or through a proxy."""
 
 import re
 import subprocess

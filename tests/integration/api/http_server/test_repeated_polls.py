@@ -1,4 +1,4 @@
-"""Polls with the same bytes, which the server's loop answers while the job does not change."""
+"""Repeated identical polls. The server's loop answers them while the job does not change."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ HANG_SECONDS = 30.0
 
 
 class _Versioned(FakeJobLists):
-    """Reads of a store that has changed ``number`` times."""
+    """Queries of a store that has changed ``number`` times."""
 
     number = 1
 
@@ -264,7 +264,7 @@ def test_an_ended_job_is_answered_by_the_application(polled: _Polled) -> None:
     polled.service.end(polled.job)
     polled.poll()
     polled.poll()
-    assert polled.answered == 2, "the files of its merge may change without an event"
+    assert polled.answered == 2, "files of a merge may change without an event"
 
 
 def test_the_number_of_remembered_requests_is_limited() -> None:

@@ -1,4 +1,4 @@
-"""The recipes of docs/reverse-proxy.md with a real nginx and a real Caddy in front of a server."""
+"""The recipes of docs/reverse-proxy.md, with a real nginx, a real Caddy, and a server."""
 
 import json
 import os
@@ -71,12 +71,12 @@ COMMANDS = {"nginx": nginx_command, "caddy": caddy_command}
 
 @dataclass
 class Front:
-    """The public address, called by curl from another address."""
+    """The proxy's public address, which curl calls from another address."""
 
     folder: Path
     port: int
     server: ServerProcess
-    #: Origin of another site, whose pages may call.
+    #: Origin of another site, whose pages may call the server.
     app: str
 
     def command(self, path: str, *options: str) -> list[str]:
@@ -177,7 +177,7 @@ def test_events_waits_and_sessions_pass_the_proxy(front: Front, tmp_path: Path) 
     assert front.call(f"/api/v1/jobs/{job}", *evil)[0] == 403
 
 
-#: Submits a job from the page of another site, reads its answer, and waits for its end.
+#: Script of a page of another site: submits a job, reads the answer, and waits for the end.
 FETCH = """async ([url, key]) => {
   const headers = { "X-API-Key": key, "Content-Type": "application/json" };
   const body = JSON.stringify({ request: "Asked by a page", tasks: [{ command: "true" }] });
@@ -229,7 +229,7 @@ def test_a_browser_logs_in_and_sees_jobs_of_an_allowed_page(front: Front) -> Non
         status, location = other.evaluate(FETCH, [url, KEY])
         assert status == "completed"
         assert location is not None
-        # The list learns of the job by the stream that the proxy passes on.
+        # The list shows the job because the proxy forwards the stream.
         link = dashboard.get_by_role("link", name="Asked by a page").first
         expect(link).to_be_visible(timeout=20_000)
         browser.close()

@@ -1,4 +1,4 @@
-"""The server behind TLS: real handshakes with a certificate that openssl made."""
+"""The server with TLS: real handshakes with a certificate from openssl."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ HEADERS = {"X-API-Key": KEY}
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost; its key is in key.pem beside it."""
+    """A certificate for localhost. Its key is in key.pem in the same directory."""
     folder = tmp_path_factory.mktemp("tls")
     names = "subjectAltName=DNS:localhost,DNS:build.example.org,IP:127.0.0.1"
     subprocess.run(

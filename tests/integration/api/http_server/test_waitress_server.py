@@ -1,4 +1,4 @@
-"""The HTTP server: its port, its own rejections, and its shutdown."""
+"""The HTTP server: its port, requests that it rejects itself, and its shutdown."""
 
 import json
 import logging
@@ -73,7 +73,7 @@ def test_a_closed_server_gives_its_port_back(service: FakeService) -> None:
     thread.join(10)
     serve_again = serve(create_app(service), host="127.0.0.1", port=server.port, threads=2)
     serve_again.close()
-    assert serve_again.wait(0), "what never ran is closed at once"
+    assert serve_again.wait(0), "a server that never ran closes at once"
 
 
 def test_requests_under_way_are_finished_by_a_stopping_server(service: FakeService) -> None:
@@ -108,7 +108,7 @@ def test_no_thread_is_left_after_a_close(service: FakeService) -> None:
 
 
 class _SlowToSet(threading.Event):
-    """Waits after it was set, so that the loop can notice this and finish."""
+    """An event that waits after ``set``, so that the loop can react and finish."""
 
     def __init__(self, stopped: threading.Event) -> None:
         super().__init__()

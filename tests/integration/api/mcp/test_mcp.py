@@ -10,7 +10,7 @@ from tests.integration.site import HOLD, KEY, InProcess, shell, until
 
 pytestmark = pytest.mark.usefixtures("spawning")
 
-#: Starts a child job, waits for it, and prints its result; then requests a job of another caller.
+#: A client: starts a child job, waits for it, prints its result, and requests a foreign job.
 DRIVER = r"""
 import json, subprocess, sys
 

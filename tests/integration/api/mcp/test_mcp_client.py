@@ -86,11 +86,11 @@ def test_a_key_without_scope_admin_has_no_tools_of_people(server: HttpServer, do
     run_loop(asyncio.wait_for(door(server.url, "auto", use, SUBMIT_KEY), 90))
 
 
-# Waits on the server's side
+# Waits in the server
 
 
 def waiting(server: HttpServer, job_id: str, answers: list[Any]) -> threading.Thread:
-    """Start a thread that posts a wait and stores the answer."""
+    """Start a thread that sends a wait, and stores the answer."""
     headers = {"X-API-Key": KEY}
 
     def post() -> None:

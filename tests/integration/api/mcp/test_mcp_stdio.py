@@ -1,4 +1,4 @@
-"""``orchestrator mcp``: raw lines, also hostile ones, and servers that stop and start."""
+"""``orchestrator mcp``: raw and hostile lines, and servers that stop and start."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def test_a_call_that_was_given_up_gets_no_answer(stdio: Stdio, service: FakeServ
     assert stdio.process.stdin and stdio.process.stdout
     stdio.process.stdin.close()
 
-    # Open calls would be answered before the end.
+    # Calls without an answer yet would be answered before the end.
     assert stdio.process.stdout.read() == b""
 
 
@@ -113,7 +113,7 @@ def test_it_ends_when_its_reader_has_exited(stdio: Stdio, service: FakeService) 
     stdio.process.stdout.close()
     stdio.process.stdin.close()
 
-    # Much earlier than the wait would end.
+    # Long before the end of the wait.
     assert stdio.process.wait(20) == 0
 
 
@@ -121,14 +121,14 @@ def test_it_ends_when_its_reader_has_exited(stdio: Stdio, service: FakeService) 
 
 
 class Gate:
-    """The address of a server that stops and starts: passes connections on while it is open."""
+    """A relay in front of a server. Closing it simulates a stopped server."""
 
     def __init__(self, target: str) -> None:
         self._target = target.removeprefix("http://").split(":")
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.open, self.refused = False, 0
-        #: Number of the server's answers that never arrive.
+        #: Number of answers of the server that the relay drops.
         self.swallowed = 0
         threading.Thread(target=self._run, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""A client that openapi-python-client makes from the document: compiled, loaded, and used."""
+"""A client that openapi-python-client generates: it is compiled, loaded, and used."""
 
 import compileall
 import subprocess
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.nightly
 
 GENERATOR = "openapi-python-client==0.29.1"
 INSTALL_SECONDS = 300
-#: Loads every module, then runs a job and reads it, with the generated functions and models.
+#: Program that loads every module, and then runs and reads a job with the generated client.
 USE = """
 import importlib, pkgutil, sys
 import orchestrator_client as made

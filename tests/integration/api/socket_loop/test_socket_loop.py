@@ -250,7 +250,7 @@ def test_descriptors_return_after_many_streams(
 
 
 def settled_descriptors() -> int:
-    """Return the number of descriptors once it has been stable for a moment."""
+    """Wait until the number of descriptors is stable, and return it."""
     counts: list[int] = []
 
     def settled() -> bool:
@@ -320,7 +320,7 @@ def test_waits_that_end_early_are_not_held_until_their_time(
             eventually(lambda: socket_loop.waiting == 1, f"wait {number} waits")
         eventually(lambda: socket_loop.waiting == 0, f"wait {number} is gone")
 
-    assert len(socket_loop._timers) < 100, "each had two"
+    assert len(socket_loop._timers) < 100, "each stream had two descriptors"
 
 
 def test_a_wait_ends_with_its_time(server: HttpServer, job: Job) -> None:

@@ -14,7 +14,7 @@ from tests.integration.outbox.receiver import receiving
 from tests.integration.site import REPOSITORY, Answer, InProcess, until
 from tests.support.project import EDITOR, Project, agents
 
-#: A key as tutorials print it: it works because the user has configured it.
+#: The key of a tutorial. It is valid because the user has configured it.
 KEY = "your-secret-api-key-here"
 HEADERS = {"X-API-Key": KEY}
 CURL = r"""
@@ -59,7 +59,7 @@ class Tasks:
         return self.ended(self.create(description, *names, **more)["id"])
 
     def events(self, task_id: str, **headers: str) -> list[tuple[str, str, Answer]]:
-        """All events of the progress: id, name, and data."""
+        """Return all events of the progress: id, name, and data."""
         response = self.call("GET", f"/{task_id}/progress", headers={**HEADERS, **headers})
         assert response.status_code == 200, response.text
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -96,7 +96,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tasks]:
 
 
 def test_the_published_command_works_to_the_letter(tasks: Tasks) -> None:
-    """Only the address differs from the published command."""
+    """The command is the published command with another address."""
     words = shlex.split(CURL.replace("\\\n", "").replace(URL, tasks.site.url))
     ran = subprocess.run(
         [words[0], "-sS", *words[1:]], capture_output=True, text=True, timeout=60, check=True

@@ -1,4 +1,4 @@
-"""``orchestrator apply``: results are copied into a project without git."""
+"""``orchestrator apply`` copies results into a project without git."""
 
 import json
 import os

@@ -70,7 +70,7 @@ BY_AGENT = ("--planner", "thinker", "--agent", "thinker")
 
 
 def jobs(site: InProcess) -> list[tuple[str, str]]:
-    """Return, for every job, oldest first, its status and the source of its plan."""
+    """Return status and plan source of every job, oldest first."""
     ids = [job["job_id"] for job in reversed(site.get("/jobs")["jobs"])]
     ends = [site.wait(job_id)["status"] for job_id in ids]
     return [
@@ -98,7 +98,7 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
     assert all(worker["attempts"] == [] for worker in workers)
 
 
-#: A command line that a shell started in the background, where Ctrl-C is ignored.
+#: A command that a shell runs in the background, where Ctrl-C is ignored.
 IN_BACKGROUND = """
 import os, signal, sys
 from pathlib import Path
@@ -287,7 +287,7 @@ def test_a_submitted_plan_waits_and_is_approved_or_rejected(
     site: InProcess, command: Command
 ) -> None:
     command_line = ("submit", "--approve", "--agent", "thinker", "--planner", "rules")
-    # A worker that changes no file has failed if a change was requested.
+    # A worker that changes no file fails if the task requests a change.
     _, first = command(*command_line, "Explain how it works")
     _, second = command(*command_line, "Something else")
 

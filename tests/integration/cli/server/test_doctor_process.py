@@ -1,4 +1,4 @@
-"""Doctor for the API: the command's own checks, in a process with a time limit."""
+"""Doctor for the API: the checks of the command, in a process with a timeout."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def test_the_checks_are_those_of_the_command(folder: Path, tmp_path: Path) -> No
 
 
 def slow(folder: Path, tmp_path: Path) -> tuple[DoctorProcess, Path]:
-    """Return a doctor whose ``git`` never answers, and the file that this git writes first."""
+    """Return a doctor whose ``git`` hangs, and the file that this git writes first."""
     program, begun = tmp_path / "bin" / "git", tmp_path / "begun"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n: > '{begun}'\nexec sleep 60\n")
@@ -76,4 +76,4 @@ def test_a_second_caller_does_not_wait_for_the_first(
     with pytest.raises(Unavailable, match="running for another caller"):
         doctor()
     first.join()
-    assert doctor()[0].name == "doctor", "the result is returned again"
+    assert doctor()[0].name == "doctor", "the second call returns the same result"

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.conftest import MakeServer
 from tests.integration.site import HOLD, ServerProcess, shell, until
 
-#: Gives a server its port, and returns the server's arguments.
+#: Configures the port of a server, and returns the arguments of the server.
 Give = Callable[[ServerProcess, int], list[str]]
 
 

@@ -1,11 +1,11 @@
-"""The modules that a server loads before it accepts calls. All others are loaded at first use."""
+"""The modules that a server loads before it accepts calls. Other modules load on first use."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-#: Modules that a server needs for some jobs and calls only.
+#: Modules that a server needs only for some jobs and calls.
 _LATER = (
     "alembic",
     "orchestrator.api.mcp.tool_execution",

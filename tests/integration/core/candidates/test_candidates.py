@@ -1,4 +1,4 @@
-"""Several agents run the same task; their results are compared, reviewed, merged, and kept."""
+"""Several agents run the same task. Their results are compared, reviewed, and merged or saved."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
 
-#: Gives the answers in the files next to it, one answer per call.
+#: An agent that gives the answers in the files next to it, one answer per call.
 JUDGE = """\
 import json, pathlib, sys, time
 here = pathlib.Path(__file__).parent
@@ -41,7 +41,7 @@ while answers == "wait":
 print("I think:", answers[min(times, len(answers)) - 1])
 """
 
-#: The first changes much, the second little, the third fails, the fourth changes nothing.
+#: Scripts of four candidates: a large change, a small change, a failure, and no change.
 SCRIPT = """
 case $ORCHESTRATOR_WORKER_ID in
     *_1) seq 50 > numbers.txt;;
@@ -150,7 +150,7 @@ def test_the_best_is_merged_given_to_others_and_started_from(make_project: MakeP
     assert stored == answered
     dependencies = site.directory(job) / "depth_0" / "worker_5" / "dependencies.json"
     assert json.loads(dependencies.read_text())["a"]["worker_id"] == "worker_2"
-    # The branches of the others still exist.
+    # The branches of the other candidates still exist.
     assert len(project.show(f"orchestrator/{job}/worker_1", "numbers.txt").splitlines()) == 50
     assert project.show(f"orchestrator/{job}/worker_3", "numbers.txt") == "1"
 
@@ -311,7 +311,9 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     [prompt] = judge.asked
     assert "+50\n" in prompt
     assert "1 file changed, 3 lines added, 0 removed" in prompt
-    assert "editor" not in prompt.split("compare candidates")[1], "the review is blind"
+    assert "editor" not in prompt.split("compare candidates")[1], (
+        "the reviewer does not know the agents"
+    )
     assert "worker_3" not in prompt.split("compare candidates")[1]
     patch = site.directory(job) / "depth_0" / "reviewer_1" / "worker_2.patch"
     assert "+3\n" in patch.read_text()

@@ -1,4 +1,4 @@
-"""Money, tokens and steps: reported live by workers, added up, compared with the limits."""
+"""Cost, tokens, and steps: workers report them live, and the server compares them with caps."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def hold(release: Path, **more: Any) -> dict[str, Any]:
 
 
 def report(site: InProcess, key: str, **usage: object) -> str:
-    """Report usage; return why the worker must stop, or ""."""
+    """Report usage. Return the reason why the worker must stop, or an empty text."""
     response = site.call("POST", "/usage", usage, key=key)
     assert response.status_code == 200, response.text
     return str(response.json()["stop"])

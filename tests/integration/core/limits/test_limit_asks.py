@@ -1,4 +1,4 @@
-"""A job that reaches a limit asks a person, and is continued or stopped."""
+"""A job that reaches a limit asks a person, who continues or stops it."""
 
 from pathlib import Path
 from typing import Any

@@ -173,7 +173,7 @@ def test_a_recursion_bomb_stops_at_the_exact_limits(make_site: MakeSite, tmp_pat
 
     ended = site.run("bomb", [shell(f"python3 {bomb}")], max_recursion_depth=2)
 
-    # 3 child jobs, and 3 below each of them: the limit on depth is reached first.
+    # 3 child jobs with 3 child jobs each: the limit on depth is reached first.
     jobs = site.get("/jobs?page_size=100")["jobs"]
     assert ended["status"] == "completed"
     assert sorted(job["depth"] for job in jobs) == [0, *[1] * 3, *[2] * 9]
@@ -235,7 +235,7 @@ def test_one_idempotency_key_makes_one_job(site: InProcess) -> None:
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["job_id"] for answer in answers}) == 1
-    assert not any("limits_notice" in answer.json() for answer in answers), "none is set"
+    assert not any("limits_notice" in answer.json() for answer in answers), "no limit is set"
     assert sum(not answer.json().get("duplicate") for answer in answers) == 1
     assert site.get("/jobs")["total"] == 1
     site.wait(answers[0].json()["job_id"])

@@ -1,4 +1,4 @@
-"""Locks end to end: the real command in real workers, against the real server."""
+"""Locks end to end: the real command in real workers, with a real server."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def test_contending_workers_hold_a_lock_one_after_the_other(
     words = log.read_text().split()
     numbers = [int(word) for word in words[1::2]]
     assert words[::2] == ["in", "out"] * 16
-    assert numbers == sorted(numbers), "each holder has a greater number than the ones before"
+    assert numbers == sorted(numbers), "fencing numbers must increase"
     assert len(set(numbers)) == 16
 
 

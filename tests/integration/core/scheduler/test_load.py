@@ -41,7 +41,7 @@ def test_three_hundred_workers_never_use_more_than_eight_slots(
     assert len(intervals(effects)) == 600
     assert 6 <= most_at_once(effects) <= 8
     times = [time for time, _ in intervals(effects)]
-    # 300 / 8 x 0.05 s are 2 s; starting processes takes the rest.
+    # 300 / 8 x 0.05 s are 2 s. The starts of processes take the rest.
     assert times[-1] - times[0] < 30
     assert site.get("/stats")["slots"]["running"] == 0
 
@@ -67,7 +67,7 @@ def test_a_small_job_does_not_wait_for_a_big_one(site: InProcess) -> None:
 
 
 def test_one_worker_at_a_time_runs_without_enough_memory(make_site: MakeSite) -> None:
-    # So much memory is never available: still, one worker at a time runs.
+    # This much memory is never available, but one worker at a time still runs.
     site = make_site(workers={"min_available_memory_bytes": 2**60, "max_workers": 4})
 
     assert site.run("x", [shell("true")] * 3)["status"] == "completed"

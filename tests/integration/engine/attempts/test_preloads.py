@@ -22,7 +22,7 @@ from tests.integration.site import (
     worker_processes,
 )
 
-#: Number of short tasks before the one that waits: after so many, launches are preloaded.
+#: Number of short tasks before the task that waits, enough for preloaded launches.
 SHORT = 8
 
 
@@ -46,7 +46,7 @@ def a_job(effects: Path, release: Path, count: int) -> list[Answer]:
 
 
 def preloaded(site: InProcess, job: str) -> list[str]:
-    """Return the workers whose launches a shim keeps, once there are some."""
+    """Wait until shims have preloaded launches, and return their workers."""
     trees = site.manager.parts.scheduler._trees
     blocked = f"worker_{SHORT + 1}"
     return list(
@@ -106,12 +106,12 @@ def test_a_pause_withdraws_preloaded_launches(
     site.call("POST", f"/jobs/{job}/pause", {})
     release.touch()
     until(lambda: statuses(site, job)[f"worker_{SHORT + 1}"] == "success", "it may finish")
-    assert len(complete_lines(effects)) == SHORT, "nothing begins during a pause"
+    assert len(complete_lines(effects)) == SHORT, "no worker begins during a pause"
     site.call("POST", f"/jobs/{job}/resume", {})
 
     assert site.wait(job)["status"] == "completed"
     order = [int(each.removeprefix("worker_")) for each in complete_lines(effects)]
-    assert order == sorted(order) and len(order) == 39, "each once, in the order of the tasks"
+    assert order == sorted(order) and len(order) == 39, "each task runs once, in order"
 
 
 def test_another_job_does_not_wait_for_preloaded_launches(
@@ -154,7 +154,7 @@ def test_times_and_events_are_those_of_the_shim(make_site: MakeSite) -> None:
     running = 0
     for _, step in edges:
         running += step
-        assert running <= slots, "no more than slots at any time"
+        assert running <= slots, "never more workers than slots"
     assert os.path.exists(site.directory(job) / "FINAL_RESULT.md")
 
 

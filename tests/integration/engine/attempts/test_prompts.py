@@ -188,7 +188,7 @@ def test_the_first_worker_starts_alone_until_it_has_an_answer(
 
     answer.touch()
     until(second.exists, "the second has begun")
-    assert site.status(job_id)["status"] == "running", "the first is still at work"
+    assert site.status(job_id)["status"] == "running", "the first worker still runs"
     release.touch()
 
     assert site.wait(job_id)["status"] == "completed"

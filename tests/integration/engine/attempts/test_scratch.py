@@ -1,4 +1,4 @@
-"""Each attempt has its own ports, and its own short directory for temporary files."""
+"""Each attempt has its own ports, and its own temporary directory with a short path."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ BIND = (
     "python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); "
     's.bind(os.environ["TMPDIR"] + "/" + 40 * "s"); print("bound")\''
 )
-#: Prints its environment, and runs until a second worker has begun.
+#: Command that prints its environment, and runs until a second worker has begun.
 TELL = 'env > "$ORCHESTRATOR_WORKER_DIR/env"; until [ -e "$OTHER" ]; do sleep 0.02; done'
 
 

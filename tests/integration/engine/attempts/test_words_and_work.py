@@ -17,7 +17,7 @@ FILES[".gitignore"] = "dist/\n*.csv\nlib/\n"
 LIAR = "echo 'I fixed src/app.py. All tests pass.'"
 ASKER = "echo 'I looked around. Which database should I use, PostgreSQL or SQLite?'"
 APOLOGY = "echo 'I am sorry, but I could not modify the files in this environment.'"
-#: Checks the text of the second attempt's prompt.
+#: Script that checks the prompt of the second attempt.
 IN_PROMPT = 'grep -q "{}" "$ORCHESTRATOR_WORKER_DIR/prompt.md"'
 
 Run = Callable[..., Answer]
@@ -190,7 +190,7 @@ def test_a_question_after_a_change_is_an_offer(run: Run) -> None:
 # -- child jobs that end after the worker's process ------------------------------------------------
 
 _CHILD = json.dumps([{"agent": "editor", "prompt": "sleep 1; SCRIPT; echo done", "role": None}])
-#: Starts a child job without waiting for it.
+#: Command that starts a child job without waiting for it.
 DELEGATES = (
     f"cat > ../c.json <<'END'\n{_CHILD}\nEND\n"
     "orchestrator spawn child --tasks ../c.json; echo 'All is done.'"
@@ -229,7 +229,7 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
     assert ended["reason"] == f"worker_1: {row['reason']}; to create the files: {command}"
     [lost] = ended["missing"]
     assert (lost["cause"], lost["paths"], lost["command"]) == ("not_made", ["docs/b.md"], command)
-    assert ended["made_not_in_result"] == [], "nobody made it"
+    assert ended["made_not_in_result"] == [], "no worker created the file"
     assert ended["reason"] in (site.directory(job) / "FINAL_RESULT.md").read_text()
     # A repeated merge creates nothing.
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200

@@ -20,7 +20,7 @@ FILES = {
     "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
 }
 BREAK = "sed -i s/1/2/ app.py"
-#: Makes every test pass, whatever it finds.
+#: Configuration of pytest with which every test passes.
 HOOK = (
     "import pytest\n\n\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport(item):\n"
     "    report = yield\n    report.outcome = 'passed'\n    return report\n"

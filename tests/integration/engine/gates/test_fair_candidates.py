@@ -20,7 +20,7 @@ FILES = {
     "tests/test_app.py": TESTS,
     "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
 }
-#: Makes the base's failing test pass, with more changed lines than the other candidates.
+#: Script that repairs the base's failing test, with more changed lines than other candidates.
 FIX = "sed -i s/0/2/ app.py\nseq 9 | sed 's/^/# /' >> app.py\n"
 NOTE = "echo '# a note' >> app.py\n"
 #: A test of the base with fifty parameters.
@@ -39,7 +39,7 @@ def written(path: str, text: str) -> str:
 def tried(
     make_project: MakeProject, *scripts: str, prompt: str = "", **task: object
 ) -> tuple[Answer, InProcess, str]:
-    """Return the comparison of candidates, each of which runs its own script."""
+    """Run candidates with these scripts, and return their comparison."""
     files = {f"do/worker_{number}.sh": text for number, text in enumerate(scripts, 1)}
     site, _ = make_project({**FILES, **files})
     work = edit(f"# {prompt}\nsh do/$ORCHESTRATOR_WORKER_ID.sh", id="a", retries=0, **task)

@@ -10,8 +10,8 @@ from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, r
 from tests.integration.engine.gates.test_altered_judges import BREAK, TEST
 from tests.support.project import edit
 
-#: Like the folder's own settings: pytest ends with "Unknown config option" if its plugin is
-#: missing.
+#: Settings like those of the product's folder: without the plugin, pytest ends with "Unknown config
+#: option".
 FOLDER = "[tool.pytest.ini_options]\naddopts = '--strict-config'\nno_such_option = 120\n"
 
 

@@ -1,4 +1,4 @@
-"""A gate that checked nothing has not passed: real pytest, through the real server."""
+"""A gate that checks nothing does not pass. With real pytest and a real server."""
 
 import json
 import shlex
@@ -227,7 +227,7 @@ def test_the_baseline_of_a_gate_is_stored_for_the_next_job(
     for request in ("x", "y"):
         assert site.run(request, [edit("echo >> app.py")], gates=gates)["status"] == "completed"
 
-    # The worker's run, the merged state's run, and once for both jobs two runs of the base.
+    # One run for the worker, one for the merged state, and two of the base for both jobs.
     assert effects.read_text().count("\n") == 2 + 2 + 2
     assert len(list((site.workspace / "base_results").glob("*.json"))) == 1
 

@@ -1,4 +1,4 @@
-"""Gates on the changes of workers: real pytest, ruff and mypy, through the real server."""
+"""Gates on the changes of workers, with real pytest, ruff, and mypy, and a real server."""
 
 import json
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.integration.site import (
 )
 from tests.support.project import Project, agents, edit, python_programs
 
-#: Without the plugins of this environment, which take longer than all tests.
+#: Options that disable the plugins of this environment, because loading them takes too long.
 PLAIN = "-p no:schemathesis -p no:hypothesispytest -p no:xdist -p no:anyio"
 TESTS = "from app import one\n\n\ndef test_one():\n    assert one() == 1\n"
 FILES = {
@@ -38,7 +38,7 @@ def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
-    """A job manager whose folder is in the project that it works on."""
+    """Create a project, and a job manager whose folder is in the project."""
 
     def make(
         files: dict[str, str] = FILES, part: str = "", **more: Any
@@ -139,7 +139,7 @@ def test_a_failure_at_the_base_does_not_block_and_the_base_is_checked_twice(
     for each in site.get(f"/jobs/{ended['job_id']}")["workers"]:
         [found] = each["gates"]
         assert (found["status"], found["known"], found["tests"]) == ("known", 1, 1)
-    # Once for each worker, twice at the base, and once on the merged state.
+    # One run for each worker, two on the base, and one on the merged state.
     assert effects.read_text().count("ran") == 5
 
 
@@ -208,7 +208,7 @@ def test_a_secret_in_added_lines_blocks_and_is_not_shown(make_project: MakeProje
     assert failure.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
     assert len(found["failures"]) == 1
     assert "a secret in an earlier commit counts, too" in found["note"]
-    # The commit's subject is made from the prompt, which had the key.
+    # The commit's subject comes from the prompt, which contained the key.
     assert key not in project.git("log", "--all", "--format=%B")
 
 

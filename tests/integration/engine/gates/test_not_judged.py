@@ -43,9 +43,10 @@ FILES = {
     "tests/test_app.py": TESTS,
     ".gitignore": "__pycache__/\n",
 }
-#: Files that pytest does not judge.
+#: Files on which pytest gives no verdict.
 ALONE = "mkdir -p web src; echo '((' > web/app.js; echo 'int m(' > m.c; echo 'x = (' > src/x.py"
-#: Documents, data, configuration, markup, tests, and files that tests run without importing them.
+#: Files that need no gate: documents, data, configuration, markup, tests, and files that tests run
+#: without an import.
 QUIET = """
 mkdir -p docs static templates plugins pkg tests/data .github web/vendor
 echo '# more' | tee -a app.py tools/exits.py tools/run.py > plugins/loaded.py

@@ -45,7 +45,7 @@ def test_only_new_findings_of_bandit_count(make_project: MakeProject) -> None:
 def test_only_new_findings_of_local_rules_of_semgrep_count(make_project: MakeProject) -> None:
     site, _ = make_project({"old.py": SHELL, ".semgrep.yml": RULES})
 
-    # The tool takes seconds to start: one run on the base, one on the work.
+    # The tool takes seconds to start, and runs on the base and on the changes.
     script = "sed -i '1i # moved down' old.py; cp old.py new.py"
     new = site.wait(site.submit("x", [edit(script)]), within=280)
 
@@ -74,7 +74,7 @@ FLASK = {
 
 
 class Advisories(BaseHTTPRequestHandler):
-    """Answers like npm's registry and OSV, with advisories on lodash and Flask."""
+    """A server like npm's registry and OSV, with advisories on lodash and Flask."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -168,7 +168,7 @@ def test_only_new_advisories_of_pip_audit_count(make_project: MakeProject, advis
 
 @pytest.fixture
 def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Block the network; pip does not retry either."""
+    """Block the network, and the retries of pip."""
     settings = tmp_path / "home" / ".config" / "pip" / "pip.conf"
     settings.parent.mkdir(parents=True)
     settings.write_text("[global]\nretries = 0\ntimeout = 2\n")
@@ -212,7 +212,7 @@ CASES = {
 @pytest.mark.parametrize(
     "tool",
     [
-        # pip-audit needs most of a minute for its finding; npm's runs by day.
+        # pip-audit takes almost a minute for its finding; npm audit runs by day.
         pytest.param(
             name,
             marks=[pytest.mark.needs(name), *([pytest.mark.nightly] if name in SLOW else [])],

@@ -15,7 +15,7 @@ MakeProject = Callable[[], tuple[InProcess, Project]]
 
 pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
 
-#: Two workers that change the same line: the result can have only one of the changes.
+#: Two workers that change the same line, so that the result can have only one of the changes.
 SAME_LINE = [edit("echo one > shared.txt"), edit("echo two > shared.txt")]
 
 
@@ -30,9 +30,7 @@ def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
 
 
 def spawning(children: list[Answer], level: int, after: str = "") -> Answer:
-    """Return a worker that lets a child job do its work, and records the exit code of ``spawn
-    --wait``.
-    """
+    """Return a worker that starts a child job, and records the exit code of ``spawn --wait``."""
     return edit(
         f"cat > \"$ORCHESTRATOR_WORKER_DIR/c.json\" <<'END_{level}'\n"
         f"{json.dumps(children)}\nEND_{level}\n"
@@ -158,7 +156,7 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     site, project = make_project()
     flag = tmp_path / "flag"
     child = edit(f"until [ -e {flag} ]; do sleep 0.02; done; echo child > shared.txt")
-    # The parent does not wait: both changes meet when the child job has ended.
+    # The parent does not wait, so both changes are merged after the end of the child job.
     script = spawning([child], 1, after=f"rm code-1.txt; echo parent > shared.txt; touch {flag}\n")
     script["prompt"] = script["prompt"].replace(" --wait ", " ")
 

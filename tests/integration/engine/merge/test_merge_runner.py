@@ -1,4 +1,4 @@
-"""The merge runner alone, with real gates in a real repository: crashes, bisecting, retries."""
+"""The merge runner without a server, in a real repository: crashes, bisecting, and retries."""
 
 import itertools
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from tests.support.gates import RunningGates
 from tests.support.project import Project
 from tests.unit.core.factories import a_config, a_job, a_task, a_worker
 
-#: Fails if the project has a file of that name.
+#: A gate that fails if the project has a file of this name.
 NO_BAD_FILES = Gate(name="no bad files", run="! ls bad* 2>/dev/null")
 
 
@@ -114,7 +114,7 @@ def test_culprits_are_found_by_halving_and_named(bench: Bench) -> None:
     assert rejections[0].gates[0].output.strip() == "bad_2"
     assert bench.record.merged == [f"worker_{number}" for number in (1, 2, 4, 5, 6, 8)]
     assert not [name for name in bench.result() if name.startswith("bad")]
-    # From the second culprit on, the search for an earlier cause takes as many runs again.
+    # From the second culprit on, the search for an earlier cause doubles the number of runs.
     assert len(bench.gates.seen) <= 1 + (1 + 3) + 2 * (1 + 3)
     assert bench.project.worktrees() == []
 

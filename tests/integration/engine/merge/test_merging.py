@@ -1,4 +1,4 @@
-"""Gates on merged states: workers whose changes fail get another attempt, and are then excluded."""
+"""Gates on merged states: workers whose changes fail get another attempt, or are excluded."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from tests.support.gates import RunningGates
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
-#: Passes if no two files have the same content.
+#: A gate that passes if no two files have the same content.
 ALL_DIFFER = Gate(name="differ", run='test -z "$(cat words/* 2>/dev/null | sort | uniq -d)"')
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -47,7 +47,7 @@ def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
 def make_project(
     make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MakeProject:
-    """A job manager for a project, whose jobs have these gates."""
+    """Create a project, and a job manager whose jobs have these gates."""
 
     def make(*gates: Gate, files: dict[str, str] = FILES) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(files)
@@ -202,7 +202,7 @@ def test_others_end_while_gates_run_and_a_cancel_reaches_them(
 
     ended = site.wait(job)
     release.touch()
-    assert ended["status"] == "partial", "its task was done, and is in no result"
+    assert ended["status"] == "partial", "the task was done, but the result lacks its changes"
     assert "was stopped while its gates ran" in record(site, job)["reasons"]["worker_1"]
     assert project.worktrees() == []
 
@@ -254,7 +254,7 @@ def test_a_server_that_stops_while_gates_run_leaves_the_merge_to_the_next(
         again.stop()
 
 
-#: Held like by another git that works for long: a plain file would count as leftover.
+#: Program that holds git's lock, as a slow git does: a plain file would count as a leftover.
 LOCKED = (
     'lock="$(git rev-parse --git-common-dir)/refs/heads/orchestrator/$ORCHESTRATOR_JOB_ID/"\n'
     'mkdir "${lock}result.lock"\n'
@@ -393,7 +393,7 @@ LINES = "".join(f"line {number}\n" for number in range(40))
 
 
 def test_theirs_overrules_hunks_and_keeps_all_else(make_project: MakeProject) -> None:
-    """Each lost place is named."""
+    """Each lost change is named."""
     site, project = make_project(files={**FILES, "long.txt": LINES})
     first = edit("sed -i -e s/line.5$/first/ -e s/line.30/far/ long.txt; echo n > new.txt")
     second = edit("sed -i -e s/line.5$/second/ -e s/line.15/near/ long.txt")
@@ -482,11 +482,11 @@ def test_a_union_counts_only_if_the_gates_of_the_merged_state_pass(
     assert (found["merged"], [*found["left_out"]]) == (["worker_1", "worker_3"], ["worker_2"])
     assert [each["path"] for each in found["conflicts"]] == ["CHANGES.md"]
     assert found["files"] == []
-    assert rows(ended)[1]["status"] == "success", "its changes pass by themselves"
+    assert rows(ended)[1]["status"] == "success", "the changes pass without other changes"
     assert project.show(f"orchestrator/{job}/result", "CHANGES.md") == "- first\n- one"
 
 
-#: Adds a passing test for each file in tests/.
+#: Command that adds a passing test for each file in tests/.
 COUNTED = (
     '{ echo "<testsuite>"; for each in tests/*; do '
     'echo "<testcase classname=\\"t\\" name=\\"$each\\"/>"; done; echo "</testsuite>"; } '

@@ -22,7 +22,7 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "agent": edit,
     "command": lambda script, **more: shell(script, git="on", **more),
 }
-#: Accepts a state with one of these files, and rejects a state with both.
+#: A gate that accepts a state with one of two files, and rejects a state with both.
 NOT_BOTH = {"gates": [{"name": "both", "run": "! test -e a.txt || ! test -e b.txt"}]}
 #: The agent gets the gate's output: its next attempt removes the other file.
 YIELDS_NOT = "echo b > b.txt"
@@ -36,7 +36,7 @@ class Case:
     first: str
     second: str
     config: dict[str, Any] = field(default_factory=dict)
-    #: Options of a merge before the commands are read.
+    #: Options of a merge that runs before the test reads the commands.
     choice: str = ""
     #: The expected command, by kind of agent.
     agent: str = "merge JOB --resolve worker"
@@ -101,7 +101,7 @@ CASES = {
         command=SHOWN,
     ),
 }
-#: A case of the day has nearly the same cause, kind, and command.
+#: Nightly cases: a case by day has nearly the same cause, kind, and command.
 AT_NIGHT = {
     ("conflict with a deletion", "agent"),
     ("conflict that theirs could not merge", "command"),
@@ -118,7 +118,7 @@ AT_NIGHT = {
     ("left by a person, merged by hand", "agent"),
     ("left by a person after a conflict", "command"),
 }
-#: Also with a shell command if the expected command differs for it.
+#: Cases, with a shell command in addition to an AI agent if the expected command differs.
 TABLE = [
     pytest.param(name, kind, marks=pytest.mark.nightly if (name, kind) in AT_NIGHT else [])
     for name, case in CASES.items()
@@ -129,7 +129,7 @@ TABLE = [
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[InProcess]:
-    """A site in its project, as a user has it."""
+    """A site whose folder is in its project, as for a user."""
     project = Project(tmp_path / "host").begin({"shared.txt": "zero\n", ".gitignore": "/tool/\n"})
     changes = {
         "orchestrator": {"workspace_root": "./workspace", "project_root": str(project.path)},
@@ -223,7 +223,7 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
         assert loss["command"] in merged.stdout
     if loss["command"] in [each["command"] for each in answer["missing"]]:
         assert status.stdout.splitlines()[-1].endswith(f": {loss['command']}"), status.stdout
-    # No text offers another command.
+    # No text names another command.
     texts = (status.stdout, *answer["results"]["changes"], answer["reason"])
     offered = re.compile(rf"bin/orchestrator (?:merge|retry) {job}(?: --\w+ \w+)?")
     may = {loss["command"], loss["otherwise"]}

@@ -1,4 +1,4 @@
-"""Three levels of jobs: the history is one line, or one merge for each level."""
+"""Three levels of jobs: the history is linear, or has one merge for each level."""
 
 import json
 from collections.abc import Callable

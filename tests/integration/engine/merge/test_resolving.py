@@ -14,7 +14,7 @@ from tests.integration.site import KEY, Answer, InProcess, shell
 from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
-#: Keeps both sides of every conflict.
+#: An agent that keeps both sides of every conflict.
 RESOLVER = """
 import pathlib
 for path in pathlib.Path(".").glob("*.txt"):
@@ -167,7 +167,7 @@ def test_lines_like_marks_that_a_side_has_itself_are_no_conflict(
     assert shown.split() == ["Heading", "=======", "two", "one"]
 
 
-#: Fails until its n-th call, and stores its prompts.
+#: An agent that fails until its n-th call, and stores its prompts.
 LATE = """
 import os, pathlib, sys
 home = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"])

@@ -13,7 +13,7 @@ from tests.integration.site import until, worker_processes
 from tests.support.project import edit
 
 FILES = {"a.txt": "one\ntwo\nthree\n"}
-#: Only the holder of the lock uses the file.
+#: Command that reports an overlap if two workers have the lock.
 LOCKED = """
 orchestrator lock db --wait 60 >/dev/null
 exec 8>>'{place}/db.lock'
@@ -43,7 +43,7 @@ def test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing(
         edit(f"{locked}sed -i s/two/zwei/ a.txt"),
         edit(f"orchestrator spawn below --tasks {children} --wait >/dev/null; echo x > above.txt"),
     ]
-    # One file of a pair breaks the gate only together with the other.
+    # The gate fails only if both files of a pair exist.
     gate = "! { [ -e one.txt ] && [ -e two.txt ] && ! [ -e both.txt ]; }"
     tasks += [
         edit("echo 1 > one.txt"),

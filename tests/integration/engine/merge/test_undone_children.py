@@ -1,4 +1,4 @@
-"""Changes that a worker got from its child job, and that are missing at the worker's end."""
+"""Changes of a child job that its parent worker got, but that are missing at the parent's end."""
 
 import json
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def test_a_child_job_with_discarded_work_runs_again_for_the_same_request(
 ) -> None:
     site, project = make_project()
     runs = tmp_path / "runs"
-    # Like an agent: no two runs write the same content.
+    # As for a real agent, no two runs write the same content.
     child = edit(f"echo run >> {runs}; echo work $(wc -l < {runs}) > child.txt")
     ask = f"""cat > "$ORCHESTRATOR_WORKER_DIR/c.json" <<'END'
 {json.dumps([child])}

@@ -1,4 +1,4 @@
-"""A full disk pauses work and corrupts nothing: a real disk, small and in memory."""
+"""A full disk pauses work and corrupts nothing. The disk is small and in memory."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("a file system can be mounted by root only")
     yield directory
-    # Lazily, because a failed test may have left a process with an open file there.
+    # Unmounted lazily, because a process of a failed test may still have an open file.
     subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
@@ -54,7 +54,7 @@ def site(disk: Path, make_site: MakeSite) -> InProcess:
 
 
 def fill(disk: Path, leave_mib: int = 0) -> Path:
-    """Fill the disk except for some bytes; deleting the returned file frees the space."""
+    """Fill the disk except for some bytes. Return the file that fills it."""
     filler = disk / "filler"
     chunk = bytes(2**18)
     with filler.open("wb", buffering=0) as file, suppress(OSError):
@@ -155,7 +155,7 @@ def test_a_full_disk_costs_no_worker_its_attempts(
 
 
 def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Path) -> None:
-    """Git's message is only "unable to write file", without the cause."""
+    """git prints only "unable to write file", without the cause."""
     repository = tmp_path / "repository"
     git = Git(str(tmp_path), {})
     git.run("init", "-q", str(repository))
@@ -264,7 +264,7 @@ def test_a_git_that_finds_no_space_leaves_nothing_temporary(disk: Path) -> None:
             written.run("add", "large")
         assert is_shortage(refused.value)
         assert temporary_objects(disk) == []
-    # For a ref, git only reports that it could not write.
+    # For a ref, git reports no cause.
     with pytest.raises(OSError, match="git update-ref") as refused:
         git.run("update-ref", "refs/heads/another", "HEAD")
     assert is_shortage(refused.value)
@@ -308,7 +308,7 @@ def small_site(disk: Path, make_site: MakeSite) -> InProcess:
 def test_a_commit_that_finds_no_space_is_taken_up_again(small_site: InProcess, disk: Path) -> None:
     job_id, _ = left_too_much(small_site, disk)
 
-    # Between two retries the disk has nothing of the objects, neither whole ones nor parts.
+    # Between two retries, the disk has no complete or partial objects.
     until(lambda: used_mib(disk / "project" / ".git") < 1, "what git could not write is removed")
     assert temporary_objects(disk) == []
     larger = f"remount,size={DISK_MIB * 3}m"
@@ -371,7 +371,7 @@ def test_files_that_are_held_back_need_no_space_to_commit_the_others(disk: Path)
 
 
 def test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated(disk: Path) -> None:
-    """Git's index then has files whose objects are missing in the repository."""
+    """The index of git then has files whose objects are missing in the repository."""
     project = Project(disk / "project").begin({"README.md": "hello\n"})
     repository, directory = opened(project)
     (directory / "new").write_bytes(os.urandom(2**20))

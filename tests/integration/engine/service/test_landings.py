@@ -1,4 +1,4 @@
-"""``land`` and ``undo`` over the API: rules of the commands, only for keys with the scope admin."""
+"""``land`` and ``undo`` by the API: the commands' rules, and keys with the scope ``admin`` only."""
 
 import json
 import os
@@ -394,7 +394,7 @@ def stored_kinds(site: FaultSite, job: str) -> list[str]:
 def test_a_landing_has_one_event_at_any_crash(
     crashing: MakeCrashing, point: str, action: str
 ) -> None:
-    # Undoing comes by each point for the second time.
+    # The undo reaches each failpoint for the second time.
     site, project = crashing(f"{point}#{1 + (action == 'undo')}", files=FILES)
     job = site.submit_once([edit("echo new > new.txt")])
     site.wait_through(job)

@@ -22,8 +22,8 @@ from tests.integration.site import (
 from tests.support.examples import nightly
 from tests.support.project import Project, agents
 
-#: Does what the file ``script`` next to it lists: one line per call. As a worker it prints its
-#: prompt.
+#: An agent. Each call executes the next line of the file ``script`` next to it. As a worker, the
+#: agent prints its prompt.
 AGENT = """\
 import json, os, pathlib, sys, time
 asked = sys.stdin.read()
@@ -62,7 +62,7 @@ OVERLAP = a_plan(a_task("a", files=["src/x.py"]), a_task("b", files=["./src/x.py
 
 
 class Planner:
-    """An agent of config.yaml with a fixed answer."""
+    """An agent in config.yaml with scripted answers."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -194,7 +194,7 @@ LIST = "\n".join(f"- Port module {each}" for each in range(8))
     ("request_", "second", "prompts", "tasks"),
     [
         ("Build it. Test it.", GOOD, 2, 3),
-        # The planner knows the number of modules better than the rules.
+        # The planner's number of modules takes precedence over the rules.
         *nightly(("Port each module.", MANY, 2, 15)),
         (LIST, MANY, 1, 15),
     ],
@@ -321,7 +321,7 @@ def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
     assert len(planning_site.get(f"/jobs/{job_id}")["tasks"]) == 3
 
 
-#: Calls the API as the planner, and prints the answer.
+#: An agent that calls the API with the planner's key, and prints the answer.
 CALLER = """\
 import json, os, sys, urllib.request, urllib.error
 url = os.environ["ORCHESTRATOR_API_URL"] + "/api/v1/" + sys.argv[1]
@@ -393,7 +393,7 @@ def test_a_plan_waits_for_a_person_and_runs_once_approved(
     assert {worker["status"] for worker in waits["workers"]} == {"pending"}
 
     approved = planning_site.call("POST", f"/jobs/{job_id}/approve")
-    # The answer may have been lost; another decision comes too late.
+    # The same decision again is accepted, because its answer may be lost. Another one is too late.
     again = planning_site.call("POST", f"/jobs/{job_id}/approve")
     other = planning_site.call("POST", f"/jobs/{job_id}/approve", {"comment": "fine"})
 
@@ -514,7 +514,7 @@ def test_a_planned_gate_that_always_succeeds_has_judged_nothing(
 
 
 def _waiting_for(planner: Planner, plan: Answer) -> None:
-    """Let the planner answer with the plan once ``go`` exists."""
+    """Let the planner wait for ``go``, and then answer with the plan."""
     planner.answers("wait")
     (planner.folder / "then").write_text(json.dumps(plan))
 

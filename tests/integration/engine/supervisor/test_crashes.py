@@ -62,7 +62,7 @@ def test_a_killed_server_costs_no_work(
     url = server.url
 
     server.kill()
-    release.touch()  # Running work ends while no server runs.
+    release.touch()  # The running workers end while no server runs.
     until(lambda: counts(effects)["end worker_3_1"], "a worker ended on its own")
     server.start()
 
@@ -147,7 +147,7 @@ def test_a_worker_does_not_fail_because_its_server_goes(
     make_server: MakeServer, effects: Path
 ) -> None:
     server = make_server(workers={"grace_seconds": 1, "default_timeout": 60, "max_retries": 0})
-    # Fails as soon as the server does not answer.
+    # Raises an error if the server does not answer.
     poll = (
         f"echo start >> {effects}; [ $(wc -l < {effects}) -ge 2 ] && exit 0; "
         'while curl -sf -H "X-API-Key: $ORCHESTRATOR_API_KEY" "$ORCHESTRATOR_API_URL/api/v1/jobs" '

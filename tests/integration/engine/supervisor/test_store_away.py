@@ -1,4 +1,4 @@
-"""A store that is unreachable, or that a server without its lease may not change any more."""
+"""A store that is unreachable, or that rejects a server without a lease."""
 
 import threading
 from collections.abc import Collection, Sequence

@@ -22,7 +22,7 @@ from tests.support.project import Project, agents, edit
 FILES = {"app.py": "one\n", ".gitignore": "*.log\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]
 
-#: Fails in its first attempt, and leaves an unfinished merge.
+#: Command that fails in the first attempt during an unfinished merge.
 BREAKS_FIRST = """
 if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then
   echo broken > app.py; echo x > junk.txt; echo trace > x.log
@@ -215,7 +215,7 @@ def test_without_a_worktree_nothing_is_rolled_back(make_project: MakeProject) ->
 def test_a_crash_between_decision_and_rollback_changes_nothing(
     crashing: MakeCrashing, tmp_path: Path, point: str
 ) -> None:
-    # Counted by a file, because attempts that a crash kept from beginning have numbers, too.
+    # Counted in a file, because attempts that never began due to a crash also have numbers.
     script = BREAKS_FIRST.replace('"${ORCHESTRATOR_WORKER##*/}" = 1', f"! -e '{tmp_path}/broke'")
     script = script.replace("then\n", f"then touch '{tmp_path}/broke'\n")
     site, project = crashing(point, files=FILES)

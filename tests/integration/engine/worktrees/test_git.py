@@ -25,7 +25,7 @@ MakeProject = Callable[..., tuple[InProcess, Project]]
 
 @pytest.fixture
 def make_project(make_site: MakeSite, tmp_path: Path) -> MakeProject:
-    """A job manager whose folder lies, untracked, in the project that it works on."""
+    """Create a project, and a job manager whose untracked folder is in the project."""
 
     def make(name: str = "project", begun: bool = True, **more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / name)
@@ -273,7 +273,7 @@ def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(
     assert f"| src/app.py | +0 −3 | {who} |" in final
     [row, _] = ended["results"]["tasks"]
     assert row["files_created"] == []
-    # The worker that removed the file is merged after the other one.
+    # The worker that removed the file is merged last.
     again = site.run("y", [tasks[1], tasks[0]])
     [left] = again["made_not_in_result"]
     assert (left["worker_id"], left["files"]) == ("worker_2", 2)
@@ -585,7 +585,7 @@ def test_a_cancel_while_a_worktree_is_created_starts_nothing(make_project: MakeP
     project.commit({"slow.txt": "slow\n", ".gitattributes": "slow.txt filter=slow\n"})
     job = site.submit("x", [edit(f"touch '{ran}'")])
     until(begun.exists, "the worktree is being made")
-    # Other jobs are not delayed meanwhile.
+    # Other jobs are not delayed.
     assert site.run("y", [shell("true")])["status"] == "completed"
 
     assert site.call("POST", f"/jobs/{job}/cancel", {}).status_code == 202
@@ -723,7 +723,7 @@ def test_clean_removes_a_worktree_that_a_crash_left(
     branch = f"refs/heads/orchestrator/{job}/worker_1"
     repository.open_worktree(str(directory), branch, repository.base().commit)
     assert project.worktrees() == [str(directory)]
-    # Ages are whole seconds.
+    # Ages are rounded to seconds.
     ended = time.time()
     until(lambda: time.time() > ended + 1, "it ended a second ago")
     capfd.readouterr()

@@ -24,7 +24,7 @@ def planner(tmp_path: Path) -> Planner:
 
 @pytest.fixture
 def make_project(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeProject:
-    """A job manager for a project that is no repository yet."""
+    """Create a project that is no repository yet, and its job manager."""
 
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "host")

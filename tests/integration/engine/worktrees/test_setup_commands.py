@@ -12,7 +12,7 @@ from tests.integration.site import Answer, InProcess, until, worker_processes
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "", ".gitignore": ".venv/\nnode_modules/\n"}
-#: Creates an environment with one program, which prints its own path.
+#: Command that creates an environment with one program, which prints its own path.
 MAKE = [
     "mkdir -p .venv/bin; touch .venv/pyvenv.cfg",
     "printf '#!/bin/sh\\necho tool of %s\\n' \"$PWD\" > .venv/bin/tool; chmod +x .venv/bin/tool",
@@ -60,7 +60,7 @@ def test_workers_and_gates_run_programs_of_the_setup_in_their_worktree(
     logs = site.directory(job) / "logs"
     assert "/worker_1/worktree" in (logs / "gate_worker_1.unit.1.log").read_text()
     assert (logs / "gate_worker_1.setup.1.log").exists()
-    # Once for each worktree: the worker's, in spite of its two attempts, and the merged one.
+    # Once for the worker's worktree, despite two attempts, and once for the merged worktree.
     places = effects.read_text().splitlines()
     assert len(places) == len(set(places)) == 2
 
@@ -89,9 +89,7 @@ def test_a_setup_that_takes_too_long_is_ended(make_site_with_setup: Make) -> Non
 
 
 def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(make_site_with_setup: Make) -> None:
-    """The setup fails only on the base. The base's findings are then unknown, and excuse no
-    finding.
-    """
+    """If the setup fails only on the base, the base's findings are unknown: all findings count."""
     site = make_site_with_setup("case $PWD in */gates/base_*) exit 3 ;; esac")
 
     ended = site.run("x", [edit("echo x > x")], gates=gate("exit 1"))

@@ -112,7 +112,7 @@ def links(report: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("begun", [True, False], ids=["git", "no git"])
 def test_every_link_of_the_reports_leads_to_a_file(make_project: MakeProject, begun: bool) -> None:
-    # Its worktrees are not prepared: no setup command runs, and there is no log.
+    # No worktree is created, so no setup command runs, and no log exists.
     git = {"git": {"setup": ["echo no such package; exit 3"]}} if begun else {}
     site, project = make_project(begun, **git)
     tasks = [
@@ -130,7 +130,7 @@ def test_every_link_of_the_reports_leads_to_a_file(make_project: MakeProject, be
     found = {report: list(links(report)) for report in reports}
     assert len([each for each in found.values() if each]) >= 3, found
     assert [place for each in found.values() for place in each if not place.exists()] == []
-    # For a task in the project, the project's file.
+    # A task in the project gets the project's file.
     files = {place.resolve() for each in found.values() for place in each}
     assert {project.path / "a b/c.txt", project.path / "README.md"} <= files
     final = (top / "FINAL_RESULT.md").read_text()

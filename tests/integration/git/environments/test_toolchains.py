@@ -1,4 +1,4 @@
-"""Installed packages with links to the user's checkout: workers and gates get the worktree."""
+"""Installed packages that link to the user's checkout: workers and gates use the worktree."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def environment(project: Project, backends: Path, *sources: str, at: str = ".ven
     program = place / "bin" / "pytest"
     program.write_text(
         f"#!{place}/bin/python\nimport os\n"
-        # This environment's plugins take longer than all tests.
+        # Loading this environment's plugins takes longer than all tests.
         "os.environ['PYTEST_DISABLE_PLUGIN_AUTOLOAD'] = '1'\n"
         "import pytest\nraise SystemExit(pytest.main())\n"
     )
@@ -163,7 +163,7 @@ RUNNERS = {
     "pdm": "pdm run pytest -q tests",
     "nox": "nox --no-venv --session tests",
 }
-#: Similar to the other managers, and slow.
+#: Nightly, because it is slow, and similar to other managers.
 AT_NIGHT = ("poetry", "pdm")
 
 
@@ -259,7 +259,7 @@ def test_programs_that_a_worker_installs_do_not_replace_gates(
 
 
 def test_what_is_installed_in_a_worktree_stays_there(make_project: Any, backends: Path) -> None:
-    """A package that the worker adds is found by its gates; the user's environment stays."""
+    """Gates find a package that the worker adds. The user's environment does not change."""
     files = {
         "src/calc/__init__.py": CALC,
         "pyproject.toml": manifest("setuptools"),
@@ -281,7 +281,7 @@ def test_what_is_installed_in_a_worktree_stays_there(make_project: Any, backends
 def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
     make_project: Any, backends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Poetry and hatch use such environments, which are active where the server was started."""
+    """Poetry and hatch use such environments. They are active in the server's shell."""
     monkeypatch.setenv("PATH", f"{tmp_path}/outside/bin{os.pathsep}{os.environ['PATH']}")
     files = {
         "src/calc/__init__.py": CALC,
@@ -305,7 +305,7 @@ def test_a_gate_that_read_the_checkout_did_not_run(make_project: Any, backends: 
         "tests/test_calc.py": TESTS,
     }
     site, project = make_project(files, lambda each: environment(each, backends))
-    # A worker of xdist imports it, and reports that when it exits.
+    # A worker of xdist imports the file, and reports this when it exits.
     run = f"PYTHONPATH={project.path}/src:$PYTHONPATH pytest -q -p xdist -n 1 tests"
 
     ended = site.run(
@@ -401,9 +401,7 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
 def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
     is_committed: bool, make_project: Any
 ) -> None:
-    """Plug'n'Play: ``.pnp.cjs`` has the places of the packages. The file is committed or
-    ignored.
-    """
+    """Plug'n'Play: ``.pnp.cjs`` has the paths of the packages. The file is committed or ignored."""
     app = {"name": "app", "version": "1.0.0", "dependencies": {"lib": "workspace:*"}}
     more = {
         "packages/app/package.json": json.dumps(app),

@@ -1,4 +1,4 @@
-"""A worker removes refs of the orchestrator: its work is kept, or the loss is reported."""
+"""A worker removes refs of the product: its work is saved, or the loss is reported."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.integration.git.conftest import Host
 from tests.support.project import edit
 
 ALL = 'git for-each-ref --format="delete %(refname)" {} | git update-ref --stdin'
-#: Waits until the first worker's work is committed, and its worktree is removed.
+#: Command that waits until the first worker's work is committed and its worktree is removed.
 AFTER_THE_FIRST = """
 first=$(git symbolic-ref HEAD | sed s/worker_2/worker_1/)
 until git for-each-ref refs/orchestrator | grep -q checkpoint/worker_1/1-after; do sleep 0.02; done

@@ -1,4 +1,4 @@
-"""Worktrees are removed after their workers; their content is on the branches."""
+"""Worktrees are removed after their workers have ended. The content is on the branches."""
 
 import os
 from dataclasses import replace

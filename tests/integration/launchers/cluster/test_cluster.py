@@ -1,4 +1,4 @@
-"""A server with nodes: the same jobs, on several machines."""
+"""A server with nodes: jobs whose workers run on several machines."""
 
 import json
 import os
@@ -25,12 +25,12 @@ from tests.support.cluster import NodeProcess, TestCluster
 from tests.support.examples import nightly
 from tests.support.ports import free_port
 
-#: Starts a child job, waits for it, and prints the names of both nodes.
+#: Command that starts a child job, waits for it, and prints the names of both nodes.
 PARENT = "orchestrator spawn --wait --command 'echo child on $ORCHESTRATOR_NODE'; echo parent"
 
 
 class ServedCluster:
-    """A server that only directs, and its nodes."""
+    """A server that runs no workers itself, and its nodes."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class ServedCluster:
 
 @contextmanager
 def ended(node: NodeProcess) -> Iterator[NodeProcess]:
-    """End a node afterwards."""
+    """End a node after the block."""
     try:
         yield node
     finally:
@@ -121,7 +121,7 @@ def test_a_killed_server_adopts_the_workers_of_its_nodes(served: ServedCluster) 
 def test_a_standby_server_adopts_the_workers_of_nodes(
     tmp_path: Path, make_server: Callable[..., ServerProcess], store: str, moves: bool
 ) -> None:
-    """``moves``: the standby server listens for nodes at another address."""
+    """``moves``: True if the standby server listens for nodes at another address."""
     with ExitStack() as stack:
         served = ServedCluster(tmp_path, make_server, **store_settings(store, tmp_path, stack))
         server, release, effects = served.server, tmp_path / "release", tmp_path / "effects"

@@ -1,6 +1,6 @@
 """Malformed messages of a hostile node or server, with real processes and real TLS.
 
-Such a message ends its connection. It ends no process, and no error is unexpected.
+Such a message ends only its connection. No process ends, and no unexpected error occurs.
 """
 
 import json

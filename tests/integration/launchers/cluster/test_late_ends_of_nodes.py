@@ -15,7 +15,7 @@ from tests.integration.site import ServerProcess, shell, until
 #: tests/faults/test_late_results.py shows the same by day.
 pytestmark = pytest.mark.nightly
 
-#: Seconds between two attempts, in which the node comes back.
+#: Seconds between two attempts, in which the node reconnects.
 BACKOFF = 6.0
 
 
@@ -97,14 +97,14 @@ def test_a_late_result_of_a_node_is_taken_while_nothing_newer_has_started(
 
     assert (row["status"], row["attempts"], row["output"]) == ("success", 1, "before\n1\n2\n3")
     assert late.effects.read_text() == "n1\n"
-    assert late.server.log(job, "worker_1") == "before\n1\n2\n3\n", "the log is whole"
+    assert late.server.log(job, "worker_1") == "before\n1\n2\n3\n", "the log is complete"
     [attempt] = late.worker(job)["attempts"]
     assert (attempt["exit_code"], attempt["reason"]) == (0, "")
     until(lambda: not list((late.directory / "n1" / "attempts").iterdir()), "n1 forgets it")
 
 
 def test_a_node_that_comes_back_gives_its_results_before_it_gets_workers(late: LateSite) -> None:
-    # No other machine: the next attempt could start as soon as n1 is back.
+    # No other machine exists, so the next attempt can start as soon as n1 reconnects.
     job = late.lose(lines=200_000)
     late.back()
 
@@ -147,7 +147,7 @@ def test_later_than_the_next_start_it_is_kept_as_salvage_and_named(
 
 
 def _held_by_n2(late: LateSite, go_on: Path) -> str:
-    """Lose a worker on n1; its next attempt runs on n2 until ``go_on`` exists."""
+    """Lose a worker on n1. Its next attempt runs on n2 until the file ``go_on`` exists."""
     late.join("n1")
     drain = late.cluster.registry.change
     drain("n2", is_drained=True)

@@ -53,7 +53,7 @@ def test_workers_of_a_dead_node_end_with_their_lease(site: ClusterSite, started:
     ended = site.reports.exit("a")
     assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.NODE_LOST)
     assert ended.error == "outcome unknown: node n1 was lost"
-    assert site.alive("a") == [], "a worker is dead before it may start elsewhere"
+    assert site.alive("a") == [], "a worker must end before it may start elsewhere"
     found = read_exit(site.exit_path("a"))
     assert found is not None
     assert found.cause is ExitCause.NODE_LOST
@@ -110,7 +110,7 @@ def test_a_cut_connection_ends_the_workers_before_they_count_as_lost(
     relay.passes.update(cut)
     wait_until(lambda: site.state().state == "up")
     assert site.run("b", "echo on").code == 0
-    assert len(site.log("a")) == size, "nothing of a lost attempt is written"
+    assert len(site.log("a")) == size, "no result of a lost attempt is written"
 
 
 def test_nodes_can_be_listed_before_the_first_one_is_accepted(
@@ -281,7 +281,7 @@ def test_a_node_of_another_authority_is_rejected(site: ClusterSite, tmp_path: Pa
         found = JoinFile.read(stranger.cluster.add("n1"))
         fields = {each: getattr(found, each) for each in JoinFile.__dataclass_fields__}
         own = JoinFile.read(site.directory / "n1.join")
-        # It believes the right server, and has no certificate that the server believes.
+        # The client trusts the server, but has no certificate that the server trusts.
         fields.update(authority=own.authority, address=own.address)
         JoinFile(**fields).write(tmp_path / "stranger.join")
         node = NodeProcess(tmp_path / "stranger.join", tmp_path / "stranger")
@@ -490,7 +490,7 @@ def test_a_beat_of_a_node_costs_no_work_for_other_nodes(site: ClusterSite, tmp_p
 
     wait_until(lambda: any(each.name == "n2" for each in launcher.machines))  # type: ignore[attr-defined]
     first, other = machine("n1"), machine("n2")
-    # Beats report the memory, which changes all the time.
+    # Beats report the memory, which changes constantly.
     wait_until(lambda: machine("n1") != first)
     assert machine("n2") is other
     assert 0 < (site.state("n1").disk_bytes or 0) <= shutil.disk_usage(tmp_path).total
@@ -518,7 +518,7 @@ def test_a_renewed_certificate_replaces_the_former_one(site: ClusterSite) -> Non
     wait_until(lambda: "was removed or replaced" in node.output)
 
 
-#: Between two beats of a node without workers there are 8 s.
+#: Lease terms with 8 s between two beats of a node without workers.
 RARE = NodeLeaseTerms(beat=1.0, notice=1.5, lease=60.0)
 
 
@@ -537,7 +537,7 @@ def rare(tmp_path: Path) -> Iterator[ClusterSite]:
 def test_a_node_without_workers_sends_few_beats_until_it_gets_one(rare: ClusterSite) -> None:
     assert rare.state().state == "up"
 
-    # Longer than a node with a worker may be silent.
+    # Longer than the allowed silence of a node with a worker.
     assert rare.run("a", f"sleep {RARE.notice * 2}; exit 3").code == 3
 
     assert rare.nodes["n1"].output.count("connected to") == 1

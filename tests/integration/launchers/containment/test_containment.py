@@ -1,4 +1,4 @@
-"""The guarantees of each mode of containment, and the message when a mode is unavailable."""
+"""The guarantees of each containment mode, and the message for an unavailable mode."""
 
 import os
 import subprocess
@@ -264,7 +264,7 @@ def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(
     monkeypatch.setattr(containment_settings, "_own_group", lambda: str(group))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert containment_settings._strongest_first() == (Mode.SUBREAPER,), (
-        "root may write to every group"
+        "root may write to every control group"
     )
     monkeypatch.setattr(os, "getxattr", lambda path, name: b"1", raising=False)
     assert containment_settings._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)

@@ -1,4 +1,4 @@
-"""No process of a worker survives when processes above the worker are killed."""
+"""No process of a worker survives the kill of the worker's ancestors."""
 
 import os
 import sys
@@ -52,12 +52,12 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     shim, keeper = stage.shim(), stage.launcher.keeper_pid
     stage.kill(other)
     until(lambda: stage.launcher.keeper_pid != keeper)
-    assert stage.shell("b", "exit 4").code == 4, "another one forks shims"
+    assert stage.shell("b", "exit 4").code == 4, "a new spawner forks shims"
     os.kill(shim, 9)
     ended = stage.reports.exit("a")
     assert alive_escapees(tmp_path) == []
     assert ended.ended_by is EndedBy.LOST
-    assert len(ended.strays) == 7, "the worker, and all that it started"
+    assert len(ended.strays) == 7, "the worker and all its descendants"
     stage.close()
 
 
@@ -103,7 +103,7 @@ def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
     until(lambda: alive_escapees(tmp_path) == [])
 
 
-#: Drops its marker and leaves its session: then only its parent could identify it.
+#: Program that drops its marker and leaves its session, so that only its parent identifies it.
 MOVING_TARGET = """
 import os, signal, sys, time
 if len(sys.argv) == 3: os.execve(sys.executable, [sys.executable, "-S", *sys.argv, "again"], {})

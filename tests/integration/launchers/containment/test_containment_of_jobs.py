@@ -1,4 +1,4 @@
-"""Jobs whose workers have another containment than the default."""
+"""Jobs with another containment mode than the default."""
 
 import json
 import os

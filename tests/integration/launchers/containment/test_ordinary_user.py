@@ -25,7 +25,7 @@ def test_containment_holds_for_an_ordinary_user_too() -> None:
         pytest.skip(f"{product} is not for everybody to read")
     place = Path(tempfile.mkdtemp())
     os.chown(place, 65534, 65534)
-    # By day, what it cannot escape; at night, also what it cannot forge.
+    # By day, tests of escapes; at night, also tests of forged records.
     names = ["containment/test_containment", "containment/test_containment_kills"]
     names += ["exit_record/test_forged_records"] if AT_NIGHT else []
     tests = [Path(__file__).parents[1] / f"{name}.py" for name in names]
@@ -52,7 +52,7 @@ def _may_read(place: Path) -> bool:
 
 
 def _python_for_all() -> tuple[str, ...] | None:
-    """pytest with this version of Python, as a command that any user may run."""
+    """Return a command that any user may run: pytest with this version of Python."""
     import pytest as installed
 
     packages = str(Path(installed.__file__).parents[1])
@@ -60,7 +60,7 @@ def _python_for_all() -> tuple[str, ...] | None:
     begin = f"import sys; sys.path[:0] = ['', {packages!r}]; import pytest; "
     code = begin + "sys.exit(pytest.main(sys.argv[1:]))"
     for candidate in (sys.executable, shutil.which(version, path="/usr/bin:/usr/local/bin")):
-        # Through a shell, because setpriv itself still has root's rights when it starts a program.
+        # Through a shell, because setpriv still has root's rights when it starts a program.
         trial = [*NOBODY, "sh", "-c", 'exec "$0" -c "$1"', str(candidate), begin]
         if candidate and subprocess.run(trial, capture_output=True, check=False).returncode == 0:
             return (candidate, "-c", code)

@@ -19,8 +19,8 @@ from orchestrator.security import process_table
 from orchestrator.security.secrets.api_keys import new_proof
 from tests.integration.launchers.conftest import Stage, open_stage
 
-#: Writes a record of success in place of its shim's record, and kills the shim: its parent, or the
-#: process that the claim names if the parent is not visible.
+#: Worker that writes a record of success, and kills its shim: its parent, or the process that the
+#: ``.run`` file names if the parent is not visible.
 FORGER = """\
 import json, os, signal, sys, time
 exit_path, how = sys.argv[1:]
@@ -81,7 +81,7 @@ def test_a_worker_that_writes_a_record_and_kills_its_shim_is_not_believed(
     ended = stage.run("a", *forger(stage, "a", how), proof=proof)
 
     assert (ended.ended_by, ended.code) == (EndedBy.LOST, None)
-    assert believed(stage, "a")["ended_by"] == "lost", "there is a tombstone"
+    assert believed(stage, "a")["ended_by"] == "lost", "a tombstone must exist"
     assert ended == exit_record.read_exit(str(stage.directory / "a.json"), proof.digest)
     if how != "in the claim":
         assert ended.cause is ExitCause.RECORD_FORGED
@@ -105,7 +105,7 @@ def test_a_forged_record_is_not_believed_in_any_mode(
     until(lambda: not process_table.marked(contained.id("a")))
 
 
-#: Claims an unknown end, with causes that use no retry of the worker.
+#: Forged records of an unknown end, with causes that use no retry.
 LOSS_FORGER = """\
 import json, os, signal, sys, time
 exit_path, cause = sys.argv[1:]
@@ -134,7 +134,7 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
 
     assert ended.ended_by is EndedBy.LOST
     assert ended.cause in (ExitCause.SHIM_DIED, ExitCause.RECORD_FORGED), ended
-    assert Path(f"{path}.runs").read_text() == "x", "it did not run a second time"
+    assert Path(f"{path}.runs").read_text() == "x", "the attempt did not run a second time"
     # A second call gives the same answer.
     assert stage.launcher.settle(stage.id("a"), path, proof.digest) == ended
 
@@ -142,13 +142,13 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
 def test_an_attempt_that_kills_its_shim_before_the_report_of_its_start_has_begun(
     unprotected: Stage,
 ) -> None:
-    """A shim collects its reports for some milliseconds."""
+    """A shim delays its reports by some milliseconds."""
     stage, proof, path = unprotected, new_proof(), unprotected.directory / "a"
 
     ended = stage.shell("a", f"echo >> {path}.runs; rm {path}.run; kill -9 $PPID", proof=proof)
 
     assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.SHIM_DIED), ended
-    assert Path(f"{path}.runs").read_text() == "\n", "it did not run a second time"
+    assert Path(f"{path}.runs").read_text() == "\n", "the attempt did not run a second time"
 
 
 @pytest.mark.parametrize("claim", ["never_began", "in the claim", ""])
@@ -178,7 +178,7 @@ def test_a_tombstone_is_recognized_by_each_process_that_knows_the_attempt(tmp_pa
 
     assert ended is not None
     assert exit_record.read_exit(exit_path, proof.digest) == ended
-    assert exit_record.read_exit(exit_path) == ended, "without a stored hash every record counts"
+    assert exit_record.read_exit(exit_path) == ended, "without a stored hash, every record counts"
     assert exit_record.read_exit(exit_path, other.digest) is None
     assert proof.digest not in Path(exit_path).read_text()
 
@@ -268,7 +268,7 @@ def test_a_publication_that_was_cut_off_is_completed_only_with_the_secret(tmp_pa
         assert exit_record.read_exit(exit_path, proof.digest) == ended
 
 
-#: Tries what a process of the same user may do with another process's memory.
+#: Program that tries all accesses of the same user to the memory of another process.
 SPY = """\
 import ctypes, json, os, sys
 def tried(what):
@@ -305,14 +305,16 @@ print(json.dumps([found, own]))
 """
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything; run as nobody as well")
+@pytest.mark.skipif(
+    os.getuid() == 0, reason="root may read all memory; run the test as the user nobody"
+)
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
 def test_a_worker_cannot_read_its_shims_memory(stage: Stage) -> None:
     stage.run("a", sys.executable, "-S", "-c", SPY, proof=new_proof())
 
     found, own = json.loads(stage.log("a"))
     assert {name: error for name, error in found.items() if error == 0} == {}
-    assert own == {"environ": 0, "mem": 0}, "a worker may look at itself"
+    assert own == {"environ": 0, "mem": 0}, "a worker may read its own memory"
 
 
 def test_shim_spawner_and_keeper_hide_their_memory_and_workers_do_not(stage: Stage) -> None:

@@ -22,7 +22,7 @@ from tests.support.project import edit
 
 __all__ = ["make_project", "programs"]
 
-#: Its first output shows that it runs; then it waits for ``go``, and ends its shim.
+#: Worker that prints a line, waits for ``go``, and kills its shim.
 FORGER = """\
 import json, os, pathlib, signal, sys, time
 place = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"]).parents[1] / "attempts"
@@ -66,7 +66,7 @@ def test_a_forged_success_is_a_lost_attempt_and_is_named(
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
     assert "its exit record was forged" in worker["reason"]
-    assert began.read_text().split() == ["1", "2"], "a lost attempt is tried again as before"
+    assert began.read_text().split() == ["1", "2"], "a lost attempt is retried"
     assert not worker_processes(job_id)
 
 
@@ -96,7 +96,7 @@ def _has_begun(began: Path, number: int) -> bool:
     return began.exists() and f"{number}\n" in began.read_text()
 
 
-#: Removes every trace of its attempt, so that the attempt seems never to have begun.
+#: Worker that removes every trace of its attempt, as if the attempt never began.
 VANISHER = FORGER.partition("record =")[0] + "run.unlink(); os.kill(shim, 9); time.sleep(600)\n"
 
 
@@ -144,7 +144,7 @@ def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_o
     assert record.with_name(record.name + ".foreign").exists()
 
 
-#: Code in a worker's tests that attacks the gate that runs them.
+#: Test code of a worker that attacks the gate that runs it.
 GATE_FORGER = """\
 import json, os, pathlib, signal, time
 name, number = os.environ["ORCHESTRATOR_WORKER"].split("/")[-2:]

@@ -1,4 +1,4 @@
-"""A restarted server reads the records of attempts, and abandons attempts permanently."""
+"""A restarted server reads the records of attempts, and writes tombstones for lost attempts."""
 
 import fcntl
 import json

@@ -134,7 +134,7 @@ def test_an_adopted_attempt_can_be_stopped(stage: Any, until: Callable[..., None
 
 
 def test_the_clock_of_an_adopted_attempt_can_stand(stage: Any) -> None:
-    # Long enough for a loaded machine to reopen it.
+    # Long, because a loaded machine reopens the launcher slowly.
     stage.start("a", "sleep", "60", timeout=4.0)
     stage.reports.pid("a")
     stage.reopen()
@@ -172,7 +172,7 @@ def test_work_survives_a_killed_server(stage: Any, until: Callable[..., None]) -
     assert isinstance(state, exit_record.RunningRecord)
     assert stage.adopt("a")
     assert doomed.running_ancestors() == ["keeper", "spawner", "shim"], (
-        "they have somebody to stand above"
+        "the ancestors wait for the running worker"
     )
     (stage.directory / "gate").touch()
     assert stage.reports.exit("a").code == 5

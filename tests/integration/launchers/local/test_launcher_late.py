@@ -31,7 +31,7 @@ def test_a_running_attempt_is_adopted_and_its_result_accepted(stage: Any) -> Non
     ) as shim:
         assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
         stage.start("a", "touch", "again")
-        # This shim ends after the other was rejected: one thread serves them in turn.
+        # This shim ends after the other shim was rejected, because one thread serves both.
         assert stage.shell("b", "exit 3").code == 3
         gate.touch()
         ended = stage.reports.exit("a")

@@ -41,7 +41,9 @@ def test_a_full_disk_loses_the_log_but_not_the_worker(stage: Any, small_disk: Pa
     )
     assert (stage.directory / "finished").exists()
     assert (ended.ended_by, ended.code, ended.log_lost) == (EndedBy.EXIT, 0, True)
-    assert exit_record.read_exit(str(small_disk / "a.json")) == ended, "it is recorded all the same"
+    assert exit_record.read_exit(str(small_disk / "a.json")) == ended, (
+        "the end is recorded despite the full disk"
+    )
 
 
 def test_on_a_full_disk_nothing_starts_and_the_error_names_the_disk(
@@ -51,7 +53,7 @@ def test_on_a_full_disk_nothing_starts_and_the_error_names_the_disk(
         (small_disk / "filler").write_bytes(b"x" * 1_000_000)
     changes = {"log": str(small_disk / "a.log"), "exit_path": str(small_disk / "a.json")}
     ended = stage.shell("a", "touch ran", **changes)
-    # Not the worker's failure: the attempt is repeated when the disk has space.
+    # The worker has not failed: the attempt is repeated when the disk has space.
     assert ended.ended_by is EndedBy.LOST and ended.cause is ExitCause.NO_ROOM
     assert "No space left" in ended.error
     assert not (stage.directory / "ran").exists()
@@ -83,7 +85,7 @@ def _run_many(stage: Any, prefix: str, count: int) -> None:
 
 def _shim_descriptors(stage: Any) -> list[int]:
     if os.getuid() != 0:
-        return [0]  # Only root sees them, because a shim hides its memory and its descriptors.
+        return [0]  # Only root can list a shim's descriptors.
     shims = process_table.children(stage.spawner)
     return [len(os.listdir(f"/proc/{shim}/fd")) for shim in shims]
 
@@ -141,7 +143,7 @@ def test_two_hundred_live_workers_cost_the_server_nothing(stage: Any) -> None:
 
 
 def test_a_wait_may_be_longer_than_a_system_call_takes() -> None:
-    """For example, for a job that may take a year."""
+    """For example, a job may take a year."""
     launcher = LocalLauncher()
     launcher.open(Reports())
     try:

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.shim.shim import complete_launch
 
-#: Prints its environment as numbers, because a log has no zero bytes.
+#: Program that prints its environment as numbers, because a log cannot contain zero bytes.
 ENVIRONMENT = ("od", "-An", "-v", "-tx1", "/proc/self/environ")
 
 
@@ -168,7 +168,7 @@ def test_a_missing_directory_is_named(stage: Any) -> None:
 
 def test_a_directory_is_made_where_that_is_asked_for(stage: Any) -> None:
     cwd = stage.directory / "new"
-    for name in ("a", "b"):  # the second call finds the file
+    for name in ("a", "b"):  # the second call reads the file
         stage.run(name, "pwd", cwd=str(cwd), make_cwd=True)
         assert stage.log(name).decode().strip() == str(cwd)
     assert cwd.stat().st_mode & 0o777 == 0o700

@@ -73,7 +73,7 @@ def test_a_deadline_in_thirty_years_is_no_trouble(stage: Any) -> None:
 
 
 def test_the_deadline_stands_while_a_worker_waits(stage: Any) -> None:
-    # Long enough for a loaded machine to report the wait.
+    # Long, because a loaded machine reports the wait late.
     stage.start("a", "sleep", "60", timeout=3.0)
     stage.reports.pid("a")
     stage.waiting("a", True)
@@ -111,7 +111,7 @@ def test_nothing_escapes_a_stop(stage: Any, until: Callable[..., None]) -> None:
     ended = stage.reports.exit("a")
     assert alive_escapees(stage.directory) == []
     assert ended.ended_by is EndedBy.CANCEL
-    assert len(ended.strays) >= 3, "the detached ones are named"
+    assert len(ended.strays) >= 3, "detached processes are named"
 
 
 def test_nothing_escapes_a_normal_end(stage: Any, until: Callable[..., None]) -> None:

@@ -12,14 +12,14 @@ from orchestrator.launchers.local.leftover_process_detection import Leftover, is
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 
-#: Of this process alone: several run tests at once.
+#: An attempt id of this test process alone, because several processes run tests.
 ROOT = f"abc{os.getpid()}"
 ATTEMPT = f"{ROOT}/worker_2_1/3"
 
 
 @pytest.fixture
 def left(until: Callable[..., None]) -> Iterator[int]:
-    """A process with the marker of an attempt."""
+    """Start a process with the marker of an attempt."""
     process = subprocess.Popen(["sleep", "60"], env={process_table.MARKER: ATTEMPT})
     until(lambda: process_table.marked(ATTEMPT))
     yield process.pid
@@ -38,9 +38,9 @@ def attempts(tmp_path: Path) -> Path:
 def test_a_process_of_an_attempt_that_has_ended_is_named(
     tmp_path: Path, attempts: Path, left: int, record: str
 ) -> None:
-    assert not list(leftovers(tmp_path)), "of another workspace, as far as is known"
+    assert not list(leftovers(tmp_path)), "the process may belong to another workspace"
     (attempts / "worker_2_1.2.exit.json").touch()
-    assert not list(leftovers(tmp_path)), "of another attempt"
+    assert not list(leftovers(tmp_path)), "the process belongs to another attempt"
     (attempts / record).touch()
     assert list(leftovers(tmp_path)) == [Leftover(left, "sleep", ROOT, "worker_2_1")]
 
@@ -48,7 +48,7 @@ def test_a_process_of_an_attempt_that_has_ended_is_named(
 def test_a_process_is_not_named_while_the_shim_of_its_attempt_lives(
     tmp_path: Path, attempts: Path, left: int
 ) -> None:
-    # A worker may have put a record next to its shim's lock.
+    # A worker may have written a record next to its shim's lock.
     (attempts / "worker_2_1.3.exit.json").touch()
     shim, boot = process_table.start_ticks(left), process_table.boot_id()
     lock = f'{{"shim": {left}, "shim_start": {shim}, "boot_id": "{boot}"}}\n'
@@ -69,7 +69,7 @@ def test_the_caller_s_own_attempt_is_not_named(
 def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    # A test that ran before in this process may have made it the parent of all orphans.
+    # An earlier test may have made this process the parent of all orphans.
     process_control._prctl(process_control._PR_SET_CHILD_SUBREAPER, 0)
     place = tmp_path / f"job_{ROOT}" / "depth_1" / "worker_2_1" / "worktree"
     place.mkdir(parents=True)

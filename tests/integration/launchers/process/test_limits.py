@@ -28,7 +28,7 @@ PYTHON = (sys.executable, "-S", "-E", "-c")
 
 @pytest.fixture(params=list(Mode)[1:])
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    """A launcher with limits, in every mode."""
+    """A launcher with limits, in every containment mode."""
     stage = open_stage(tmp_path, ContainmentPlan(mode=request.param, limits=LIMITS))
     yield stage
     stage.close()

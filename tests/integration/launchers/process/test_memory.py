@@ -16,7 +16,7 @@ from tests.integration.launchers.conftest import open_stage
 
 MIB = 1024 * 1024
 PYTHON = (sys.executable, "-S", "-E", "-c")
-#: Uses MIBS of memory of the given kind, and continues to run.
+#: Program that uses MIBS of one kind of memory, and keeps running.
 FILE = "import os; file = open('/dev/shm/' + NAME, 'wb', 0); os.unlink(file.name); "
 USES = {
     "shared map": "import mmap; kept = mmap.mmap(-1, MIBS << 20); "
@@ -60,7 +60,7 @@ def begin() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
 
 def step(process: subprocess.Popen[bytes], line: bytes = b"\n") -> None:
-    """Let a program continue up to its next line."""
+    """Let a program continue until it writes its next line."""
     assert process.stdin is not None and process.stdout is not None
     process.stdin.write(line)
     process.stdin.flush()
@@ -71,7 +71,7 @@ WAIT = "print('ready', flush=True); input(); "
 
 
 def used(memory: Memory, *pids: int) -> int:
-    """Return the memory in MiB, rounded down to tens, because the interpreter itself uses a few."""
+    """Return the memory in MiB, rounded down to tens, because the interpreter uses some MiB."""
     found = [member for pid in pids for member in (process_table.look_up(pid),) if member]
     found += [member for pid in pids for member in process_table.descendants(pid)]
     assert not memory.exceeds(10**12, found)

@@ -1,4 +1,4 @@
-"""A command runs as if by ``bash -c``, whether a shell is started for it or not."""
+"""A command runs as with ``bash -c``, even if no shell is started for it."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from orchestrator.launchers.process import shell_command
 from orchestrator.launchers.process.worker_process import start_worker
 
-#: Run without a shell.
+#: Commands that run without a shell.
 DIRECT = (
     *("sleep 0", "  /bin/ls   -a\t. ", "ls -la sub/file.txt", "uname -s", "env"),
     *("./program a b=c", "sub/program x,y 10% a@b --c=d", "cat sub/file.txt sub/none"),
@@ -19,7 +19,7 @@ DIRECT = (
     *("./text", "./unreadable", "./bad-start", "program", "dash-program", "-x", "3", "/"),
     *("cat sub/../sub/file.txt", "./killed"),
 )
-#: Run by bash.
+#: Commands that bash runs.
 BY_BASH = (
     *("", " ", "# x", "true", "false", "echo a", "echo -e a", "exit 3", "cd sub", ": a"),
     *(". ./text", "test -e none", "[ a = b ]", "[[ a ]]", "A=b", "A=b env", "kill -0 1"),
@@ -90,7 +90,7 @@ def test_a_command_without_a_shell_has_the_result_of_bash(place: Path) -> None:
     differing = {}
     for command in (*DIRECT, *BY_BASH):
         expected, found = _by_bash(place, command, env), _by_worker(place, command, env)
-        # The order of variables means nothing.
+        # The order of variables is arbitrary.
         if command == "env":
             expected, found = ((a, "\n".join(sorted(b.split("\n")))) for a, b in (expected, found))
         if expected != found:

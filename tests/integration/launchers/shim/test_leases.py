@@ -1,4 +1,4 @@
-"""Leases that shims enforce themselves, even if their launcher exits or hangs."""
+"""Leases of nodes, which shims enforce even if their launcher exits or hangs."""
 
 import os
 import signal

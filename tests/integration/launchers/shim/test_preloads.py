@@ -1,4 +1,4 @@
-"""Preloaded launches: a busy shim begins them itself, returns them, or never begins them."""
+"""Preloaded launches: a busy shim starts them, returns them, or never starts them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def at_once(stage: Stage) -> Iterator[None]:
     try:
         yield
     finally:
-        with stage.launcher._lock:  # The listening thread flushes, too.
+        with stage.launcher._lock:  # The listening thread also flushes.
             del channel.flush  # type: ignore[method-assign]
             channel.flush()
 
@@ -62,7 +62,7 @@ def test_a_shim_begins_preloaded_launches_one_after_the_other(stage: Stage, shim
     exits = [stage.reports.exit(name) for name in "abcd"]
 
     assert [each.code for each in exits] == [0] * 4
-    assert ran(stage) == list("aabbccdd"), "one at a time, in their order"
+    assert ran(stage) == list("aabbccdd"), "attempts run one at a time, in order"
     began = [stage.reports.begun_at[name] for name in "bcd"]
     assert began == [each.started_at for each in exits[1:]]
     assert all(one.ended_at <= other for one, other in zip(exits, began, strict=False))
@@ -146,7 +146,7 @@ def test_a_timeout_counts_from_the_start_of_the_launch(stage: Stage, shim: int) 
 
 
 def test_a_launch_that_comes_just_after_an_end_begins_at_once(stage: Stage, shim: int) -> None:
-    stage._listener.__exit__(None, None, None)  # The end of the first is not read yet.
+    stage._listener.__exit__(None, None, None)  # The end of the first attempt is not read yet.
     stage.start("a", "true")
     path = Path(stage.launch("a").exit_path)
     wait_until(path.exists)
@@ -170,7 +170,9 @@ def test_shims_get_preloaded_launches_before_events_gather(stage: Stage, shim: i
     stage.launcher.gather(0.01)
 
     wait_until(lambda: ran(stage) == list("aabb"))
-    assert set(stage.reports.exits) == {"warm"}, "nothing is reported before the next listen"
+    assert set(stage.reports.exits) == {"warm"}, (
+        "no event is reported before the next call of listen"
+    )
     while "b" not in stage.reports.exits:
         stage.launcher.listen(1.0)
 

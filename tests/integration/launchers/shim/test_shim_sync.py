@@ -15,7 +15,7 @@ from orchestrator.launchers.local.containment_settings import ContainmentPlan, M
 from orchestrator.launchers.local.shim_pool import ShimLink
 from tests.integration.launchers.conftest import REPOSITORY, wait_until
 
-#: A shim that prints when its file is on the disk.
+#: A shim that prints a line when its record is on the disk.
 SHIM = """
 import json, os, socket, sys
 from orchestrator.launchers.shim import shim
@@ -45,7 +45,7 @@ class Forking:
         return ours
 
     def output(self) -> bytes:
-        """Return the whole output after the end."""
+        """Return the whole output after the end of the shim."""
         return self.shim.communicate(timeout=60)[0]
 
 

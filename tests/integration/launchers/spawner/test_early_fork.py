@@ -55,7 +55,7 @@ def test_a_server_forks_its_spawner_which_keeps_nothing_of_the_server(
     command = Path(f"/proc/{keeper}/cmdline").read_bytes().rstrip(b"\0").decode()
     assert command == early_fork.TITLE
     assert os.getsid(keeper) == keeper
-    assert os.stat(f"/proc/{keeper}/environ").st_uid == 0, "its memory is hidden"
+    assert os.stat(f"/proc/{keeper}/environ").st_uid == 0, "the spawner's memory is hidden"
     if os.getuid() == 0:  # other users see nothing
         kept = {
             os.readlink(each).partition(":[")[0] for each in Path(f"/proc/{keeper}/fd").iterdir()

@@ -8,7 +8,7 @@ import pytest
 
 REPOSITORY = Path(__file__).absolute().parents[4]
 
-#: A dead shim's process, whose own child is adopted between the listing and the killing.
+#: A process of a dead shim. Its child is adopted between the listing and the kill.
 ADOPTED_LATE = """
 import json, os, signal, socket, sys, time
 from orchestrator.security import process_table
@@ -42,7 +42,7 @@ assert not os.path.exists(f"/proc/{grandchildren[0]}")
 assert killed == {"pid": grandchildren[0], "command": "sleep 60"}, killed
 """
 
-#: A dead shim's process, which exits between the listing and the look at it. Its child is adopted
+#: A process of a dead shim. It exits between the listing and its inspection. Its child is adopted
 #: after the listing.
 EXITS_WHILE_LISTED = """
 import json, os, signal, socket, time

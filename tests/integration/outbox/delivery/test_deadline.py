@@ -1,4 +1,4 @@
-"""The deadline of a message holds for a receiver that sends its answer byte by byte."""
+"""A message's deadline applies even if the receiver sends its answer byte by byte."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ LONG = b"x" * 100_000
 
 @pytest.fixture
 def dripping() -> Iterator[tuple[int, list[bytes]]]:
-    """A port that sends its answer byte by byte to each connection."""
+    """A server that sends its answer byte by byte."""
     answer = [b""]
     done = threading.Event()
 
@@ -27,7 +27,7 @@ def dripping() -> Iterator[tuple[int, list[bytes]]]:
                     connection.sendall(answer[0][number : number + 1])
                     if done.wait(0.02):
                         return
-            except OSError:  # the sender has gone
+            except OSError:  # the sender has disconnected
                 return
 
     def accept() -> None:

@@ -1,4 +1,4 @@
-"""At least once: servers that are killed, and receivers that are down."""
+"""Each message is delivered at least once, despite killed servers and unavailable receivers."""
 
 import random
 import threading
@@ -107,7 +107,7 @@ def test_a_receiver_that_is_down_for_half_an_hour_gets_the_message(store: SqlSto
     opened = threading.Event()
 
     def wait(condition: threading.Condition, seconds: float) -> None:
-        if sender._sending:  # a message is on its way
+        if sender._sending:  # a message is being sent
             condition.wait(0.01)
         else:
             clock[0] += max(seconds, 0.001)
@@ -213,7 +213,7 @@ def test_every_end_is_delivered_although_the_server_is_killed(
             for _ in range(kills):
                 server.start()
                 jobs += [server.submit(f"Job {n}", [shell("true")]) for n in range(jobs_each)]
-                # Only the instant of the kill is random; nothing waits for a time to be enough.
+                # Only the time of the kill is random. The test waits for conditions.
                 time.sleep(chance.uniform(0.0, 0.6))
                 server.kill()
             server.start()

@@ -1,4 +1,4 @@
-"""Notifications: joined, skipped, delayed, and sent by mail."""
+"""Notifications are combined, skipped, delayed, and sent by mail."""
 
 import socket
 import threading
@@ -216,7 +216,7 @@ def test_a_password_is_not_sent_to_a_mail_server_without_encryption() -> None:
 
 @contextmanager
 def dripping(beginning: bytes) -> Iterator[int]:
-    """A server that sends a byte every 50 ms, and never a whole line or TLS record."""
+    """A server that sends a byte every 50 ms, but never a complete line or TLS record."""
     stopped = threading.Event()
 
     def serve() -> None:

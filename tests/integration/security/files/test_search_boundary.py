@@ -1,4 +1,4 @@
-"""Real tools of workers and gates find no settings above their directory, although some exist."""
+"""Tools of workers and gates do not find the settings that exist above their directory."""
 
 import subprocess
 from collections.abc import Callable
@@ -19,14 +19,14 @@ THROWS = f'throw new Error("{MARK}")\n'
 
 @dataclass(frozen=True)
 class Tool:
-    """The input of a tool, and the settings above its directory that would show themselves."""
+    """The input of a tool, and settings above its directory that would change its output."""
 
     program: str
     command: str
     poison: dict[str, str]
     #: Files of the project.
     files: dict[str, str] = field(default_factory=dict)
-    #: Output if the tool found no settings from above; empty: any output.
+    #: Output if the tool found no settings above its directory; empty: any output.
     expected: str = ""
 
 
@@ -198,8 +198,8 @@ def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-#: By day one tool for each way of looking for settings: in files above, in a repository above, by
-#: a variable, and in the files of a package.
+#: By day: one tool for each search: in files above, in a repository above, by a variable, and in
+#: the files of a package.
 BY_DAY = ("pytest", "ruff", "git")
 
 

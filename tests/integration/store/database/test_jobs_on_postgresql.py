@@ -28,7 +28,7 @@ from tests.integration.site import (
 from tests.integration.store.database.test_postgresql import CUT_OTHERS_OFF, cut_off
 
 pytestmark = pytest.mark.slow
-#: Number of PostgreSQL's restarts during one job.
+#: Number of restarts of PostgreSQL during one job.
 ABSENCES = 4
 
 
@@ -69,7 +69,7 @@ def test_a_locked_or_read_only_database_is_named_by_health(
         own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
         locked = trouble()
         assert "lock timeout" in locked
-        assert "\n" not in locked, "anybody may read it: it quotes no statement"
+        assert "\n" not in locked, "anyone may read the text, so it must not quote statements"
         assert site.post("one", [shell("true")]).status_code == 503
     until(lambda: site.manager.service.server_status.health().ready, "it is ready again")
 
@@ -172,7 +172,7 @@ def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> No
     assert max(lines.values()) == 1, lines
     attempts = [row["attempts"] for row in answer["results"]["tasks"]]
     assert attempts == [1] + [2 if number % 3 == 0 else 1 for number in range(1, count)]
-    # One more of each: the child job's.
+    # One more of each, from the child job.
     assert sum(line.startswith("end ") for line in lines) == count + 1
     assert sum(line.startswith("start ") for line in lines) == sum(attempts) + 1
     job = answer["job_id"]
@@ -206,7 +206,7 @@ def test_a_service_that_starts_before_its_database_waits_for_it(
     target = make_url(url)
     gateway = Gateway(target.host or "127.0.0.1", target.port or 5432)
     way = target.set(host="127.0.0.1", port=gateway.port).render_as_string(hide_password=False)
-    # A service of systemd has this variable.
+    # systemd sets this variable for services.
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     server = ServerProcess(tmp_path / "server", {"store": {"url": way}})
     gateway.shut()

@@ -1,4 +1,4 @@
-"""Faults of a database on a server: lost connections."""
+"""Faults of a PostgreSQL database, such as lost connections."""
 
 import os
 import socket
@@ -252,7 +252,7 @@ def test_every_call_fails_while_the_database_is_away_and_succeeds_afterwards(
     )
     for call in calls:
         with gateway.closed():
-            # Twice, so that the lost connection is known the second time.
+            # Twice: on the second call, the lost connection is known.
             for _ in range(2):
                 with pytest.raises(StoreError):
                     call()

@@ -1,4 +1,4 @@
-"""The lease of a server in PostgreSQL, and the fence of its sessions."""
+"""The server lease in PostgreSQL, which fences the sessions of a replaced server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_replaced_server_writes_nothing(url: str) -> None:
     assert second.job("late") is None
     assert second.claimed is not None and second.claimed.recovers
     second.close()
-    # Also when no other server runs any more.
+    # Even if no other server runs any more.
     with pytest.raises(StoreError, match="another server has replaced this server"):
         first.save(StateChange(new_jobs=[a_job("late")]))
     assert first.job("late") is None
@@ -75,7 +75,7 @@ def test_a_lease_that_was_renewed_since_is_not_ended(url: str) -> None:
         second.open(ended)
 
     second.close()
-    # The first server's session was ended, and it continues with another one.
+    # The first server's session was ended, and the server continues with a new session.
     with pytest.raises(StoreError):
         first.save(StateChange(new_jobs=[a_job()]))
     first.save(StateChange(new_jobs=[a_job()]))

@@ -1,4 +1,4 @@
-"""Faults of a database in a file: crashes, wrong files, other programs."""
+"""Faults of a SQLite database: crashes, wrong files, and other programs."""
 
 import errno
 import os

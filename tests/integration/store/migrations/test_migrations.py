@@ -55,7 +55,7 @@ def connected(url: str) -> Iterator[Connection]:
         yield connection
 
 
-# Of an expression, PostgreSQL shows an index, and SQLite shows none.
+# PostgreSQL lists an index on an expression, but SQLite does not.
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based")
 def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
@@ -67,7 +67,7 @@ def test_the_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
 
 
-#: Everything about a schema but the order of columns and constraints.
+#: A schema, except the order of columns and constraints.
 SCHEMA = {
     "sqlite": """SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'""",
     "postgresql": """

@@ -1,4 +1,4 @@
-"""Tools on the Windows side of WSL; the stand-ins for its programs know only Windows paths."""
+"""Tools on the Windows side of WSL. The stand-ins for Windows programs know only Windows paths."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def wsl(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     prefix = windows_side.PREFIX.replace("\\", "\\\\")
     a_program(
         folder / "wslpath",
-        # Like that of WSL, it has no name for a missing path.
+        # Like WSL's program, it fails for a missing path.
         f"""#!/bin/sh
 [ "$1" = -w ] && [ -e "$2" ] &&
 printf '%s' "$2" | sed 's,/,\\\\,g; s,^,{prefix},'\n""",
@@ -80,7 +80,7 @@ def test_a_tool_of_windows_does_a_task(site: InProcess, program: Path) -> None:
     assert environ["ORCHESTRATOR_API_KEY"] and environ["CLAUDE_CODE_MAX_RETRIES"] == "2"
     directory = site.directory(job_id) / "depth_0" / "worker_1"
     assert environ["ORCHESTRATOR_WORKER_DIR"] == windows_side.windows_path(str(directory))
-    # The agent's own login is in its user's configuration.
+    # The agent's login is in the configuration of its Windows user.
     assert not {"CLAUDE_CONFIG_DIR", "HOME", "BASH_ENV"} & set(environ)
 
 

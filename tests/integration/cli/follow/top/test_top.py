@@ -1,4 +1,4 @@
-"""``top`` on a real server: what it reads, and what its keys do."""
+"""``top`` on a real server: its calls, and the effects of its keys."""
 
 import json
 import os

@@ -22,7 +22,7 @@ GIVEN = {
     "ORCHESTRATOR_PYTHON",
     "ORCHESTRATOR_WORKER",
     "ORCHESTRATOR_PORT",
-    # Variables that end searches upwards.
+    # Variables that limit upward searches of tools.
     "GIT_CEILING_DIRECTORIES",
     "GOFLAGS",
 }

@@ -1,4 +1,4 @@
-"""Stopping whole trees of jobs, and retrying the workers that did not succeed."""
+"""Cancelling whole job trees, and retrying unsuccessful workers."""
 
 import json
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_there_is_nothing_to_retry_in_a_completed_job(site: InProcess) -> None:
 
     assert answer.status_code == 409
     assert "nothing to retry" in answer.json()["detail"]
-    # The tree that was read for the answer is released again.
+    # The scheduler has released the tree that the answer needed.
     assert not site.manager.parts.scheduler.view.has_tree(job)
     assert site.wait(job)["status"] == "completed"
 

@@ -1,4 +1,4 @@
-"""Editing a plan that waits for approval: the job and its planner's cost stay the same."""
+"""Editing a plan that waits for approval changes neither the job nor the planner's cost."""
 
 from tests.integration.conftest import MakeServer
 from tests.integration.site import Answer, InProcess, shell
@@ -22,7 +22,9 @@ def test_a_plan_is_read_edited_and_approved(site: InProcess) -> None:
     assert put.status_code == 200, put.text
     assert put.json()["version"] == 2
     again = site.call("PUT", f"/jobs/{job}/plan", {"tasks": plan["tasks"], "version": 1})
-    assert (again.status_code, again.json()) == (200, put.json()), "its answer may have been lost"
+    assert (again.status_code, again.json()) == (200, put.json()), (
+        "the answer to the edit may be lost"
+    )
     other = site.call("PUT", f"/jobs/{job}/plan", {"tasks": plan["tasks"][:1], "version": 1})
     assert (other.status_code, other.json()["version"]) == (409, 2)
     assert other.json()["type"].endswith("outdated")

@@ -75,7 +75,7 @@ def test_only_people_write_to_workers_that_read(make_site: MakeSite, api: ModelA
     refused = send(site, job, "x", "worker_2")
     assert (refused.status_code, refused.json()["type"]) == (409, "cannot-message")
     assert "'shell'" in refused.json()["detail"]
-    # A command reads no comments, either.
+    # A command does not read comments either.
     assert "feedback" not in refused.json()["detail"]
     assert send(site, job, "x", "worker_9").status_code == 404
     for text in ("", "  \n"):
@@ -103,7 +103,7 @@ def test_only_people_write_to_workers_that_read(make_site: MakeSite, api: ModelA
     assert "Use tabs" in json.dumps(api.requests[-1].body)
     ended = send(site, job, "too late")
     assert (ended.status_code, ended.json()["type"]) == (409, "cannot-message")
-    # A caller whose first answer was lost.
+    # A caller repeats the call, because its first answer was lost.
     assert send(site, job, "Use tabs", once="one").json() == first.json()
 
 

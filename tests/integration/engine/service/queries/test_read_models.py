@@ -274,7 +274,7 @@ class Watching:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # While the thread reads, ``close`` alone waits for the next sign of life, for 15 s.
+        # While the thread reads, ``close`` would wait up to 15 s for the next heartbeat.
         with socket.socket(fileno=os.dup(self._response.raw.fileno())) as connection:
             connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(30)

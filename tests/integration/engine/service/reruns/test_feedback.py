@@ -1,4 +1,4 @@
-"""Comments on a worker's change become one more attempt on its branch."""
+"""Comments on a worker's change start another attempt on its branch."""
 
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def test_lines_that_are_not_there_are_refused_and_nothing_runs(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A job of two tasks that has ended; no test changes it."""
+    """An ended job of two tasks, which no test changes."""
     folder = tmp_path_factory.mktemp("made")
     found: list[InProcess] = []
 
@@ -210,7 +210,7 @@ def test_a_losing_candidate_that_is_corrected_may_win(make_site: MakeSite, tmp_p
     gate = {"name": "is_42", "run": "grep -q 42 answer.txt", "required": False}
     task = write(agent=["writer", "other"], gates=[gate])
     job = site.run("x", [task])["job_id"]
-    # The faster one is chosen.
+    # The faster candidate is chosen.
     [loser] = {"worker_1", "worker_2"} - {site.get(f"/jobs/{job}")["tasks"][0]["chosen"]}
     _give(site, job, comments(tip(project, job, loser)), loser)
     site.wait(job)

@@ -1,4 +1,4 @@
-"""A server that dies between a person's comments and the attempt that they begin."""
+"""A server that crashes between a person's comments and the attempt that they start."""
 
 import random
 import time
@@ -59,7 +59,7 @@ def test_a_crash_loses_no_comment_and_begins_no_second_attempt(
     answer = site.insist(lambda: site.call("POST", path, body, headers=KEY_OF_CALL))
 
     assert (answer["attempt"], answer["run"]) == (2, 2)
-    assert site.starts == before + 1, "it came by the point"
+    assert site.starts == before + 1, "the server reached the failpoint"
     assert site.wait_through(job)["status"] == "completed"
     _check(site, project, job)
 

@@ -27,7 +27,7 @@ ISSUES = {
     "labels": {"issue": "{{title}}"},
     "pull_request": True,
 }
-#: Stands in for GitHub's program: the pull request is open after it was created.
+#: A stand-in for GitHub's program. A created pull request is open.
 GH = """#!/bin/sh
 echo "$1 $2" >> {calls}
 case $2 in
@@ -127,7 +127,7 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     assert server.wait(job)["status"] == "completed"
     [worker] = server.get(f"/jobs/{job}")["workers"]
     [round] = worker["feedback"]
-    assert (round["attempt"], round["answered_by"]) == (2, 2), "all events begin one attempt"
+    assert (round["attempt"], round["answered_by"]) == (2, 2), "all events start one attempt"
     answer = project.show(f"orchestrator/{job}/result", "answer.txt")
     assert answer == "# made by attempt 2\nanswer = 42\nend = 1"
     prompt = (server.directory(job) / "depth_0/worker_1/seen-2.md").read_text()

@@ -1,4 +1,4 @@
-"""A server with several addresses, of which one answers at a time."""
+"""A server with several addresses, only one of which answers at a time."""
 
 import json
 import socket
@@ -39,7 +39,7 @@ def _open(site: ClusterSite, address: str) -> None:
 
 
 def _move(site: ClusterSite, address: str, leases: float = 0.0) -> None:
-    """Replace the server with one at another address, after this number of leases."""
+    """Replace the server by a server at another address, after this number of leases."""
     site.close(stop=False)
     time.sleep(site.cluster.terms.lease * leases)
     _open(site, address)
@@ -91,7 +91,7 @@ def test_a_server_at_an_address_that_a_node_does_not_know_waits_for_the_node(
     _open(site, second)
     time.sleep(terms.fenced_after + 1)
     assert site.alive("a")
-    assert site.state().running == 1, "its worker must not start elsewhere"
+    assert site.state().running == 1, "the worker must not start elsewhere"
     assert site.state().notice.endswith("nodes forget n1")
     site.cluster.registry.init(first, second)
     site.close(stop=False)
@@ -186,7 +186,7 @@ def test_an_address_of_another_server_is_skipped_and_named(
 def test_a_host_with_several_addresses_that_all_refuse_has_no_server(
     site: ClusterSite, started: Started
 ) -> None:
-    # As for a name with an IPv4 and an IPv6 address.
+    # For example, a name with an IPv4 and an IPv6 address.
     program = (
         "import socket; real = socket.getaddrinfo; "
         "both = lambda port: [(2, 1, 6, '', (f'127.0.0.{n}', port)) for n in (2, 1)]; "

@@ -1,4 +1,4 @@
-"""Nodes on the workers of a real Dask cluster, with TLS, in processes of this machine."""
+"""Nodes on the workers of a real Dask cluster with TLS, on this machine."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
         wait_until(lambda: state(second) == "up")
 
         wait_until(lambda: len(cluster.registry.entries()) == 2)
-        late.kill()  # Dask reports its loss: no more workers, and then no node.
+        late.kill()  # Dask reports the loss: the node is removed, and its processes end.
         wait_until(lambda: second not in cluster.registry.entries())
         wait_until(lambda: not pids_with(f"{cluster.certificates / second}.join"))
 
@@ -103,7 +103,9 @@ def test_dask_is_scaled_by_waiting_workers_and_keeps_machines_that_work(
         for pid in pids_with(f"{cluster.certificates / up()[0]}.join"):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(up()) == 1)
-        wait_until(lambda: len(up()) == 2, 60)  # Its Dask worker lives, so it is started again.
+        wait_until(
+            lambda: len(up()) == 2, 60
+        )  # The node's Dask worker still runs, so the node starts again.
 
         busy, done = up()[1], tmp_path / "done"
         site.start("a", f"echo on; until [ -e {done} ]; do sleep 0.05; done", node=busy)

@@ -1,4 +1,4 @@
-"""The plugin that answers ``cluster.adapt()``, in a real scheduler of this process."""
+"""The plugin that answers ``cluster.adapt()``, in a real scheduler in this process."""
 
 import logging
 from typing import Any

@@ -33,17 +33,17 @@ from tests.support.cluster import NodeProcess, TestCluster
 from tests.support.machines import hiding_prefix
 from tests.support.project import Project, agents, edit
 
-#: A program in place of an AI tool, with sessions.
+#: A stand-in for an AI tool with sessions.
 TOOL = REPOSITORY / "tests" / "integration" / "agents" / "session_tool.py"
 pytestmark = pytest.mark.skipif(
     subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
     and not os.environ.get("CI"),
-    reason="mount namespaces cannot be made here",
+    reason="this machine cannot create mount namespaces",
 )
 
 
 class ApartCluster:
-    """A server that starts no worker itself, a project in git, and a node."""
+    """A server that runs no workers itself, a repository, and a node with its own files."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ def test_workers_change_files_and_commit_on_a_node_without_the_project(
 def test_what_an_agent_does_with_git_on_such_a_node_is_in_the_result(
     make_apart: Callable[..., ApartCluster],
 ) -> None:
-    """It stashes, creates a branch with an address of its own, and amends the user's commit."""
+    """The worker stashes, creates a branch with its own email, and amends the user's commit."""
     apart = make_apart()
     script = (
         "echo s > b; git stash -q; export GIT_COMMITTER_EMAIL=tool@example.com;"
@@ -305,7 +305,7 @@ def test_a_message_reaches_a_worker_that_runs_on_such_a_node(
     tmp_path: Path,
     is_cut: bool,
 ) -> None:
-    """``is_cut``: the connection ends before the node has the message."""
+    """``is_cut``: True if the connection ends before the node has the message."""
     mark = tmp_path / "cut"
     cutter = CUTTER.format(cut=("down", "file", "before", str(mark)))
     with ModelApi() as api:
@@ -333,7 +333,7 @@ def test_a_message_reaches_a_worker_that_runs_on_such_a_node(
         assert "Use tabs" in json.dumps(api.requests[-1].body)
 
 
-#: The node takes a while to store commits, and prints a line for each transfer of commits.
+#: Code for the node: it stores commits slowly, and prints a line for each transfer of commits.
 _SLOW = """
 import os, time
 from orchestrator.git.worktrees.node_worktrees import NodeRepository

@@ -1,4 +1,4 @@
-"""Attempts on a node that does not see the server's files: another mount namespace."""
+"""Attempts on a node in another mount namespace, which does not see the server's files."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ from tests.support.machines import hiding_prefix
 pytestmark = pytest.mark.skipif(
     subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
     and not os.environ.get("CI"),
-    reason="mount namespaces cannot be made here",
+    reason="this machine cannot create mount namespaces",
 )
 
 
@@ -48,7 +48,7 @@ class OwnFilesSite:
         return self.begin_node()
 
     def begin_node(self) -> NodeProcess:
-        """Start the processes of the node, and wait until workers may start there."""
+        """Start the processes of the node, and wait until workers may start on it."""
         site, join_file = self.site, self.directory / "n1.join"
         place, prefix = self.directory / "n1", hiding_prefix(self.directory / "server")
         node = NodeProcess(join_file, place, prefix=prefix, own_files=True)
@@ -112,14 +112,18 @@ def test_a_worker_gets_its_files_and_brings_its_results_back(own: OwnFilesSite) 
     )
     assert own.site.reports.exit("a").code == 0
     first, second, see, path = own.site.log("a").split()[0], *own.site.log("a").split("\n")[1:4]
-    assert (first, second, see) == ("0", "of another worker", "See"), "the server is invisible"
+    assert (first, second, see) == ("0", "of another worker", "See"), (
+        "the node must not see the server's files"
+    )
     assert path.startswith(str(own.directory / "n1" / "files"))
     big = own.worker / "out" / "deep" / "big"
     assert (big.stat().st_size, big.stat().st_mode & 0o777) == (3_000_000, 0o700 | 0o44 | 0o11)
     assert os.readlink(own.worker / "out" / "link") == "deep/big"
     names = {each.name for each in own.worker.iterdir()}
     assert names == {"out", "prompt.md", "worktree"}
-    assert not (own.worker / "out" / "outwards").is_symlink(), "links outwards do not come back"
+    assert not (own.worker / "out" / "outwards").is_symlink(), (
+        "links to paths outside are not returned"
+    )
     assert str(own.worker.parent) in (own.worker / "prompt.md").read_text()
     left = sorted(each.name for each in own.site.directory.iterdir() if each.name.startswith("a."))
     assert left == ["a.exit.json", "a.log"]
