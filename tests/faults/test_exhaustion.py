@@ -49,7 +49,7 @@ def descriptors(site: FaultSite) -> int:
     return len(os.listdir(f"/proc/{pid_of(site)}/fd"))
 
 
-def bound(site: FaultSite, kind: int, soft: int) -> None:
+def set_soft_limit(site: FaultSite, kind: int, soft: int) -> None:
     """Change a soft limit of the running server, but not the hard limit."""
     _, hard = resource.prlimit(pid_of(site), kind)
     resource.prlimit(pid_of(site), kind, (soft, hard))
@@ -84,7 +84,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
     job = server.submit("before", [shell(wait)] * 3)
     until(lambda: server.status(job)["workers"].get("running") == 3, "they run")
     before = descriptors(server)
-    bound(server, resource.RLIMIT_NOFILE, before + LEFT)
+    set_soft_limit(server, resource.RLIMIT_NOFILE, before + LEFT)
     with ExitStack() as opened:
         held = [opened.enter_context(connect(server)) for _ in range(3 * LEFT)]
         answers = [answer(each) for each in held]
@@ -111,14 +111,14 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
 
 
 def test_waiting_for_descriptors_uses_no_processor(server: FaultSite) -> None:
-    bound(server, resource.RLIMIT_NOFILE, descriptors(server))
+    set_soft_limit(server, resource.RLIMIT_NOFILE, descriptors(server))
     with ExitStack() as opened:
         for _ in range(20):
             opened.enter_context(connect(server))
         began, used = time.monotonic(), seconds_used(server)
         until(lambda: time.monotonic() - began > 2, "two seconds are over")
         assert seconds_used(server) - used < 1.0
-    bound(server, resource.RLIMIT_NOFILE, 1024)
+    set_soft_limit(server, resource.RLIMIT_NOFILE, 1024)
     assert server.run("after", [shell("true")])["status"] == "completed"
 
 
@@ -130,7 +130,7 @@ def test_no_worker_fails_because_descriptors_are_short(server: FaultSite, tmp_pa
         session.headers["X-API-Key"] = KEY
         jobs = f"{server.url}/api/v1/jobs"
         assert session.get(jobs).ok
-        bound(server, resource.RLIMIT_NOFILE, descriptors(server) + LEFT)
+        set_soft_limit(server, resource.RLIMIT_NOFILE, descriptors(server) + LEFT)
         changed = time.monotonic()
         until(lambda: time.monotonic() > changed + FRESH_SECONDS, "the server checks again")
         body = {"request": "too many", "tasks": [shell(wait, retries=0)] * 30}
@@ -160,10 +160,10 @@ def test_without_a_thread_a_stream_is_a_503_and_later_it_is_there(
     status = Path(f"/proc/{pid_of(server)}/status").read_text()
     virtual = int(status.split("VmSize:")[1].split()[0]) * 1024
     # Less memory than one more thread's stack needs.
-    bound(server, resource.RLIMIT_AS, virtual + 4 * 2**20)
+    set_soft_limit(server, resource.RLIMIT_AS, virtual + 4 * 2**20)
 
     refused = server.call("GET", f"/jobs/{job}/events")
-    bound(server, resource.RLIMIT_AS, resource.RLIM_INFINITY)
+    set_soft_limit(server, resource.RLIMIT_AS, resource.RLIM_INFINITY)
     (tmp_path / "gate").touch()
 
     assert refused.status_code == 503, refused.text

@@ -39,7 +39,7 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
     site.end()
 
 
-def held(site: FaultSite) -> Answer:
+def waiting_task(site: FaultSite) -> Answer:
     """Return a task that records its starts, prints a text, and ends when the test releases it."""
     wait = f"until [ -e {site.folder}/release ]; do sleep 0.02; done"
     return shell(f"echo start >> {site.effects}; echo 'half done'; {wait}")
@@ -49,7 +49,7 @@ def starts(site: FaultSite) -> int:
     return site.effects.read_text().count("start")
 
 
-def lose(site: FaultSite, job: str) -> Path:
+def kill_first_shim(site: FaultSite, job: str) -> Path:
     """Kill the shim of the first attempt; return the path of its exit record."""
     until(lambda: "half done" in site.log(job, "worker_1"), "it runs")
     record = site.directory(job) / "attempts" / "worker_1.1.exit.json"
@@ -83,8 +83,8 @@ def late_results(site: FaultSite, job: str) -> list[dict[str, Any]]:
 def test_a_late_result_is_accepted_before_a_newer_attempt_has_started(
     site: FaultSite, crash: bool
 ) -> None:
-    job = site.submit_once([held(site)])
-    record = lose(site, job)
+    job = site.submit_once([waiting_task(site)])
+    record = kill_first_shim(site, job)
     if crash:
         site.kill()
     arrives(record)
@@ -101,8 +101,8 @@ def test_a_late_result_is_accepted_before_a_newer_attempt_has_started(
 
 
 def test_a_late_failure_that_may_be_retried_changes_nothing_else(site: FaultSite) -> None:
-    job = site.submit_once([held(site)])
-    arrives(lose(site, job), code=3)
+    job = site.submit_once([waiting_task(site)])
+    arrives(kill_first_shim(site, job), code=3)
     (site.folder / "release").touch()
 
     row = site.wait_through(job)["results"]["tasks"][0]
@@ -115,8 +115,8 @@ def test_a_late_failure_that_may_be_retried_changes_nothing_else(site: FaultSite
 def test_a_result_later_than_the_next_start_is_saved_as_salvage(
     site: FaultSite, crash: bool
 ) -> None:
-    job = site.submit_once([held(site)])
-    record = lose(site, job)
+    job = site.submit_once([waiting_task(site)])
+    record = kill_first_shim(site, job)
     until(lambda: starts(site) == 2, "the next attempt runs")
     arrives(record)
     if crash:
@@ -137,8 +137,8 @@ def test_a_result_later_than_the_next_start_is_saved_as_salvage(
 
 
 def test_a_late_record_without_its_shims_secret_is_no_result(site: FaultSite) -> None:
-    job = site.submit_once([held(site)])
-    arrives(lose(site, job), secret="0" * 64)
+    job = site.submit_once([waiting_task(site)])
+    arrives(kill_first_shim(site, job), secret="0" * 64)
     (site.folder / "release").touch()
 
     row = site.wait_through(job)["results"]["tasks"][0]
@@ -148,8 +148,8 @@ def test_a_late_record_without_its_shims_secret_is_no_result(site: FaultSite) ->
 
 
 def test_a_half_written_late_record_is_no_result(site: FaultSite) -> None:
-    job = site.submit_once([held(site)])
-    lose(site, job).write_text('{"ended_by": "ex')
+    job = site.submit_once([waiting_task(site)])
+    kill_first_shim(site, job).write_text('{"ended_by": "ex')
     (site.folder / "release").touch()
 
     row = site.wait_through(job)["results"]["tasks"][0]

@@ -41,7 +41,7 @@ def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
     databases.close()
 
 
-def held(effects: Path, release: Path) -> str:
+def waiting_command(effects: Path, release: Path) -> str:
     """Return a command that records its start and its end; it ends when ``release`` exists."""
     return (
         f"echo start >> {effects}; until [ -e {release} ]; do sleep 0.02; done; "
@@ -54,7 +54,9 @@ def test_running_workers_of_an_ended_server_continue_and_are_adopted(
 ) -> None:
     server = make_server(seen=True, on_shutdown="leave", max_workers=1)
     effects, release = tmp_path / "effects", tmp_path / "release"
-    job = server.submit("x", [shell(held(effects, release)), shell(held(effects, release))])
+    job = server.submit(
+        "x", [shell(waiting_command(effects, release)), shell(waiting_command(effects, release))]
+    )
     until(effects.exists, "the first runs")
     before, url = worker_processes(job), server.url
 
@@ -106,7 +108,7 @@ def test_workers_end_if_their_server_does_not_return(
 ) -> None:
     server = make_server(orphan_lease=1.0)
     effects, release = tmp_path / "effects", tmp_path / "release"
-    job = server.submit("x", [shell(held(effects, release))])
+    job = server.submit("x", [shell(waiting_command(effects, release))])
     until(effects.exists, "it runs")
 
     server.kill()
@@ -146,7 +148,7 @@ def test_a_restarted_server_renews_the_lease(zygote: Zygote, tmp_path: Path) -> 
     server = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 8, "orphan_lease": 5.0})
     server.start()
     effects, release = tmp_path / "effects", tmp_path / "release"
-    job = server.submit("x", [shell(held(effects, release))])
+    job = server.submit("x", [shell(waiting_command(effects, release))])
     until(effects.exists, "it runs")
     server.kill()
     server.start()

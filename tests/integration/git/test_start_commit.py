@@ -16,7 +16,7 @@ def body(*tasks: object, **config: object) -> dict[str, object]:
     return {"request": "x", "tasks": list(tasks), "config": config}
 
 
-def refused(site: InProcess, *tasks: object, **config: object) -> str:
+def rejection_detail(site: InProcess, *tasks: object, **config: object) -> str:
     answer = site.call("POST", "/orchestrate", body(*tasks, **config))
     assert answer.status_code == 422, answer.text
     return str(answer.json()["detail"])
@@ -59,22 +59,24 @@ def test_the_base_stays_what_it_was_when_the_job_was_submitted(host: Host) -> No
 def test_an_unknown_base_is_rejected_with_the_reason(host: Host) -> None:
     unchanged = host.watch_changes()
     for base in ("nothing-like-it", "--help", "HEAD:README.md", "a b", "-", "0" * 40, "é" * 500):
-        assert "base" in refused(host.site, edit("true"), base=base), base
+        assert "base" in rejection_detail(host.site, edit("true"), base=base), base
     assert unchanged() == []
 
 
 def test_a_base_without_a_worktree_or_of_another_commit_is_rejected(host: Host) -> None:
-    assert "git: off" in refused(host.site, edit("true"), base="HEAD", git="off")
+    assert "git: off" in rejection_detail(host.site, edit("true"), base="HEAD", git="off")
     host.project.git("branch", "old")
     host.project.commit({"later.txt": "later\n"}, "later")
-    detail = refused(host.site, edit("true"), base="old", include_dirty=True)
+    detail = rejection_detail(host.site, edit("true"), base="old", include_dirty=True)
     assert "only if the job starts from HEAD" in detail
 
 
 def test_without_a_repository_a_base_is_refused(make_host: MakeHost, tmp_path: Path) -> None:
     plain = make_host(Project(tmp_path / "plain"))
-    assert "is not a git repository" in refused(plain.site, edit("true"), base="main")
-    assert "is not a git repository" in refused(plain.site, edit("true"), include_dirty=True)
+    assert "is not a git repository" in rejection_detail(plain.site, edit("true"), base="main")
+    assert "is not a git repository" in rejection_detail(
+        plain.site, edit("true"), include_dirty=True
+    )
 
 
 # Uncommitted work
@@ -174,7 +176,9 @@ def test_in_the_middle_of_a_merge_there_is_nothing_to_take_along(host: Host) -> 
     project.commit({"README.md": "ours\n"}, "ours")
     project.git("merge", "other", check=False)
     unchanged = host.watch_changes()
-    assert "unfinished merge (README.md)" in refused(host.site, edit("true"), include_dirty=True)
+    assert "unfinished merge (README.md)" in rejection_detail(
+        host.site, edit("true"), include_dirty=True
+    )
     assert unchanged() == []
 
 

@@ -33,7 +33,7 @@ def move(site: ServerProcess) -> None:
     site.workspace = site.folder / "workspace"
 
 
-def begun(site: ServerProcess, go: Path) -> str:
+def start_job(site: ServerProcess, go: Path) -> str:
     job_id = site.submit("held", [edit(HELD.format(go=go))])
     worktree = site.directory(job_id) / "depth_0" / "worker_1" / "worktree"
     until((worktree / "begun").exists, "it is at work")
@@ -47,7 +47,7 @@ def result(site: ServerProcess, job_id: str) -> list[str]:
 def test_unfinished_jobs_continue_at_the_new_place(host: ServerProcess, tmp_path: Path) -> None:
     before = host.run("before", [edit("echo one > one.txt")])
     go = tmp_path / "go"
-    job_id = begun(host, go)
+    job_id = start_job(host, go)
     assert host.terminate() == 0
     old = host.folder
 
@@ -68,7 +68,7 @@ def test_unfinished_jobs_continue_at_the_new_place(host: ServerProcess, tmp_path
 
 def test_a_server_whose_project_was_moved_rejects_jobs(host: ServerProcess, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    job_id = begun(host, go)
+    job_id = start_job(host, go)
     old = host.folder
 
     move(host)

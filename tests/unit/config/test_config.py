@@ -38,7 +38,7 @@ KEY = "0123456789abcdef"
 WITH_KEY = f'api: {{api_key: "{KEY}"}}\n'
 
 
-def loaded(
+def load_config(
     folder: Path,
     text: str | bytes = WITH_KEY,
     environ: Mapping[str, str] | None = None,
@@ -53,7 +53,7 @@ def loaded(
 
 def complaints(folder: Path, text: str | bytes, **more: Mapping[str, str]) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        loaded(folder, text, **more)  # type: ignore[arg-type]
+        load_config(folder, text, **more)  # type: ignore[arg-type]
     return caught.value.message.splitlines()
 
 
@@ -71,7 +71,7 @@ def test_auto_is_one_worker_per_processor(tmp_path: Path) -> None:
         ("", {"ORCHESTRATOR_WORKERS__MAX_WORKERS": "auto"}),
     ]
     for text, environ in ways:
-        found = loaded(tmp_path, WITH_KEY + text, environ=environ).settings
+        found = load_config(tmp_path, WITH_KEY + text, environ=environ).settings
         assert found.workers.max_workers == processors
         assert found.workers.max_live_workers == 4 * processors
         assert visible(found)["workers.max_workers"] == "auto"
@@ -79,11 +79,11 @@ def test_auto_is_one_worker_per_processor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "api:\nworkers:\n"])
 def test_an_empty_file_means_the_defaults(tmp_path: Path, text: str) -> None:
-    assert loaded(tmp_path, text, require_key=False).settings.limits.max_depth == 10
+    assert load_config(tmp_path, text, require_key=False).settings.limits.max_depth == 10
 
 
 def test_the_keys_that_people_already_write_are_understood(tmp_path: Path) -> None:
-    settings = loaded(
+    settings = load_config(
         tmp_path,
         f"""\
 orchestrator: {{execution_mode: native, workspace_root: ./workspace, claude_command: claude}}
@@ -100,7 +100,7 @@ logging:      {{level: INFO, enable_structured: true, log_dir: ./logs}}
 def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> None:
     text = f"api:\n  api_key: {KEY}x\n  port: 1\n  threads: 4\nworkers: {{max_workers: 3}}\n"
     environ = {"ORCHESTRATOR_API__PORT": "2", "ORCHESTRATOR_API__THREADS": "5"}
-    result = loaded(tmp_path, text, environ, {"api.port": "3"})
+    result = load_config(tmp_path, text, environ, {"api.port": "3"})
     assert (result.settings.api.port, result.origins["api.port"]) == (3, "flag --port")
     assert result.settings.api.threads == 5
     assert result.origins["api.threads"] == "ORCHESTRATOR_API__THREADS"
@@ -121,24 +121,24 @@ def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
 
 def test_worker_variables_with_one_underscore_are_not_settings(tmp_path: Path) -> None:
     environ = {"ORCHESTRATOR_API_KEY": "worker", "ORCHESTRATOR_DEPTH": "2", "OTHER__X": "1"}
-    assert loaded(tmp_path, environ=environ).settings.api.api_key.get_secret_value() == KEY
+    assert load_config(tmp_path, environ=environ).settings.api.api_key.get_secret_value() == KEY
 
 
 @pytest.mark.parametrize("text", ["12345678901234567890", "0x12345678901234567890", "#" * 20])
 def test_text_from_the_environment_is_used_unchanged(tmp_path: Path, text: str) -> None:
-    settings = loaded(tmp_path, "", {"ORCHESTRATOR_API__API_KEY": text}).settings
+    settings = load_config(tmp_path, "", {"ORCHESTRATOR_API__API_KEY": text}).settings
     assert settings.api.api_key.get_secret_value() == text
 
 
 def test_an_empty_variable_means_null_where_null_is_allowed(tmp_path: Path) -> None:
     text = WITH_KEY + "store: {url: 'sqlite:///x'}\n"
-    settings = loaded(tmp_path, text, {"ORCHESTRATOR_STORE__URL": ""}).settings
+    settings = load_config(tmp_path, text, {"ORCHESTRATOR_STORE__URL": ""}).settings
     assert settings.store.url is None
 
 
 def test_an_agent_can_be_added_as_data(tmp_path: Path) -> None:
     text = WITH_KEY + "agents:\n  mine: {command: [my-tool, -q], env: [MY_KEY], output: file}\n"
-    result = loaded(tmp_path, text, {"ORCHESTRATOR_AGENTS__YOURS": "{command: [your-tool]}"})
+    result = load_config(tmp_path, text, {"ORCHESTRATOR_AGENTS__YOURS": "{command: [your-tool]}"})
     assert result.settings.agents["mine"].command == ("my-tool", "-q")
     assert result.settings.agents["yours"].output == "log"
     assert result.origins["agents.mine"] == "config.yaml:3:3"
@@ -150,7 +150,7 @@ def test_limits_and_the_sandbox_are_mappings(tmp_path: Path) -> None:
         "  limits: {cpu: 0.5, memory: 512M, processes: 64, file_size: 1.5GiB, open_files: 256}\n"
         "  sandbox: {network: false, hide: [~/.ssh, private], writable: [/var/cache]}\n"
     )
-    workers = loaded(tmp_path, text).settings.workers
+    workers = load_config(tmp_path, text).settings.workers
     assert dict(workers.limits) == {
         "cpu": 0.5,
         "memory": 512 << 20,
@@ -162,31 +162,31 @@ def test_limits_and_the_sandbox_are_mappings(tmp_path: Path) -> None:
     assert workers.sandbox.hide == (str(Path("~/.ssh").expanduser()), "private")
     assert not workers.sandbox.network
     environ = {"ORCHESTRATOR_WORKERS__LIMITS": "{memory: 2G}"}
-    assert loaded(tmp_path, text, environ).settings.workers.limits.memory == 2 << 30
+    assert load_config(tmp_path, text, environ).settings.workers.limits.memory == 2 << 30
 
 
 def test_settings_cannot_be_changed(tmp_path: Path) -> None:
-    settings = loaded(tmp_path).settings
+    settings = load_config(tmp_path).settings
     with pytest.raises(ValueError, match="frozen"):
         settings.api.port = 1  # type: ignore[misc]
 
 
 def test_paths_start_at_the_folder_and_a_tilde_is_the_home(tmp_path: Path) -> None:
     text = WITH_KEY + "orchestrator: {workspace_root: ../jobs}\nlogging: {log_dir: ~/logs}\n"
-    settings = loaded(tmp_path, text).settings
+    settings = load_config(tmp_path, text).settings
     assert settings.orchestrator.workspace_root == tmp_path.parent / "jobs"
     assert settings.logging.log_dir == Path.home() / "logs"
 
 
 def test_live_workers_follow_max_workers_without_a_setting(tmp_path: Path) -> None:
     environ = {"ORCHESTRATOR_WORKERS__MAX_WORKERS": "50"}
-    assert loaded(tmp_path, environ=environ).settings.workers.max_live_workers == 200
+    assert load_config(tmp_path, environ=environ).settings.workers.max_live_workers == 200
     environ["ORCHESTRATOR_WORKERS__MAX_LIVE_WORKERS"] = "60"
-    assert loaded(tmp_path, environ=environ).settings.workers.max_live_workers == 60
+    assert load_config(tmp_path, environ=environ).settings.workers.max_live_workers == 60
 
 
 def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
-    assert loaded(tmp_path, b"\xef\xbb\xbf" + WITH_KEY.encode()).settings.api.port == 8000
+    assert load_config(tmp_path, b"\xef\xbb\xbf" + WITH_KEY.encode()).settings.api.port == 8000
 
 
 WRONG_FILES = {
@@ -427,7 +427,9 @@ def test_a_host_that_others_can_reach_needs_tls_a_proxy_or_a_yes(tmp_path: Path,
         ("TRUSTED_PROXIES", "[10.0.0.0/8]"),
         ("TLS", "{certificate: c.pem, key: ./c.pem}"),
     ):
-        api = loaded(tmp_path, environ={**environ, f"ORCHESTRATOR_API__{name}": value}).settings.api
+        api = load_config(
+            tmp_path, environ={**environ, f"ORCHESTRATOR_API__{name}": value}
+        ).settings.api
         assert api.host == host
         assert api.has_local_address is (name != "INSECURE")
     assert api.tls is not None
@@ -464,7 +466,7 @@ def test_a_proxy_or_certificate_that_is_none_is_refused(
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])
 def test_a_loopback_host_needs_none(tmp_path: Path, host: str) -> None:
-    assert loaded(tmp_path, environ={"ORCHESTRATOR_API__HOST": host}).settings.api.host == host
+    assert load_config(tmp_path, environ={"ORCHESTRATOR_API__HOST": host}).settings.api.host == host
 
 
 def test_a_secret_may_be_in_a_file_that_the_environment_names(tmp_path: Path) -> None:
@@ -475,7 +477,7 @@ def test_a_secret_may_be_in_a_file_that_the_environment_names(tmp_path: Path) ->
         "ORCHESTRATOR_API__API_KEY_FILE": str(secret),
         "ORCHESTRATOR_API__KEYS_FILE": str(keys),
     }
-    result = loaded(tmp_path, "", environ)
+    result = load_config(tmp_path, "", environ)
     assert result.settings.api.api_key.get_secret_value() == KEY
     assert result.settings.api.keys[0].name == "ci"
     assert result.origins["api.api_key"] == "ORCHESTRATOR_API__API_KEY_FILE"
@@ -535,7 +537,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 def test_without_a_key_the_remedy_is_install(tmp_path: Path, text: str) -> None:
     [line] = complaints(tmp_path, text)
     assert re.fullmatch(r"config\.yaml(:1:7)?: api\.api_key: .*\./install\.sh", line)
-    assert loaded(tmp_path, text, require_key=False).settings.api.port == 8000
+    assert load_config(tmp_path, text, require_key=False).settings.api.port == 8000
 
 
 def test_a_key_that_no_header_can_carry_is_refused(tmp_path: Path) -> None:
@@ -560,7 +562,7 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
         f"webhooks: {{endpoints: [{{name: ci, url: 'https://ci.example/{secret}?t={secret}'}}]}}\n"
         f"notify: {{targets: [{{name: me, url: 'tgram://1:{secret}/chat'}}]}}\n"
     )
-    settings = loaded(tmp_path, text).settings
+    settings = load_config(tmp_path, text).settings
     shown = visible(settings)
     assert shown["api.api_key"] == "****"
     assert shown["store.url"] == "postgresql+psycopg://me:****@db/x"
@@ -577,7 +579,7 @@ def test_any_text_is_loaded_or_refused(
     environ = {f"ORCHESTRATOR_API__{name}": text}
     for content in (text, f"api: {text}", f"orchestrator:\n  project_root: {text}\n"):
         try:
-            loaded(folder, content.encode("utf-8", "surrogatepass"), environ)
+            load_config(folder, content.encode("utf-8", "surrogatepass"), environ)
         except ConfigError as error:
             assert error.message
 
@@ -608,7 +610,7 @@ def test_any_value_of_a_known_setting_is_loaded_or_refused(
         section, _, key = name.partition(".")
         document.setdefault(section, {})[key] = value
     try:
-        loaded(tmp_path_factory.getbasetemp(), yaml.safe_dump(document, allow_unicode=True))
+        load_config(tmp_path_factory.getbasetemp(), yaml.safe_dump(document, allow_unicode=True))
     except ConfigError as error:
         assert error.message
 
@@ -620,15 +622,15 @@ def test_the_committed_template_and_schema_are_the_generated_ones() -> None:
 
 def test_the_template_has_the_defaults(tmp_path: Path) -> None:
     defaults = load(tmp_path, environ={}, require_key=False).settings
-    assert loaded(tmp_path, render_template(), require_key=False).settings == defaults
+    assert load_config(tmp_path, render_template(), require_key=False).settings == defaults
 
 
 def test_a_former_name_of_a_setting_is_still_accepted(tmp_path: Path) -> None:
     former = "workers: {orphan_lease: 5}\n"
 
-    assert loaded(tmp_path, WITH_KEY + former).settings.workers.orphan_timeout == 5
+    assert load_config(tmp_path, WITH_KEY + former).settings.workers.orphan_timeout == 5
     environ = {"ORCHESTRATOR_WORKERS__ORPHAN_LEASE": "7"}
-    found = loaded(tmp_path, WITH_KEY + former, environ=environ)
+    found = load_config(tmp_path, WITH_KEY + former, environ=environ)
     assert found.settings.workers.orphan_timeout == 7
     assert found.origins["workers.orphan_timeout"] == "ORCHESTRATOR_WORKERS__ORPHAN_LEASE"
     wrong = "workers: {orphan_lease: soon}\n"
@@ -657,7 +659,7 @@ def test_a_setting_of_a_new_config_file_is_set_by_removing_its_mark(tmp_path: Pa
     text = re.sub("^  # ", "  ", render_starter(), flags=re.MULTILINE)
 
     document = yaml.safe_load(text)
-    settings = loaded(tmp_path, text, require_key=False).settings
+    settings = load_config(tmp_path, text, require_key=False).settings
     assert document["workers"]["max_workers"] == settings.workers.max_workers == 10
     assert settings == load(tmp_path, environ={}, require_key=False).settings
 
@@ -675,7 +677,7 @@ def test_the_agent_shown_in_the_template_works(tmp_path: Path) -> None:
     end = lines.index("agents: {}")
     example = [re.sub("^# ", "", line) for line in lines[start + 1 : end]]
     text = "\n".join([WITH_KEY, "agents:", *example])
-    assert loaded(tmp_path, text).settings.agents["my-agent"].command == ("my-tool", "--quiet")
+    assert load_config(tmp_path, text).settings.agents["my-agent"].command == ("my-tool", "--quiet")
 
 
 TRIGGER = "triggers:\n  issues: {verify: github, request: a, secret: 'env:HOOK_SECRET'}\n"
@@ -684,14 +686,16 @@ TRIGGER = "triggers:\n  issues: {verify: github, request: a, secret: 'env:HOOK_S
 def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> None:
     text = f"{WITH_KEY}{TRIGGER}"
     secret = "a-secret-for-tests-only"
-    settings = loaded(tmp_path, text, {"HOOK_SECRET": secret}).settings
+    settings = load_config(tmp_path, text, {"HOOK_SECRET": secret}).settings
     assert settings.triggers["issues"].secret.get_secret_value() == secret
     assert secret not in str(visible(settings))
     with pytest.raises(
         ConfigError, match=r"triggers\.issues\.secret: the environment variable HOOK_SECRET"
     ):
-        loaded(tmp_path, text)
-    assert loaded(tmp_path, text, require_key=False), "a terminal may lack the server's variables"
+        load_config(tmp_path, text)
+    assert load_config(tmp_path, text, require_key=False), (
+        "a terminal may lack the server's variables"
+    )
 
 
 @pytest.mark.parametrize(
@@ -708,7 +712,7 @@ def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> Non
 def test_a_trigger_that_cannot_work_is_refused(tmp_path: Path, entry: str, words: str) -> None:
     text = f"{WITH_KEY}triggers:\n  issues: {{verify: github, {entry}}}\n"
     with pytest.raises(ConfigError) as refused:
-        loaded(tmp_path, text)
+        load_config(tmp_path, text)
     assert words in str(refused.value)
     assert "5555" not in str(refused.value)
 
@@ -742,9 +746,12 @@ def test_every_setting_has_a_description() -> None:
 )
 def test_only_a_missing_key_is_added(tmp_path: Path, text: str) -> None:
     filled = with_key(text, "k" * 64)
-    result = loaded(tmp_path, filled)
+    result = load_config(tmp_path, filled)
     assert result.settings.api.api_key.get_secret_value() == "k" * 64
-    before = {**visible(loaded(tmp_path, text, require_key=False).settings), "api.api_key": "****"}
+    before = {
+        **visible(load_config(tmp_path, text, require_key=False).settings),
+        "api.api_key": "****",
+    }
     assert visible(result.settings) == before
     assert filled.count("#") == text.count("#")
 
@@ -810,7 +817,7 @@ def test_further_keys_have_a_name_and_scopes(tmp_path: Path) -> None:
   - {{name: ci, key_hash: "{HASH}", scopes: [submit]}}
   - {{name: eve@site, key: {KEY}-2, scopes: [read, submit]}}
 """
-    result = loaded(tmp_path, text)
+    result = load_config(tmp_path, text)
     first, second = result.settings.api.keys
 
     assert (first.name, first.key_hash, first.scopes) == ("ci", HASH, (Scope.SUBMIT,))
@@ -849,7 +856,7 @@ def test_a_wrong_key_entry_is_reported_without_its_secret(
 @pytest.mark.parametrize("address", ["jobs.example.org", "https://jobs.example.org/here"])
 def test_a_public_address_is_scheme_and_host(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match=r"api\.public_url: .*without a path"):
-        loaded(tmp_path, environ={"ORCHESTRATOR_API__PUBLIC_URL": address})
+        load_config(tmp_path, environ={"ORCHESTRATOR_API__PUBLIC_URL": address})
 
 
 def test_names_and_kinds_of_settings_are_those_of_the_schema() -> None:

@@ -17,7 +17,7 @@ KEPT = "refs/orchestrator-kept/1/worker_1"
 
 
 @pytest.fixture
-def opened(repository: GitRepository, directory: str) -> Path:
+def worktree(repository: GitRepository, directory: str) -> Path:
     base = repository.base().commit
     repository.open_worktree(directory, BRANCH, base)
     repository.set_ref("refs/orchestrator/1/start/worker_1", base)
@@ -46,22 +46,22 @@ def forget(project: Project, repository: GitRepository) -> list[str]:
 
 
 def test_work_that_no_result_has_is_saved(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    tip = work(repository, opened)
+    tip = work(repository, worktree)
     assert forget(project, repository) == [KEPT]
     assert project.git("rev-parse", KEPT) == tip
 
 
 def test_files_that_git_cannot_add_do_not_prevent_saving_other_files(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     project.git("config", "filter.broken.clean", "false")
     project.git("config", "filter.broken.required", "true")
     for name in ("dir/b.txt", "bad", "git~1", "later.txt", ".gitattributes"):
-        (opened / name).write_text("bad filter=broken\nb.txt filter=broken\n")
+        (worktree / name).write_text("bad filter=broken\nb.txt filter=broken\n")
     with pytest.raises(RepositoryError):
-        repository.commit(str(opened), BRANCH, "What it did\n", WHO)
+        repository.commit(str(worktree), BRANCH, "What it did\n", WHO)
 
     assert forget(project, repository) == [KEPT]
 
@@ -69,26 +69,26 @@ def test_files_that_git_cannot_add_do_not_prevent_saving_other_files(
 
 
 def test_uncommitted_work_after_a_crash_is_saved(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    work(repository, opened)
-    (opened / "later.txt").write_text("later\n")
+    work(repository, worktree)
+    (worktree / "later.txt").write_text("later\n")
     assert forget(project, repository) == [KEPT]
     assert project.show(KEPT, "later.txt") == "later"
     assert project.show(KEPT, "new.txt") == "x"
 
 
 def test_a_branch_that_became_a_name_of_the_users_leaves_theirs(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     main = project.git("rev-parse", "main")
     project.git("symbolic-ref", BRANCH, "refs/heads/main")
     project.git("symbolic-ref", RESULT, "refs/heads/main")
 
-    tip = work(repository, opened)
+    tip = work(repository, worktree)
     repository.set_ref(RESULT, tip)
     assert [project.git("rev-parse", each) for each in ("main", BRANCH)] == [main, tip]
-    repository.close_worktree(str(opened), BRANCH, WHO)
+    repository.close_worktree(str(worktree), BRANCH, WHO)
     project.git("symbolic-ref", BRANCH, "refs/heads/main")
     project.git("symbolic-ref", "refs/orchestrator/1/more", "refs/heads/main")
     forget(project, repository)
@@ -97,7 +97,7 @@ def test_a_branch_that_became_a_name_of_the_users_leaves_theirs(
 
 
 def test_a_worker_that_changed_nothing_is_not_saved(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     assert forget(project, repository) == []
     assert project.git("for-each-ref", "refs/orchestrator-kept") == ""
@@ -105,9 +105,9 @@ def test_a_worker_that_changed_nothing_is_not_saved(
 
 @pytest.mark.parametrize("how", ["merge", "squash", "cherry-pick"])
 def test_work_that_a_result_contains_in_any_form_is_not_saved(
-    project: Project, repository: GitRepository, opened: Path, how: str
+    project: Project, repository: GitRepository, worktree: Path, how: str
 ) -> None:
-    tip = work(repository, opened)
+    tip = work(repository, worktree)
     project.git("switch", "-qc", "temporary")
     project.commit({"other.txt": "o\n"})
     match how:
@@ -126,10 +126,10 @@ def test_work_that_a_result_contains_in_any_form_is_not_saved(
 
 
 def test_work_that_conflicts_with_the_result_is_saved(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    (opened / "a.txt").write_text("mine\n")
-    work(repository, opened)
+    (worktree / "a.txt").write_text("mine\n")
+    work(repository, worktree)
     project.git("switch", "-q", "--detach")
     project.commit({"a.txt": "theirs\n"})
     repository.set_ref(RESULT, project.git("rev-parse", "HEAD"))
@@ -138,8 +138,8 @@ def test_work_that_conflicts_with_the_result_is_saved(
 
 
 def test_work_that_the_user_has_tagged_is_not_saved(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    tip = work(repository, opened)
+    tip = work(repository, worktree)
     project.git("tag", "mine", tip)
     assert forget(project, repository) == []

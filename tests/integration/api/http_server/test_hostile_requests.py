@@ -17,7 +17,7 @@ PATH = "/api/v1/orchestrate"
 JSON = "Content-Type: application/json"
 
 
-def spoken(server: HttpServer, raw: bytes) -> tuple[int, Any]:
+def send_raw(server: HttpServer, raw: bytes) -> tuple[int, Any]:
     """Return the answer to raw bytes: the status, and the problem if there is one."""
     with Connection(server) as connection:
         connection.socket.sendall(raw)
@@ -77,7 +77,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_is_no_strict_json_is_a_400(server: HttpServer, name: str) -> None:
-    status, problem = spoken(server, post(JSON, body=MALFORMED[name]))
+    status, problem = send_raw(server, post(JSON, body=MALFORMED[name]))
     assert (status, problem["type"]) == (400, "malformed-json")
 
 
@@ -107,7 +107,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_values_that_no_request_has_are_a_422(server: HttpServer, name: str) -> None:
-    status, problem = spoken(server, post(JSON, body=WRONG[name]))
+    status, problem = send_raw(server, post(JSON, body=WRONG[name]))
     assert (status, problem["type"]) == (422, "invalid-request")
     assert len(json.dumps(problem)) < 5000
 
@@ -126,21 +126,21 @@ def test_values_that_no_request_has_are_a_422(server: HttpServer, name: str) -> 
     ],
 )
 def test_only_json_in_utf_8_is_taken(server: HttpServer, header: str) -> None:
-    status, problem = spoken(server, post(header, body=a_request()))
+    status, problem = send_raw(server, post(header, body=a_request()))
     assert (status, problem["type"]) == (415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=UTF-8", '; charset="utf-8"'])
 def test_json_may_name_its_charset_utf_8(server: HttpServer, charset: str) -> None:
-    assert spoken(server, post(JSON + charset, body=a_request("\u00e9")))[0] == 202
+    assert send_raw(server, post(JSON + charset, body=a_request("\u00e9")))[0] == 202
 
 
 def test_a_body_in_chunks_is_a_body(server: HttpServer) -> None:
     body = a_request()
     raw = post(JSON, "Transfer-Encoding: chunked") + chunked(body[:5], body[5:])
-    assert spoken(server, raw)[0] == 202
+    assert send_raw(server, raw)[0] == 202
     raw = post(JSON, "Transfer-Encoding: chunked") + chunked(b"[" * 1000)
-    assert spoken(server, raw)[0] == 400
+    assert send_raw(server, raw)[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -161,27 +161,27 @@ def test_a_body_in_chunks_is_a_body(server: HttpServer) -> None:
     ids=range(11),
 )
 def test_what_is_no_proper_http_is_refused(server: HttpServer, raw: bytes) -> None:
-    status, problem = spoken(server, raw)
+    status, problem = send_raw(server, raw)
     assert status in (400, 403, 501), problem
-    assert spoken(server, post(JSON, body=a_request()))[0] == 202
+    assert send_raw(server, post(JSON, body=a_request()))[0] == 202
 
 
 def test_a_body_beyond_the_limit_is_refused_however_it_comes(server: HttpServer) -> None:
     """Includes callers that read the answer only after they have sent everything."""
-    assert spoken(server, post(JSON, length=10**12))[0] == 413
+    assert send_raw(server, post(JSON, length=10**12))[0] == 413
     # More bytes than the buffers of both sockets hold.
     large = b" " * (24 * 1024 * 1024)
     for raw in (
         post(JSON, body=large),
         post(JSON, "Transfer-Encoding: chunked") + chunked(large),
     ):
-        status, problem = spoken(server, raw)
+        status, problem = send_raw(server, raw)
         assert (status, problem["type"]) == (413, "too-large")
-    assert spoken(server, post(JSON, body=a_request()))[0] == 202
+    assert send_raw(server, post(JSON, body=a_request()))[0] == 202
 
 
 def test_a_caller_who_asks_first_does_not_send_a_body_beyond_the_limit(server: HttpServer) -> None:
-    assert spoken(server, post(JSON, "Expect: 100-continue", length=9 * 1024**2))[0] == 413
+    assert send_raw(server, post(JSON, "Expect: 100-continue", length=9 * 1024**2))[0] == 413
 
 
 def test_a_refused_caller_who_never_stops_sending_is_cut_off(
@@ -201,7 +201,7 @@ def test_a_refused_caller_who_never_stops_sending_is_cut_off(
     "headers", [[f"X-{n}: x" for n in range(200)], ["X-Long: " + "x" * 70_000]]
 )
 def test_too_many_or_too_long_headers_are_a_431(server: HttpServer, headers: list[str]) -> None:
-    status, problem = spoken(server, post(JSON, *headers, body=a_request()))
+    status, problem = send_raw(server, post(JSON, *headers, body=a_request()))
     assert (status, problem["type"]) == (431, "headers-too-large")
 
 
@@ -213,17 +213,17 @@ def test_too_many_or_too_long_headers_are_a_431(server: HttpServer, headers: lis
 )  # fmt: skip
 def test_odd_paths_lead_nowhere(server: HttpServer, path: str) -> None:
     raw = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\n".encode()
-    status, problem = spoken(server, raw)
+    status, problem = send_raw(server, raw)
     assert (status, problem["type"]) == (404, "not-found")
 
 
 def test_two_keys_or_two_hosts_are_none(server: HttpServer) -> None:
     keys = f"Host: localhost\r\nX-API-Key: {KEY}\r\nX-API-Key: {KEY}"
-    assert spoken(server, f"GET /api/v1/jobs HTTP/1.1\r\n{keys}\r\n\r\n".encode())[0] == 401
+    assert send_raw(server, f"GET /api/v1/jobs HTTP/1.1\r\n{keys}\r\n\r\n".encode())[0] == 401
     hosts = "Host: localhost\r\nHost: evil.example"
-    assert spoken(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
+    assert send_raw(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
     hosts = "Host: localhost:80\r\nHost: evil.example"
-    assert spoken(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
+    assert send_raw(server, f"GET /health HTTP/1.1\r\n{hosts}\r\n\r\n".encode())[0] in (400, 403)
 
 
 def test_a_body_with_two_ends_is_refused_with_what_follows(server: HttpServer) -> None:

@@ -113,7 +113,7 @@ def make_project(make_site: MakeSite, tmp_path: Path, judge: Judge) -> MakeProje
     return make
 
 
-def tried(count: int, **more: Any) -> Answer:
+def candidates_task(count: int, **more: Any) -> Answer:
     """Return a task with several candidates of the same agent."""
     return edit(
         SCRIPT, id="a", title="Count", **{"agent": ["editor"] * count, "retries": 0, **more}
@@ -135,7 +135,7 @@ def compared(site: InProcess, job_id: str, task_id: str = "a") -> Answer:
 
 def test_the_best_is_merged_given_to_others_and_started_from(make_project: MakeProject) -> None:
     site, project = make_project()
-    tasks = [tried(4), edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"])]
+    tasks = [candidates_task(4), edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"])]
 
     ended = site.run("count", tasks)
 
@@ -160,7 +160,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
 ) -> None:
     site, project = make_project()
     tasks = [
-        tried(4),
+        candidates_task(4),
         edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"]),
         edit("echo c > c.txt"),
     ]
@@ -171,7 +171,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
     )
     assert loser["command"] == f"bin/orchestrator choose {job} a worker_1"
 
-    assert typed(site, "choose", job, "a", "worker_1") == 6
+    assert run_command(site, "choose", job, "a", "worker_1") == 6
 
     assert "worker_5" in capfd.readouterr().out
     assert len(project.show(result, "numbers.txt").splitlines()) == 50
@@ -187,7 +187,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
     assert "worker_1" not in causes
     assert site.status(job)["status"] == "partial"
 
-    assert typed(site, "choose", job, "a", "worker_2") == 0
+    assert run_command(site, "choose", job, "a", "worker_2") == 0
 
     assert project.show(result, "numbers.txt") == "1\n2\n3"
     assert project.show(result, "count.txt") == "3"
@@ -196,7 +196,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
 
 def test_what_cannot_be_chosen_is_refused(make_project: MakeProject) -> None:
     site, project = make_project()
-    job = site.run("count", [tried(4), edit("echo b > b.txt", id="b")])["job_id"]
+    job = site.run("count", [candidates_task(4), edit("echo b > b.txt", id="b")])["job_id"]
 
     def refused(task: str, worker: str) -> tuple[int, str]:
         answer = site.call("POST", f"/jobs/{job}/tasks/{task}/choice", {"worker_id": worker})
@@ -214,7 +214,7 @@ def test_what_cannot_be_chosen_is_refused(make_project: MakeProject) -> None:
     assert project.show(f"orchestrator/{job}/result", "numbers.txt") == "1\n2\n3"
 
 
-def typed(site: InProcess, *arguments: str) -> int:
+def run_command(site: InProcess, *arguments: str) -> int:
     """Run a command; return its exit code."""
     environ = {
         "PATH": os.environ["PATH"],
@@ -227,7 +227,7 @@ def typed(site: InProcess, *arguments: str) -> int:
 def test_the_answer_has_all_candidates_side_by_side(make_project: MakeProject) -> None:
     site, _ = make_project()
 
-    job = site.run("count", [tried(4)])["job_id"]
+    job = site.run("count", [candidates_task(4)])["job_id"]
 
     found = compared(site, job)
     assert (found["chosen"], found["by"]) == ("worker_2", "size")
@@ -272,7 +272,7 @@ def test_without_git_the_files_of_candidates_decide(make_site: MakeSite, tmp_pat
 @pytest.mark.usefixtures("spawning")
 def test_candidates_at_depth_2_are_compared_and_merged(make_project: MakeProject) -> None:
     site, project = make_project()
-    tasks = [starting("go on", [starting("count", [tried(2)])])]
+    tasks = [starting("go on", [starting("count", [candidates_task(2)])])]
 
     ended = site.run("start", tasks)
 
@@ -300,7 +300,7 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     site, project = make_project()
     judge.answers(ranking("worker_1", "worker_2"))
 
-    job = site.run("count", [tried(3, review="judge")])["job_id"]
+    job = site.run("count", [candidates_task(3, review="judge")])["job_id"]
 
     found = compared(site, job)
     assert (found["chosen"], found["by"]) == ("worker_1", "review")
@@ -333,7 +333,7 @@ def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
     site, _ = make_project()
     judge.answers("they are all fine", ranking("worker_1", "worker_9"))
 
-    job = site.run("count", [tried(2, review="judge")])["job_id"]
+    job = site.run("count", [candidates_task(2, review="judge")])["job_id"]
 
     found = compared(site, job)
     assert (found["chosen"], found["by"]) == ("worker_2", "size")
@@ -348,10 +348,10 @@ def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
 def test_what_cannot_review_is_refused_at_once(make_project: MakeProject) -> None:
     site, _ = make_project()
     for review, words in (("shell", "cannot review"), ("nobody", "unknown agent 'nobody'")):
-        response = site.post("x", tasks=[tried(2, review=review)])
+        response = site.post("x", tasks=[candidates_task(2, review=review)])
         assert response.status_code == 422, response.text
         assert words in response.text
-    response = site.post("x", tasks=[tried(1, review="judge")])
+    response = site.post("x", tasks=[candidates_task(1, review="judge")])
     assert (response.status_code, "at least two agents" in response.text) == (422, True)
 
 
@@ -381,7 +381,7 @@ def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
     crashing: MakeCrashing, point: str
 ) -> None:
     site, project = crashing(point, files={"README.md": "hello\n"})
-    tasks = [tried(2), edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"])]
+    tasks = [candidates_task(2), edit("wc -l < numbers.txt > count.txt", id="b", depends_on=["a"])]
     job = site.submit_once(tasks)
     until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
     site.crashes = ""
@@ -398,7 +398,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     make_project: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     site, _ = make_project()
-    job = site.run("count", [tried(4), edit("true", id="b")])["job_id"]
+    job = site.run("count", [candidates_task(4), edit("true", id="b")])["job_id"]
 
     up = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
     environ = {"PATH": os.environ["PATH"], **up}
@@ -469,8 +469,8 @@ def test_the_others_work_outlives_the_job_until_its_result_is_taken(
     make_project: MakeProject,
 ) -> None:
     site, project = make_project()
-    first = site.run("count", [tried(3)])["job_id"]
-    second = site.run("count", [tried(2)])["job_id"]
+    first = site.run("count", [candidates_task(3)])["job_id"]
+    second = site.run("count", [candidates_task(2)])["job_id"]
     environ = {"PATH": os.environ["PATH"]}
     context = CliContext(folder=site.folder, environ=environ)
     site.stop()

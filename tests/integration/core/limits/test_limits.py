@@ -26,7 +26,7 @@ def hold(
     return job, site.key_of(job)
 
 
-def refused(response: requests.Response) -> str:
+def rejection_kind(response: requests.Response) -> str:
     """Return the kind of a rejection."""
     assert response.status_code == 422, response.text
     return str(response.json()["type"]).rstrip("/").replace("#", "/").rpartition("/")[2]
@@ -36,7 +36,7 @@ def refused(response: requests.Response) -> str:
 def test_a_worker_cannot_lie_about_its_depth(site: InProcess, release: Path, forged: int) -> None:
     job, key = hold(site, release)
 
-    assert refused(site.post("x", [shell("true")], key=key, current_depth=forged)) == (
+    assert rejection_kind(site.post("x", [shell("true")], key=key, current_depth=forged)) == (
         "depth-mismatch"
     )
 
@@ -57,7 +57,7 @@ def test_no_child_job_is_deeper_than_the_root_allows(site: InProcess, release: P
 
     answer = site.post("deeper", [shell("true")], key=below)
 
-    assert refused(answer) == "limit-depth"
+    assert rejection_kind(answer) == "limit-depth"
     assert answer.json()["left"]["depth"] == 0
     release.touch()
     assert site.wait(job)["status"] == "completed"
@@ -66,7 +66,7 @@ def test_no_child_job_is_deeper_than_the_root_allows(site: InProcess, release: P
 def test_recursion_can_be_forbidden(site: InProcess, release: Path) -> None:
     job, key = hold(site, release, enable_recursion=False)
 
-    assert refused(site.post("x", [shell("true")], key=key)) == "recursion-disabled"
+    assert rejection_kind(site.post("x", [shell("true")], key=key)) == "recursion-disabled"
 
     release.touch()
     assert site.wait(job)["status"] == "completed"
@@ -78,7 +78,7 @@ def test_child_jobs_of_a_worker_are_limited(make_site: MakeSite, release: Path) 
     for number in range(2):
         assert site.post(f"part {number}", [shell("true")], key=key).status_code == 202
 
-    assert refused(site.post("one more", [shell("true")], key=key)) == "limit-children"
+    assert rejection_kind(site.post("one more", [shell("true")], key=key)) == "limit-children"
 
     assert site.post("part 0", [shell("true")], key=key).json()["duplicate"] is True
     release.touch()
@@ -93,7 +93,9 @@ def test_descendants_of_a_root_job_are_limited(make_site: MakeSite, release: Pat
     assert site.post("part of the part", [shell("true")], key=below).status_code == 202
 
     for each in (key, below):
-        assert refused(site.post("one more", [shell("true")], key=each)) == "limit-descendants"
+        assert (
+            rejection_kind(site.post("one more", [shell("true")], key=each)) == "limit-descendants"
+        )
 
     release.touch()
     assert site.wait(job)["status"] == "completed"
@@ -101,10 +103,10 @@ def test_descendants_of_a_root_job_are_limited(make_site: MakeSite, release: Pat
 
 def test_workers_of_a_job_tree_are_limited(site: InProcess, release: Path) -> None:
     job, key = hold(site, release, max_total_workers=3)
-    assert refused(site.post("three", [shell("true")] * 3, key=key)) == "limit-workers"
+    assert rejection_kind(site.post("three", [shell("true")] * 3, key=key)) == "limit-workers"
     # A child job cannot raise its root job's value.
     assert (
-        refused(site.post("three", [shell("true")] * 3, key=key, max_total_workers=100))
+        rejection_kind(site.post("three", [shell("true")] * 3, key=key, max_total_workers=100))
         == "limit-workers"
     )
 
@@ -114,14 +116,17 @@ def test_workers_of_a_job_tree_are_limited(site: InProcess, release: Path) -> No
     assert answer.json()["left"]["workers"] == 0
     release.touch()
     assert site.wait(job)["status"] == "completed"
-    assert refused(site.post("four", [shell("true")] * 4, max_total_workers=3)) == "limit-workers"
+    assert (
+        rejection_kind(site.post("four", [shell("true")] * 4, max_total_workers=3))
+        == "limit-workers"
+    )
 
 
 def test_tasks_of_a_job_are_limited(make_site: MakeSite) -> None:
     site = make_site(limits={"max_tasks_per_job": 3})
 
-    assert refused(site.post("x", [shell("true")] * 4)) == "limit-tasks"
-    assert refused(site.post("- one\n- two\n- three\n- four")) == "limit-tasks"
+    assert rejection_kind(site.post("x", [shell("true")] * 4)) == "limit-tasks"
+    assert rejection_kind(site.post("- one\n- two\n- three\n- four")) == "limit-tasks"
 
     assert site.get("/jobs")["total"] == 0
     assert site.run("x", [shell("true")] * 3)["status"] == "completed"
@@ -141,9 +146,9 @@ def test_a_job_ends_when_its_wall_time_is_over(site: InProcess) -> None:
 def test_a_request_beyond_a_ceiling_is_rejected(make_site: MakeSite) -> None:
     site = make_site(limits={"max_workers": 10, "max_depth": 4, "max_wall_seconds": 100})
 
-    assert refused(site.post("x", max_workers=11)) == "limit-workers"
-    assert refused(site.post("x", max_recursion_depth=5)) == "limit-depth"
-    assert refused(site.post("x", max_wall_seconds=101)) == "limit-wall"
+    assert rejection_kind(site.post("x", max_workers=11)) == "limit-workers"
+    assert rejection_kind(site.post("x", max_recursion_depth=5)) == "limit-depth"
+    assert rejection_kind(site.post("x", max_wall_seconds=101)) == "limit-wall"
 
 
 BOMB = """
@@ -199,11 +204,11 @@ def test_what_an_ancestor_was_asked_is_refused(site: InProcess, release: Path) -
     tasks = [shell(HOLD, env={"RELEASE": str(release)})]
     job, key = hold(site, release, "Do it  all")
 
-    assert refused(site.post("do it ALL", tasks, key=key)) == "cycle"
+    assert rejection_kind(site.post("do it ALL", tasks, key=key)) == "cycle"
     site.post("another part", tasks, key=key)
     below = site.key_of(job, "worker_1_1", 1)
-    assert refused(site.post("do it all", tasks, key=below)) == "cycle"
-    assert refused(site.post("another part", tasks, key=below)) == "cycle"
+    assert rejection_kind(site.post("do it all", tasks, key=below)) == "cycle"
+    assert rejection_kind(site.post("another part", tasks, key=below)) == "cycle"
 
     release.touch()
     assert site.wait(job)["status"] == "completed"
@@ -214,11 +219,11 @@ def test_a_worker_cannot_hand_on_its_own_task_as_it_is(site: InProcess, release:
     job = site.submit("Build a compiler", [task])
     key = site.key_of(job)
 
-    assert refused(site.post("write  the parser", key=key, agent="shell")) in (
+    assert rejection_kind(site.post("write  the parser", key=key, agent="shell")) in (
         "cycle",
         "no-command",
     )
-    assert refused(site.post("write the parser", key=key, agent="survey")) == "cycle"
+    assert rejection_kind(site.post("write the parser", key=key, agent="survey")) == "cycle"
 
     release.touch()
     assert site.wait(job)["status"] == "completed"
@@ -246,7 +251,7 @@ def test_one_idempotency_key_makes_one_job(site: InProcess) -> None:
     other = site.call(
         "POST", "/orchestrate", {"request": "other"}, headers={"Idempotency-Key": "k-1"}
     )
-    assert refused(other) == "idempotency-mismatch"
+    assert rejection_kind(other) == "idempotency-mismatch"
 
 
 def test_a_repeated_idempotency_key_with_other_settings_is_rejected(site: InProcess) -> None:
@@ -256,10 +261,10 @@ def test_a_repeated_idempotency_key_with_other_settings_is_rejected(site: InProc
 
     job_id = post({"max_retries": 1, "labels": {"team": "a"}}).json()["job_id"]
     other = post({"max_retries": 2, "labels": {"team": "a"}})
-    assert refused(other) == "idempotency-mismatch"
+    assert rejection_kind(other) == "idempotency-mismatch"
     assert job_id in other.json()["detail"]
     site.wait(job_id)
-    assert refused(post({})) == "idempotency-mismatch"
+    assert rejection_kind(post({})) == "idempotency-mismatch"
     same = post({"labels": {"team": "a"}, "max_retries": 1}).json()
     assert (same["job_id"], same["duplicate"]) == (job_id, True)
 
@@ -343,7 +348,7 @@ def test_the_answer_to_a_refusal_is_json_with_what_to_do(site: InProcess) -> Non
         key=KEY,
     )
 
-    assert refused(answer) == "unknown-agent"
+    assert rejection_kind(answer) == "unknown-agent"
     assert "shell, survey. Add an agent under 'agents' in config.yaml" in answer.json()["detail"]
 
 
@@ -352,7 +357,7 @@ def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(
 ) -> None:
     job, key = hold(site, release, max_recursion_depth=0)
 
-    assert refused(site.post("go deeper", [shell("true")], key=key)) == "limit-depth"
+    assert rejection_kind(site.post("go deeper", [shell("true")], key=key)) == "limit-depth"
 
     release.touch()
     site.wait(job)

@@ -26,7 +26,7 @@ def most_at_once(effects: Path) -> int:
     return most
 
 
-def noted(effects: Path, seconds: float) -> str:
+def recording_command(effects: Path, seconds: float) -> str:
     return f'date "++ %s.%N" >> {effects}; sleep {seconds}; date "+- %s.%N" >> {effects}'
 
 
@@ -35,7 +35,10 @@ def test_three_hundred_workers_never_use_more_than_eight_slots(
     site: InProcess, effects: Path
 ) -> None:
     # Two jobs: each alone may use all slots.
-    jobs = [site.submit(name, [shell(noted(effects, 0.05))] * 150) for name in ("one", "two")]
+    jobs = [
+        site.submit(name, [shell(recording_command(effects, 0.05))] * 150)
+        for name in ("one", "two")
+    ]
 
     assert [site.wait(job)["status"] for job in jobs] == ["completed"] * 2
     assert len(intervals(effects)) == 600
@@ -47,7 +50,7 @@ def test_three_hundred_workers_never_use_more_than_eight_slots(
 
 
 def test_a_job_uses_no_more_slots_than_it_asked_for(site: InProcess, effects: Path) -> None:
-    ended = site.run("narrow", [shell(noted(effects, 0.05))] * 12, max_workers=2)
+    ended = site.run("narrow", [shell(recording_command(effects, 0.05))] * 12, max_workers=2)
 
     assert ended["status"] == "completed"
     assert most_at_once(effects) == 2

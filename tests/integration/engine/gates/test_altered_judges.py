@@ -29,17 +29,19 @@ MYPY = "[mypy]\nfiles = app.py\nstrict = true\n"
 LINT = {"app.py": "x = 1\n", "old.py": ""}
 
 
-def written(path: str, text: str) -> str:
+def write_command(path: str, text: str) -> str:
     return f"cat > {path} <<'END'\n{text}END\n"
 
 
 @pytest.mark.parametrize(
     ("more", "script", "gate", "file", "finding"),
     [
-        pytest.param({}, written("conftest.py", HOOK), "pytest", "conftest.py", "2 == 1", id="new"),
+        pytest.param(
+            {}, write_command("conftest.py", HOOK), "pytest", "conftest.py", "2 == 1", id="new"
+        ),
         pytest.param(
             {"tests/conftest.py": "import pytest\n"},
-            written("tests/conftest.py", HOOK),
+            write_command("tests/conftest.py", HOOK),
             "pytest",
             "tests/conftest.py",
             "2 == 1",
@@ -48,7 +50,7 @@ def written(path: str, text: str) -> str:
         ),
         pytest.param(
             {"checks.py": "", "pytest.ini": f"[pytest]\naddopts = {PLAIN} -p checks\n"},
-            written("checks.py", HOOK),
+            write_command("checks.py", HOOK),
             "pytest",
             "checks.py",
             "2 == 1",
@@ -205,7 +207,7 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
 @pytest.mark.parametrize(
     ("script", "more"),
     [
-        pytest.param(f"{REPAIR}; {written('tests/test_two.py', TEST)}", "", id="tests alone"),
+        pytest.param(f"{REPAIR}; {write_command('tests/test_two.py', TEST)}", "", id="tests alone"),
         pytest.param(
             f"{REPAIR}; sed -i '/test_one/,/assert/d' tests/test_app.py",
             "",
@@ -268,7 +270,7 @@ NEW = "def test_two(two):\n    assert two == 2\n"
     "script",
     [
         pytest.param(
-            f"{written('tests/conftest.py', FIXTURE)}{written('tests/test_two.py', NEW)}",
+            write_command("tests/conftest.py", FIXTURE) + write_command("tests/test_two.py", NEW),
             id="fixtures",
         ),
         pytest.param(

@@ -32,11 +32,11 @@ TRIVIAL = "".join(f"def test_{number}():\n    pass\n" for number in range(50))
 MEANT = "from app import one\n\n\ndef test_meant():\n    assert one() == 1\n"
 
 
-def written(path: str, text: str) -> str:
+def write_command(path: str, text: str) -> str:
     return f"cat > {path} <<'END'\n{text}END\n"
 
 
-def tried(
+def compare_candidates(
     make_project: MakeProject, *scripts: str, prompt: str = "", **task: object
 ) -> tuple[Answer, InProcess, str]:
     """Run candidates with these scripts, and return their comparison."""
@@ -66,7 +66,9 @@ def rows(found: Answer) -> dict[str, Answer]:
 def test_a_conftest_that_multiplies_tests_does_not_win(
     make_project: MakeProject, task: dict[str, object], by: str
 ) -> None:
-    found, _, _ = tried(make_project, NOTE + written("tests/conftest.py", FIFTY), FIX, **task)
+    found, _, _ = compare_candidates(
+        make_project, NOTE + write_command("tests/conftest.py", FIFTY), FIX, **task
+    )
 
     assert (found["chosen"], found["by"]) == ("worker_2", by), found
     row = rows(found)["worker_1"]
@@ -76,9 +78,9 @@ def test_a_conftest_that_multiplies_tests_does_not_win(
 def test_fifty_trivial_tests_do_not_win(
     make_project: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    trivial = NOTE + written("tests/test_more.py", TRIVIAL)
+    trivial = NOTE + write_command("tests/test_more.py", TRIVIAL)
 
-    found, site, job = tried(make_project, trivial, FIX)
+    found, site, job = compare_candidates(make_project, trivial, FIX)
 
     assert (found["chosen"], found["by"]) == ("worker_2", "base_tests"), found
     by_worker = rows(found)
@@ -105,15 +107,17 @@ def test_fifty_trivial_tests_do_not_win(
 def test_tests_of_its_own_do_not_help_where_all_else_is_equal_but_size(
     make_project: MakeProject,
 ) -> None:
-    found, _, _ = tried(make_project, NOTE + written("tests/test_more.py", TRIVIAL), NOTE)
+    found, _, _ = compare_candidates(
+        make_project, NOTE + write_command("tests/test_more.py", TRIVIAL), NOTE
+    )
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
 
 
 def test_a_new_test_that_passes_on_two_counts_against_the_third(make_project: MakeProject) -> None:
-    agreeing = NOTE + written("tests/test_meant.py", MEANT)
+    agreeing = NOTE + write_command("tests/test_meant.py", MEANT)
 
-    found, _, _ = tried(make_project, NOTE, agreeing, f"{agreeing}{NOTE}")
+    found, _, _ = compare_candidates(make_project, NOTE, agreeing, f"{agreeing}{NOTE}")
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
     by_worker = rows(found)
@@ -122,8 +126,8 @@ def test_a_new_test_that_passes_on_two_counts_against_the_third(make_project: Ma
 
 
 def test_a_new_test_that_the_task_names_counts_with_two(make_project: MakeProject) -> None:
-    meant = NOTE + written("tests/test_meant.py", MEANT)
+    meant = NOTE + write_command("tests/test_meant.py", MEANT)
 
-    found, _, _ = tried(make_project, NOTE, meant, prompt="add the test test_meant")
+    found, _, _ = compare_candidates(make_project, NOTE, meant, prompt="add the test test_meant")
 
     assert (found["chosen"], found["by"]) == ("worker_2", "new_tests"), found

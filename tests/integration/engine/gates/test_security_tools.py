@@ -120,7 +120,7 @@ def npm_files(registry: str, **needs: str) -> dict[str, str]:
     }
 
 
-def written(files: dict[str, str]) -> str:
+def write_command(files: dict[str, str]) -> str:
     """Return a script that writes these files."""
     return "\n".join(f"cat > {name} <<'END'\n{text}\nEND" for name, text in files.items())
 
@@ -130,9 +130,9 @@ def test_only_new_advisories_of_npm_count(make_project: MakeProject, advisories:
     known = npm_files(advisories, lodash="4.0.0")
     site, project = make_project({**known, "a.js": ""})
 
-    same = site.run("x", [edit(written(npm_files(advisories, lodash="4.0.0", more="1.0.0")))])
+    same = site.run("x", [edit(write_command(npm_files(advisories, lodash="4.0.0", more="1.0.0")))])
     project.commit(npm_files(advisories), "without lodash")
-    new = site.run("y", [edit(written(known))])
+    new = site.run("y", [edit(write_command(known))])
 
     assert gates(site, same)["npm-audit"]["status"] == "known", gates(site, same)
     assert reasons(new)[0].startswith("gate npm-audit failed: lodash: Command Injection"), new
@@ -142,7 +142,7 @@ def test_only_new_advisories_of_npm_count(make_project: MakeProject, advisories:
 def test_an_audit_without_an_answer_did_not_run(make_project: MakeProject) -> None:
     site, _ = make_project(npm_files("http://127.0.0.1:9"))
 
-    ended = site.run("x", [edit(written(npm_files("http://127.0.0.1:9", lodash="4.0.0")))])
+    ended = site.run("x", [edit(write_command(npm_files("http://127.0.0.1:9", lodash="4.0.0")))])
 
     found = gates(site, ended)["npm-audit"]
     assert (found["outcome"], found["cause"]) == ("did_not_run", "no_network"), found

@@ -150,7 +150,7 @@ def loss_of(answer: Answer) -> Answer | None:
 def test_commands_are_not_asked_to_resolve_conflicts(site: InProcess) -> None:
     job = site.run("x", [KINDS["command"](ONE), KINDS["command"](TWO)])["job_id"]
 
-    ran = typed(site, f"bin/orchestrator merge {job} --resolve worker")
+    ran = run_typed(site, f"bin/orchestrator merge {job} --resolve worker")
 
     assert ran.returncode == 1
     assert "no worker of the job can resolve conflicts" in ran.stderr
@@ -161,18 +161,18 @@ def test_commands_are_not_asked_to_resolve_conflicts(site: InProcess) -> None:
 @pytest.mark.nightly
 def test_land_of_a_job_whose_changes_a_person_left_out_is_no_failure(site: InProcess) -> None:
     job = site.run("x", [edit(ONE)])["job_id"]
-    assert typed(site, f"bin/orchestrator merge {job} --exclude worker_1").returncode == 0
+    assert run_typed(site, f"bin/orchestrator merge {job} --exclude worker_1").returncode == 0
     by_hand = site.run("x", [edit(ONE)], **MANUAL)["job_id"]
 
     for each, way in ((job, ""), (by_hand, " --strategy auto")):
-        landed = typed(site, f"bin/orchestrator land {each} --yes")
+        landed = run_typed(site, f"bin/orchestrator land {each} --yes")
 
         assert (landed.returncode, landed.stdout) == (0, ""), landed
         assert f"bin/orchestrator merge {each}{way}" in landed.stderr
     assert (site.folder.parent / "shared.txt").read_text() == "zero\n"
 
 
-def typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
+def run_typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
     """Run a command as the user types it in the folder.
 
     The linked bin/ belongs to this test's repository. In the output, its path is ``bin/``.
@@ -204,9 +204,9 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
 ) -> None:
     case, task = CASES[name], KINDS[kind]
     job = site.run("x", [task(case.first), task(case.second)], **case.config)["job_id"]
-    merged = typed(site, f"bin/orchestrator merge {job} {case.choice}") if case.choice else None
+    merged = run_typed(site, f"bin/orchestrator merge {job} {case.choice}") if case.choice else None
     answer = site.status(job)
-    status = typed(site, f"bin/orchestrator status {job}")
+    status = run_typed(site, f"bin/orchestrator status {job}")
     loss = loss_of(answer)
 
     assert loss is not None, answer["made_not_in_result"]
@@ -230,12 +230,12 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
     may |= {f"bin/orchestrator merge {job} {end}" for end in ("--strategy auto", "--resolve AGENT")}
     assert {each for text in texts for each in offered.findall(text)} <= may, texts
 
-    ran = typed(site, loss["command"])
+    ran = run_typed(site, loss["command"])
 
     # A failed worker stays failed, whatever happens to its work.
     takes = expected == TAKE.replace("JOB", job)
     assert ran.returncode == (6 if takes else 0), (loss["command"], ran.stdout, ran.stderr)
-    assert "+" in typed(site, loss["show"]).stdout
+    assert "+" in run_typed(site, loss["show"]).stdout
     if shows:
         assert "+b" in ran.stdout
         return
@@ -253,10 +253,10 @@ def test_the_changes_of_a_failed_worker_below_a_failed_worker_are_shown_and_merg
 
     rows = site.status(job)["made_not_in_result"]
     below = next(each for each in rows if each["worker_id"] == "worker_1_1")
-    typed(site, f"set +e; {below['command']}")
+    run_typed(site, f"set +e; {below['command']}")
 
     assert [each["worker_id"] for each in rows] == ["worker_1", "worker_1_1"]
-    assert "+c" in typed(site, below["show"]).stdout
+    assert "+c" in run_typed(site, below["show"]).stdout
     project = Project(site.folder.parent)
     files = project.files(f"orchestrator/{job}/result")
     assert {"done.txt", "failed.txt", "parent.txt"} <= set(files)
@@ -272,7 +272,7 @@ def test_commands_for_changes_below_two_failed_workers_merge_up_to_the_root_job(
 
     rows = site.status(job)["made_not_in_result"]
     [below] = [each for each in rows if each["worker_id"].count("_") == 3]
-    typed(site, f"set +e; {below['command']}")
+    run_typed(site, f"set +e; {below['command']}")
 
     files = Project(site.folder.parent).files(f"orchestrator/{job}/result")
     assert {"middle.txt", "parent.txt", "shared.txt"} <= set(files)

@@ -229,13 +229,13 @@ def site_for(make_site: MakeSite, folder: Path) -> tuple[InProcess, Project]:
     return make_site(orchestrator=root, agents=agents(folder)), project
 
 
-def swap(text: str) -> str:
+def replace_two(text: str) -> str:
     return f"sed -i s/two/{text}/ a.txt"
 
 
 def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: Path) -> None:
     site, project = site_for(make_site, tmp_path)
-    tasks = [edit(swap("2")), edit(f"{resolves(swap('zwei'))}; echo n > new")]
+    tasks = [edit(replace_two("2")), edit(f"{resolves(replace_two('zwei'))}; echo n > new")]
 
     ended = site.run("x", tasks, max_retries=1)
 
@@ -264,7 +264,7 @@ def test_each_of_several_conflicting_workers_needs_one_attempt(
     site, project = site_for(make_site, tmp_path)
     names = ["a", "b", "c", "d"]
 
-    ended = site.run("x", [edit(resolves(swap(name))) for name in names], max_retries=1)
+    ended = site.run("x", [edit(resolves(replace_two(name))) for name in names], max_retries=1)
 
     job = ended["job_id"]
     assert ended["status"] == "completed", ended
@@ -293,7 +293,9 @@ def test_without_a_retry_the_report_names_the_command_that_resolves(
 ) -> None:
     site, project = site_for(make_site, tmp_path)
 
-    ended = site.run("x", [edit(swap("2")), edit(resolves(swap("zwei")))], max_retries=0)
+    ended = site.run(
+        "x", [edit(replace_two("2")), edit(resolves(replace_two("zwei")))], max_retries=0
+    )
 
     job = ended["job_id"]
     assert ended["results"]["tasks"][1]["attempts"] == 1
@@ -328,7 +330,7 @@ def test_a_worker_that_failed_to_resolve_may_try_again(make_site: MakeSite, tmp_
     site, project = site_for(make_site, tmp_path)
     flag = tmp_path / "works now"
     fails = f"if grep -q '^<<<<<<<' a.txt && ! test -e '{flag}'; then echo > a.txt; exit 3; fi"
-    tasks = [edit(swap("2")), edit(f"{fails}\n{resolves(swap('zwei'))}")]
+    tasks = [edit(replace_two("2")), edit(f"{fails}\n{resolves(replace_two('zwei'))}")]
     ended = site.run("x", tasks, max_retries=1)
     job = ended["job_id"]
     assert site.get(f"/jobs/{job}/conflicts")["unresolved_reasons"] == {"worker_2": "unresolved"}
@@ -345,7 +347,7 @@ def test_a_worker_that_failed_to_resolve_may_try_again(make_site: MakeSite, tmp_
 
 def test_a_command_is_not_run_again_for_its_conflicts(make_site: MakeSite, tmp_path: Path) -> None:
     site, _ = site_for(make_site, tmp_path)
-    tasks = [shell(swap("2"), git="on"), shell(swap("zwei"), git="on")]
+    tasks = [shell(replace_two("2"), git="on"), shell(replace_two("zwei"), git="on")]
 
     ended = site.run("x", tasks, max_retries=2)
 
@@ -358,7 +360,7 @@ def test_a_command_is_not_run_again_for_its_conflicts(make_site: MakeSite, tmp_p
 
 def test_no_worker_resolves_if_resolve_is_off(make_site: MakeSite, tmp_path: Path) -> None:
     site, _ = site_for(make_site, tmp_path)
-    tasks = [edit(swap("2")), edit(resolves(swap("zwei")))]
+    tasks = [edit(replace_two("2")), edit(resolves(replace_two("zwei")))]
 
     ended = site.run("x", tasks, max_retries=2, resolve="off")
 

@@ -341,7 +341,7 @@ def test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed(
     assert small_site.run("after", [edit("echo 2 > two.txt")])["status"] == "completed"
 
 
-def opened(project: Project, rules: CopyRules = NO_RULES) -> tuple[GitRepository, Path]:
+def open_repository(project: Project, rules: CopyRules = NO_RULES) -> tuple[GitRepository, Path]:
     """Return the product's repository on the disk, and a worktree."""
     product = project.path / "product"
     directory = product / "workspace" / "job_1" / "depth_0" / "worker_1" / "worktree"
@@ -355,7 +355,7 @@ def opened(project: Project, rules: CopyRules = NO_RULES) -> tuple[GitRepository
 def test_files_that_are_held_back_need_no_space_to_commit_the_others(disk: Path) -> None:
     project = Project(disk / "project").begin({"README.md": "hello\n"})
     never = NeverCommit(patterns=("node_modules/",), over=2**20)
-    repository, directory = opened(project, CopyRules(never=never, derive=False))
+    repository, directory = open_repository(project, CopyRules(never=never, derive=False))
     (directory / "node_modules").mkdir()
     for name in ("huge", "node_modules/other"):
         (directory / name).write_bytes(os.urandom(11 * 2**20))
@@ -373,7 +373,7 @@ def test_files_that_are_held_back_need_no_space_to_commit_the_others(disk: Path)
 def test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated(disk: Path) -> None:
     """The index of git then has files whose objects are missing in the repository."""
     project = Project(disk / "project").begin({"README.md": "hello\n"})
-    repository, directory = opened(project)
+    repository, directory = open_repository(project)
     (directory / "new").write_bytes(os.urandom(2**20))
     cut_off: list[str] = []
 
@@ -404,7 +404,7 @@ def test_a_repository_whose_objects_are_on_another_disk_gets_whole_commits(
     objects = project.path / ".git" / "objects"
     shutil.move(objects, disk / "objects")
     objects.symlink_to(disk / "objects")
-    repository, directory = opened(project)
+    repository, directory = open_repository(project)
     (directory / "new").write_text("new\n")
 
     tip = repository.commit(str(directory), BRANCH, "work\n", WHO)

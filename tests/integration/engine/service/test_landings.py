@@ -54,7 +54,7 @@ def done(site: Site, job: str, action: str, **body: object) -> Answer:
     return found
 
 
-def refused(response: requests.Response, status: int, type: str) -> Answer:
+def check_problem(response: requests.Response, status: int, type: str) -> Answer:
     assert response.status_code == status, response.text
     problem: Answer = response.json()
     assert problem["type"] == type, problem
@@ -95,7 +95,7 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: Make
     assert site.get(f"/jobs/{job}")["landed"] == []
     data = {"by": "default", "branch": "main", "commit": tip, "before": before}
     assert events(site, job) == [("job_landed", data), ("landing_undone", data)]
-    refused(call(site, job, "undo"), 404, "not-found")
+    check_problem(call(site, job, "undo"), 404, "not-found")
     done(site, job, "land", squash=True, author="worker")
     assert project.git("log", "-1", "--format=%s", "main") == "Add a file"
 
@@ -217,20 +217,20 @@ def test_files_that_block_a_landing_are_named(make_project: MakeProject) -> None
     before = project.git("rev-parse", "main")
 
     project.write("a.txt", "mine\n")
-    assert refused(call(site, job, "land"), 409, "dirty-checkout")["files"] == ["a.txt"]
+    assert check_problem(call(site, job, "land"), 409, "dirty-checkout")["files"] == ["a.txt"]
     project.git("checkout", "-q", "a.txt")
     project.write("new.txt", "mine\n")
-    assert refused(call(site, job, "land"), 409, "dirty-checkout")["files"] == ["new.txt"]
+    assert check_problem(call(site, job, "land"), 409, "dirty-checkout")["files"] == ["new.txt"]
     assert (project.path / "new.txt").read_text() == "mine\n"
     (project.path / "new.txt").unlink()
     project.commit({"a.txt": "three\n"}, "three")
-    assert refused(call(site, job, "land"), 409, "merge-conflict")["files"] == ["a.txt"]
+    assert check_problem(call(site, job, "land"), 409, "merge-conflict")["files"] == ["a.txt"]
     project.git("reset", "-q", "--hard", before)
-    refused(call(site, job, "land", squash=True, no_ff=True), 422, "invalid-request")
+    check_problem(call(site, job, "land", squash=True, no_ff=True), 422, "invalid-request")
 
     done(site, job, "land")
     project.write("a.txt", "mine\n")
-    assert refused(call(site, job, "undo"), 409, "dirty-checkout")["files"] == ["a.txt"]
+    assert check_problem(call(site, job, "undo"), 409, "dirty-checkout")["files"] == ["a.txt"]
     assert [kind for kind, _ in events(site, job)] == ["job_landed"]
 
 
@@ -238,7 +238,7 @@ def test_an_incomplete_job_lands_only_with_partial(make_project: MakeProject) ->
     site, project = make_project()
     job = site.run("x", [edit("echo a > b.txt"), edit("false")])["job_id"]
 
-    problem = refused(call(site, job, "land"), 409, "partial")
+    problem = check_problem(call(site, job, "land"), 409, "partial")
     assert problem["job_status"] == "partial" and "worker_2" in problem["detail"]
     assert not (project.path / "b.txt").exists()
 
@@ -252,7 +252,7 @@ def test_a_job_that_runs_has_nothing_to_land_yet(make_project: MakeProject, tmp_
     job = site.submit("x", [edit(f"while [ ! -e {release} ]; do sleep 0.02; done; echo a > a")])
     until(lambda: site.status(job)["workers"].get("running"), "it runs")
 
-    detail = refused(call(site, job, "land"), 409, "conflict")["detail"]
+    detail = check_problem(call(site, job, "land"), 409, "conflict")["detail"]
 
     assert detail.endswith(f"has no result yet; wait for its end: bin/orchestrator wait {job}")
     release.touch()
@@ -264,7 +264,7 @@ def test_a_result_whose_branch_was_removed_can_be_merged_again(make_project: Mak
     job = site.run("x", [edit("echo a > a.txt")])["job_id"]
     project.git("branch", "-D", f"orchestrator/{job}/result")
 
-    detail = refused(call(site, job, "land"), 404, "not-found")["detail"]
+    detail = check_problem(call(site, job, "land"), 404, "not-found")["detail"]
 
     assert detail.endswith(f"repeat the merge: bin/orchestrator merge {job}")
     done(site, job, "merge")
@@ -285,7 +285,7 @@ def test_a_result_branch_that_was_moved_back_is_not_landed(
         project.commit({"c.txt": "c\n"})
     project.git("branch", "-f", branch, "main" if to == "newer" else to)
 
-    detail = refused(call(site, job, "land"), 409, "conflict")["detail"]
+    detail = check_problem(call(site, job, "land"), 409, "conflict")["detail"]
 
     assert detail == (
         f"branch {branch} was moved: it no longer contains commit {result[:12]}, the result of job "
@@ -303,10 +303,10 @@ def test_another_branch_must_be_named(make_project: MakeProject) -> None:
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     project.git("switch", "-q", "-c", "fix&more")
 
-    detail = refused(call(site, job, "land"), 409, "other-branch")["detail"]
+    detail = check_problem(call(site, job, "land"), 409, "other-branch")["detail"]
     assert "started from branch main" in detail
     assert detail.endswith(f": bin/orchestrator land {job} --onto 'fix&more'"), "it can be pasted"
-    detail = refused(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
+    detail = check_problem(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
     assert "git switch main" in detail
     assert done(site, job, "land", check=True)["base_branch"] == "main"
 
@@ -343,7 +343,7 @@ def test_a_job_without_changes_or_without_git_has_nothing_to_land(
     assert answer["nothing_to_land"] and not answer["landed"]
     assert answer["text"] == f"nothing to land: job {job} changed nothing"
     failed = site.run("x", [edit("false")])["job_id"]
-    detail = refused(call(site, failed, "land"), 409, "conflict")["detail"]
+    detail = check_problem(call(site, failed, "land"), 409, "conflict")["detail"]
     assert detail == (
         f"the job is failed; job {failed} has no merged result: the branches of the job's workers "
         "have no changes"

@@ -93,7 +93,7 @@ def planning_site(make_site: MakeSite, planner: Planner) -> InProcess:
     return make_site(agents=planner.settings)
 
 
-def planned(site: Site, request: str = "Build it. Test it.", **config: Any) -> str:
+def submit_planned(site: Site, request: str = "Build it. Test it.", **config: Any) -> str:
     """Submit a job that the agent plans and runs."""
     response = site.post(request, **{"planner": "thinker", "agent": "thinker", **config})
     assert response.status_code == 202, response.text
@@ -114,7 +114,7 @@ def test_a_planned_job_is_accepted_at_once_and_runs_as_planned(
 ) -> None:
     planner.answers(GOOD)
 
-    job_id = planned(planning_site)
+    job_id = submit_planned(planning_site)
     answer = planning_site.wait(job_id)
 
     job = planning_site.get(f"/jobs/{job_id}")
@@ -138,7 +138,7 @@ def test_the_planner_gets_the_request_and_the_published_schema(
 ) -> None:
     planner.answers(GOOD)
 
-    job_id = planned(planning_site, "Build a castle.")
+    job_id = submit_planned(planning_site, "Build a castle.")
     planning_site.wait(job_id)
 
     (prompt,) = planner.asked
@@ -171,7 +171,7 @@ def test_an_invalid_plan_is_requested_again_with_the_reason(
 ) -> None:
     planner.answers(bad, GOOD)
 
-    job_id = planned(planning_site, max_total_workers=8)
+    job_id = submit_planned(planning_site, max_total_workers=8)
     answer = planning_site.wait(job_id)
 
     first, second = planner.asked
@@ -204,7 +204,7 @@ def test_a_planner_is_asked_once_whether_so_many_tasks_are_meant(
 ) -> None:
     planner.answers(MANY, second)
 
-    job_id = planned(planning_site, request_, approve=True)
+    job_id = submit_planned(planning_site, request_, approve=True)
     until(lambda: planning_site.get(f"/jobs/{job_id}")["tasks"], "it is planned")
 
     assert len(planner.asked) == prompts
@@ -244,7 +244,7 @@ def test_a_planner_that_was_named_and_fails_fails_its_job_and_nothing_starts(
 ) -> None:
     planner.answers(*answers)
 
-    job_id = planned(planning_site, **config)
+    job_id = submit_planned(planning_site, **config)
     answer = planning_site.wait(job_id)
 
     job = planning_site.get(f"/jobs/{job_id}")
@@ -260,7 +260,7 @@ def test_a_job_whose_named_planner_failed_is_planned_by_a_retry(
     planning_site: InProcess, planner: Planner
 ) -> None:
     planner.answers("no", "no", GOOD)
-    job_id = planned(planning_site)
+    job_id = submit_planned(planning_site)
     assert planning_site.wait(job_id)["status"] == "failed"
 
     assert planning_site.call("POST", f"/jobs/{job_id}/retry").status_code == 202
@@ -283,7 +283,7 @@ def test_auto_plans_by_rules_and_reports_it_before_anything_starts(
     planner.answers(*answers)
     site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
 
-    job_id = planned(site, "Explain it. Describe it.", planner="auto", **config)
+    job_id = submit_planned(site, "Explain it. Describe it.", planner="auto", **config)
     answer = site.wait(job_id)
 
     job = site.get(f"/jobs/{job_id}")
@@ -307,7 +307,7 @@ def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
     planning_site: InProcess, planner: Planner
 ) -> None:
     planner.answers("hang", GOOD)
-    job_id = planned(planning_site)
+    job_id = submit_planned(planning_site)
     until(lambda: planner.asked, "the planner is asked")
 
     planning_site.call("POST", f"/jobs/{job_id}/cancel")
@@ -347,7 +347,7 @@ def calling(make_site: MakeSite, tmp_path: Path, path: str, body: Answer) -> InP
 def test_a_planner_starts_no_child_jobs(make_site: MakeSite, tmp_path: Path) -> None:
     site = calling(make_site, tmp_path, "orchestrate", {"request": "more"})
 
-    job_id = planned(site)
+    job_id = submit_planned(site)
     assert site.wait(job_id)["status"] == "completed"
 
     log = (site.workspace / f"job_{job_id}" / "logs" / "depth_0_planner.log").read_text()
@@ -358,7 +358,7 @@ def test_a_planner_starts_no_child_jobs(make_site: MakeSite, tmp_path: Path) -> 
 def test_what_a_planner_uses_is_counted_in_its_job(make_site: MakeSite, tmp_path: Path) -> None:
     site = calling(make_site, tmp_path, "usage", {"input_tokens": 70, "output_tokens": 7})
 
-    job_id = planned(site, max_tokens=1000)
+    job_id = submit_planned(site, max_tokens=1000)
     site.wait(job_id)
 
     job = site.get(f"/jobs/{job_id}")
@@ -375,7 +375,7 @@ def test_a_planner_that_uses_all_that_its_job_may_ends_the_job(
 ) -> None:
     site = calling(make_site, tmp_path, "usage", {"input_tokens": 70})
 
-    answer = site.wait(planned(site, max_tokens=50))
+    answer = site.wait(submit_planned(site, max_tokens=50))
 
     assert answer["status"] == "failed"
     assert "max_tokens" in answer["reason"]
@@ -385,7 +385,7 @@ def test_a_plan_waits_for_a_person_and_runs_once_approved(
     planning_site: InProcess, planner: Planner
 ) -> None:
     planner.answers(GOOD)
-    job_id = planned(planning_site, approve=True)
+    job_id = submit_planned(planning_site, approve=True)
 
     until(lambda: _reason(planning_site, job_id) == "waiting for approval", "there is a plan")
     waits = planning_site.get(f"/jobs/{job_id}")
@@ -491,8 +491,8 @@ def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules_unless_its_plann
     assert child["plan_source"] == "rules"
     assert "deadlock" in child["plan_fallback"]["reason"]
     events = site.manager.parts.store.events(parent, 0, 1000)
-    [planned] = [each for each in events if each.kind is EventKind.JOB_PLANNED]
-    assert "deadlock" in str(planned.data["reason"])
+    [submit_planned] = [each for each in events if each.kind is EventKind.JOB_PLANNED]
+    assert "deadlock" in str(submit_planned.data["reason"])
 
 
 @pytest.mark.parametrize("script", ["echo none yet", *nightly("grep -q 2 app.py")])
@@ -506,7 +506,7 @@ def test_a_planned_gate_that_always_succeeds_has_judged_nothing(
     task = {"title": "Edit", "gates": ["npm test"]}
     planner.answers(a_plan(a_task("a", **task, prompt="echo 'x = 2' > app.py; echo done; exit")))
 
-    answer = site.wait(planned(site, "Edit it.", agent="editor"))
+    answer = site.wait(submit_planned(site, "Edit it.", agent="editor"))
 
     assert answer["status"] == "completed", answer
     unjudged = [each["name"] for each in answer.get("unjudged_gates", [])]
@@ -524,7 +524,7 @@ def test_a_planner_runs_while_the_server_is_dead_and_its_plan_counts(
 ) -> None:
     _waiting_for(planner, GOOD)
     server = make_server(agents=planner.settings)
-    job_id = planned(server)
+    job_id = submit_planned(server)
     until(lambda: planner.asked, "the planner is asked")
 
     server.kill()
@@ -542,7 +542,7 @@ def test_a_planner_that_was_stopped_with_its_server_is_asked_again(
 ) -> None:
     _waiting_for(planner, GOOD)
     server = make_server(agents=planner.settings)
-    job_id = planned(server)
+    job_id = submit_planned(server)
     # Stopped as often as allowed: this uses none of its attempts.
     for times in (1, 2, 3):
         until(lambda times=times: len(planner.asked) == times, "the planner is asked")
@@ -561,7 +561,7 @@ def test_a_plan_still_waits_for_approval_after_a_crash(
 ) -> None:
     planner.answers(GOOD)
     server = make_server(agents=planner.settings)
-    job_id = planned(server, approve=True)
+    job_id = submit_planned(server, approve=True)
     until(lambda: _reason(server, job_id) == "waiting for approval", "there is a plan")
 
     server.kill()

@@ -24,7 +24,7 @@ from tests.integration.site import (
 )
 
 
-def note(effects: Path, wait_for: Path) -> str:
+def recording_command(effects: Path, wait_for: Path) -> str:
     """Return a command that records its start and its end, and ends when ``wait_for`` exists."""
     name = "$ORCHESTRATOR_WORKER_ID"
     return (
@@ -43,15 +43,15 @@ def test_a_killed_server_costs_no_work(
     server = make_server()
     now, release = tmp_path / "now", tmp_path / "release"
     now.touch()
-    (tmp_path / "child.json").write_text(json.dumps([shell(note(effects, release))]))
+    (tmp_path / "child.json").write_text(json.dumps([shell(recording_command(effects, release))]))
     spawn = f"orchestrator spawn 'child' --tasks {tmp_path}/child.json --wait"
     tasks = [
-        shell(note(effects, now), id="over"),
-        shell(note(effects, release), id="running"),
+        shell(recording_command(effects, now), id="over"),
+        shell(recording_command(effects, release), id="running"),
         shell(
             f"echo start parent >> {effects}; {spawn} && echo end parent >> {effects}", id="parent"
         ),
-        shell(note(effects, now), id="later", depends_on=["running"]),
+        shell(recording_command(effects, now), id="later", depends_on=["running"]),
     ]
     job = server.submit("survive", tasks)
     until(
@@ -86,7 +86,7 @@ def test_what_runs_when_the_server_is_killed_is_adopted(
 ) -> None:
     server = make_server()
     release = tmp_path / "release"
-    job = server.submit("survive", [shell(note(effects, release))] * 3)
+    job = server.submit("survive", [shell(recording_command(effects, release))] * 3)
     other = server.submit("to be cancelled", [shell("sleep 300")])
     until(lambda: len(counts(effects)) == 3 and worker_processes(other), "all of them run")
     before = sorted(worker_processes(job))
@@ -111,7 +111,7 @@ def test_a_stopped_server_stops_its_workers_and_runs_them_again(
 ) -> None:
     server = make_server()
     release = tmp_path / "release"
-    job = server.submit("survive", [shell(note(effects, release), retries=0)])
+    job = server.submit("survive", [shell(recording_command(effects, release), retries=0)])
     # More often than any retry budget would allow.
     for times in range(1, 3):
         started = "start worker_1\n" * times
@@ -168,7 +168,7 @@ def test_an_agent_that_is_gone_after_a_restart_fails_its_worker_only(
     make_server: MakeServer, effects: Path, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
-    command = ["bash", "-c", note(effects, release)]
+    command = ["bash", "-c", recording_command(effects, release)]
     server = make_server(agents={"passing": {"command": command}})
     job = server.submit("x", [{"prompt": "y", "agent": "passing"}, shell("echo fine")])
     until(lambda: counts(effects), "it runs")

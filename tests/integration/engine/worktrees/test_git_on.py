@@ -10,7 +10,12 @@ import pytest
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
-from tests.integration.engine.submission.test_agent_plan import Planner, a_plan, a_task, planned
+from tests.integration.engine.submission.test_agent_plan import (
+    Planner,
+    a_plan,
+    a_task,
+    submit_planned,
+)
 from tests.integration.site import KEY, Answer, InProcess, Site, shell
 from tests.support.project import Project, agents, edit
 
@@ -139,7 +144,7 @@ def test_a_planners_task_that_had_no_worktree_makes_its_job_partial(
     site, _ = make_project()
     planner.answers(a_plan(a_task("a", workdir="worktree"), a_task("b")))
 
-    job = planned(site)
+    job = submit_planned(site)
     ended = site.wait(job)
 
     assert [each["status"] for each in ended["results"]["tasks"]] == ["success"] * 2

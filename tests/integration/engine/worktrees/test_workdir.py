@@ -19,7 +19,7 @@ FILES = {"README.md": "hello\n", "src/app.py": "one\n", ".gitignore": "*.tmp\n"}
 MakeProject = Callable[..., tuple[InProcess, Project]]
 
 
-def here(command: str | list[str], **more: Any) -> Answer:
+def project_task(command: str | list[str], **more: Any) -> Answer:
     return shell(command, workdir="project", **more)
 
 
@@ -59,7 +59,11 @@ def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
 
     ended = site.run(
         "work here",
-        [here("pwd; echo two >> src/app.py; echo new > 'a page.md'; echo words > output.md")],
+        [
+            project_task(
+                "pwd; echo two >> src/app.py; echo new > 'a page.md'; echo words > output.md"
+            )
+        ],
     )
 
     assert ended["status"] == "completed", ended
@@ -80,7 +84,9 @@ def test_a_task_and_its_gate_work_with_the_umask_of_the_servers_user(
     server = make_server(orchestrator={"project_root": str(project.path)})
     gate = {"name": "check", "run": "umask; echo x > by-gate.txt; test -s by-gate.txt"}
 
-    ended = server.run("work here", [here("echo x > by-task.txt", gates=[gate]), shell("umask")])
+    ended = server.run(
+        "work here", [project_task("echo x > by-task.txt", gates=[gate]), shell("umask")]
+    )
 
     assert ended["status"] == "completed", ended
     for name in ("by-task.txt", "by-gate.txt"):
@@ -93,7 +99,7 @@ def test_a_promised_file_with_a_reports_name_stays_in_the_checkout(
 ) -> None:
     site, project = make_project()
 
-    ended = site.run("work here", [here("echo '{}' > result.json", writes=["result.json"])])
+    ended = site.run("work here", [project_task("echo '{}' > result.json", writes=["result.json"])])
 
     assert ended["status"] == "completed", ended
     assert (project.path / "result.json").read_text() == "{}\n"
@@ -116,8 +122,10 @@ def test_every_link_of_the_reports_leads_to_a_file(make_project: MakeProject, be
     git = {"git": {"setup": ["echo no such package; exit 3"]}} if begun else {}
     site, project = make_project(begun, **git)
     tasks = [
-        here("mkdir 'a b'; echo x > 'a b/c.txt'; echo e >> README.md; echo x > gone.txt", id="a"),
-        here("rm gone.txt", depends_on=["a"]),
+        project_task(
+            "mkdir 'a b'; echo x > 'a b/c.txt'; echo e >> README.md; echo x > gone.txt", id="a"
+        ),
+        project_task("rm gone.txt", depends_on=["a"]),
         shell(f"echo own > own.txt; {CHILD}"),
         shell("exit 3", retries=0),
         edit("echo w > w.txt", retries=0),
@@ -147,7 +155,8 @@ def test_a_task_finds_the_programs_of_the_project_first(make_project: MakeProjec
     program.chmod(0o755)
 
     ended = site.run(
-        "check", [here("ruff check ."), here(["ruff", "check", "."]), shell("ruff -h")]
+        "check",
+        [project_task("ruff check ."), project_task(["ruff", "check", "."]), shell("ruff -h")],
     )
 
     printed = [site.log(ended["job_id"], f"worker_{each}").strip() for each in (1, 2, 3)]
@@ -161,7 +170,7 @@ def test_what_the_user_had_changed_counts_when_the_task_changes_it_again(
     site, project = make_project()
     (project.path / "README.md").write_text("the user is at it\n")
 
-    (row,) = rows(site.run("again", [here("echo more >> README.md; rm src/app.py")]))
+    (row,) = rows(site.run("again", [project_task("echo more >> README.md; rm src/app.py")]))
 
     assert row["files_created"] == ["README.md"]
 
@@ -171,7 +180,7 @@ def test_a_commit_of_the_task_is_listed_file_by_file(make_project: MakeProject) 
     identity = "-c user.name=x -c user.email=x@example.org"
     commit = f"echo two >> src/app.py; git {identity} commit -qam two"
 
-    ended = site.run("commit", [here(commit), edit("echo x > other", git="on")])
+    ended = site.run("commit", [project_task(commit), edit("echo x > other", git="on")])
 
     assert [row["files_created"] for row in rows(ended)] == [["src/app.py"], ["other"]]
     assert project.git("log", "-1", "--format=%s") == "two"
@@ -195,7 +204,7 @@ def test_tasks_in_the_checkout_run_alone_unless_they_name_other_locks(
     )
     task = f"echo in >> {effects}; {alone}; echo out >> {effects}"
 
-    ended = site.run("together", [here(task, **more) for _ in range(3)])
+    ended = site.run("together", [project_task(task, **more) for _ in range(3)])
 
     assert ended["status"] == "completed"
     assert effects.read_text().split() == order
@@ -208,13 +217,13 @@ def test_files_of_parallel_tasks_are_named_for_all_tasks_that_may_have_changed_t
 
     def task(name: str, mates: str) -> dict[str, Any]:
         script = f"echo {name} >> {effects}; {wait_for(mates)}; echo {name} > {name}.py"
-        return here(f"{script}; echo {name}+ >> {effects}; {wait_for('a+ b+')}", locks=[])
+        return project_task(f"{script}; echo {name}+ >> {effects}; {wait_for('a+ b+')}", locks=[])
 
     def wait_for(names: str) -> str:
         found = " && ".join(f"grep -qxF {each} {effects}" for each in names.split())
         return f"until {found}; do sleep .02; done"
 
-    later = here("echo later > later.py", locks=[], depends_on=["1", "2"])
+    later = project_task("echo later > later.py", locks=[], depends_on=["1", "2"])
     ended = site.run(
         "together", [{**task("a", "b"), "id": "1"}, {**task("b", "a"), "id": "2"}, later]
     )
@@ -232,10 +241,10 @@ def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
 ) -> None:
     site, project = make_project()
     child = project.path / "child.json"
-    child.write_text(json.dumps([here("echo from below > below.txt")]))
+    child.write_text(json.dumps([project_task("echo from below > below.txt")]))
     spawn = f"orchestrator spawn child --tasks {child} --wait"
 
-    good = site.run("may", [here(spawn)])
+    good = site.run("may", [project_task(spawn)])
     bad = site.run("may not", [shell(f"{spawn} || echo refused $?")])
 
     assert good["status"] == "completed", good
@@ -250,11 +259,11 @@ def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
 ) -> None:
     site, project = make_project()
     child = project.path / "child.json"
-    child.write_text(json.dumps([here(CODE, gates=["grep -q two src/app.py"])]))
+    child.write_text(json.dumps([project_task(CODE, gates=["grep -q two src/app.py"])]))
     spawn = f"orchestrator spawn child --tasks {child} --wait"
 
-    good = site.run("as it was", [here(spawn)])
-    edited = site.run("edited", [here(f"{spawn}; echo three >> src/app.py")])
+    good = site.run("as it was", [project_task(spawn)])
+    edited = site.run("edited", [project_task(f"{spawn}; echo three >> src/app.py")])
 
     assert (good["status"], good["reason"]) == ("completed", "")
     assert edited["reason"] == f"not judged: {UNSEEN}src/app.py"
@@ -302,8 +311,8 @@ def test_a_gate_of_a_task_in_the_checkout_judges_the_checkout(make_project: Make
     site, _ = make_project()
     gate = {"name": "there", "run": "test -e made-here"}
 
-    good = site.run("made", [here("touch made-here", gates=[gate], retries=0)])
-    bad = site.run("gone", [here("rm made-here", gates=[gate], retries=0)])
+    good = site.run("made", [project_task("touch made-here", gates=[gate], retries=0)])
+    bad = site.run("gone", [project_task("rm made-here", gates=[gate], retries=0)])
 
     assert (good["status"], bad["status"]) == ("completed", "failed")
 
@@ -318,15 +327,19 @@ def test_code_that_was_changed_in_the_checkout_is_not_judged(
 ) -> None:
     site, _ = make_project(begun)
 
-    changed = site.run("code", [here(CODE)])
-    removed = site.run("remove", [here("rm src/app.py"), here("true")])
-    failing = site.run("fail", [here("mkdir -p src; echo three > src/app.py")], unjudged="fail")
+    changed = site.run("code", [project_task(CODE)])
+    removed = site.run("remove", [project_task("rm src/app.py"), project_task("true")])
+    failing = site.run(
+        "fail", [project_task("mkdir -p src; echo three > src/app.py")], unjudged="fail"
+    )
     plain = [
-        site.run("documents", [here("echo more >> README.md")], unjudged="fail"),
-        site.run("read", [here("cat src/app.py")], unjudged="fail"),
-        site.run("test", [here("mkdir __pycache__; : > __pycache__/a.pyc")], unjudged="fail"),
-        site.run("asked", [here(CODE, gates=["grep -q two src/app.py"])], unjudged="fail"),
-        site.run("off", [here(CODE)], gates="off"),
+        site.run("documents", [project_task("echo more >> README.md")], unjudged="fail"),
+        site.run("read", [project_task("cat src/app.py")], unjudged="fail"),
+        site.run(
+            "test", [project_task("mkdir __pycache__; : > __pycache__/a.pyc")], unjudged="fail"
+        ),
+        site.run("asked", [project_task(CODE, gates=["grep -q two src/app.py"])], unjudged="fail"),
+        site.run("off", [project_task(CODE)], gates="off"),
     ]
 
     why = f"{UNSEEN}src/app.py"
@@ -389,7 +402,11 @@ def test_a_killed_server_loses_no_change_in_the_checkout(
     release = tmp_path / "release"
     job = server.submit(
         "survive",
-        [here(f"echo two >> src/app.py; until [ -e {release} ]; do sleep .02; done; touch new")],
+        [
+            project_task(
+                f"echo two >> src/app.py; until [ -e {release} ]; do sleep .02; done; touch new"
+            )
+        ],
     )
     until(lambda: (project.path / "src/app.py").read_text() == "one\ntwo\n", "it has begun")
 
@@ -415,7 +432,9 @@ def test_in_the_sandbox_the_checkout_is_writable_and_the_rest_is_not(
     (project.path / "secret" / "key").touch()
     beside = tmp_path / "beside"
 
-    ended = site.run("write", [here(f"touch inside; ls secret; (echo x > {beside}) || true")])
+    ended = site.run(
+        "write", [project_task(f"touch inside; ls secret; (echo x > {beside}) || true")]
+    )
 
     assert ended["status"] == "completed", ended
     assert (project.path / "inside").exists() and not beside.exists()

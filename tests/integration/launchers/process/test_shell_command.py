@@ -32,7 +32,7 @@ BY_BASH = (
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def working_directory(tmp_path: Path) -> Path:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/file.txt").write_text("text\n")
     script = "#!/bin/sh\nprintf '<%s>' \"$@\"\necho\n"
@@ -50,46 +50,55 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _environment(place: Path) -> dict[str, str]:
-    return {"PATH": f"/usr/local/bin:/usr/bin:/bin:{place}/sub", "HOME": str(place), "A_B": "c d"}
+def _environment(working_directory: Path) -> dict[str, str]:
+    return {
+        "PATH": f"/usr/local/bin:/usr/bin:/bin:{working_directory}/sub",
+        "HOME": str(working_directory),
+        "A_B": "c d",
+    }
 
 
-def _by_worker(place: Path, command: str, env: Mapping[str, str]) -> tuple[int, str]:
+def _by_worker(working_directory: Path, command: str, env: Mapping[str, str]) -> tuple[int, str]:
     source = os.open(os.devnull, os.O_RDONLY)
-    output = os.open(place / "output", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    output = os.open(
+        working_directory / "output", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    )
     try:
         # It leaves the process in another directory.
-        with chdir(place):
-            pid = start_worker(["bash", "-c", command], str(place), env, source, output)
+        with chdir(working_directory):
+            pid = start_worker(["bash", "-c", command], str(working_directory), env, source, output)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return status, (place / "output").read_text("utf-8", "replace")
+        return status, (working_directory / "output").read_text("utf-8", "replace")
     finally:
         os.close(source)
         os.close(output)
-        (place / "output").unlink()
+        (working_directory / "output").unlink()
 
 
-def _by_bash(place: Path, command: str, env: Mapping[str, str]) -> tuple[int, str]:
-    with (place / "output").open("wb") as output:
+def _by_bash(working_directory: Path, command: str, env: Mapping[str, str]) -> tuple[int, str]:
+    with (working_directory / "output").open("wb") as output:
         done = subprocess.run(
             ["bash", "-c", command],
-            cwd=place,
+            cwd=working_directory,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    printed = (place / "output").read_text("utf-8", "replace")
-    (place / "output").unlink()
+    printed = (working_directory / "output").read_text("utf-8", "replace")
+    (working_directory / "output").unlink()
     return done.returncode, printed
 
 
-def test_a_command_without_a_shell_has_the_result_of_bash(place: Path) -> None:
-    env = _environment(place)
+def test_a_command_without_a_shell_has_the_result_of_bash(working_directory: Path) -> None:
+    env = _environment(working_directory)
     differing = {}
     for command in (*DIRECT, *BY_BASH):
-        expected, found = _by_bash(place, command, env), _by_worker(place, command, env)
+        expected, found = (
+            _by_bash(working_directory, command, env),
+            _by_worker(working_directory, command, env),
+        )
         # The order of variables is arbitrary.
         if command == "env":
             expected, found = ((a, "\n".join(sorted(b.split("\n")))) for a, b in (expected, found))
@@ -98,8 +107,8 @@ def test_a_command_without_a_shell_has_the_result_of_bash(place: Path) -> None:
     assert differing == {}
 
 
-def test_only_plain_commands_start_no_shell(place: Path) -> None:
-    env = _environment(place)
+def test_only_plain_commands_start_no_shell(working_directory: Path) -> None:
+    env = _environment(working_directory)
     words = {
         each: shell_command.direct_words(["bash", "-c", each], env) for each in (*DIRECT, *BY_BASH)
     }
@@ -128,16 +137,21 @@ def test_every_builtin_and_keyword_is_bashs_own() -> None:
         {"a-b": "no name of a variable"},
     ],
 )
-def test_variables_of_bash_have_their_meaning(place: Path, more: Mapping[str, str]) -> None:
-    (place / "begins").write_text("echo begins\n")
-    env = {**_environment(place), **more}
+def test_variables_of_bash_have_their_meaning(
+    working_directory: Path, more: Mapping[str, str]
+) -> None:
+    (working_directory / "begins").write_text("echo begins\n")
+    env = {**_environment(working_directory), **more}
     for command in ("ls sub", "env"):
-        (code, expected), found = _by_bash(place, command, env), _by_worker(place, command, env)
+        (code, expected), found = (
+            _by_bash(working_directory, command, env),
+            _by_worker(working_directory, command, env),
+        )
         assert (code, sorted(expected.split("\n"))) == (found[0], sorted(found[1].split("\n")))
 
 
-def test_another_bash_on_the_path_is_used(place: Path) -> None:
-    (place / "sub/bash").write_text('#!/bin/sh\necho "mine: $2"\n')
-    (place / "sub/bash").chmod(0o755)
-    env = {"PATH": f"{place}/sub:/usr/bin:/bin"}
-    assert _by_worker(place, "ls sub", env) == (0, "mine: ls sub\n")
+def test_another_bash_on_the_path_is_used(working_directory: Path) -> None:
+    (working_directory / "sub/bash").write_text('#!/bin/sh\necho "mine: $2"\n')
+    (working_directory / "sub/bash").chmod(0o755)
+    env = {"PATH": f"{working_directory}/sub:/usr/bin:/bin"}
+    assert _by_worker(working_directory, "ls sub", env) == (0, "mine: ls sub\n")

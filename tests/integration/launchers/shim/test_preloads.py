@@ -24,7 +24,7 @@ def shim(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @contextmanager
-def at_once(stage: Stage) -> Iterator[None]:
+def batched_messages(stage: Stage) -> Iterator[None]:
     """Delay all messages to the idle shim until the end of the block. Then send all of them at
     once.
     """
@@ -42,7 +42,7 @@ def preload(stage: Stage, name: str, *argv: str, **changes: object) -> None:
     assert stage.launcher.preload(stage.launch(name, *argv, **changes))
 
 
-def noted(stage: Stage, name: str) -> tuple[str, ...]:
+def recording_command(stage: Stage, name: str) -> tuple[str, ...]:
     """Return a command that records its start and its end in a file that all commands share."""
     ran = stage.directory / "ran"
     return ("sh", "-c", f"echo {name} >> {ran}; echo {name} >> {ran}")
@@ -54,10 +54,10 @@ def ran(stage: Stage) -> list[str]:
 
 
 def test_a_shim_begins_preloaded_launches_one_after_the_other(stage: Stage, shim: int) -> None:
-    with at_once(stage):
-        stage.start("a", *noted(stage, "a"))
+    with batched_messages(stage):
+        stage.start("a", *recording_command(stage, "a"))
         for name in "bcd":
-            preload(stage, name, *noted(stage, name))
+            preload(stage, name, *recording_command(stage, name))
 
     exits = [stage.reports.exit(name) for name in "abcd"]
 
@@ -77,15 +77,15 @@ def test_launches_behind_a_long_worker_are_returned_and_run_elsewhere(
     stage: Stage, shim: int, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shim_pool, "PRELOAD_SECONDS", 0.05)
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "sleep", "60")
         for name in "bc":
-            preload(stage, name, *noted(stage, name))
+            preload(stage, name, *recording_command(stage, name))
 
     until(lambda: stage.reports.back == ["b", "c"])
     assert not stage.launcher.preload(stage.launch("d", "true")), "the shim is slow"
     for name in "bc":
-        assert stage.run(name, *noted(stage, name)).code == 0
+        assert stage.run(name, *recording_command(stage, name)).code == 0
     assert sorted(ran(stage)) == list("bbcc")
     stage.stop("a", "cancel", "user")
     assert stage.reports.exit("a").ended_by is EndedBy.CANCEL
@@ -95,10 +95,10 @@ def test_launches_behind_a_long_worker_are_returned_and_run_elsewhere(
 def test_a_preloaded_launch_that_is_stopped_or_taken_back_never_begins(
     stage: Stage, shim: int, by: str
 ) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         for name in "bcd":
-            preload(stage, name, *noted(stage, name))
+            preload(stage, name, *recording_command(stage, name))
         if by == "stop":
             stage.stop("c", "cancel", "user")
         else:
@@ -106,11 +106,11 @@ def test_a_preloaded_launch_that_is_stopped_or_taken_back_never_begins(
 
     assert stage.reports.exit("d").code == 0
     assert (ran(stage), stage.reports.back) == (list("bbdd"), ["c"])
-    assert stage.run("c", *noted(stage, "c")).code == 0, "the attempt may still run"
+    assert stage.run("c", *recording_command(stage, "c")).code == 0, "the attempt may still run"
 
 
 def test_a_launch_that_has_begun_is_not_taken_back(stage: Stage, shim: int, until: Until) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         preload(stage, "b", "sleep", "60")
     until(lambda: "b" in stage.reports.begun_at)
@@ -125,17 +125,17 @@ def test_a_launch_that_has_begun_is_not_taken_back(stage: Stage, shim: int, unti
 
 
 def test_a_launch_that_cannot_start_does_not_stop_those_behind_it(stage: Stage, shim: int) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         preload(stage, "b", "/does/not/exist")
-        preload(stage, "c", *noted(stage, "c"))
+        preload(stage, "c", *recording_command(stage, "c"))
 
     assert stage.reports.exit("b").ended_by is EndedBy.SPAWN_FAILED
     assert stage.reports.exit("c").code == 0
 
 
 def test_a_timeout_counts_from_the_start_of_the_launch(stage: Stage, shim: int) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         preload(stage, "b", "sleep", "60", timeout=0.3)
 
@@ -150,8 +150,8 @@ def test_a_launch_that_comes_just_after_an_end_begins_at_once(stage: Stage, shim
     stage.start("a", "true")
     path = Path(stage.launch("a").exit_path)
     wait_until(path.exists)
-    preload(stage, "b", *noted(stage, "b"))
-    preload(stage, "c", *noted(stage, "c"))
+    preload(stage, "b", *recording_command(stage, "b"))
+    preload(stage, "c", *recording_command(stage, "c"))
     while "c" not in stage.reports.exits:
         stage.launcher.listen(1.0)
     stage._listener.start()
@@ -164,8 +164,8 @@ def test_a_launch_that_comes_just_after_an_end_begins_at_once(stage: Stage, shim
 
 def test_shims_get_preloaded_launches_before_events_gather(stage: Stage, shim: int) -> None:
     stage._listener.__exit__(None, None, None)
-    stage.start("a", *noted(stage, "a"))
-    preload(stage, "b", *noted(stage, "b"))
+    stage.start("a", *recording_command(stage, "a"))
+    preload(stage, "b", *recording_command(stage, "b"))
 
     stage.launcher.gather(0.01)
 
@@ -178,10 +178,10 @@ def test_shims_get_preloaded_launches_before_events_gather(stage: Stage, shim: i
 
 
 def test_launches_at_a_killed_shim_never_begin(stage: Stage, shim: int) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "sh", "-c", "kill -9 $PPID; sleep 60")
         for name in "bc":
-            preload(stage, name, *noted(stage, name))
+            preload(stage, name, *recording_command(stage, name))
 
     assert stage.reports.exit("a").ended_by is EndedBy.LOST
     for name in "bc":
@@ -191,20 +191,20 @@ def test_launches_at_a_killed_shim_never_begin(stage: Stage, shim: int) -> None:
 
 
 def test_a_launch_whose_worker_kills_the_shim_is_lost(stage: Stage, shim: int) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         preload(stage, "b", "sh", "-c", "kill -9 $PPID; sleep 60")
-        preload(stage, "c", *noted(stage, "c"))
+        preload(stage, "c", *recording_command(stage, "c"))
 
     assert stage.reports.exit("b").cause is ExitCause.SHIM_DIED
     assert stage.reports.exit("c").cause is ExitCause.NEVER_BEGAN
 
 
 def test_a_killed_spawner_costs_no_launch(stage: Stage, shim: int) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         for name in "bc":
-            preload(stage, name, *noted(stage, name))
+            preload(stage, name, *recording_command(stage, name))
         stage.kill("spawner")
 
     assert [stage.reports.exit(name).code for name in "abc"] == [0] * 3
@@ -212,9 +212,9 @@ def test_a_killed_spawner_costs_no_launch(stage: Stage, shim: int) -> None:
 
 
 def test_launches_of_an_exited_server_never_begin(stage: Stage, shim: int, until: Until) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "sh", "-c", "echo ready; until [ -e go ]; do sleep 0.02; done")
-        preload(stage, "b", *noted(stage, "b"))
+        preload(stage, "b", *recording_command(stage, "b"))
     stage.reopen()
 
     until(lambda: stage.is_ready("a"))
@@ -229,9 +229,9 @@ def test_launches_of_an_exited_server_never_begin(stage: Stage, shim: int, until
 
 
 def test_a_stopped_server_leaves_nothing(stage: Stage, shim: int) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "sleep", "60")
-        preload(stage, "b", *noted(stage, "b"))
+        preload(stage, "b", *recording_command(stage, "b"))
     stage.close(stop=True)
 
     assert stage.reports.exit("a").cause is ExitCause.SHUTDOWN
@@ -241,24 +241,24 @@ def test_a_stopped_server_leaves_nothing(stage: Stage, shim: int) -> None:
 def test_launches_behind_a_worker_that_leaves_a_process_are_not_lost(
     stage: Stage, shim: int, until: Until
 ) -> None:
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "sh", "-c", "setsid sleep 60 & exit 0")
-        preload(stage, "b", *noted(stage, "b"))
+        preload(stage, "b", *recording_command(stage, "b"))
 
     assert stage.reports.exit("a").strays
     until(lambda: stage.reports.back or "b" in stage.reports.exits)
     if stage.reports.back:
-        stage.run("b", *noted(stage, "b"))
+        stage.run("b", *recording_command(stage, "b"))
     assert ran(stage) == ["b", "b"]
 
 
 @pytest.mark.parametrize("name", ["b", "c"])
 def test_a_claim_that_exists_refuses_a_preloaded_launch(stage: Stage, shim: int, name: str) -> None:
     exit_record.tombstone(str(stage.directory / f"{name}.json"), "given up")
-    with at_once(stage):
+    with batched_messages(stage):
         stage.start("a", "true")
         for each in "bc":
-            preload(stage, each, *noted(stage, each))
+            preload(stage, each, *recording_command(stage, each))
 
     assert stage.reports.exit(name).error == "given up"
     other = "c" if name == "b" else "b"

@@ -48,7 +48,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"PATH": str(bin), "HOME": str(tmp_path), "OLLAMA_HOST": "127.0.0.1:9"}
 
 
-def seen(agent: Agent, environ: dict[str, str]) -> Availability:
+def availability_of(agent: Agent, environ: dict[str, str]) -> Availability:
     return tool_availability(agent, agent.program, environ)
 
 
@@ -67,7 +67,7 @@ def test_a_variable_that_only_chooses_a_service_is_no_login(
 ) -> None:
     environ |= {"CLAUDE_CODE_USE_BEDROCK": "1", **besides}
 
-    assert seen(CLAUDE, environ).usable is usable
+    assert availability_of(CLAUDE, environ).usable is usable
 
 
 def test_a_login_file_of_the_chosen_service_is_enough(environ: dict[str, str]) -> None:
@@ -76,11 +76,11 @@ def test_a_login_file_of_the_chosen_service_is_enough(environ: dict[str, str]) -
     file.parent.mkdir()
     file.write_text("[default]\naws_access_key_id = x\n")
 
-    assert seen(CLAUDE, environ).credential == "CLAUDE_CODE_USE_BEDROCK"
+    assert availability_of(CLAUDE, environ).credential == "CLAUDE_CODE_USE_BEDROCK"
 
 
 def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -> None:
-    found = seen(CLAUDE, environ)
+    found = availability_of(CLAUDE, environ)
 
     assert found.installed and not found.usable
     assert found.hindrance == (
@@ -112,10 +112,10 @@ def test_a_wrong_command_in_the_settings_is_named() -> None:
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_a_variable_is_a_credential(environ: dict[str, str], agent: Agent, variable: str) -> None:
-    assert not seen(agent, environ).usable
-    assert not seen(agent, {**environ, variable: ""}).usable
+    assert not availability_of(agent, environ).usable
+    assert not availability_of(agent, {**environ, variable: ""}).usable
 
-    found = seen(agent, {**environ, variable: "x"})
+    found = availability_of(agent, {**environ, variable: "x"})
 
     assert found.usable and found.credential == variable
 
@@ -137,11 +137,11 @@ def test_a_login_of_the_user_is_a_credential(
     variables = {**environ, **{name: str(tmp_path / value) for name, value in more.items()}}
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text("{}")
-    assert not seen(agent, variables).usable  # an empty file is no login
+    assert not availability_of(agent, variables).usable  # an empty file is no login
 
     (tmp_path / path).write_text('{"token": "x"}')
 
-    assert seen(agent, variables).usable
+    assert availability_of(agent, variables).usable
 
 
 @pytest.fixture
@@ -165,10 +165,10 @@ def ollama() -> Iterator[str]:
 
 
 def test_ollama_is_usable_where_it_answers(environ: dict[str, str], ollama: str) -> None:
-    assert not seen(OLLAMA, environ).usable
-    assert seen(OLLAMA, {**environ, "OLLAMA_HOST": ollama}).usable
+    assert not availability_of(OLLAMA, environ).usable
+    assert availability_of(OLLAMA, {**environ, "OLLAMA_HOST": ollama}).usable
     for wrong in ("localhost:port", "[::1", "a b"):
-        assert not seen(OLLAMA, {**environ, "OLLAMA_HOST": wrong}).usable
+        assert not availability_of(OLLAMA, {**environ, "OLLAMA_HOST": wrong}).usable
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ def test_an_agent_is_checked_at_intervals_and_sooner_if_something_is_missing(
 def test_a_credential_shows_that_its_file_has_changed(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path)}
     login = tmp_path / ".claude" / ".credentials.json"
-    seen = {credential_stamp(CLAUDE, environ)}
+    availability_of = {credential_stamp(CLAUDE, environ)}
     login.parent.mkdir()
     for text in ("{}", '{"token": "new"}'):
         login.write_text(text)
-        seen.add(credential_stamp(CLAUDE, environ))
+        availability_of.add(credential_stamp(CLAUDE, environ))
 
-    assert len(seen) == 3
-    assert credential_stamp(CLAUDE, environ) in seen
+    assert len(availability_of) == 3
+    assert credential_stamp(CLAUDE, environ) in availability_of
     assert credential_stamp(OLLAMA, environ) == ""
 
 

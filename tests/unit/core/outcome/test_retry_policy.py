@@ -39,7 +39,7 @@ TIMEOUT = judge(TIMED_OUT, Evidence())
 UNSTARTABLE = judge(Exit(ended_by=EndedBy.SPAWN_FAILED), Evidence())
 
 
-def may(
+def allows_retry(
     verdict: Verdict = FAILURE,
     *,
     attempt: int = 1,
@@ -60,13 +60,13 @@ def may(
 def attempts_used(**fields: Any) -> int:
     """Return the number of attempts of a worker that always fails in the same way."""
     number = 1
-    while may(attempt=number, before=FAILURE if number > 1 else None, **fields):
+    while allows_retry(attempt=number, before=FAILURE if number > 1 else None, **fields):
         number += 1
     return number
 
 
 def test_a_failure_is_tried_again() -> None:
-    assert may()
+    assert allows_retry()
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3, 7])
@@ -84,12 +84,12 @@ def test_the_same_failure_twice_ends_the_retries_of_an_agent(
     settings: dict[str, Any],
 ) -> None:
     assert attempts_used(command=False, **settings) == 2
-    assert may(command=False, attempt=2, before=OTHER_FAILURE, **settings)
+    assert allows_retry(command=False, attempt=2, before=OTHER_FAILURE, **settings)
 
 
 def test_a_command_that_does_not_exist_is_never_tried_again() -> None:
     not_found = judge(replace(EXIT_1, code=127), Evidence())
-    assert not may(not_found, retries=5)
+    assert not allows_retry(not_found, retries=5)
 
 
 def test_default_retries_stop_at_the_same_failure_twice_in_a_row() -> None:
@@ -97,8 +97,8 @@ def test_default_retries_stop_at_the_same_failure_twice_in_a_row() -> None:
 
 
 def test_default_retries_continue_while_failures_differ() -> None:
-    assert may(attempt=2, before=OTHER_FAILURE)
-    assert not may(attempt=3, before=OTHER_FAILURE)
+    assert allows_retry(attempt=2, before=OTHER_FAILURE)
+    assert not allows_retry(attempt=3, before=OTHER_FAILURE)
 
 
 def test_a_tasks_own_retries_replace_those_of_the_job() -> None:
@@ -106,35 +106,35 @@ def test_a_tasks_own_retries_replace_those_of_the_job() -> None:
 
 
 def test_a_retry_of_the_job_starts_a_new_budget() -> None:
-    assert not may(attempt=3, retries=2)
-    assert may(attempt=4, retries=2, budget_from=3)
-    assert not may(attempt=6, retries=2, budget_from=3)
+    assert not allows_retry(attempt=3, retries=2)
+    assert allows_retry(attempt=4, retries=2, budget_from=3)
+    assert not allows_retry(attempt=6, retries=2, budget_from=3)
 
 
 def test_a_timeout_is_retried_only_if_retries_were_requested() -> None:
-    assert not may(TIMEOUT)
-    assert may(TIMEOUT, retries=1)
-    assert may(TIMEOUT, retries_asked=True)
+    assert not allows_retry(TIMEOUT)
+    assert allows_retry(TIMEOUT, retries=1)
+    assert allows_retry(TIMEOUT, retries_asked=True)
 
 
 def test_a_cancelled_attempt_is_never_tried_again() -> None:
     cancelled = judge(CANCELLED, Evidence())
-    assert not may(cancelled, retries=5)
+    assert not allows_retry(cancelled, retries=5)
 
 
 def test_a_program_that_cannot_be_started_is_never_tried_again() -> None:
-    assert not may(UNSTARTABLE)
-    assert not may(UNSTARTABLE, retries=5)
+    assert not allows_retry(UNSTARTABLE)
+    assert not allows_retry(UNSTARTABLE, retries=5)
 
 
 def test_a_lost_attempt_is_tried_again() -> None:
-    assert may(judge(LOST, Evidence()))
+    assert allows_retry(judge(LOST, Evidence()))
 
 
 def test_the_failure_of_a_child_job_is_not_multiplied_by_its_parents_retries() -> None:
-    assert not may(child_failed=True)
-    assert not may(child_failed=True, retries_asked=True)
-    assert may(child_failed=True, retries=1)
+    assert not allows_retry(child_failed=True)
+    assert not allows_retry(child_failed=True, retries_asked=True)
+    assert allows_retry(child_failed=True, retries=1)
 
 
 def delays(attempts: Sequence[Worker], backoff_seconds: float = 1.0) -> list[float]:

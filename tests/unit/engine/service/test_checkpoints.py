@@ -8,7 +8,7 @@ from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.engine.service.checkpoints import current_of
 
 
-def back(checkpoint: str, attempt: int) -> Rollback:
+def rollback_to(checkpoint: str, attempt: int) -> Rollback:
     return Rollback(
         at=0.0, by="", attempt=attempt, checkpoint=checkpoint, commit="", kept=f"{attempt}-left-1"
     )
@@ -27,16 +27,21 @@ TWO = [*ONE, "2-before", "2-after"]
         (TWO, TWO, [], "2-after"),
         (TWO, ["start"], [], "start"),
         (TWO, [], [], ""),
-        ([*ONE, "1-left-1"], ["start", "1-before"], [back("1-before", 1)], "1-before"),
-        ([*ONE, "1-left-1"], ["start", "1-before"], [back("start", 1)], "start"),
+        ([*ONE, "1-left-1"], ["start", "1-before"], [rollback_to("1-before", 1)], "1-before"),
+        ([*ONE, "1-left-1"], ["start", "1-before"], [rollback_to("start", 1)], "start"),
         ([*ONE, "1-left-1"], ["1-after", "1-left-1"], [], "1-after"),
-        ([*TWO, "2-left-1"], ["1-after", "2-before"], [back("1-after", 2)], "1-after"),
-        ([*TWO, "2-left-1"], ["1-after", "2-before"], [back("2-before", 2)], "2-before"),
-        ([*TWO, "2-left-1"], ["2-after", "2-left-1"], [back("2-left-1", 2)], "2-left-1"),
+        ([*TWO, "2-left-1"], ["1-after", "2-before"], [rollback_to("1-after", 2)], "1-after"),
+        ([*TWO, "2-left-1"], ["1-after", "2-before"], [rollback_to("2-before", 2)], "2-before"),
+        ([*TWO, "2-left-1"], ["2-after", "2-left-1"], [rollback_to("2-left-1", 2)], "2-left-1"),
         # The attempt after a rollback has changed nothing.
-        ([*TWO, "1-left-1"], ["1-before", "2-before", "2-after"], [back("1-before", 1)], "2-after"),
+        (
+            [*TWO, "1-left-1"],
+            ["1-before", "2-before", "2-after"],
+            [rollback_to("1-before", 1)],
+            "2-after",
+        ),
         # A person has moved the branch since then.
-        ([*ONE, "1-left-1"], ["1-after"], [back("1-before", 1)], "1-after"),
+        ([*ONE, "1-left-1"], ["1-after"], [rollback_to("1-before", 1)], "1-after"),
     ],
 )
 def test_the_current_checkpoint_is_the_last_that_the_worker_reached(

@@ -37,13 +37,13 @@ class StubLauncher:
         self.woken.set()
 
 
-def made() -> tuple[Inbox[str], StubLauncher]:
+def new_inbox() -> tuple[Inbox[str], StubLauncher]:
     launcher = StubLauncher()
     return Inbox(launcher), launcher
 
 
 def test_existing_items_are_returned_in_order_without_waiting() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     for item in "abc":
         inbox.put(item)
     assert inbox.wait(None) == ["a", "b", "c"]
@@ -52,7 +52,7 @@ def test_existing_items_are_returned_in_order_without_waiting() -> None:
 
 
 def test_a_put_from_another_thread_ends_the_wait() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     launcher.happens = threading.Thread(target=inbox.put, args=("a",)).start
     began = time.monotonic()
     assert inbox.wait(None) == ["a"]
@@ -60,20 +60,20 @@ def test_a_put_from_another_thread_ends_the_wait() -> None:
 
 
 def test_reports_of_the_launcher_do_not_wake_it() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     launcher.happens = lambda: inbox.put("ended")
     assert inbox.wait(0.01) == ["ended"]
     assert launcher.wakes == 0
 
 
 def test_the_wait_ends_when_its_time_is_over() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     assert inbox.wait(0.01) == []
     assert launcher.waited == [0.01]
 
 
 def test_events_gather_before_the_launcher_is_listened_to() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     inbox.wait(0.0)
     assert inbox.wait(0.0, 0.5) == []
     (gathered,) = launcher.gathered
@@ -82,7 +82,7 @@ def test_events_gather_before_the_launcher_is_listened_to() -> None:
 
 
 def test_nothing_gathers_if_the_work_on_the_last_events_took_long() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     inbox.wait(0.0)
     gather_seconds = 0.01
     time.sleep(gather_seconds)
@@ -91,7 +91,7 @@ def test_nothing_gathers_if_the_work_on_the_last_events_took_long() -> None:
 
 
 def test_a_put_from_another_thread_ends_the_gathering() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     inbox.wait(0.0)
     other = threading.Thread(target=inbox.put, args=("a",))
     launcher.happens = lambda: None if other.ident else other.start()
@@ -101,7 +101,7 @@ def test_a_put_from_another_thread_ends_the_gathering() -> None:
 
 
 def test_nothing_gathers_while_an_item_is_there() -> None:
-    inbox, launcher = made()
+    inbox, launcher = new_inbox()
     inbox.wait(0.0)
     inbox.put("a")
     assert inbox.wait(None, HANG_SECONDS) == ["a"]
@@ -109,7 +109,7 @@ def test_nothing_gathers_while_an_item_is_there() -> None:
 
 
 def test_nothing_is_lost_between_threads() -> None:
-    inbox, _ = made()
+    inbox, _ = new_inbox()
     names = [f"{thread} {number}" for thread in range(4) for number in range(500)]
 
     def put(thread: int) -> None:

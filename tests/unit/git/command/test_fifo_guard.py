@@ -41,7 +41,7 @@ IN_THE_REPOSITORY = (BRANCH, f"logs/{BRANCH}")
 
 
 @pytest.fixture
-def opened(
+def worktree_path(
     repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Path]:
     monkeypatch.setattr(runner, "PAUSES", (0.1,) * 200)
@@ -77,16 +77,16 @@ def committed(repository: GitRepository, directory: Path) -> str:
 
 @pytest.mark.parametrize("name", [*IN_THE_FILES, *IN_ITS_PART, BRANCH, *nightly(f"logs/{BRANCH}")])
 def test_a_planted_pipe_blocks_no_commit_and_loses_no_work(
-    project: Project, repository: GitRepository, opened: Path, name: str
+    project: Project, repository: GitRepository, worktree_path: Path, name: str
 ) -> None:
     common = project.path / ".git"
-    admin = common / "worktrees" / opened.name
+    admin = common / "worktrees" / worktree_path.name
     places = {**dict.fromkeys(IN_ITS_PART, admin), **dict.fromkeys(IN_THE_REPOSITORY, common)}
-    (opened / "made.txt").write_text("x\n")
-    (opened / "a.txt").write_text("changed\n")
-    put_pipe(places.get(name, opened) / name)
+    (worktree_path / "made.txt").write_text("x\n")
+    (worktree_path / "a.txt").write_text("changed\n")
+    put_pipe(places.get(name, worktree_path) / name)
 
-    commit = in_time(lambda: committed(repository, opened))
+    commit = in_time(lambda: committed(repository, worktree_path))
 
     assert project.show(commit, "made.txt") == "x"
     assert project.show(commit, "a.txt") == "changed"
@@ -97,24 +97,24 @@ def test_a_planted_pipe_blocks_no_commit_and_loses_no_work(
 def test_a_pipe_or_socket_in_place_of_a_file_counts_as_its_removal(
     project: Project,
     repository: GitRepository,
-    opened: Path,
+    worktree_path: Path,
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (opened / "new.txt").touch()
-    (opened / "a.txt").unlink()
+    (worktree_path / "new.txt").touch()
+    (worktree_path / "a.txt").unlink()
     if kind == "pipe":
-        os.mkfifo(opened / "a.txt")
+        os.mkfifo(worktree_path / "a.txt")
     else:
-        monkeypatch.chdir(opened)
+        monkeypatch.chdir(worktree_path)
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind("a.txt")
 
-    tip = repository.commit(str(opened), BRANCH, "What it did\n", WHO)
+    tip = repository.commit(str(worktree_path), BRANCH, "What it did\n", WHO)
 
     assert project.files(tip) == ["dir/b.txt", "new.txt"]
-    assert os.path.lexists(opened / "a.txt-1")
-    repository.close_worktree(str(opened), BRANCH, WHO)
+    assert os.path.lexists(worktree_path / "a.txt-1")
+    repository.close_worktree(str(worktree_path), BRANCH, WHO)
     assert project.worktrees() == []
 
 

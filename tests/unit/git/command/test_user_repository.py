@@ -18,7 +18,7 @@ StateChange = Callable[[Project], object]
 
 
 @pytest.fixture
-def noted(project: Project, repository: GitRepository) -> dict[str, str]:
+def state_before(project: Project, repository: GitRepository) -> dict[str, str]:
     project.commit({".gitignore": ".env\ncache/\n"}, "ignored")
     project.write(".env", "KEY=1\n")
     project.write("a.txt", "work in progress\n")
@@ -66,17 +66,19 @@ def _hook(project: Project) -> None:
 def test_a_change_is_noticed(
     project: Project,
     repository: GitRepository,
-    noted: dict[str, str],
+    state_before: dict[str, str],
     change: StateChange,
     entry: str,
 ) -> None:
     change(project)
     after = repository.checkout_state()
-    assert entry in [each for each in {*noted, *after} if noted.get(each) != after.get(each)]
+    assert entry in [
+        each for each in {*state_before, *after} if state_before.get(each) != after.get(each)
+    ]
 
 
 def test_flags_of_an_index_that_was_read_before_are_noticed(
-    project: Project, repository: GitRepository, noted: dict[str, str]
+    project: Project, repository: GitRepository, state_before: dict[str, str]
 ) -> None:
     index = project.path / ".git/index"
     while time.time() < index.stat().st_ctime + 2 * SETTLED_SECONDS:
@@ -91,30 +93,30 @@ def test_flags_of_an_index_that_was_read_before_are_noticed(
 
 
 def test_changes_outside_of_the_user_s_state_are_not_noticed(
-    project: Project, repository: GitRepository, noted: dict[str, str]
+    project: Project, repository: GitRepository, state_before: dict[str, str]
 ) -> None:
     project.write("cache/more.txt", "2\n")
     project.git("branch", "orchestrator/a1b2c3d4/worker_1")
     project.git("gc", "-q")
     project.git("branch", "orchestrator/a1b2c3d4/worker_2")
-    assert dict(repository.checkout_state()) == noted
+    assert dict(repository.checkout_state()) == state_before
 
 
 def test_only_the_user_s_own_files_are_checked(
-    project: Project, repository: GitRepository, noted: dict[str, str], tmp_path: Path
+    project: Project, repository: GitRepository, state_before: dict[str, str], tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "large").write_text("x")
     project.git("config", "core.worktree", str(elsewhere))
     after = repository.checkout_state()
-    assert [each for each in {*noted, *after} if noted.get(each) != after.get(each)] == [
-        "setting core.worktree"
-    ]
+    assert [
+        each for each in {*state_before, *after} if state_before.get(each) != after.get(each)
+    ] == ["setting core.worktree"]
 
 
 def test_the_files_of_a_state_are_those_of_another_search(
-    project: Project, repository: GitRepository, noted: dict[str, str]
+    project: Project, repository: GitRepository, state_before: dict[str, str]
 ) -> None:
     project.write("new.txt", "new\n")
     project.write("dir/b.txt", "changed\n")
@@ -128,11 +130,11 @@ def test_the_files_of_a_state_are_those_of_another_search(
 
 
 def test_a_state_that_may_lack_files_is_searched_again(
-    noted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    state_before: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert user_repository.files_of(noted) is not None
+    assert user_repository.files_of(state_before) is not None
     monkeypatch.setattr(user_repository, "MOST_FILES", 2)
-    assert user_repository.files_of(noted) is None
+    assert user_repository.files_of(state_before) is None
 
 
 def test_a_workers_move_of_a_branch_that_was_undone_is_not_the_workers(

@@ -26,7 +26,7 @@ def repository(project: Project) -> GitRepository:
 
 
 @pytest.fixture
-def opened(repository: GitRepository, directory: str) -> Path:
+def worktree_path(repository: GitRepository, directory: str) -> Path:
     base = repository.base().commit
     repository.open_worktree(directory, BRANCH, base)
     repository.set_ref(START, base)
@@ -67,11 +67,11 @@ EDITS = (_edit, _retype, _hold_back, _show_copied, _nest)
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda each: each.__name__)
 def test_the_changes_of_a_commit_are_those_that_git_lists(
-    project: Project, repository: GitRepository, opened: Path, edit: Callable[[Path], None]
+    project: Project, repository: GitRepository, worktree_path: Path, edit: Callable[[Path], None]
 ) -> None:
     start = repository.commit_of(START)
-    edit(opened)
-    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    edit(worktree_path)
+    tip = repository.commit(str(worktree_path), BRANCH, "It works\n", WHO)
 
     listed = project.git("diff-tree", "-r", "-z", "--name-status", "--no-renames", start, tip)
     fields = listed.split("\0")[:-1]
@@ -81,22 +81,22 @@ def test_the_changes_of_a_commit_are_those_that_git_lists(
 
 
 def test_the_changes_of_a_commit_are_not_listed_a_second_time(
-    repository: GitRepository, opened: Path, started: list[list[str]]
+    repository: GitRepository, worktree_path: Path, started: list[list[str]]
 ) -> None:
     start = repository.commit_of(START)
-    _edit(opened)
-    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    _edit(worktree_path)
+    tip = repository.commit(str(worktree_path), BRANCH, "It works\n", WHO)
     started.clear()
     assert "dir.txt" in repository.changed_paths(start, tip)
     assert started == []
 
 
 def test_a_patch_without_markers_is_not_searched_again(
-    repository: GitRepository, opened: Path, started: list[list[str]]
+    repository: GitRepository, worktree_path: Path, started: list[list[str]]
 ) -> None:
     start = repository.commit_of(START)
-    (opened / "a.txt").write_text("b < c\n+=======\n")
-    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    (worktree_path / "a.txt").write_text("b < c\n+=======\n")
+    tip = repository.commit(str(worktree_path), BRANCH, "It works\n", WHO)
     patch = b"".join(repository.log_with_diffs(start, tip))
     started.clear()
     assert repository.conflict_markers(start, tip) == []
@@ -107,29 +107,29 @@ def test_a_patch_without_markers_is_not_searched_again(
 @pytest.mark.parametrize("line", ["<<<", "=" * 12, ">" * 7, "|" * 7])
 @pytest.mark.parametrize("more", [0, MOST_CACHED_BYTES])
 def test_markers_of_each_length_are_found(
-    repository: GitRepository, opened: Path, line: str, more: int
+    repository: GitRepository, worktree_path: Path, line: str, more: int
 ) -> None:
     start = repository.commit_of(START)
-    (opened / "a.txt").write_text("x\n" * more + f"{line}\n")
-    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    (worktree_path / "a.txt").write_text("x\n" * more + f"{line}\n")
+    tip = repository.commit(str(worktree_path), BRANCH, "It works\n", WHO)
     project = Project(Path(repository.directories()[0]))
     project.write(".gitattributes", f"*.txt conflict-marker-size={len(line)}\n")
     assert repository.conflict_markers(start, tip) == ["conflict markers remain in a.txt"]
 
 
 def test_an_index_that_nothing_has_written_is_not_searched_for_conflicts(
-    repository: GitRepository, directory: str, opened: Path, started: list[list[str]]
+    repository: GitRepository, directory: str, worktree_path: Path, started: list[list[str]]
 ) -> None:
-    (opened / "a.txt").write_text("changed\n")
+    (worktree_path / "a.txt").write_text("changed\n")
     started.clear()
     assert repository.repair_worktree(directory, BRANCH, repository.commit_of(BRANCH)) == ([], "")
     assert [each for each in started if "ls-files" in each] == []
 
 
 def test_conflicts_that_a_worker_leaves_are_found(
-    project: Project, repository: GitRepository, directory: str, opened: Path
+    project: Project, repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
-    other = Project(opened)
+    other = Project(worktree_path)
     other.git("checkout", "-q", "-b", "side")
     other.commit({"a.txt": "theirs\n"})
     other.git("checkout", "-q", BRANCH.removeprefix("refs/heads/"))

@@ -25,7 +25,7 @@ def commit(repository: GitRepository, worktree: Path) -> str:
     return repository.commit(str(worktree), BRANCH, "work\n", WHO)
 
 
-def kept(project: Project) -> dict[str, str]:
+def kept_commits(project: Project) -> dict[str, str]:
     listed = project.git("for-each-ref", "--format=%(refname) %(objectname)", KEPT)
     lines = (line.split(" ") for line in listed.splitlines())
     return {name.removeprefix(f"{KEPT}/"): commit for name, commit in lines}
@@ -48,7 +48,7 @@ def test_files_of_a_nested_repository_are_committed_and_its_history_is_kept(
     names = ["beside.txt", "sub/README.md", "sub/loose.txt", "sub/src/main.py"]
     assert added(repository, tip) == names
     assert project.show(tip, "sub/src/main.py") == "two"
-    assert kept(project) == {"sub": nested.git("rev-parse", "HEAD")}
+    assert kept_commits(project) == {"sub": nested.git("rev-parse", "HEAD")}
     assert project.git("log", "--format=%s", f"{KEPT}/sub").split() == ["second", "first"]
     # Nothing stays uncommitted, and a second commit adds nothing.
     assert Project(worktree).git("status", "--porcelain") == ""
@@ -67,7 +67,7 @@ def test_a_link_that_the_agent_committed_itself_becomes_files(
     tip = commit(repository, worktree)
 
     assert added(repository, tip) == ["sub/a.py"]
-    assert kept(project) == {"sub": nested.git("rev-parse", "HEAD")}
+    assert kept_commits(project) == {"sub": nested.git("rev-parse", "HEAD")}
 
 
 def test_a_repository_without_a_commit_is_committed_as_files(
@@ -82,7 +82,7 @@ def test_a_repository_without_a_commit_is_committed_as_files(
 
     assert added(repository, tip) == ["b.txt", "sub/a.py"]
     assert (nested.path / ".git" / "HEAD").is_file()
-    assert kept(project) == {}
+    assert kept_commits(project) == {}
 
 
 def test_every_level_and_every_branch_is_kept(
@@ -97,7 +97,7 @@ def test_every_level_and_every_branch_is_kept(
     tip = commit(repository, worktree)
 
     assert added(repository, tip) == ["a b~/inner/i.txt", "a b~/o.txt"]
-    assert kept(project) == {
+    assert kept_commits(project) == {
         "a%20b%7E": outer.git("rev-parse", "HEAD"),
         "a%20b%7E+heads/feature/x": feature,
         "a%20b%7E+/inner": inner.git("rev-parse", "HEAD"),
@@ -129,7 +129,7 @@ def test_a_repository_among_tracked_files_keeps_its_history(
     tip = commit(repository, worktree)
 
     assert added(repository, tip) == ["dir/new.txt"]
-    assert kept(project) == {"dir": nested.git("rev-parse", "HEAD")}
+    assert kept_commits(project) == {"dir": nested.git("rev-parse", "HEAD")}
 
 
 def test_a_shallow_clone_keeps_its_state_and_leaves_the_users_repository_whole(
@@ -155,13 +155,13 @@ def test_a_later_history_replaces_an_earlier_one_only_if_it_has_it(
     nested.commit({"a": "2\n"}, "second")
     commit(repository, worktree)
     second = nested.git("rev-parse", "HEAD")
-    assert kept(project) == {"sub": second}
+    assert kept_commits(project) == {"sub": second}
 
     nested.git("commit", "-q", "--amend", "-m", "other")
     tip = commit(repository, worktree)
 
     assert first != second
-    assert kept(project) == {
+    assert kept_commits(project) == {
         "sub": nested.git("rev-parse", "HEAD"),
         f"sub+{second[:12]}": second,
     }
@@ -198,7 +198,7 @@ def test_a_submodule_that_the_agent_added_stays_one_and_its_history_is_kept(
 
     assert project.git("rev-parse", f"{tip}:lib") == head
     assert added(repository, tip) == [".gitmodules", "lib"]
-    assert kept(project) == {"lib": head}
+    assert kept_commits(project) == {"lib": head}
 
 
 def test_a_snapshot_has_the_files_and_the_agent_notices_nothing(
@@ -214,7 +214,7 @@ def test_a_snapshot_has_the_files_and_the_agent_notices_nothing(
     assert added(repository, shot) == ["sub/a.py", "unborn/b.py"]
     assert (project.path / ".git/worktrees/worktree/index").read_bytes() == index
     assert nested.git("status", "--porcelain") == ""
-    assert kept(project) == {}
+    assert kept_commits(project) == {}
 
 
 def test_nested_history_is_saved_with_the_work_of_a_removed_job(
@@ -231,4 +231,4 @@ def test_nested_history_is_saved_with_the_work_of_a_removed_job(
     above = "refs/orchestrator-kept/1/worker_1"
     assert list(names) == [f"{above}+work", f"{above}/nested/sub"]
     assert project.git("rev-parse", f"{above}+work") == tip
-    assert kept(project) == {"sub": head}
+    assert kept_commits(project) == {"sub": head}

@@ -31,10 +31,10 @@ def of(project: Project, never: NeverCommit) -> GitRepository:
 
 @pytest.fixture
 def worktree(repository: GitRepository, directory: str) -> Path:
-    return opened(repository, directory)
+    return new_worktree(repository, directory)
 
 
-def opened(repository: GitRepository, directory: str) -> Path:
+def new_worktree(repository: GitRepository, directory: str) -> Path:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     return Path(directory)
@@ -106,7 +106,7 @@ def test_files_that_the_start_tracks_are_committed(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     project.commit({"vendor/node_modules/a.js": "1\n", "old.pyc": "1\n"})
-    worktree = opened(repository, directory)
+    worktree = new_worktree(repository, directory)
     write(worktree, "vendor/node_modules/b.js", "vendor/node_modules/a.js", "old.pyc")
 
     files, held = closed(repository, worktree)
@@ -157,7 +157,7 @@ def test_closing_a_worktree_keeps_promised_and_held_back_files_apart(
 
 def test_a_list_of_the_user_replaces_the_built_in_rules(project: Project, directory: str) -> None:
     repository = of(project, NeverCommit(patterns=("*.log", "!keep.log")))
-    worktree = opened(repository, directory)
+    worktree = new_worktree(repository, directory)
     write(worktree, "a.log", "keep.log", "node_modules/a.js")
     write(worktree, "big.bin", content=bytes(5000))
 
@@ -169,7 +169,7 @@ def test_a_list_of_the_user_replaces_the_built_in_rules(project: Project, direct
 
 def test_an_empty_list_commits_everything(project: Project, directory: str) -> None:
     repository = of(project, NeverCommit())
-    worktree = opened(repository, directory)
+    worktree = new_worktree(repository, directory)
     write(worktree, "core", content=CORE)
     write(worktree, "env/pyvenv.cfg", "node_modules/a.js")
     assert closed(repository, worktree) == (["core", "env/pyvenv.cfg", "node_modules/a.js"], {})

@@ -31,7 +31,7 @@ def remote(project: Project, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def made(project: Project, tmp_path: Path) -> MakeRequest:
+def make_request(project: Project, tmp_path: Path) -> MakeRequest:
     """A pull request, with some programs installed."""
 
     def make(*tools: str, code: int = 0, known: str = "''") -> PullRequest:
@@ -61,16 +61,16 @@ def made(project: Project, tmp_path: Path) -> MakeRequest:
     return make
 
 
-def opened(request: PullRequest) -> str:
+def open_request(request: PullRequest) -> str:
     return request.open(*request.check())
 
 
 def test_gh_gets_base_head_title_and_body(
-    made: MakeRequest, remote: Path, project: Project, tmp_path: Path
+    make_request: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
-    request = made("gh", "glab")
+    request = make_request("gh", "glab")
 
-    assert opened(request) == "https://example.org/pull/1"
+    assert open_request(request) == "https://example.org/pull/1"
 
     lines = (tmp_path / "arguments").read_text().splitlines()
     assert lines[0].endswith("/gh")
@@ -84,20 +84,20 @@ def test_gh_gets_base_head_title_and_body(
 
 
 def test_an_open_request_is_updated_by_the_push(
-    made: MakeRequest, remote: Path, project: Project, tmp_path: Path
+    make_request: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
-    request = made("gh", known="https://example.org/pull/7")
+    request = make_request("gh", known="https://example.org/pull/7")
 
-    assert opened(request) == "https://example.org/pull/7"
+    assert open_request(request) == "https://example.org/pull/7"
 
     assert not (tmp_path / "arguments").exists(), "no second pull request is opened"
     assert project.git("-C", str(remote), "rev-parse", "orchestrator/1/result") == request.commit
 
 
 def test_a_remote_at_gitlab_uses_glab(
-    made: MakeRequest, remote: Path, project: Project, tmp_path: Path
+    make_request: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
-    request = made("gh", "glab")
+    request = make_request("gh", "glab")
     project.git("remote", "set-url", "origin", "git@gitlab.example.org:a/b.git")
     assert request.check() == ("origin", "glab")
     project.git("remote", "set-url", "origin", str(remote))
@@ -120,27 +120,27 @@ def test_a_remote_at_gitlab_uses_glab(
     ],
 )
 def test_without_a_program_the_error_names_the_next_step(
-    made: MakeRequest, project: Project, address: str, advice: str
+    make_request: MakeRequest, project: Project, address: str, advice: str
 ) -> None:
     project.git("remote", "add", "origin", address)
 
     with pytest.raises(Conflict, match="nothing was changed") as raised:
-        made().check()
+        make_request().check()
 
     assert advice in raised.value.message
     assert "secret" not in raised.value.message
     assert "git push origin " in raised.value.message
 
 
-def test_without_a_remote_nothing_is_pushed(made: MakeRequest) -> None:
+def test_without_a_remote_nothing_is_pushed(make_request: MakeRequest) -> None:
     with pytest.raises(Conflict, match="no remote; add one: git remote add origin"):
-        made("gh").check()
+        make_request("gh").check()
 
 
-def test_the_remote_is_that_of_the_base(made: MakeRequest, project: Project) -> None:
+def test_the_remote_is_that_of_the_base(make_request: MakeRequest, project: Project) -> None:
     for name in ("first", "second"):
         project.git("remote", "add", name, f"/{name}")
-    request = made("gh")
+    request = make_request("gh")
     with pytest.raises(Conflict, match=r"git config branch\.main\.remote NAME"):
         request.check()
     project.git("config", "branch.main.remote", "second")
@@ -148,17 +148,19 @@ def test_the_remote_is_that_of_the_base(made: MakeRequest, project: Project) -> 
     assert request.check() == ("second", "gh")
 
 
-def test_an_error_of_the_program_names_the_pushed_branch(made: MakeRequest, remote: Path) -> None:
+def test_an_error_of_the_program_names_the_pushed_branch(
+    make_request: MakeRequest, remote: Path
+) -> None:
     with pytest.raises(Conflict, match="was pushed to origin, but no pull request was opened"):
-        opened(made("gh", code=4))
+        open_request(make_request("gh", code=4))
 
 
 def test_a_push_that_fails_opens_nothing(
-    made: MakeRequest, project: Project, tmp_path: Path
+    make_request: MakeRequest, project: Project, tmp_path: Path
 ) -> None:
     project.git("remote", "add", "origin", "/no/such/repository")
 
     with pytest.raises(Conflict, match="no pull request was opened"):
-        opened(made("gh"))
+        open_request(make_request("gh"))
 
     assert not (tmp_path / "arguments").exists()

@@ -40,7 +40,7 @@ def raw(project: Project, merged: Merge, path: str) -> bytes:
     return ran.stdout
 
 
-def united(repository: GitRepository, ours: str, theirs: str) -> Merge:
+def merge_union(repository: GitRepository, ours: str, theirs: str) -> Merge:
     return repository.merge(ours, theirs, "merged", WHO, force=False, union=True)
 
 
@@ -53,7 +53,9 @@ def test_lines_that_three_workers_append_are_all_there_in_their_order(
     base = commit(project, "base", {"log.md": LOG})
     tip = base
     for name in ("one", "two", "three"):
-        tip = united(repository, tip, commit(project, name, {"log.md": f"{LOG}- {name}\n"}, base))
+        tip = merge_union(
+            repository, tip, commit(project, name, {"log.md": f"{LOG}- {name}\n"}, base)
+        )
         assert tip.commit, tip
         tip = tip.commit
     assert project.show(tip, "log.md") == f"{LOG}- one\n- two\n- three"
@@ -123,7 +125,7 @@ def test_a_union(
 ) -> None:
     first, second = sides(project, {path: base}, {path: ours}, {path: theirs})
 
-    merged = united(repository, first, second)
+    merged = merge_union(repository, first, second)
 
     assert bool(merged.commit) is (expected is not None)
     assert not repository.merge(first, second, "m", WHO, force=False).commit
@@ -139,7 +141,7 @@ def test_files_that_both_sides_made_are_united_where_lines_are_all_that_they_are
     project: Project, repository: GitRepository, path: str, unites: bool
 ) -> None:
     first, second = sides(project, {}, {path: "a = 1\n"}, {path: "b = 1\n"})
-    merged = united(repository, first, second)
+    merged = merge_union(repository, first, second)
     assert bool(merged.commit) is unites
     if unites:
         assert project.show(merged.commit, path) == "a = 1\nb = 1"
@@ -148,7 +150,7 @@ def test_files_that_both_sides_made_are_united_where_lines_are_all_that_they_are
 def test_no_union_where_another_file_conflicts(project: Project, repository: GitRepository) -> None:
     base = {"log.md": LOG, "a": "1\n"}
     ours, theirs = ({"log.md": f"{LOG}- {n}\n", "a": f"{n}\n"} for n in ("x", "y"))
-    merged = united(repository, *sides(project, base, ours, theirs))
+    merged = merge_union(repository, *sides(project, base, ours, theirs))
     assert [each.path for each in merged.conflicts] == ["a"]
     assert not merged.commit
 
@@ -159,7 +161,7 @@ def test_a_file_with_its_own_merge_driver_is_merged_by_it(
     project.commit({".gitattributes": "*.md -merge\n"})
     ours, theirs = {"log.md": f"{LOG}x\n"}, {"log.md": f"{LOG}y\n"}
     first, second = sides(project, {"log.md": LOG}, ours, theirs)
-    assert not united(repository, first, second).commit
+    assert not merge_union(repository, first, second).commit
     forced = repository.merge(first, second, "m", WHO, force=True)
     assert project.show(forced.commit, "log.md") == f"{LOG}y"
 

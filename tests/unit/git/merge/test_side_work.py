@@ -35,7 +35,7 @@ def worktree(repository: GitRepository, directory: str) -> Path:
     return Path(directory)
 
 
-def does(worktree: Path, script: str, who: str = WHO.email) -> None:
+def run_as_worker(worktree: Path, script: str, who: str = WHO.email) -> None:
     """Run a script as the worker, with the worker's git identity."""
     names = {f"GIT_{role}_NAME": "worker_1" for role in ("AUTHOR", "COMMITTER")}
     emails = {f"GIT_{role}_EMAIL": who for role in ("AUTHOR", "COMMITTER")}
@@ -53,7 +53,7 @@ def added(repository: GitRepository, tip: str) -> list[str]:
     return list(repository.changed_paths(repository.base().commit, tip))
 
 
-def kept(project: Project) -> list[str]:
+def kept_refs(project: Project) -> list[str]:
     return project.git("for-each-ref", "--format=%(refname)", KEPT).splitlines()
 
 
@@ -65,7 +65,7 @@ git switch -q -c feature; echo f > f.txt; git add f.txt; git commit -qm f; git s
 def test_a_branch_of_its_own_is_merged(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, f"{FEATURE} echo loose > loose.txt")
+    run_as_worker(worktree, f"{FEATURE} echo loose > loose.txt")
 
     tip, work = closed(repository, worktree)
 
@@ -81,7 +81,7 @@ def test_a_branch_of_its_own_is_merged(
 def test_a_branch_on_top_is_a_fast_forward(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, FEATURE)
+    run_as_worker(worktree, FEATURE)
     tip, _ = closed(repository, worktree)
     assert tip == project.git("rev-parse", "feature")
 
@@ -89,8 +89,10 @@ def test_a_branch_on_top_is_a_fast_forward(
 def test_commits_of_the_worker_s_branch_before_a_switch_are_merged(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
-    does(worktree, "git switch -q -c other HEAD~1; echo b > b2.txt; git add .; git commit -qm b")
+    run_as_worker(worktree, "echo a > a2.txt; git add .; git commit -qm a")
+    run_as_worker(
+        worktree, "git switch -q -c other HEAD~1; echo b > b2.txt; git add .; git commit -qm b"
+    )
 
     tip, _ = closed(repository, worktree)
 
@@ -100,8 +102,8 @@ def test_commits_of_the_worker_s_branch_before_a_switch_are_merged(
 def test_a_crash_during_the_return_to_the_branch_loses_no_commit(
     repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, "echo a > a2.txt; git add .; git commit -qm a; echo m >> a.txt")
-    does(worktree, "git commit -qam m; git switch -q -c other HEAD~2; echo b > b2.txt")
+    run_as_worker(worktree, "echo a > a2.txt; git add .; git commit -qm a; echo m >> a.txt")
+    run_as_worker(worktree, "git commit -qam m; git switch -q -c other HEAD~2; echo b > b2.txt")
 
     with crash_at(1, OF_HEADS[0]), pytest.raises(Crash):
         closed(repository, worktree)
@@ -122,7 +124,7 @@ GIT_SEQUENCE_EDITOR="sed -i 1s/pick/edit/" git rebase -q -i x || true; %s
 def test_the_commits_of_a_rebase_that_was_not_finished_are_merged(
     repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, REBASE % ("f > first.txt", "test ! -e next.txt"))
+    run_as_worker(worktree, REBASE % ("f > first.txt", "test ! -e next.txt"))
 
     tip, _ = closed(repository, worktree)
 
@@ -132,7 +134,7 @@ def test_the_commits_of_a_rebase_that_was_not_finished_are_merged(
 def test_conflicting_commits_of_an_unfinished_rebase_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, REBASE % ("ours > a.txt", "echo both > a.txt"))
+    run_as_worker(worktree, REBASE % ("ours > a.txt", "echo both > a.txt"))
 
     old = project.git("rev-parse", BRANCH)
     tip, [work] = closed(repository, worktree)
@@ -152,7 +154,7 @@ git switch -q --detach; echo %s; git add .; git commit -qm detached; git switch 
 def test_commits_on_a_detached_head_that_the_agent_left_are_merged(
     repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, f"{DETACHED % 'd > d.txt'} echo loose > loose.txt")
+    run_as_worker(worktree, f"{DETACHED % 'd > d.txt'} echo loose > loose.txt")
 
     tip, [work] = closed(repository, worktree)
 
@@ -164,7 +166,7 @@ def test_commits_on_a_detached_head_that_the_agent_left_are_merged(
 def test_conflicting_commits_on_a_detached_head_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, f"{DETACHED % 'theirs > a.txt'} echo ours > a.txt")
+    run_as_worker(worktree, f"{DETACHED % 'theirs > a.txt'} echo ours > a.txt")
 
     tip, [work] = closed(repository, worktree)
 
@@ -179,9 +181,11 @@ def test_a_visit_to_commits_of_others_or_to_discarded_commits_merges_nothing(
     project.git("switch", "-q", "-c", "users")
     project.commit({"u.txt": "u\n"})
     visit = "git switch -q --detach %s; git switch -q -;"
-    does(worktree, visit % "users")
-    does(worktree, "echo d > d.txt; git add .; git commit -qm d; git reset -q --hard HEAD~1")
-    does(worktree, visit % "ORIG_HEAD")
+    run_as_worker(worktree, visit % "users")
+    run_as_worker(
+        worktree, "echo d > d.txt; git add .; git commit -qm d; git reset -q --hard HEAD~1"
+    )
+    run_as_worker(worktree, visit % "ORIG_HEAD")
 
     tip, work = closed(repository, worktree)
 
@@ -191,7 +195,7 @@ def test_a_visit_to_commits_of_others_or_to_discarded_commits_merges_nothing(
 def test_the_commits_of_a_branch_that_the_agent_deleted_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, f"{FEATURE} git branch -qD feature; echo loose > loose.txt")
+    run_as_worker(worktree, f"{FEATURE} git branch -qD feature; echo loose > loose.txt")
 
     tip, work = closed(repository, worktree)
 
@@ -221,7 +225,7 @@ def test_the_commits_of_a_branch_that_the_agent_deleted_are_saved_and_named(
 def test_a_branch_that_the_agent_merged_or_renamed_is_not_deleted_work(
     repository: GitRepository, worktree: Path, then: str
 ) -> None:
-    does(worktree, f"{FEATURE} {then}")
+    run_as_worker(worktree, f"{FEATURE} {then}")
 
     tip, work = closed(repository, worktree)
 
@@ -232,7 +236,9 @@ def test_a_branch_that_the_agent_merged_or_renamed_is_not_deleted_work(
 def test_a_branch_that_conflicts_is_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, "git switch -q -c x; echo theirs > a.txt; git commit -qam x; git switch -q -")
+    run_as_worker(
+        worktree, "git switch -q -c x; echo theirs > a.txt; git commit -qam x; git switch -q -"
+    )
     (worktree / "a.txt").write_text("ours\n")
 
     tip, work = closed(repository, worktree)
@@ -248,7 +254,7 @@ def test_a_branch_that_conflicts_is_saved_and_named(
 def test_a_worktree_of_its_own_is_merged_with_its_loose_files(
     project: Project, repository: GitRepository, worktree: Path, place: str
 ) -> None:
-    does(
+    run_as_worker(
         worktree,
         f"git worktree add -q -b feature {place}; cd {place}; echo c > c.txt; git add c.txt;"
         "git commit -qm c; echo loose > loose.txt; mkdir n; cd n; git init -q; echo n > n.txt;"
@@ -259,7 +265,7 @@ def test_a_worktree_of_its_own_is_merged_with_its_loose_files(
 
     assert added(repository, tip) == ["c.txt", "loose.txt", "n/n.txt"]
     assert [each.name for each in work if each.kind is SideWorkKind.WORKTREE] == [Path(place).name]
-    assert kept(project) == [f"{KEPT}/nested/n"]
+    assert kept_refs(project) == [f"{KEPT}/nested/n"]
     assert project.worktrees() == [str(worktree)]
     assert not (worktree / place).exists()
     assert closed(repository, worktree)[0] == tip
@@ -269,7 +275,7 @@ def test_a_submodule_that_the_agent_adds_is_not_reported_as_committed_files(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     new = "git init -q ../lib; cd ../lib; echo l > l.txt; git add .; git commit -qm l; cd -"
-    does(worktree, f"{new}; git -c protocol.file.allow=always submodule add -q ../lib lib")
+    run_as_worker(worktree, f"{new}; git -c protocol.file.allow=always submodule add -q ../lib lib")
 
     tip, work = closed(repository, worktree)
 
@@ -289,8 +295,8 @@ def test_a_stash_is_applied_and_the_users_list_is_as_before(
     project.git("stash", "push", "-q", "-m", "mine as well")
     before = project.git("stash", "list", "--format=%H %gs")
     log = (project.path / ".git/logs/refs/stash").read_bytes()
-    does(worktree, "echo s > a.txt; echo new > new.txt; git stash -q -u")
-    does(worktree, "echo stashed > dir/b.txt; git stash push -q -m second")
+    run_as_worker(worktree, "echo s > a.txt; echo new > new.txt; git stash -q -u")
+    run_as_worker(worktree, "echo stashed > dir/b.txt; git stash push -q -m second")
 
     tip, work = closed(repository, worktree)
 
@@ -306,9 +312,9 @@ def test_a_stash_is_applied_and_the_users_list_is_as_before(
 def test_side_work_is_merged_also_if_another_worker_has_emptied_the_logs_of_refs(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, f"{FEATURE} git branch b2")
-    does(worktree, "git worktree add -q --detach ../beside; echo b > ../beside/b.txt")
-    does(worktree, "echo s > a.txt; git stash -q")
+    run_as_worker(worktree, f"{FEATURE} git branch b2")
+    run_as_worker(worktree, "git worktree add -q --detach ../beside; echo b > ../beside/b.txt")
+    run_as_worker(worktree, "echo s > a.txt; git stash -q")
     project.git("branch", "users", "feature~1")
     project.git("reflog", "expire", "--expire=now", "--all")
 
@@ -329,7 +335,7 @@ def test_the_users_work_stays_if_a_worker_has_emptied_the_logs_of_refs(
     project.write("a.txt", "stashed\n")
     project.git("stash", "-q")
     other = "worker_2@example.org"
-    does(worktree, FEATURE, who=other)
+    run_as_worker(worktree, FEATURE, who=other)
     project.git("reflog", "expire", "--expire=now", "--all")
     refs = project.git("for-each-ref", "refs/heads", "refs/stash")
 
@@ -343,7 +349,7 @@ def test_the_users_work_stays_if_a_worker_has_emptied_the_logs_of_refs(
 def test_a_stash_between_stashes_of_the_user_is_removed_alone(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, "echo s > a.txt; git stash -q")
+    run_as_worker(worktree, "echo s > a.txt; git stash -q")
     project.write("a.txt", "the user's\n")
     project.git("stash", "push", "-q", "-m", "mine")
     mine = project.git("rev-parse", "stash@{0}")
@@ -357,7 +363,7 @@ def test_a_stash_between_stashes_of_the_user_is_removed_alone(
 def test_a_stash_that_conflicts_is_saved_and_can_be_applied(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, "echo s > a.txt; git stash -q; echo other > a.txt")
+    run_as_worker(worktree, "echo s > a.txt; git stash -q; echo other > a.txt")
 
     _, work = closed(repository, worktree)
 
@@ -370,7 +376,7 @@ def test_a_stash_that_conflicts_is_saved_and_can_be_applied(
 def test_a_stash_on_commits_that_the_agent_discarded_brings_only_its_own_change(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(
+    run_as_worker(
         worktree,
         "echo x > x.txt; git add x.txt; git commit -qm x; echo s > a.txt; git stash -q;"
         "git reset -q --hard HEAD~1",
@@ -383,12 +389,12 @@ def test_work_of_the_user_and_of_other_workers_is_not_changed(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
 ) -> None:
     """Work of the user on the worker's commits, and work of another worker."""
-    does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
+    run_as_worker(worktree, "echo a > a2.txt; git add .; git commit -qm a")
     project.git("branch", "peek", BRANCH)
-    does(worktree, "git reset -q --hard HEAD~1")
+    run_as_worker(worktree, "git reset -q --hard HEAD~1")
     other = "worker_2@example.org"
-    does(worktree, "git branch b2; git stash -q || true", who=other)
-    does(
+    run_as_worker(worktree, "git branch b2; git stash -q || true", who=other)
+    run_as_worker(
         worktree,
         f"git worktree add -q -b b3 '{tmp_path}/w3'; cd '{tmp_path}/w3'; echo 3 > 3.txt;"
         "git add .; git commit -qm 3",
@@ -410,7 +416,7 @@ def test_work_of_the_user_and_of_other_workers_is_not_changed(
 def test_work_of_an_attempt_that_was_rolled_back_is_not_merged(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    does(worktree, FEATURE)
+    run_as_worker(worktree, FEATURE)
     tip, _ = closed(repository, worktree)
     repository.set_ref("refs/orchestrator/1/checkpoint/worker_1/1-after", tip)
     repository.roll_back(str(worktree), BRANCH, repository.base().commit, "")
@@ -477,7 +483,7 @@ def test_side_work_is_found_whatever_address_the_agent_gives_to_git(
         project.git("stash", "push", "-q")
     project.git("branch", "users")
     mine = project.git("rev-parse", "stash@{0}")
-    does(worktree, f"{address} {script}")
+    run_as_worker(worktree, f"{address} {script}")
 
     tip, _ = closed(repository, worktree)
 
@@ -493,7 +499,7 @@ def test_commits_with_another_address_on_a_branch_of_the_worker_are_merged(
 ) -> None:
     """The branch's own log shows the commit: the log of the removed worktree no longer exists."""
     script = "git add .; git commit -qm w; cd -; git worktree remove inside"
-    does(
+    run_as_worker(
         worktree, f"git worktree add -q -b b inside; cd inside; {address} echo w > w.txt; {script}"
     )
 
@@ -506,7 +512,7 @@ def test_commits_with_another_address_on_a_branch_of_the_worker_are_merged(
 def test_a_deleted_branch_with_another_address_is_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path, address: str
 ) -> None:
-    does(worktree, f"{address} {FEATURE} git branch -qD feature")
+    run_as_worker(worktree, f"{address} {FEATURE} git branch -qD feature")
 
     _, work = closed(repository, worktree)
 
@@ -518,13 +524,13 @@ def test_a_deleted_branch_with_another_address_is_saved_and_named(
 def test_work_of_others_with_the_agents_address_is_not_touched(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path, address: str
 ) -> None:
-    does(worktree, f"{address} echo a > a2.txt; git add .; git commit -qm a")
+    run_as_worker(worktree, f"{address} echo a > a2.txt; git add .; git commit -qm a")
     project.git("branch", "peek", BRANCH)
-    does(worktree, f"{address} git reset -q --hard HEAD~1")
+    run_as_worker(worktree, f"{address} git reset -q --hard HEAD~1")
     project.git("worktree", "add", "-q", "-b", "theirs", str(tmp_path / "w"))
-    does(tmp_path / "w", f"{address} echo t > t.txt; git add .; git commit -qm t")
-    does(tmp_path / "w", f"{address} echo s > a.txt; git stash -q")
-    does(worktree, f"{address} git switch -q --detach theirs; git switch -q -")
+    run_as_worker(tmp_path / "w", f"{address} echo t > t.txt; git add .; git commit -qm t")
+    run_as_worker(tmp_path / "w", f"{address} echo s > a.txt; git stash -q")
+    run_as_worker(worktree, f"{address} git switch -q --detach theirs; git switch -q -")
     refs = project.git("for-each-ref", "refs/heads", "refs/stash")
 
     tip, work = closed(repository, worktree)
@@ -554,8 +560,8 @@ def test_the_commits_of_the_worker_s_deleted_branch_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path, away: str
 ) -> None:
     own = BRANCH.removeprefix("refs/heads/")
-    does(worktree, "echo c > c.txt; git add .; git commit -qm c")
-    does(worktree, f"git switch -q {away}; git branch -qD {own}; echo loose > loose.txt")
+    run_as_worker(worktree, "echo c > c.txt; git add .; git commit -qm c")
+    run_as_worker(worktree, f"git switch -q {away}; git branch -qD {own}; echo loose > loose.txt")
 
     tip, work = closed(repository, worktree)
 
@@ -573,8 +579,8 @@ def test_its_own_branch_that_the_agent_renamed_is_merged(
     project: Project, repository: GitRepository, worktree: Path, away: str, how: str
 ) -> None:
     own = BRANCH.removeprefix("refs/heads/")
-    does(worktree, "echo c > c.txt; git add .; git commit -qm c")
-    does(worktree, f"git switch -q {away}; git {how} {own} saved; echo loose > loose.txt")
+    run_as_worker(worktree, "echo c > c.txt; git add .; git commit -qm c")
+    run_as_worker(worktree, f"git switch -q {away}; git {how} {own} saved; echo loose > loose.txt")
 
     tip, work = closed(repository, worktree)
 
@@ -587,7 +593,7 @@ def test_its_own_branch_that_the_agent_renamed_is_merged(
 def test_later_commits_of_the_user_on_a_branch_of_the_worker_are_not_merged(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
 ) -> None:
-    does(worktree, FEATURE)
+    run_as_worker(worktree, FEATURE)
     tip, _ = closed(repository, worktree)
     project.git("worktree", "add", "-q", str(tmp_path / "users"), "feature")
     Project(tmp_path / "users").commit({"u.txt": "u\n"})
@@ -603,8 +609,8 @@ def test_both_workers_keep_their_commits_on_a_branch_that_both_use(
     repository.set_ref("refs/orchestrator/1/start/worker_2", repository.base().commit)
     second = Signature(name="worker_2", email="worker_2@1.orchestrator.invalid")
     more = FEATURE.replace("-c ", "").replace("f.txt", "more.txt")
-    does(worktree, FEATURE)
-    does(other, more, who=second.email)
+    run_as_worker(worktree, FEATURE)
+    run_as_worker(other, more, who=second.email)
 
     tip, _ = closed(repository, worktree)
     theirs = repository.commit(str(other), branch, "work\n", second)
@@ -628,7 +634,7 @@ def test_commits_with_another_address_on_a_branch_of_the_user_are_saved_and_name
     log.write_text(re.sub(r"> \d+ ", "> 1700000000 ", log.read_text()))
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     worker = f"{WHO.name}@1.orchestrator.invalid"
-    does(Path(directory), f"{address} {FEATURE.replace('-c feature', 'dev')}", who=worker)
+    run_as_worker(Path(directory), f"{address} {FEATURE.replace('-c feature', 'dev')}", who=worker)
 
     tip, work = closed(repository, Path(directory))
 
@@ -644,7 +650,7 @@ def test_the_staged_files_of_a_worktree_whose_directory_was_removed_are_merged(
     """For example, $TMPDIR has a worktree, and is removed when the attempt ends."""
     place = tmp_path / "temporary" / "w"
     script = "echo s > s.txt; git add .; git commit -qm s; echo i > i.txt; git add .; rm -r $PWD"
-    does(worktree, f"git worktree add -q --detach {place}; cd {place}; {script}")
+    run_as_worker(worktree, f"git worktree add -q --detach {place}; cd {place}; {script}")
 
     tip, _ = closed(repository, worktree)
 

@@ -11,11 +11,11 @@ from orchestrator.git.environments.copied_files import CopyRules
 from orchestrator.git.worktrees import ignored_files
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
-from tests.unit.git.repair.test_broken_worktrees import BRANCH, a_conflict, own  # noqa: F401
+from tests.unit.git.repair.test_broken_worktrees import BRANCH, a_conflict, agent_project  # noqa: F401
 
 
 @pytest.fixture
-def opened(project: Project, repository: GitRepository, directory: str) -> Path:
+def worktree_path(project: Project, repository: GitRepository, directory: str) -> Path:
     project.commit({".gitignore": "*.log\nbuild/\n.env\n"})
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     return Path(directory)
@@ -38,42 +38,42 @@ def files(directory: Path) -> dict[str, str]:
     return found
 
 
-def test_nothing_ignored_is_no_commit(repository: GitRepository, opened: Path) -> None:
-    (opened / "new.txt").touch()
-    assert keep(repository, opened) == ""
+def test_nothing_ignored_is_no_commit(repository: GitRepository, worktree_path: Path) -> None:
+    (worktree_path / "new.txt").touch()
+    assert keep(repository, worktree_path) == ""
 
 
 def test_a_rollback_restores_all_files_with_ignored_files_under_any_name(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
     odd = os.fsdecode(b"build/latin-\xe9\nline")
     for name in ("x.log", "build/out/a.o", "tracked-to-be.txt", odd):
-        path = opened / name
+        path = worktree_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"first {name!r}")
-    (opened / "build" / "link").symlink_to("/nowhere/at/all")
-    (opened / "build" / "empty").mkdir()
-    os.mkfifo(opened / "build" / "pipe")
-    commit = repository.snapshot(str(opened), "then", WHO)
-    kept, before = keep(repository, opened), files(opened)
+    (worktree_path / "build" / "link").symlink_to("/nowhere/at/all")
+    (worktree_path / "build" / "empty").mkdir()
+    os.mkfifo(worktree_path / "build" / "pipe")
+    commit = repository.snapshot(str(worktree_path), "then", WHO)
+    kept, before = keep(repository, worktree_path), files(worktree_path)
 
-    (opened / "x.log").write_text("second")
-    (opened / "build" / "out" / "a.o").unlink()
-    (opened / "build" / "later").write_text("later")
-    (opened / "a.txt").write_text("second")
-    (opened / "dir" / "b.txt").unlink()
-    (opened / "dir").rmdir()
-    (opened / "dir").write_text("a file where a directory was")
-    (opened / "untracked").mkdir()
-    (opened / "untracked" / "u").touch()
-    (opened / ".gitignore").write_text("")
-    repository.commit(str(opened), BRANCH, "now\n", WHO)
-    repository.roll_back(str(opened), BRANCH, commit, kept)
+    (worktree_path / "x.log").write_text("second")
+    (worktree_path / "build" / "out" / "a.o").unlink()
+    (worktree_path / "build" / "later").write_text("later")
+    (worktree_path / "a.txt").write_text("second")
+    (worktree_path / "dir" / "b.txt").unlink()
+    (worktree_path / "dir").rmdir()
+    (worktree_path / "dir").write_text("a file where a directory was")
+    (worktree_path / "untracked").mkdir()
+    (worktree_path / "untracked" / "u").touch()
+    (worktree_path / ".gitignore").write_text("")
+    repository.commit(str(worktree_path), BRANCH, "now\n", WHO)
+    repository.roll_back(str(worktree_path), BRANCH, commit, kept)
 
-    assert files(opened) == before
+    assert files(worktree_path) == before
     assert project.git("rev-parse", BRANCH) == commit
-    repository.roll_back(str(opened), BRANCH, commit, kept)
-    assert files(opened) == before
+    repository.roll_back(str(worktree_path), BRANCH, commit, kept)
+    assert files(worktree_path) == before
 
 
 @pytest.mark.slow
@@ -81,76 +81,81 @@ def test_a_rollback_restores_all_files_with_ignored_files_under_any_name(
 def test_a_rollback_returns_to_the_branch_whatever_an_agent_did_to_git(
     project: Project,
     repository: GitRepository,
-    opened: Path,
-    own: Project,  # noqa: F811
+    worktree_path: Path,
+    agent_project: Project,  # noqa: F811
     how: str,
 ) -> None:
     commit = project.git("rev-parse", BRANCH)
     match how:
         case "merge" | "rebase":
-            a_conflict(own, how)
+            a_conflict(agent_project, how)
         case "detach":
-            own.git("checkout", "-q", "--detach")
-            own.commit({"new.txt": "x"}, "its own")
+            agent_project.git("checkout", "-q", "--detach")
+            agent_project.commit({"new.txt": "x"}, "its own")
         case "branch":
-            own.git("switch", "-qc", "elsewhere")
-            own.commit({"new.txt": "x"}, "its own")
-            own.git("branch", "-qD", "orchestrator/1/worker_1")
+            agent_project.git("switch", "-qc", "elsewhere")
+            agent_project.commit({"new.txt": "x"}, "its own")
+            agent_project.git("branch", "-qD", "orchestrator/1/worker_1")
         case _:
-            (opened / ".git").unlink()
+            (worktree_path / ".git").unlink()
             if how == "init":
-                own.git("init", "-q")
+                agent_project.git("init", "-q")
 
-    repository.roll_back(str(opened), BRANCH, commit, "")
+    repository.roll_back(str(worktree_path), BRANCH, commit, "")
 
-    assert own.git("symbolic-ref", "HEAD") == BRANCH
+    assert agent_project.git("symbolic-ref", "HEAD") == BRANCH
     assert project.git("rev-parse", BRANCH) == commit
-    assert own.git("status", "--porcelain", "--ignored") == ""
+    assert agent_project.git("status", "--porcelain", "--ignored") == ""
     assert not (project.path / ".git" / "worktrees" / "worktree" / "MERGE_HEAD").exists()
 
 
 def test_ignored_files_that_are_too_large_are_named_and_stay(
-    repository: GitRepository, opened: Path, monkeypatch: pytest.MonkeyPatch
+    repository: GitRepository, worktree_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ignored_files, "MOST_FILES", 3)
     monkeypatch.setattr(ignored_files, "MOST_BYTES", 100)
-    (opened / "build").mkdir()
+    (worktree_path / "build").mkdir()
     for number in range(4):
-        (opened / "build" / str(number)).touch()
-    (opened / "big.log").write_text("x" * 101)
-    (opened / "x.log").touch()
-    commit, kept = repository.snapshot(str(opened), "then", WHO), keep(repository, opened)
+        (worktree_path / "build" / str(number)).touch()
+    (worktree_path / "big.log").write_text("x" * 101)
+    (worktree_path / "x.log").touch()
+    commit, kept = (
+        repository.snapshot(str(worktree_path), "then", WHO),
+        keep(repository, worktree_path),
+    )
 
     too_large = dict.fromkeys(("big.log", "build"), "too large")
     assert dict(repository.omitted_ignored(kept)) == too_large
-    (opened / "x.log").unlink()
-    repository.roll_back(str(opened), BRANCH, commit, kept)
+    (worktree_path / "x.log").unlink()
+    repository.roll_back(str(worktree_path), BRANCH, commit, kept)
 
-    assert (opened / "x.log").exists()
-    assert len(os.listdir(opened / "build")) == 4
-    assert (opened / "big.log").exists()
+    assert (worktree_path / "x.log").exists()
+    assert len(os.listdir(worktree_path / "build")) == 4
+    assert (worktree_path / "big.log").exists()
 
 
-def test_a_repository_among_ignored_files_stays(repository: GitRepository, opened: Path) -> None:
-    inner = Project(opened / "build" / "vendor").begin({"v.txt": "v\n"})
-    kept = keep(repository, opened)
+def test_a_repository_among_ignored_files_stays(
+    repository: GitRepository, worktree_path: Path
+) -> None:
+    inner = Project(worktree_path / "build" / "vendor").begin({"v.txt": "v\n"})
+    kept = keep(repository, worktree_path)
     assert dict(repository.omitted_ignored(kept)) == {"build": "nested repository"}
-    repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)
+    repository.roll_back(str(worktree_path), BRANCH, repository.base().commit, kept)
     assert inner.git("status", "--porcelain") == ""
 
 
 def test_ignored_files_equal_to_the_user_s_are_restored_from_the_checkout(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
     project.write(".env", "SECRET=1\n")
-    (opened / ".env").write_text("SECRET=1\n")
-    kept = keep(repository, opened)
+    (worktree_path / ".env").write_text("SECRET=1\n")
+    kept = keep(repository, worktree_path)
     assert project.files(kept) == []
-    (opened / ".env").write_text("SECRET=2\n")
+    (worktree_path / ".env").write_text("SECRET=2\n")
 
-    repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)
+    repository.roll_back(str(worktree_path), BRANCH, repository.base().commit, kept)
 
-    assert (opened / ".env").read_text() == "SECRET=1\n"
+    assert (worktree_path / ".env").read_text() == "SECRET=1\n"
 
 
 def test_a_rollback_to_the_start_restores_copied_files(project: Project, directory: str) -> None:
@@ -168,13 +173,13 @@ def test_a_rollback_to_the_start_restores_copied_files(project: Project, directo
 
 
 def test_a_directory_copied_from_the_user_s_checkout_stays(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
-    (opened / "build").mkdir()
-    (opened / "build" / "x").touch()
+    (worktree_path / "build").mkdir()
+    (worktree_path / "build" / "x").touch()
     admin = project.path / ".git" / "worktrees" / "worktree"
     (admin / copied_files.CARRIED).write_bytes(b".env\0build\0")
-    kept = keep(repository, opened)
+    kept = keep(repository, worktree_path)
     assert project.files(kept) == []
-    repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)
-    assert (opened / "build" / "x").exists()
+    repository.roll_back(str(worktree_path), BRANCH, repository.base().commit, kept)
+    assert (worktree_path / "build" / "x").exists()

@@ -64,7 +64,7 @@ def spoil(directory: Path) -> None:
     git.git("config", "core.trustctime", "false")
 
 
-def seen(directory: Path) -> dict[str, object]:
+def file_states(directory: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(directory.rglob("*")):
         at = path.lstat()
@@ -78,7 +78,7 @@ def test_a_spare_worktree_equals_a_new_one(
     project: Project, repository: GitRepository, opened: Open, job: Path
 ) -> None:
     project.git("config", "core.trustctime", "false")
-    expected = seen(opened(1))
+    expected = file_states(opened(1))
     first = opened(2)
     untouched = (first.parent / "worktree" / "dir").stat().st_ino
     # git compares whole seconds.
@@ -89,7 +89,7 @@ def test_a_spare_worktree_equals_a_new_one(
 
     second = opened(3)
 
-    assert seen(second) == expected
+    assert file_states(second) == expected
     assert (second / "dir").stat().st_ino == untouched, "the spare worktree was not reused"
     assert Project(second).git("status", "--porcelain", "--ignored") == ""
     assert Project(second).git("ls-files", "-v").split("\n") == ["H a.txt", "H dir/b.txt"]
@@ -98,7 +98,7 @@ def test_a_spare_worktree_equals_a_new_one(
 def test_a_crash_while_a_spare_worktree_is_reused_loses_no_file(
     repository: GitRepository, opened: Open, job: Path
 ) -> None:
-    expected = seen(opened(1))
+    expected = file_states(opened(1))
     for number in (2, 3):
         close(repository, opened(number))
     with crash_at(1, "worktree: spare worktree used"), pytest.raises(Crash):
@@ -107,7 +107,7 @@ def test_a_crash_while_a_spare_worktree_is_reused_loses_no_file(
 
     again = opened(4)
 
-    assert seen(again) == expected
+    assert file_states(again) == expected
     assert Project(again).git("status", "--porcelain", "--ignored") == ""
     assert count < 2, "a spare one was under way"
 

@@ -23,7 +23,7 @@ BRANCH = "refs/heads/orchestrator/1/worker_1"
 
 
 @pytest.fixture
-def opened(repository: GitRepository, directory: str) -> Path:
+def worktree_path(repository: GitRepository, directory: str) -> Path:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     return Path(directory)
 
@@ -33,11 +33,11 @@ def commit(repository: GitRepository, directory: Path) -> str:
 
 
 def test_a_worktree_has_the_files_and_a_lock_and_its_own_branch(
-    project: Project, opened: Path
+    project: Project, worktree_path: Path
 ) -> None:
-    assert (opened / "dir" / "b.txt").read_text() == "b\n"
+    assert (worktree_path / "dir" / "b.txt").read_text() == "b\n"
     project.git("worktree", "prune", "--expire=now")
-    assert project.worktrees() == [str(opened)]
+    assert project.worktrees() == [str(worktree_path)]
     assert project.git("rev-parse", BRANCH) == project.git("rev-parse", "main")
     assert "locked" in project.git("worktree", "list", "--porcelain")
 
@@ -60,35 +60,35 @@ def test_a_disk_that_fills_up_during_a_checkout_is_reported_as_full(
 
 
 def test_opening_again_changes_nothing(
-    repository: GitRepository, directory: str, opened: Path
+    repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
-    (opened / "a.txt").write_text("mine\n")
+    (worktree_path / "a.txt").write_text("mine\n")
     repository.open_worktree(directory, BRANCH, repository.base().commit)
-    assert (opened / "a.txt").read_text() == "mine\n"
+    assert (worktree_path / "a.txt").read_text() == "mine\n"
 
 
 def test_a_worktree_that_was_removed_by_hand_is_recreated(
-    repository: GitRepository, directory: str, opened: Path
+    repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
-    (opened / "new.txt").write_text("x\n")
-    commit(repository, opened)
-    shutil.rmtree(opened)
+    (worktree_path / "new.txt").write_text("x\n")
+    commit(repository, worktree_path)
+    shutil.rmtree(worktree_path)
 
     repository.open_worktree(directory, BRANCH, repository.base().commit)
 
-    assert (opened / "new.txt").exists()
+    assert (worktree_path / "new.txt").exists()
 
 
 def test_a_worktree_that_a_crash_left_incomplete_is_recreated(
-    project: Project, repository: GitRepository, directory: str, opened: Path
+    project: Project, repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
-    Path(f"{opened}.filling").touch()
-    (opened / "a.txt").unlink()
+    Path(f"{worktree_path}.filling").touch()
+    (worktree_path / "a.txt").unlink()
 
     repository.open_worktree(directory, BRANCH, repository.base().commit)
 
-    assert (opened / "a.txt").exists()
-    assert project.worktrees() == [str(opened)]
+    assert (worktree_path / "a.txt").exists()
+    assert project.worktrees() == [str(worktree_path)]
 
 
 @pytest.mark.slow
@@ -110,41 +110,41 @@ def test_many_are_made_side_by_side(project: Project, repository: GitRepository)
 
 
 def test_a_commit_has_all_files_that_are_not_ignored_under_any_name(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
-    (opened / ".gitignore").write_text("*.log\n")
-    (opened / "x.log").touch()
+    (worktree_path / ".gitignore").write_text("*.log\n")
+    (worktree_path / "x.log").touch()
     names = ["with space", "-dash", "new\nline", ":colon", "é", 'quo"te', "star*"]
     for name in names:
-        (opened / name).write_text(name)
-    Path(os.fsdecode(os.path.join(os.fsencode(opened), b"latin-\xe9"))).touch()
-    (opened / "link").symlink_to("/etc/passwd")
-    (opened / "a.txt").unlink()
+        (worktree_path / name).write_text(name)
+    Path(os.fsdecode(os.path.join(os.fsencode(worktree_path), b"latin-\xe9"))).touch()
+    (worktree_path / "link").symlink_to("/etc/passwd")
+    (worktree_path / "a.txt").unlink()
 
-    tip = commit(repository, opened)
+    tip = commit(repository, worktree_path)
 
     found = repository.changed_paths(repository.base().commit, tip)
     assert sorted(found) == sorted([".gitignore", "link", os.fsdecode(b"latin-\xe9"), *names])
     assert "a.txt" not in project.git("ls-tree", "--name-only", tip).splitlines()
-    assert commit(repository, opened) == tip
+    assert commit(repository, worktree_path) == tip
 
 
 def test_a_lock_of_a_killed_git_does_not_stop_the_next_attempt(
-    project: Project, repository: GitRepository, directory: str, opened: Path
+    project: Project, repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
     (project.path / ".git" / "worktrees" / "worktree" / "index.lock").touch()
     repository.open_worktree(directory, BRANCH, repository.base().commit)
-    (opened / "new.txt").touch()
-    assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+    (worktree_path / "new.txt").touch()
+    assert commit(repository, worktree_path) == project.git("rev-parse", BRANCH)
 
 
 def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
-    (opened / "new.txt").touch()
+    (worktree_path / "new.txt").touch()
     (project.path / ".git" / "worktrees" / "worktree" / "index.lock").touch()
     (project.path / ".git" / f"{BRANCH}.lock").touch()
-    assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+    assert commit(repository, worktree_path) == project.git("rev-parse", BRANCH)
 
 
 def test_with_a_reftable_no_lock_of_a_branch_is_removed(tmp_path: Path) -> None:
@@ -162,14 +162,14 @@ def test_with_a_reftable_no_lock_of_a_branch_is_removed(tmp_path: Path) -> None:
 
 
 def test_pruned_objects_of_an_index_are_written_again(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
-    (opened / "new.txt").write_text("new\n")
-    subprocess.run(["git", "add", "new.txt"], cwd=opened, check=True)
-    name = project.git("hash-object", str(opened / "new.txt"))
+    (worktree_path / "new.txt").write_text("new\n")
+    subprocess.run(["git", "add", "new.txt"], cwd=worktree_path, check=True)
+    name = project.git("hash-object", str(worktree_path / "new.txt"))
     (project.path / ".git" / "objects" / name[:2] / name[2:]).unlink()
 
-    assert project.show(commit(repository, opened), "new.txt") == "new"
+    assert project.show(commit(repository, worktree_path), "new.txt") == "new"
 
 
 def test_an_entry_can_be_removed_by_several_processes_at_once(tmp_path: Path) -> None:
@@ -186,28 +186,28 @@ def test_an_entry_can_be_removed_by_several_processes_at_once(tmp_path: Path) ->
 
 
 def test_a_git_file_that_an_agent_replaces_is_not_followed(
-    project: Project, repository: GitRepository, opened: Path, tmp_path: Path
+    project: Project, repository: GitRepository, worktree_path: Path, tmp_path: Path
 ) -> None:
     evil = Project(tmp_path / "evil").begin({"e.txt": "e\n"})
     evil.git("config", "core.fsmonitor", f"touch {tmp_path}/ran")
-    (opened / ".git").write_text(f"gitdir: {evil.path}/.git\n")
-    (opened / "new.txt").touch()
+    (worktree_path / ".git").write_text(f"gitdir: {evil.path}/.git\n")
+    (worktree_path / "new.txt").touch()
 
-    assert commit(repository, opened) == project.git("rev-parse", BRANCH)
+    assert commit(repository, worktree_path) == project.git("rev-parse", BRANCH)
     assert not (tmp_path / "ran").exists()
 
 
 def test_removing_keeps_what_was_not_committed(
-    project: Project, repository: GitRepository, directory: str, opened: Path
+    project: Project, repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
-    (opened / "wip.txt").write_text("wip\n")
-    (opened / "closed").mkdir(mode=0o500)
+    (worktree_path / "wip.txt").write_text("wip\n")
+    (worktree_path / "closed").mkdir(mode=0o500)
 
     repository.close_worktree(directory, BRANCH, WHO)
     repository.close_worktree(directory, BRANCH, WHO)
 
     assert project.show(BRANCH, "wip.txt") == "wip"
-    assert not opened.exists()
+    assert not worktree_path.exists()
     assert project.worktrees() == []
 
 
@@ -218,15 +218,15 @@ def killed_while_removing(directory: str) -> None:
 
 @pytest.fixture
 def half_removed(
-    repository: GitRepository, directory: str, opened: Path, monkeypatch: pytest.MonkeyPatch
+    repository: GitRepository, directory: str, worktree_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """A worktree whose server was killed while it removed the files."""
-    (opened / "new.txt").write_text("new\n")
+    (worktree_path / "new.txt").write_text("new\n")
     with monkeypatch.context() as patched:
         patched.setattr(worktrees, "remove", killed_while_removing)
         with pytest.raises(KeyboardInterrupt):
             repository.close_worktree(directory, BRANCH, WHO)
-    return opened
+    return worktree_path
 
 
 def test_files_that_a_killed_server_had_removed_are_no_change(
@@ -262,9 +262,9 @@ def test_a_detached_worktree_that_was_removed_in_part_is_recreated(
 
 
 def test_a_snapshot_has_uncommitted_work_and_changes_nothing(
-    project: Project, repository: GitRepository, directory: str, opened: Path
+    project: Project, repository: GitRepository, directory: str, worktree_path: Path
 ) -> None:
-    (opened / "new.txt").write_text("x\n")
+    (worktree_path / "new.txt").write_text("x\n")
     index = project.path / ".git" / "worktrees" / "worktree" / "index"
     before = index.read_bytes()
 
@@ -276,10 +276,10 @@ def test_a_snapshot_has_uncommitted_work_and_changes_nothing(
 
 
 def test_removal_of_a_job_leaves_only_a_result_that_was_not_landed(
-    project: Project, repository: GitRepository, opened: Path
+    project: Project, repository: GitRepository, worktree_path: Path
 ) -> None:
-    (opened / "new.txt").write_text("x\n")
-    tip = commit(repository, opened)
+    (worktree_path / "new.txt").write_text("x\n")
+    tip = commit(repository, worktree_path)
     repository.set_ref("refs/heads/orchestrator/1/result", tip)
     repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     job = str(project.path / "product" / "workspace" / "job_1")
@@ -297,16 +297,16 @@ def test_removal_of_a_job_leaves_only_a_result_that_was_not_landed(
 
 
 def test_forgetting_touches_no_other_job_and_no_worktree_of_the_users(
-    project: Project, repository: GitRepository, opened: Path, tmp_path: Path
+    project: Project, repository: GitRepository, worktree_path: Path, tmp_path: Path
 ) -> None:
     project.git("worktree", "add", "-q", str(tmp_path / "mine"), "-b", "mine")
     job = str(project.path / "product" / "workspace" / "job_2")
     assert repository.remove_job_refs("2", job, job) == ()
-    assert sorted(project.worktrees()) == sorted([str(opened), str(tmp_path / "mine")])
+    assert sorted(project.worktrees()) == sorted([str(worktree_path), str(tmp_path / "mine")])
 
 
 def test_the_workspace_is_hidden_once_and_only_where_it_shows(
-    project: Project, repository: GitRepository, opened: Path, directory: str
+    project: Project, repository: GitRepository, worktree_path: Path, directory: str
 ) -> None:
     exclude = project.path / ".git" / "info" / "exclude"
     repository.open_worktree(directory, BRANCH, repository.base().commit)

@@ -86,141 +86,148 @@ class OwnFilesSite:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[OwnFilesSite]:
-    own = OwnFilesSite(tmp_path)
-    yield own
-    own.site.end()
+def own_site(tmp_path: Path) -> Iterator[OwnFilesSite]:
+    own_site = OwnFilesSite(tmp_path)
+    yield own_site
+    own_site.site.end()
 
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[OwnFilesSite]:
-    own = OwnFilesSite(tmp_path, NodeLeaseTerms(beat=0.2, notice=1.0, lease=60.0))
-    yield own
-    own.site.end()
+    own_site = OwnFilesSite(tmp_path, NodeLeaseTerms(beat=0.2, notice=1.0, lease=60.0))
+    yield own_site
+    own_site.site.end()
 
 
-def test_a_worker_gets_its_files_and_brings_its_results_back(own: OwnFilesSite) -> None:
-    own.join()
-    own.worker.mkdir(parents=True)
-    (own.worker / "old").write_text("removed by the worker")
-    (own.worker / "worktree").mkdir()
-    own.start(
-        f"(cd {own.directory}; ls server | wc -l); cat $OTHER/result.txt; echo;"
+def test_a_worker_gets_its_files_and_brings_its_results_back(own_site: OwnFilesSite) -> None:
+    own_site.join()
+    own_site.worker.mkdir(parents=True)
+    (own_site.worker / "old").write_text("removed by the worker")
+    (own_site.worker / "worktree").mkdir()
+    own_site.start(
+        f"(cd {own_site.directory}; ls server | wc -l); cat $OTHER/result.txt; echo;"
         "tr ' ' '\\n' < prompt.md;"
         "mkdir -p out/deep; head -c 3000000 /dev/zero > out/deep/big; ln -s deep/big out/link;"
         "ln -s /etc/passwd out/outwards; chmod +x out/deep/big; rm old; mkfifo pipe"
     )
-    assert own.site.reports.exit("a").code == 0
-    first, second, see, path = own.site.log("a").split()[0], *own.site.log("a").split("\n")[1:4]
+    assert own_site.site.reports.exit("a").code == 0
+    first, second, see, path = (
+        own_site.site.log("a").split()[0],
+        *own_site.site.log("a").split("\n")[1:4],
+    )
     assert (first, second, see) == ("0", "of another worker", "See"), (
         "the node must not see the server's files"
     )
-    assert path.startswith(str(own.directory / "n1" / "files"))
-    big = own.worker / "out" / "deep" / "big"
+    assert path.startswith(str(own_site.directory / "n1" / "files"))
+    big = own_site.worker / "out" / "deep" / "big"
     assert (big.stat().st_size, big.stat().st_mode & 0o777) == (3_000_000, 0o700 | 0o44 | 0o11)
-    assert os.readlink(own.worker / "out" / "link") == "deep/big"
-    names = {each.name for each in own.worker.iterdir()}
+    assert os.readlink(own_site.worker / "out" / "link") == "deep/big"
+    names = {each.name for each in own_site.worker.iterdir()}
     assert names == {"out", "prompt.md", "worktree"}
-    assert not (own.worker / "out" / "outwards").is_symlink(), (
+    assert not (own_site.worker / "out" / "outwards").is_symlink(), (
         "links to paths outside are not returned"
     )
-    assert str(own.worker.parent) in (own.worker / "prompt.md").read_text()
-    left = sorted(each.name for each in own.site.directory.iterdir() if each.name.startswith("a."))
+    assert str(own_site.worker.parent) in (own_site.worker / "prompt.md").read_text()
+    left = sorted(
+        each.name for each in own_site.site.directory.iterdir() if each.name.startswith("a.")
+    )
     assert left == ["a.exit.json", "a.log"]
-    wait_until(lambda: not list((own.directory / "n1" / "files").iterdir()))
+    wait_until(lambda: not list((own_site.directory / "n1" / "files").iterdir()))
 
 
 def test_a_link_that_breaks_while_files_come_back_doubles_nothing(patient: OwnFilesSite) -> None:
-    own = patient
-    own.join(through_relay=True)
-    relay = own.relay
+    own_site = patient
+    own_site.join(through_relay=True)
+    relay = own_site.relay
     assert relay is not None
-    own.start("head -c 20000000 /dev/urandom > big; sha256sum < big; touch done")
-    arriving = own.site.directory / "a.returned"
+    own_site.start("head -c 20000000 /dev/urandom > big; sha256sum < big; touch done")
+    arriving = own_site.site.directory / "a.returned"
     for _ in range(2):
         wait_until(lambda: arriving.exists() and arriving.stat().st_size > 0)
         relay.break_all()
-    assert own.site.reports.exit("a").code == 0
-    digest = sha256((own.worker / "big").read_bytes()).hexdigest()
-    assert own.site.log("a").split()[0] == digest
+    assert own_site.site.reports.exit("a").code == 0
+    digest = sha256((own_site.worker / "big").read_bytes()).hexdigest()
+    assert own_site.site.log("a").split()[0] == digest
 
 
 def test_a_link_that_breaks_before_the_start_costs_no_retry(patient: OwnFilesSite) -> None:
-    own = patient
-    own.join(through_relay=True)
-    assert own.relay is not None
-    own.worker.mkdir(parents=True)
-    with (own.worker / "input").open("wb") as file:
+    own_site = patient
+    own_site.join(through_relay=True)
+    assert own_site.relay is not None
+    own_site.worker.mkdir(parents=True)
+    with (own_site.worker / "input").open("wb") as file:
         file.truncate(50_000_000)
-    own.start("echo ran")
-    state = own.directory / "n1" / "files"
+    own_site.start("echo ran")
+    state = own_site.directory / "n1" / "files"
     wait_until(lambda: list(state.glob("*/received")))
-    own.relay.break_all()
-    ended = own.site.reports.exit("a")
+    own_site.relay.break_all()
+    ended = own_site.site.reports.exit("a")
     assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.LEASE_ENDED)
-    assert own.site.log("a") == ""
+    assert own_site.site.log("a") == ""
     wait_until(lambda: not list(state.iterdir()))
 
 
-def test_a_stop_while_files_are_sent_ends_the_attempt(own: OwnFilesSite) -> None:
-    own.join()
-    own.worker.mkdir(parents=True)
-    with (own.worker / "input").open("wb") as file:
+def test_a_stop_while_files_are_sent_ends_the_attempt(own_site: OwnFilesSite) -> None:
+    own_site.join()
+    own_site.worker.mkdir(parents=True)
+    with (own_site.worker / "input").open("wb") as file:
         file.truncate(100_000_000)
-    own.start("echo ran")
-    wait_until(lambda: list((own.directory / "n1" / "files").glob("*/received")))
-    own.site.launcher.stop(own.site.id("a"), "cancel", "a person")
-    ended = own.site.reports.exit("a")
+    own_site.start("echo ran")
+    wait_until(lambda: list((own_site.directory / "n1" / "files").glob("*/received")))
+    own_site.site.launcher.stop(own_site.site.id("a"), "cancel", "a person")
+    ended = own_site.site.reports.exit("a")
     assert (ended.ended_by, ended.stopped_by) == (EndedBy.CANCEL, "a person")
-    wait_until(lambda: not list((own.directory / "n1" / "files").iterdir()))
-    (own.worker / "input").unlink()
-    own.site.start("b", "echo again", **own.settings())
-    assert own.site.reports.exit("b").code == 0
-    assert own.site.log("b") == "again\n"
+    wait_until(lambda: not list((own_site.directory / "n1" / "files").iterdir()))
+    (own_site.worker / "input").unlink()
+    own_site.site.start("b", "echo again", **own_site.settings())
+    assert own_site.site.reports.exit("b").code == 0
+    assert own_site.site.log("b") == "again\n"
 
 
-def test_a_killed_node_process_still_returns_the_files(own: OwnFilesSite) -> None:
-    node = own.join()
-    own.start("echo ready; until [ -e go ]; do sleep 0.05; done; echo made > result")
-    wait_until(lambda: own.site.log("a") == "ready\n")
+def test_a_killed_node_process_still_returns_the_files(own_site: OwnFilesSite) -> None:
+    node = own_site.join()
+    own_site.start("echo ready; until [ -e go ]; do sleep 0.05; done; echo made > result")
+    wait_until(lambda: own_site.site.log("a") == "ready\n")
     os.kill(node.daemon, signal.SIGKILL)
-    [there] = (own.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
+    [there] = (own_site.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
     (there / "go").touch()
-    assert own.site.reports.exit("a").code == 0
-    assert (own.worker / "result").read_text() == "made\n"
+    assert own_site.site.reports.exit("a").code == 0
+    assert (own_site.worker / "result").read_text() == "made\n"
 
 
-def test_a_new_server_takes_the_files_of_adopted_workers(own: OwnFilesSite) -> None:
-    own.join()
-    launch = own.start("echo ready; until [ -e go ]; do sleep 0.05; done; echo made > result")
-    wait_until(lambda: own.site.log("a") == "ready\n")
-    own.site.close(stop=False)
-    [there] = (own.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
+def test_a_new_server_takes_the_files_of_adopted_workers(own_site: OwnFilesSite) -> None:
+    own_site.join()
+    launch = own_site.start("echo ready; until [ -e go ]; do sleep 0.05; done; echo made > result")
+    wait_until(lambda: own_site.site.log("a") == "ready\n")
+    own_site.site.close(stop=False)
+    [there] = (own_site.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
     (there / "go").touch()
-    own.site.open()
-    assert own.site.adopt("a", launch.proof)
-    own.site.listen()
-    assert own.site.reports.exit("a").code == 0
-    assert (own.worker / "result").read_text() == "made\n"
+    own_site.site.open()
+    assert own_site.site.adopt("a", launch.proof)
+    own_site.site.listen()
+    assert own_site.site.reports.exit("a").code == 0
+    assert (own_site.worker / "result").read_text() == "made\n"
 
 
-def test_files_that_the_server_cannot_store_are_lost_with_the_reason(own: OwnFilesSite) -> None:
-    own.join()
-    (own.site.directory / "a.returned").mkdir()
-    launch = own.start("echo ready; echo made > result")
-    ended = own.site.reports.exit("a")
+def test_files_that_the_server_cannot_store_are_lost_with_the_reason(
+    own_site: OwnFilesSite,
+) -> None:
+    own_site.join()
+    (own_site.site.directory / "a.returned").mkdir()
+    launch = own_site.start("echo ready; echo made > result")
+    ended = own_site.site.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST
     assert "the server cannot store the files of the attempt: Is a directory" in ended.error
-    assert not (own.worker / "result").exists()
+    assert not (own_site.worker / "result").exists()
     found = read_exit(launch.exit_path, launch.proof.digest)
     assert found is not None
     assert found.ended_by is EndedBy.LOST, "the record of the node does not count"
 
 
-def test_an_attempt_without_a_list_of_its_files_is_rejected(own: OwnFilesSite) -> None:
-    own.join()
-    own.start("echo ran", files=None)
-    ended = own.site.reports.exit("a")
+def test_an_attempt_without_a_list_of_its_files_is_rejected(own_site: OwnFilesSite) -> None:
+    own_site.join()
+    own_site.start("echo ran", files=None)
+    ended = own_site.site.reports.exit("a")
     assert (ended.ended_by, ended.error) == (
         EndedBy.SPAWN_FAILED,
         "node n1 does not share the server's files",
