@@ -2,7 +2,8 @@
 
 Any Python text is read back exactly as it was written. Two kinds of characters cannot be stored:
 NUL in PostgreSQL, and lone surrogates in any database. Therefore such a character is stored as
-ESCAPE and four hexadecimal digits. Times and durations are finite numbers.
+ESCAPE and four hexadecimal digits. This form never changes: existing databases contain it, and
+migrations read it. Times and durations are finite numbers.
 """
 
 import json
