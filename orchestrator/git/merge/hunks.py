@@ -19,7 +19,7 @@ _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 class HunkKind(Enum):
     #: Both sides have the lines of the base.
     SAME = auto()
-    REFLOG_ENV = auto()
+    OURS = auto()
     THEIRS = auto()
     #: Both sides made the same change.
     BOTH = auto()
@@ -133,7 +133,7 @@ def _kind(
     by_us: bool, by_them: bool, ours: Lines, theirs: Lines, spans: Sequence[Span]
 ) -> HunkKind:
     if not (by_us and by_them):
-        return HunkKind.REFLOG_ENV if by_us else HunkKind.THEIRS
+        return HunkKind.OURS if by_us else HunkKind.THEIRS
     mine, others = ours[slice(*spans[0])], theirs[slice(*spans[1])]
     alike = [*map(key, mine)] == [*map(key, others)]
     return HunkKind.BOTH if alike else HunkKind.CONFLICT
