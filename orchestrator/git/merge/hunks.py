@@ -12,7 +12,8 @@ Span = tuple[int, int]
 #: Lines of the base, and the lines of the changed text that replace them.
 Edit = tuple[Span, Span]
 
-_HEADER = re.compile(rb"(?m)^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+#: First line of a hunk in git's patch.
+HEADER = re.compile(rb"(?m)^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 
 
@@ -51,10 +52,20 @@ def key(line: bytes) -> bytes:
 def edits_of(diff: bytes) -> list[Edit]:
     """Return the edits in ``diff``: git's patch of one file, without context lines."""
     edits: list[Edit] = []
-    for match in _HEADER.finditer(diff):
-        numbers = [1 if each is None else int(each) for each in match.groups()]
+    for match in HEADER.finditer(diff):
+        numbers = header_numbers(match)
         edits.append((_span(*numbers[:2]), _span(*numbers[2:])))
     return edits
+
+
+def header_numbers(header: re.Match[bytes]) -> Sequence[int]:
+    """Return the numbers in a match of HEADER.
+
+    The numbers are the first line and the number of lines in the old file, and then in the new
+    file.
+    """
+    # If a patch gives no number of lines, the number is 1.
+    return [1 if each is None else int(each) for each in header.groups()]
 
 
 def _span(first: int, count: int) -> Span:

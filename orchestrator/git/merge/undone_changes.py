@@ -11,14 +11,13 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs
 from orchestrator.git.merge import merge_tree
-from orchestrator.git.merge.hunks import key
+from orchestrator.git.merge.hunks import HEADER, header_numbers, key
 
 #: Maximum size of a diff in bytes. If a diff is longer, files are compared as a whole.
 _MOST_BYTES = 16 * 2**20
 #: A hunk counts as removed if less than 1 / _LEAST_LEFT of its lines remains.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
-_HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 _DIFF = (
     *("diff", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv", "--no-renames"),
     *("--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0"),
@@ -226,9 +225,8 @@ def _parsed_diff(lines: list[bytes]) -> _Hunks:
             # Git ends a file name that has blanks with a tab.
             name = old if line == b"+++ /dev/null" else line
             path = name[len(b"+++ a/") :].removesuffix(b"\t")
-        elif match := _HEADER.match(line):
-            numbers = [1 if each is None else int(each) for each in match.groups()]
-            hunk, position = _hunk(numbers, lines, position)
+        elif match := HEADER.match(line):
+            hunk, position = _hunk(header_numbers(match), lines, position)
             hunks.setdefault(path.decode(errors="surrogateescape"), []).append(hunk)
     return hunks
 
