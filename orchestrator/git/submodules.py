@@ -267,7 +267,7 @@ def _is_saved(git: Git, commit: str, *, hidden: bool) -> bool:
     holders = listed_refs(git, f"--contains={commit}")
     if any(hidden or not each.startswith(_HIDDEN) for each in holders):
         return True
-    return git.run("merge-base", "--is-ancestor", commit, "HEAD", accept=range(256)).code == 0
+    return git.is_ancestor(commit, "HEAD")
 
 
 def snapshot(

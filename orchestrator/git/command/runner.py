@@ -261,6 +261,14 @@ class Git:
         answer = self._run_unblocked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
+    def is_ancestor(self, ancestor: str, commit: str) -> bool:
+        """True if ``commit`` is ``ancestor``, or has ``ancestor`` in its history.
+
+        False if a commit is missing.
+        """
+        check = ("merge-base", "--is-ancestor", ancestor, commit)
+        return self.run(*check, accept=range(256)).code == 0
+
     @property
     def has_repository(self) -> bool:
         """True if the directory is in a git repository."""

@@ -442,7 +442,10 @@ def tree_of(git: Git, commit: str) -> str:
 
 
 def contains(git: Git, commit: str, ancestor: str) -> bool:
-    """True if ``ancestor`` is ``commit``, or is in the history of ``commit``."""
+    """True if ``ancestor`` is ``commit``, or is in the history of ``commit``.
+
+    Unlike ``Git.is_ancestor``, raise RepositoryError if a commit is missing.
+    """
     if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
         return True
     return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0

@@ -221,7 +221,7 @@ def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
     if start and tip:
         yield start, tip
     for child in child_results(listed_refs(git, child_refs(root_id, worker_id))):
-        is_inside = tip and git.ask("merge-base", tip, child.result) == child.result
+        is_inside = tip and git.is_ancestor(child.result, tip)
         if child.base and not is_inside:
             yield child.base, child.result
 

@@ -201,7 +201,7 @@ def _save_history(git: Git, nested: Nested, ref: str) -> None:
         return
     for name, source in changed.items():
         old = existing.get(name, "")
-        if old and not _contains(nested.git, source.commit, old):
+        if old and not nested.git.is_ancestor(old, source.commit):
             git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", f"{name}+{old[:12]}", old)
     specs = [f"{source.ref}:{name}" for name, source in changed.items()]
     fetch = ("-c", "protocol.file.allow=always", "fetch", *_QUIET, "--no-auto-maintenance")
@@ -247,8 +247,3 @@ def _without_history(git: Git, head: str) -> _Source:
     commit = git.run("commit-tree", f"{head}^{{tree}}", stdin=message, env=env).text
     git.run("update-ref", *ITSELF, _ALONE, commit)
     return _Source(_ALONE, commit)
-
-
-def _contains(git: Git, commit: str, ancestor: str) -> bool:
-    answer = git.run("merge-base", "--is-ancestor", ancestor, commit, accept=range(256))
-    return answer.code == 0

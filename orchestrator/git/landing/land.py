@@ -172,15 +172,15 @@ class Landing:
 
     def check_holds(self, recorded: str) -> None:
         result = self.result()
-        if result == recorded or self._contains(result, recorded):
+        if result == recorded or self._git.is_ancestor(recorded, result):
             return
         head = self._head()
-        if self._contains(head, recorded) or self._rewritten_on(head, recorded):
+        if self._git.is_ancestor(recorded, head) or self._rewritten_on(head, recorded):
             return
         # The branch does not contain the recorded result. Accept the branch if the user may have
         # rebased it. Reject the branch if its commit is an earlier result, or is in the history of
         # HEAD.
-        if self._contains(recorded, result) or self._contains(head, result):
+        if self._git.is_ancestor(result, recorded) or self._git.is_ancestor(result, head):
             raise Conflict(
                 f"branch {self.head} was moved: it no longer contains commit {recorded[:12]}, the "
                 f"result of job {self.job_id}; nothing was changed; restore the branch while "
@@ -247,9 +247,6 @@ class Landing:
         """The commit with the user's uncommitted work at the job's start; "" without such work."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
-    def _contains(self, commit: str, ancestor: str) -> bool:
-        return self._git.ask("merge-base", commit, ancestor) == ancestor
-
     def changed(self) -> Iterator[tuple[ChangedPath, Callable[[], bytes]]]:
         """Yield every path that the job changed, with a function that returns its content."""
         for path in changed(self._git, self._start(), self.result()):
@@ -292,7 +289,7 @@ class Landing:
         elif self.as_user:
             after = self._as_users(before, after)
             way += f", author {self._user().name}"
-        self._move(before, after, "" if self._contains(after, result) else result)
+        self._move(before, after, "" if self._git.is_ancestor(result, after) else result)
         text = f"{branch} is at {after[:12]} now ({way}); it was at {before[:12]}"
         if common != before:
             text += (
@@ -332,7 +329,7 @@ class Landing:
         ``straight``: True to fast-forward the branch to the result.
         """
         words = job_commit_message(f"Merge the result of job {self.job_id}", self.job_id)
-        if self._dirt and not self._contains(before, self._dirt):
+        if self._dirt and not self._git.is_ancestor(self._dirt, before):
             # The merge commit that ``merged`` returns needs no further merge.
             return merged(self._git, before, self._dirt, result, words)
         if straight:
@@ -360,7 +357,7 @@ class Landing:
         Return "" if no landing in this history rewrote the commits of ``result``.
         """
         commits = squash.landed_at(self._git, self.root_id, self.job_id, result)
-        return next((each for each in commits if self._contains(head, each)), "")
+        return next((each for each in commits if self._git.is_ancestor(each, head)), "")
 
     def _with_rewritten(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
@@ -445,7 +442,7 @@ class Landing:
     def is_landed(self) -> bool:
         """True if the checked-out branch has the whole result already."""
         head, result = self._head(), self.result()
-        return self._contains(head, result) or bool(self._rewritten_on(head, result))
+        return self._git.is_ancestor(result, head) or bool(self._rewritten_on(head, result))
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         on_branch = not branch.startswith("HEAD ")
@@ -456,7 +453,7 @@ class Landing:
         )
         if not (tip and before and after) or before == after:
             return None
-        return (before, after) if self._contains(tip, after) else None
+        return (before, after) if self._git.is_ancestor(after, tip) else None
 
     def is_moving(self) -> bool:
         return interrupted_checkout.is_locked(self._git)
@@ -466,7 +463,7 @@ class Landing:
         for after, landed in listed_refs(self._git, prefix).items():
             name = after.removeprefix(prefix)
             tip = self._git.ask("rev-parse", f"refs/{name}")
-            if name != "HEAD" and tip and self._contains(tip, landed):
+            if name != "HEAD" and tip and self._git.is_ancestor(landed, tip):
                 raise Conflict(
                     f"job {self.job_id} was landed on {short(f'refs/{name}')}, but {branch} is "
                     f"checked out; check out {short(f'refs/{name}')} first"
