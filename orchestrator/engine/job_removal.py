@@ -84,7 +84,11 @@ class JobRemoval:
 
     def unknown_directories(self) -> Sequence[str]:
         """Return the root job ids of job directories whose job has no row in the database."""
-        return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
+        return [
+            root_id
+            for root_id in self._files.jobs_with_directory()
+            if self._store.job(root_id) is None
+        ]
 
     def interrupted(self) -> tuple[str, ...]:
         """Return the ids of root jobs whose removal was interrupted, for example by a crash.

@@ -337,7 +337,7 @@ class WorkspaceJobFiles:
         lock_paths = self._root.glob(f"{_JOB}{root_id}/depth_*/*/{ATTACHED}")
         return any(is_attached(path.parent) for path in lock_paths)
 
-    def present(self) -> Sequence[str]:
+    def jobs_with_directory(self) -> Sequence[str]:
         return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
 
     def marked_removed(self) -> Sequence[str]:

@@ -52,7 +52,7 @@ class GateSource(StrEnum):
     """
 
     #: The request or the plan of a person names the gate.
-    ASKED = "asked"
+    REQUESTED = "asked"
     #: The agent that made the plan requested the gate.
     PLANNED = "planned"
     #: The repository's own file names the gate.
@@ -132,7 +132,7 @@ class Gate:
     #: True if the change may alter tests of the base. The change then need not pass the base's
     #: versions of these tests.
     tests_may_change: bool = False
-    source: GateSource = GateSource.ASKED
+    source: GateSource = GateSource.REQUESTED
     #: Why the gate exists, as text.
     why: str = ""
     #: The program that the gate requires. The server searches for the program before the run.
@@ -159,7 +159,7 @@ class Gate:
 
     @property
     def is_requested(self) -> bool:
-        return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
+        return self.source in {GateSource.REQUESTED, GateSource.REPOSITORY}
 
     @property
     def is_secret_scan(self) -> bool:

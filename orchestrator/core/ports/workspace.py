@@ -99,7 +99,7 @@ class JobFiles(Protocol):
     def in_use(self, root_id: str) -> bool:
         """True if a person works in one of the job's worktrees (``attach``)."""
 
-    def present(self) -> Sequence[str]:
+    def jobs_with_directory(self) -> Sequence[str]:
         """Return the root jobs that have a directory."""
 
     def marked_removed(self) -> Sequence[str]:

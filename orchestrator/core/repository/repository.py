@@ -56,9 +56,9 @@ class MergeChoice:
     strategy: str = ""
     #: Workers whose changes are merged, even if the workers failed or were not chosen. The workers
     #: stay in this list until a later merge excludes them.
-    take: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
     #: Workers whose changes are excluded from the result.
-    leave: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     #: The agent that resolves remaining conflicts, as in the job's settings; empty for none.
     resolve: str = ""
 

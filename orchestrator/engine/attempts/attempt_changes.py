@@ -75,7 +75,7 @@ class AttemptChanges:
         Errors of git and of the disk are ignored.
         """
         with suppress(RepositoryError, OSError):
-            self._worktrees.checkpoints.end(self._worktrees.place_of(worker), "", "")
+            self._worktrees.checkpoints.end(self._worktrees.checkpoint_target(worker), "", "")
 
     def _changed_in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return the files of the user's checkout that changed during an attempt.

@@ -51,7 +51,9 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
         for gate in job.config.gates:
             gates_by_name.setdefault(gate.name, gate)
     selected_gates = (
-        each for each in gates_by_name.values() if has_worktree or each.source is GateSource.ASKED
+        each
+        for each in gates_by_name.values()
+        if has_worktree or each.source is GateSource.REQUESTED
     )
     return tuple(selected_gates)
 

@@ -259,7 +259,7 @@ class GateRunner:
             return ""
         if gate.when and not matching(paths, gate.when):
             return UNCHANGED
-        return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
+        return UNCHANGED if not paths and gate.source is not GateSource.REQUESTED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
         # A detected gate does not always succeed on the base. If the worker has changed the gate's

@@ -104,7 +104,7 @@ class JobMerge:
         workers = self._selection.workers_by_choice(choice, earlier)
         if earlier:
             record.leaks, record.put_back = earlier.leaks, earlier.put_back
-        outcome = self._merge_workers(workers, choice.leave)
+        outcome = self._merge_workers(workers, choice.exclude)
         if outcome.error:
             raise Conflict(outcome.error)
         by_default = {each.id for each in self._selection.workers()}

@@ -125,8 +125,8 @@ class MergeRunner:
 def _with_choice(tree: Tree, job: Job, choice: MergeChoice) -> Job:
     """Return the job, with the merge strategy and the child jobs that a person chose."""
     worker_ids = {each.id for each in tree.workers if each.job_id == job.id}
-    included_jobs = {each for each in choice.take if each not in worker_ids}
-    taken_jobs = tuple({*job.facts.taken_jobs, *included_jobs} - {*choice.leave})
+    included_jobs = {each for each in choice.include if each not in worker_ids}
+    taken_jobs = tuple({*job.facts.taken_jobs, *included_jobs} - {*choice.exclude})
     strategy = choice.strategy or job.config.merge_strategy
     return replace(
         job,

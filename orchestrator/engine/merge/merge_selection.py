@@ -58,14 +58,14 @@ class MergeSelection:
         ``earlier``: the record of the earlier merge. Raise Conflict if a chosen worker or child job
         cannot be merged. Nothing is changed in this case.
         """
-        included_ids = {*self._merge.job.facts.taken, *choice.take} - {*choice.leave}
+        included_ids = {*self._merge.job.facts.taken, *choice.include} - {*choice.exclude}
         selected = self.workers(included_ids)
-        self._check_included(choice.take, selected)
-        remaining = [each for each in selected if each.id not in choice.leave]
+        self._check_included(choice.include, selected)
+        remaining = [each for each in selected if each.id not in choice.exclude]
         for worker in remaining:
             self._check_branch(worker)
         for worker in selected:
-            if worker.id in choice.leave:
+            if worker.id in choice.exclude:
                 self._exclude_by_choice(worker, earlier)
         return remaining
 

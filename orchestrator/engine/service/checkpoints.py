@@ -57,7 +57,7 @@ class CheckpointCalls:
         attempts = self._store.attempts(worker.key)
         commits = {START: start, **checkpoints.refs_of(worker)}
         names, ignored = [START, *in_order(commits)[1:]], checkpoints.missing_ignored(worker)
-        tip = repository.commit_of(self._worktrees.place_of(worker).branch)
+        tip = repository.commit_of(self._worktrees.checkpoint_target(worker).branch)
         rollbacks = worker.result.rollbacks if worker.result else ()
         current = current_of(names, [name for name in names if commits[name] == tip], rollbacks)
         previous_commit = start
@@ -94,7 +94,7 @@ class CheckpointCalls:
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_can_change(worker, "then roll the worker back")
             name = checkpoint or before(worker.attempt)
-            rolled_back = checkpoints.roll_back(self._worktrees.place_of(worker), name)
+            rolled_back = checkpoints.roll_back(self._worktrees.checkpoint_target(worker), name)
             self._record_rollback(caller, worker, rolled_back)
         return rolled_back
 
@@ -147,10 +147,10 @@ class CheckpointCalls:
                 f"job, {then}"
             )
         self._trees.check_not_attached(worker)
-        place = self._worktrees.place_of(worker)
-        if not worker.attempt or not self._has_branch(worker, place.branch):
+        target = self._worktrees.checkpoint_target(worker)
+        if not worker.attempt or not self._has_branch(worker, target.branch):
             raise Conflict(
-                f"{worker.id} has no branch {short(place.branch)}: it has not started, has no "
+                f"{worker.id} has no branch {short(target.branch)}: it has not started, has no "
                 "worktree, or its branch was removed; list workers with checkpoints: "
                 f"{COMMAND} checkpoints {worker.job_id}"
             )

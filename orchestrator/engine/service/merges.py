@@ -69,13 +69,13 @@ class MergeCalls:
         workers = self._store.workers(job_id)
         worker_ids = {worker.id for worker in workers}
         child_ids = {child for worker in workers for child in worker.child_job_ids}
-        unknown = sorted({*choice.take, *choice.leave} - worker_ids - child_ids)
+        unknown = sorted({*choice.include, *choice.exclude} - worker_ids - child_ids)
         if unknown:
             raise InvalidRequest(
                 f"job {job_id} has no worker {unknown[0]}; known: "
                 f"{', '.join([*sorted(worker_ids), *sorted(child_ids)][:20])}"
             )
-        both = sorted({*choice.take} & {*choice.leave})
+        both = sorted({*choice.include} & {*choice.exclude})
         if both:
             raise InvalidRequest(
                 f"{both[0]} cannot be both included and excluded; remove {both[0]} from one of the "
@@ -141,20 +141,20 @@ class MergeCalls:
         return self._merge_again(job, MergeChoice())
 
     def _is_already_merged(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        if not choice.take or choice.leave or choice.strategy:
+        if not choice.include or choice.exclude or choice.strategy:
             return False
         record = self._job_details.merge_record(caller, job.id)
         merged_ids = {*record.get("merged", ())} - {*record.get("left_out", ())}
         workers = {each.id: each for each in self._store.workers(job.id)}
         counting_ids = {each.id for each in workers.values() if each.belongs_to_result}
-        if any(each not in workers for each in choice.take):
+        if any(each not in workers for each in choice.include):
             return False
-        if any(self._worktrees.has_moved(workers[each]) for each in choice.take):
+        if any(self._worktrees.has_moved(workers[each]) for each in choice.include):
             return False
-        return {*choice.take} <= merged_ids & {*counting_ids, *job.facts.taken}
+        return {*choice.include} <= merged_ids & {*counting_ids, *job.facts.taken}
 
     def _begin_resolving(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
-        if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
+        if choice.include or choice.exclude or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
                 "'resolve' cannot be combined with 'include', 'exclude', or a 'strategy' "
                 "other than 'auto'; remove 'resolve', or the other options"

@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 #: thread, and delay the next change.
 PAUSE_SECONDS = 0.003
 
-_PARTS = tuple(StateChange.__dataclass_fields__)
-_parts = attrgetter(*_PARTS)
+_FIELDS = tuple(StateChange.__dataclass_fields__)
+_field_values = attrgetter(*_FIELDS)
 
 
 class Publisher:
@@ -45,13 +45,13 @@ class Publisher:
         if self._thread.is_alive():
             self._thread.join()
 
-    def add(self, observer: Observer, part: str = "") -> Callable[[], None]:
+    def add(self, observer: Observer, field: str = "") -> Callable[[], None]:
         """Add an observer; return a function that removes it.
 
-        ``part``: name of a field of ``StateChange``, such as "outbox". The observer gets only
+        ``field``: name of a field of ``StateChange``, such as "outbox". The observer gets only
         changes in which this field has values; "": all changes.
         """
-        entry = observer, part
+        entry = observer, field
         with self._lock:
             self._observers.append(entry)
 
@@ -104,8 +104,8 @@ class Publisher:
     def _deliver(self, change: StateChange, count: int) -> None:
         with self._lock:
             observers = list(self._observers)
-        for observer, part in observers:
-            if part and not getattr(change, part):
+        for observer, field in observers:
+            if field and not getattr(change, field):
                 continue
             try:
                 observer(change)
@@ -125,7 +125,7 @@ def merged(changes: Sequence[StateChange]) -> StateChange:
     """
     if len(changes) == 1:
         return changes[0]
-    columns = zip(*map(_parts, changes), strict=True)
+    columns = zip(*map(_field_values, changes), strict=True)
     return StateChange(
-        **{name: list(chain(*column)) for name, column in zip(_PARTS, columns, strict=True)}
+        **{name: list(chain(*column)) for name, column in zip(_FIELDS, columns, strict=True)}
     )

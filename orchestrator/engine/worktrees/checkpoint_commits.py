@@ -37,8 +37,8 @@ REBASED = "-rebased"
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointPlace:
-    """The worker, branch, and worktree to which a checkpoint belongs."""
+class CheckpointTarget:
+    """The worker, branch, and worktree that checkpoints save and restore."""
 
     worker: Worker
     branch: str
@@ -78,28 +78,28 @@ class Checkpoints:
 
     # -- around an attempt ----------------------------------------------------------------------
 
-    def begin(self, place: CheckpointPlace, is_new: bool, fold: Callable[[str], str]) -> None:
+    def begin(self, target: CheckpointTarget, is_new: bool, fold: Callable[[str], str]) -> None:
         """Run the pending rollback, if any. Then create the checkpoint before the attempt.
 
         ``is_new``: True if the worktree was just created. ``fold``: merges the results of child
         jobs into a commit. A rollback keeps these results, because completed child jobs do not run
         again.
         """
-        worker, refs = place.worker, self.refs_of(place.worker)
+        worker, refs = target.worker, self.refs_of(target.worker)
         failure = pending(worker, refs)
         if failure is not None:
-            self._run_rollback(place, failure, refs, fold)
+            self._run_rollback(target, failure, refs, fold)
         elif is_new and refs:
-            self._restore_ignored(place, refs)
+            self._restore_ignored(target, refs)
         if refs:
-            self._save(place, before(worker.attempt), "")
+            self._save(target, before(worker.attempt), "")
         else:
             # The worktree is new, so its branch has all files of the worktree.
-            commit = self.repository.commit_of(place.branch)
+            commit = self.repository.commit_of(target.branch)
             self._set_refs(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
 
-    def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
+    def end(self, target: CheckpointTarget, tip: str, interrupted: str) -> None:
         """Create the checkpoint after an attempt. Idempotent.
 
         ``tip``: the branch head, which must already contain the attempt's changes; "" if the
@@ -109,27 +109,27 @@ class Checkpoints:
         ``interrupted``: the branch head before a rebase that the attempt began, but did not finish;
         "" if there is no such rebase.
         """
-        worker, refs = place.worker, self.refs_of(place.worker)
+        worker, refs = target.worker, self.refs_of(target.worker)
         if not any(_is_of_later_attempt(name, worker.attempt) for name in refs):
             extra_commits = {f"{worker.attempt}{REBASED}": interrupted} if interrupted else {}
-            self._save(place, after(worker.attempt), tip, extra_commits)
+            self._save(target, after(worker.attempt), tip, extra_commits)
         failpoints.reached("checkpoint: after the attempt")
 
     def _run_rollback(
         self,
-        place: CheckpointPlace,
+        target: CheckpointTarget,
         failure: Failure,
         refs: Mapping[str, str],
         fold: Callable[[str], str],
     ) -> None:
         if failure.kept not in refs:
-            self._save(place, failure.kept or after(failure.attempt), "")
+            self._save(target, failure.kept or after(failure.attempt), "")
         name = failure.checkpoint if failure.checkpoint in refs else START
-        ignored = self._ignored_of(place.worker).get(name, "")
-        commit = fold(self._commit_of(place.worker, name, refs))
-        self._note_undone(place.worker, failure, commit)
-        self.repository.roll_back(place.directory, place.branch, commit, ignored)
-        payload = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
+        ignored = self._ignored_of(target.worker).get(name, "")
+        commit = fold(self._commit_of(target.worker, name, refs))
+        self._note_undone(target.worker, failure, commit)
+        self.repository.roll_back(target.directory, target.branch, commit, ignored)
+        payload = {"worker": target.worker.id, "strategy": failure.strategy, "checkpoint": name}
         logger.info("a worker was rolled back to a checkpoint", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
@@ -142,17 +142,17 @@ class Checkpoints:
             ref = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
             self.repository.set_ref(ref, commit_before)
 
-    def _restore_ignored(self, place: CheckpointPlace, refs: Mapping[str, str]) -> None:
-        tip = self.repository.commit_of(place.branch)
+    def _restore_ignored(self, target: CheckpointTarget, refs: Mapping[str, str]) -> None:
+        tip = self.repository.commit_of(target.branch)
         names = [name for name in in_order(refs) if refs[name] == tip]
-        ignored = self._ignored_of(place.worker)
+        ignored = self._ignored_of(target.worker)
         name = next((each for each in reversed(names) if each in ignored), "")
         if name:
-            self.repository.restore_ignored(place.directory, ignored[name])
+            self.repository.restore_ignored(target.directory, ignored[name])
 
     def _save(
         self,
-        place: CheckpointPlace,
+        target: CheckpointTarget,
         name: str,
         commit: str,
         extra_commits: Mapping[str, str] | None = None,
@@ -161,23 +161,23 @@ class Checkpoints:
 
         ``extra_commits``: further checkpoints to save: commits by name.
         """
-        message, author = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
-        commit = commit or self.repository.snapshot(place.directory, message, author)
-        ignored_commit = self._save_ignored(place, message)
+        message, author = f"{target.worker.id}: checkpoint {name}", signature_of(target.worker)
+        commit = commit or self.repository.snapshot(target.directory, message, author)
+        ignored_commit = self._save_ignored(target, message)
         ignored_commits = {name: ignored_commit} if ignored_commit else {}
-        self._set_refs(place.worker, {name: commit, **(extra_commits or {})}, ignored_commits)
+        self._set_refs(target.worker, {name: commit, **(extra_commits or {})}, ignored_commits)
 
-    def _save_ignored(self, place: CheckpointPlace, message: str) -> str:
+    def _save_ignored(self, target: CheckpointTarget, message: str) -> str:
         """Save the worktree's ignored files. Return their commit; "" if no file was saved.
 
         An error is only logged: an attempt must not fail because ignored files, such as caches,
         cannot be saved.
         """
-        author = signature_of(place.worker)
+        author = signature_of(target.worker)
         try:
-            return self.repository.commit_ignored(place.directory, message, author)
+            return self.repository.commit_ignored(target.directory, message, author)
         except (RepositoryError, OSError) as error:
-            payload = {"worker": place.worker.id, "error": str(error)}
+            payload = {"worker": target.worker.id, "error": str(error)}
             logger.warning("cannot save ignored files in a checkpoint", extra=payload)
             return ""
 
@@ -228,29 +228,29 @@ class Checkpoints:
 
     # -- rollbacks ------------------------------------------------------------------------------
 
-    def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
+    def roll_back(self, target: CheckpointTarget, name: str) -> RolledBack:
         """Roll a worker back to the checkpoint ``name``. First save the worker's current state.
 
         No attempt of the worker may be running. Raise NotFound for an unknown checkpoint.
         """
-        worker, refs = place.worker, self.refs_of(place.worker)
+        worker, refs = target.worker, self.refs_of(target.worker)
         commit = self._commit_of(worker, name, refs)
         saved_name = _free_name(f"{worker.attempt}{LEFT}", refs)
-        if place.has_worktree:
-            self.repository.repair_worktree(place.directory, place.branch, commit)
-            self._save(place, saved_name, "")
+        if target.has_worktree:
+            self.repository.repair_worktree(target.directory, target.branch, commit)
+            self._save(target, saved_name, "")
             ignored = self._ignored_of(worker).get(name, "")
-            self.repository.roll_back(place.directory, place.branch, commit, ignored)
+            self.repository.roll_back(target.directory, target.branch, commit, ignored)
         else:
-            self._set_refs(worker, {saved_name: self._branch_head(place)}, {})
-            self.repository.set_ref(place.branch, commit)
+            self._set_refs(worker, {saved_name: self._branch_head(target)}, {})
+            self.repository.set_ref(target.branch, commit)
         return RolledBack(checkpoint=name, commit=commit, kept=saved_name)
 
-    def _branch_head(self, place: CheckpointPlace) -> str:
-        tip = self.repository.commit_of(place.branch)
+    def _branch_head(self, target: CheckpointTarget) -> str:
+        tip = self.repository.commit_of(target.branch)
         if not tip:
             raise RepositoryError(
-                f"{place.worker.id} has no branch; the job may have been cleaned up"
+                f"{target.worker.id} has no branch; the job may have been cleaned up"
             )
         return tip
 

@@ -55,7 +55,7 @@ from orchestrator.engine.worktrees.branch_tips import (
     without_rejected,
     without_secrets,
 )
-from orchestrator.engine.worktrees.checkpoint_commits import CheckpointPlace, Checkpoints
+from orchestrator.engine.worktrees.checkpoint_commits import Checkpoints, CheckpointTarget
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout_changes import UsersCheckout
@@ -353,9 +353,9 @@ class Worktrees:
         self._repository.open_worktree(
             directory, branch, start, self._parent_directory(worker, job)
         )
-        place = CheckpointPlace(worker, branch, directory, True)
+        target = CheckpointTarget(worker, branch, directory, True)
         self.checkpoints.begin(
-            place, is_new, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
+            target, is_new, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
         )
         tip = self._repository.commit_of(branch)
         tools = self._tools(directory)
@@ -384,9 +384,11 @@ class Worktrees:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
 
-    def place_of(self, worker: Worker) -> CheckpointPlace:
+    def checkpoint_target(self, worker: Worker) -> CheckpointTarget:
         directory = self.directory(worker)
-        return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
+        return CheckpointTarget(
+            worker, worker_branch(worker), directory, os.path.lexists(directory)
+        )
 
     def existing(self, worker: Worker) -> WorkerWorktree | None:
         """Return the worktree that an earlier server opened for a worker; None if none exists."""
@@ -512,7 +514,7 @@ class Worktrees:
         )
         unresolved = bool(faults) and self._repository.has_conflicts(worktree.directory)
         work, changed = self._commit_work(worker, task, worktree, start, previous_commit)
-        self.checkpoints.end(self.place_of(worker), work.commit, interrupted)
+        self.checkpoints.end(self.checkpoint_target(worker), work.commit, interrupted)
         self._repository.abort_operation(worktree.directory)
         markers = self._repository.conflict_markers(start, work.commit) if changed and start else ()
         changes = self._changes(worker, task, worktree, start, work, changed)

@@ -105,7 +105,7 @@ class GateResolver:
 
     def _resolved(self, requests: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
         for gate in requests:
-            if gate.run == AUTO and gate.source is GateSource.ASKED:
+            if gate.run == AUTO and gate.source is GateSource.REQUESTED:
                 yield from (each for each in self.default_gates(files))
             elif gate.run == AUTO:
                 yield from detected(files)
@@ -129,7 +129,7 @@ def _resolved(request: Gate, files: GateFiles) -> Gate:
             f"{', '.join(gate.name for gate in detected(files))}",
             kind=KIND,
         )
-    if request.source is GateSource.ASKED and _is_constant(request):
+    if request.source is GateSource.REQUESTED and _is_constant(request):
         raise InvalidRequest(
             f"gate {one_line(request.run)!r} always succeeds, so it judges nothing; use a command "
             "that can fail, or, to run no gates, 'off'",

@@ -41,8 +41,8 @@ class MergeRequest(Wire):
         resolve = "" if self.resolve in (None, RESOLVE_OFF) else self.resolve
         return MergeChoice(
             strategy=self.strategy or "",
-            take=(*self.take, *self.include),
-            leave=(*self.leave, *self.exclude),
+            include=(*self.take, *self.include),
+            exclude=(*self.leave, *self.exclude),
             resolve=resolve or "",
         )
 

@@ -306,7 +306,7 @@ def _with_gates(fields: Fields) -> Fields:
 
 def _gate(fields: Fields) -> Gate:
     lists = {name: tuple(fields.get(name, ())) for name in ("when", "configured_by", "looks_at")}
-    report, source = GateReport(fields["report"]), fields.get("source", GateSource.ASKED)
+    report, source = GateReport(fields["report"]), fields.get("source", GateSource.REQUESTED)
     return Gate(**{**fields, **lists, "report": report, "source": GateSource(source)})
 
 

@@ -373,7 +373,7 @@ def test_a_name_is_a_gate_and_anything_else_a_command() -> None:
     assert (pytest_gate.report, pytest_gate.new_only) == ("junit", True)
     assert (command.name, command.new_only, command.timeout) == ("check-sh-all", False, 60)
     assert again.name == "check-sh-all-2"
-    assert (own.timeout, own.source) == (3, GateSource.ASKED)
+    assert (own.timeout, own.source) == (3, GateSource.REQUESTED)
 
 
 def test_auto_in_a_list_stands_for_the_detected_gates() -> None:
