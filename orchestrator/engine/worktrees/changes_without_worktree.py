@@ -19,7 +19,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.core.text.path_patterns import matches
 from orchestrator.engine.worktrees.promised_paths import is_hollow, is_inside
-from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
+from orchestrator.engine.worktrees.user_checkout_changes import is_in_span
 from orchestrator.engine.worktrees.working_directories import (
     MOST_FILES,
     REPORT_NAMES,
@@ -320,8 +320,7 @@ class ChangesWithoutWorktree:
 
 
 def _worked_at(worker: Worker, at: float) -> bool:
-    started_at, ended_at = worker.started_at or 0.0, worker.ended_at
-    return started_at - TICK_SECONDS <= at and (ended_at is None or at <= ended_at + TICK_SECONDS)
+    return is_in_span(at, worker.started_at or 0.0, worker.ended_at)
 
 
 def _missing_promises(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
@@ -342,6 +341,7 @@ def _existing_paths(directory: str, path: str) -> Iterator[str]:
 
 
 def _changed_at(path: str) -> float:
+    """Return the Unix time at which a file changed; 0.0 if the file does not exist."""
     try:
         return os.lstat(path).st_ctime
     except (OSError, ValueError):

@@ -209,7 +209,7 @@ class UsersCheckout:
         commit = str(recorded_state.get(str(recorded_state.get("HEAD")), ""))
         if commit and checkout.commit and commit != checkout.commit:
             names.update(self._repository.changed_paths(commit, checkout.commit))
-        times = {each: _changed_at(f"{checkout.top}/{each}") for each in sorted(names)}
+        times = {each: _changed_or_removed_at(f"{checkout.top}/{each}") for each in sorted(names)}
         return {path: changed_at for path, changed_at in times.items() if changed_at >= since}
 
     def _recorded_state(self, root_id: str) -> Mapping[str, object] | None:
@@ -245,10 +245,18 @@ def _ran_at(attempt: Attempt, at: float) -> bool:
     exit = attempt.exit
     started_at = exit.started_at if exit and exit.started_at else attempt.started_at
     ended_at = exit.ended_at if exit and exit.ended_at else attempt.ended_at
+    return is_in_span(at, started_at, ended_at)
+
+
+def is_in_span(at: float, started_at: float, ended_at: float | None) -> bool:
+    """True if a file with the time ``at`` may have changed between start and end.
+
+    ``ended_at``: None if the end is in the future.
+    """
     return started_at - TICK_SECONDS <= at and (ended_at is None or at <= ended_at + TICK_SECONDS)
 
 
-def _changed_at(path: str) -> float:
+def _changed_or_removed_at(path: str) -> float:
     """Return the Unix time at which a file changed.
 
     For a removed file, return the time at which the nearest existing parent directory changed.
