@@ -175,7 +175,7 @@ class AgentRegistry:
 
     def needs_login(self, name: str) -> bool:
         """True if the agent calls a model with a key or a login that may be rejected."""
-        return bool(getattr(self._agents.get(name), "login", ""))
+        return bool(self.login(name))
 
     def login(self, name: str) -> str:
         """Return instructions to log in; "" if no login is needed."""

@@ -85,8 +85,6 @@ _PROGRAM = (
 _REPORT_COST = frozenset(each.name for each in KNOWN if each.reports_cost)
 #: Programs that resume a session by its id.
 _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
-#: Names of tools whose models run on the user's own machine, whatever the models are called.
-_LOCAL = frozenset({"ollama"})
 #: Agents that read messages while they work.
 _READING = frozenset(each.name for each in KNOWN if each.reads_messages)
 _LEAST_USD = 0.0001
@@ -177,7 +175,7 @@ class DrivenAgent:
         if not chosen_model:
             return None
         usage = Usage(input_tokens=1, output_tokens=1)
-        local = self.tool in _LOCAL
+        local = self.tool in price_table.LOCAL_TOOLS
         return price_table.cost(chosen_model, usage, self.common.prices, local=local) is not None
 
     def command(self, assignment: Assignment) -> Invocation:

@@ -45,8 +45,6 @@ from orchestrator.security.secrets.masking import Masker, secrets_in
 
 #: A shell's exit code for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
-#: Names of tools whose models run on the user's own machine, whatever the models are called.
-_LOCAL = ("ollama",)
 #: Errors that may mean that the program cannot resume its session, if the model gave no answer. The
 #: driver then tries a new session. A failing model service can cause the same errors.
 _RESUME_ERRORS = frozenset(
@@ -411,7 +409,7 @@ def price_of(attempt_spec: Spec) -> Price:
             attempt_spec.model,
             usage,
             attempt_spec.more.get("prices"),
-            local=attempt_spec.tool in _LOCAL,
+            local=attempt_spec.tool in module.LOCAL_TOOLS,
         )
         return cost
 

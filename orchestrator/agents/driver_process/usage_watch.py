@@ -18,7 +18,12 @@ from orchestrator.agents.activity.log_writers import PeopleLog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process.server_reports import UsageReporter
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import describe_reached_limit, spent_by, tokens, total
+from orchestrator.core.limits.usage_budgets import (
+    describe_reached_limit,
+    spent_by,
+    tokens,
+    usage_sum,
+)
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
@@ -98,7 +103,7 @@ class UsageWatch:
         beyond = self._used_up and _continues(event)
         self._update_step_state(event)
         if isinstance(event, UsageEvent):
-            self._reported = total(self._reported, event.usage)
+            self._reported = usage_sum(self._reported, event.usage)
             self._reporter.report(self.usage)
             self._used_up = self._why or describe_reached_limit(self._limits, spent_by(self.usage))
         if isinstance(event, StuckEvent):

@@ -4,7 +4,12 @@ from dataclasses import replace
 
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.prices import price_table
-from orchestrator.core.limits.usage_budgets import describe_reached_limit, spent_by, tokens, total
+from orchestrator.core.limits.usage_budgets import (
+    describe_reached_limit,
+    spent_by,
+    tokens,
+    usage_sum,
+)
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 #: Characters per token, to estimate the tokens of a server that reports none.
@@ -33,7 +38,7 @@ class UsageAccount:
         spent = replace(
             reported, steps=1, cost_usd=cost, cost_estimated=cost is not None, partial=is_incomplete
         )
-        self.usage = total(self.usage, spent)
+        self.usage = usage_sum(self.usage, spent)
         return spent
 
     def mark_incomplete(self) -> None:

@@ -14,6 +14,8 @@ Prices = Mapping[str, Price]
 
 TABLE = Path(__file__).with_name("prices.json")
 PER_MILLION = 1_000_000
+#: Names of tools whose models run on the user's own machine, whatever the models are called.
+LOCAL_TOOLS = frozenset({"ollama"})
 _KINDS = ("input", "output", "cache_read", "cache_write")
 #: Suffixes of a model's name that do not change its price: the date of a snapshot, ``-latest``, a
 #: larger context window, or an effort.

@@ -17,12 +17,12 @@ from orchestrator.agents.survey.partition import Division, SurveyPart
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 
-#: Exit codes of ``orchestrator spawn`` without a child job: wrong usage, rejected key, unreachable
-#: server, reached limit.
-_NOT_STARTED = frozenset({2, 4, 5, 7})
-#: Exit codes of ``orchestrator spawn`` after it printed the job's final status: ok, failed,
-#: partial.
-_ENDED = frozenset({0, 1, 6})
+# The exit codes of ``orchestrator spawn``; a test compares them with cli/output/exit_codes.py.
+OK, FAILED, USAGE, NOT_FOUND, KEY_REFUSED, UNREACHABLE, PARTIAL, LIMIT = range(8)
+#: Exit codes without a child job.
+_NOT_STARTED = frozenset({USAGE, KEY_REFUSED, UNREACHABLE, LIMIT})
+#: Exit codes after ``orchestrator spawn`` printed the job's final status.
+_ENDED = frozenset({OK, FAILED, PARTIAL})
 
 
 @dataclass

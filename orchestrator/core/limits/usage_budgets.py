@@ -90,7 +90,7 @@ class Spending:
             self._spent.pop(job_id, None)
 
 
-def total(*usages: Usage) -> Usage:
+def usage_sum(*usages: Usage) -> Usage:
     """Return the sum of usages, field by field.
 
     An unknown value counts as 0. A field of the sum is unknown only if it is unknown in all usages.
@@ -130,7 +130,9 @@ def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
 
     Unknown figures are omitted. ``cost_partial`` is True if a part of the cost is unknown.
     """
-    figures = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
+    figures = {
+        name: value for name, value in asdict(usage_sum(*usages)).items() if value is not False
+    }
     figures = {name: value for name, value in figures.items() if value is not None}
     if "cost_usd" in figures and any(is_known(each) and each.cost_usd is None for each in usages):
         figures["cost_partial"] = True

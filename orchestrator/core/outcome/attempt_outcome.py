@@ -12,7 +12,7 @@ from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.gates.gate_results import in_words
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import is_known, total
+from orchestrator.core.limits.usage_budgets import is_known, usage_sum
 from orchestrator.core.model.attempt.attempt_result import (
     NO_USAGE,
     EndedBy,
@@ -435,7 +435,7 @@ def result_of(
     before = before or _NONE_YET
     usage = before.usage
     if is_known(evidence.usage):
-        usage = total(before.usage_before or NO_USAGE, evidence.usage)
+        usage = usage_sum(before.usage_before or NO_USAGE, evidence.usage)
     return WorkerResult(
         output=evidence.output,
         files_created=evidence.files_created,

@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.agents.activity.agent_events import UsageEvent
 from orchestrator.agents.prices.price_table import Prices, cost
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 _COUNTS = (
@@ -28,16 +29,6 @@ class RunFacts:
     policy: str = ""
     #: Prices of the user, which have priority over ``prices.json``.
     prices: Prices = field(default_factory=dict)
-
-
-def plus(one: Usage, other: Usage) -> Usage:
-    """Return the sum of both usages. An unknown value plus a number is the number."""
-    sums: dict[str, Any] = {name: _sum(getattr(one, name), getattr(other, name)) for name in _ALL}
-    return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one if other is None else one + other
 
 
 def minus(total: Usage, before: Usage) -> Usage:
@@ -70,7 +61,7 @@ class Meter:
         self.total = Usage()
 
     def add(self, usage: Usage) -> list[UsageEvent]:
-        self.total = plus(self.total, usage)
+        self.total = usage_sum(self.total, usage)
         return [UsageEvent(usage)]
 
     def raise_to(self, total: Usage) -> list[UsageEvent]:

@@ -28,10 +28,9 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     Meter,
     RunFacts,
     minus,
-    plus,
     priced,
 )
-from orchestrator.core.limits.usage_budgets import tokens
+from orchestrator.core.limits.usage_budgets import tokens, usage_sum
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -150,7 +149,7 @@ class ClaudeReader:
         self._behind = True
         report = _tokens(json_values.dig(message, "usage"), _SNAKE)
         self._written[parent] = name, report.output_tokens or 0
-        used = plus(Usage(steps=1), report)
+        used = usage_sum(Usage(steps=1), report)
         return [*self._meter.add(priced(used, model or self._model, self._facts.prices))]
 
     def _block(self, block: Object, parent: str) -> list[AgentEvent]:
@@ -213,7 +212,7 @@ class ClaudeReader:
         # Without streamed messages, only Claude's own count of turns shows the number of calls.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns
-        return priced(plus(Usage(steps=steps), total), self._model, self._facts.prices)
+        return priced(usage_sum(Usage(steps=steps), total), self._model, self._facts.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of a resumed session's file, to find earlier usage. Return no events."""
@@ -281,13 +280,13 @@ def _totals(result: Object) -> Usage:
     # ``usage`` lacks some calls, so it is used only if ``modelUsage`` is missing.
     total = Usage()
     for _, each in json_values.entries(result, "modelUsage"):
-        total = plus(total, _tokens(each, _CAMEL))
+        total = usage_sum(total, _tokens(each, _CAMEL))
     if total == Usage():
         total = _tokens(json_values.dig(result, "usage"), _SNAKE)
     if _broke_off(result):
         return total
     cost = json_values.amount(result, "total_cost_usd")
-    return total if total.cost_usd is not None else plus(total, Usage(cost_usd=cost))
+    return total if total.cost_usd is not None else usage_sum(total, Usage(cost_usd=cost))
 
 
 def _broke_off(result: Object) -> bool:

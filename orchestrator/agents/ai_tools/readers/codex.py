@@ -33,7 +33,6 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     RunFacts,
     Steps,
     minus,
-    plus,
     priced,
 )
 from orchestrator.agents.ai_tools.readers.codex_session_log import (
@@ -42,6 +41,7 @@ from orchestrator.agents.ai_tools.readers.codex_session_log import (
     usage_in_report,
     was_refused_by_sandbox,
 )
+from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -175,7 +175,7 @@ class CodexReader:
         if self._total is None:
             # The current turn has no totals yet, so use the sum of the usage events so far.
             return replace(self._meter.total, steps=steps.steps)
-        return plus(steps, self._priced(self._total))
+        return usage_sum(steps, self._priced(self._total))
 
     def _priced(self, usage: Usage) -> Usage:
         model = self._facts.model or self._session_log.model
@@ -187,7 +187,7 @@ class CodexReader:
             self._denied["command_execution"] = None
         if not self._session_log.line(text, source):
             return []
-        used = plus(Usage(steps=self._count), minus(self._session_log.total, self._before))
+        used = usage_sum(Usage(steps=self._count), minus(self._session_log.total, self._before))
         requests = [ToolRequestEvent()] if self._session_log.asks else []
         return [*self._meter.raise_to(self._priced(used)), *requests]
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import minus, plus
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import minus
+from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -115,13 +116,13 @@ class CodexSession:
         and the totals come late.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
-        return plus(totals, minus(answers, totals))
+        return usage_sum(totals, minus(answers, totals))
 
 
 def _sum(usages: Iterable[Usage]) -> Usage:
     total = Usage()
     for usage in usages:
-        total = plus(total, usage)
+        total = usage_sum(total, usage)
     return total
 
 

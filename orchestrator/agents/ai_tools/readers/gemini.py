@@ -35,11 +35,10 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     Meter,
     RunFacts,
     Steps,
-    plus,
     priced,
 )
 from orchestrator.agents.prices.price_table import Prices
-from orchestrator.core.limits.usage_budgets import tokens
+from orchestrator.core.limits.usage_budgets import tokens, usage_sum
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -53,7 +52,7 @@ def usage_of_models(stats: object, prices: Prices) -> Usage:
         return _usage_in_stream(stats)
     total = Usage()
     for part in parts:
-        total = plus(total, part)
+        total = usage_sum(total, part)
     if any(part.cost_usd is None for part in parts):
         total = replace(total, cost_usd=None, cost_estimated=False)
     return total
@@ -173,7 +172,7 @@ class GeminiReader:
         report = RunReport(
             text=self._text,
             fault=fault,
-            usage=plus(Usage(steps=self._steps_taken()), self._used()),
+            usage=usage_sum(Usage(steps=self._steps_taken()), self._used()),
             session=self.session,
             denied=tuple(self._denied | not_offered),
             began=self._began,
@@ -281,7 +280,7 @@ class GeminiReader:
     def _end(self, event: Object) -> list[AgentEvent]:
         self._result = event
         steps = Usage(steps=self._meter.total.steps)
-        return [*self._meter.raise_to(plus(steps, self._used())), FinalAnswerEvent()]
+        return [*self._meter.raise_to(usage_sum(steps, self._used())), FinalAnswerEvent()]
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         # Several lines may repeat an answer, which counts once.

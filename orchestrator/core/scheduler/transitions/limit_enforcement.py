@@ -13,7 +13,7 @@ from orchestrator.core.limits.usage_budgets import (
     describe_reached_limit,
     reached_limit,
     spent_by,
-    total,
+    usage_sum,
 )
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
@@ -191,7 +191,7 @@ class Accounting:
             self._trees.logins.record_success(worker.agent, now)
             self._trees.queue_again(self._trees.holds.model_answered(worker))
         result = worker.result or WorkerResult()
-        worker_usage = total(result.usage_before or NO_USAGE, usage)
+        worker_usage = usage_sum(result.usage_before or NO_USAGE, usage)
         if worker_usage != result.usage:
             self._trees.spend(worker, result.usage, worker_usage, now)
             self._unit_of_work.update_worker(key, result=replace(result, usage=worker_usage))

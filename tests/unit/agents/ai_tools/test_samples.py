@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.agents.activity.agent_events import FinalAnswerEvent, UsageEvent
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import plus
+from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.ai_tools.samples import SAMPLES, read_sample
 
@@ -145,7 +145,7 @@ def test_reported_usage_adds_up_to_the_total(row: Row):
     reported = Usage()
     for event in run.events:
         if isinstance(event, UsageEvent):
-            reported = plus(reported, event.usage)
+            reported = usage_sum(reported, event.usage)
 
     for part, total in zip(counts(reported), counts(run.outcome.usage), strict=True):
         assert (part or 0) == (total or 0)

@@ -16,7 +16,7 @@ from orchestrator.core.limits.usage_budgets import (
     has_caps,
     spent_by,
     tokens,
-    total,
+    usage_sum,
 )
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,
@@ -39,8 +39,10 @@ def usage(cost: float | None = None, **more: int) -> Usage:
 
 
 def test_an_unknown_figure_stays_unknown_in_a_sum() -> None:
-    assert total(Usage(steps=1), Usage(steps=2, output_tokens=5)) == Usage(steps=3, output_tokens=5)
-    assert total(Usage(partial=True), Usage(cost_estimated=True)) == Usage(
+    assert usage_sum(Usage(steps=1), Usage(steps=2, output_tokens=5)) == Usage(
+        steps=3, output_tokens=5
+    )
+    assert usage_sum(Usage(partial=True), Usage(cost_estimated=True)) == Usage(
         partial=True, cost_estimated=True
     )
 
