@@ -34,11 +34,10 @@ from orchestrator.agents.driver_process.usage_watch import (
     EarlyStop,
     Price,
     UsageWatch,
-    priced,
     usage_text,
 )
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.limits.usage_budgets import tokens
+from orchestrator.core.limits.usage_budgets import tokens, with_cost
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.security.secrets.masking import Masker, secrets_in
@@ -127,7 +126,7 @@ class Driver:
     def run(self) -> AgentOutcome:
         outcome = self._run_program() if self._spec.command else self._run_loop()
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
-        outcome = replace(outcome, usage=priced(usage, self._price))
+        outcome = replace(outcome, usage=with_cost(usage, self._price))
         if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
             # Denied tools are not a failure here, because the server checks the plan or review.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")

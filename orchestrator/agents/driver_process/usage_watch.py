@@ -1,7 +1,6 @@
 """Logs an agent's events, counts the agent's usage, and decides when to stop the agent."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from orchestrator.agents.activity.agent_events import (
     AgentEvent,
@@ -23,6 +22,7 @@ from orchestrator.core.limits.usage_budgets import (
     spent_by,
     tokens,
     usage_sum,
+    with_cost,
 )
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
@@ -137,7 +137,7 @@ class UsageWatch:
     @property
     def usage(self) -> Usage:
         """Usage so far. A missing cost is computed from the model's price."""
-        return priced(self._reported, self._price)
+        return with_cost(self._reported, self._price)
 
 
 def _is_answer(event: AgentEvent) -> bool:
@@ -152,10 +152,3 @@ def _continues(event: AgentEvent) -> bool:
     if isinstance(event, UsageEvent):
         return bool(event.usage.steps)
     return not isinstance(event, FinalAnswerEvent | TextEvent | InputReadEvent)
-
-
-def priced(usage: Usage, price: Price) -> Usage:
-    if usage.cost_usd is not None:
-        return usage
-    cost = price(usage)
-    return usage if cost is None else replace(usage, cost_usd=cost, cost_estimated=True)

@@ -6,7 +6,7 @@ costs per day are stored, and stay unchanged when old jobs are removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Protocol
@@ -103,6 +103,15 @@ def usage_sum(*usages: Usage) -> Usage:
         cost_estimated=any(each.cost_estimated for each in usages),
         partial=any(each.partial for each in usages),
     )
+
+
+def with_cost(usage: Usage, price: Callable[[Usage], float | None]) -> Usage:
+    """Return ``usage``. If it has no cost, add the cost from ``price`` as an estimate.
+
+    ``price``: returns the cost of a usage in USD; None if the cost is unknown.
+    """
+    cost = price(usage) if usage.cost_usd is None else None
+    return usage if cost is None else replace(usage, cost_usd=cost, cost_estimated=True)
 
 
 def is_known(usage: Usage) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.agents.activity.agent_events import UsageEvent
 from orchestrator.agents.prices.price_table import Prices, cost
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import usage_sum
+from orchestrator.core.limits.usage_budgets import usage_sum, with_cost
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 _COUNTS = (
@@ -48,10 +48,7 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
     The estimate uses the price of ``model``. The cost stays unknown if the model has no price.
     """
-    if usage.cost_usd is not None:
-        return usage
-    estimate = cost(model, usage, prices)
-    return usage if estimate is None else replace(usage, cost_usd=estimate, cost_estimated=True)
+    return with_cost(usage, lambda each: cost(model, each, prices))
 
 
 class Meter:
