@@ -6,7 +6,7 @@ Reports the kind of a secret, never its value.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.core.gates.findings import Flaw, KnownTexts, Reading
+from orchestrator.core.gates.findings import Finding, KnownTexts, Reading
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.secrets.secret_kinds import (
     PRIVATE_KEY,
@@ -146,13 +146,13 @@ class _Find:
         return self.added.path, self.secret
 
     @property
-    def flaw(self) -> Flaw:
+    def finding(self) -> Finding:
         added, description = self.added, f"{self.secret.kind} (value not shown)"
         commit = f"commit {added.commit[:12].decode('ascii', 'replace')}"
         if not added.path:
-            return Flaw(f"{commit}|{description}", f"the message of {commit}: {description}")
+            return Finding(f"{commit}|{description}", f"the message of {commit}: {description}")
         place = f"{added.path.decode('utf-8', 'replace')[:200]}:{added.number}"
-        return Flaw(f"{place}|{description}", f"{place}: {description}, added by {commit}")
+        return Finding(f"{place}|{description}", f"{place}: {description}, added by {commit}")
 
 
 class Secrets:
@@ -163,22 +163,24 @@ class Secrets:
 
     def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
         additions = Additions(self._most_bytes)
-        flaws_by_key: dict[tuple[bytes, Secret], Flaw] = {}
+        findings_by_key: dict[tuple[bytes, Secret], Finding] = {}
         for block in additions.blocks(added):
             for find in _finds_in_block(block):
-                flaws_by_key.setdefault(find.key, find.flaw)
-            if len(flaws_by_key) >= MOST_FOUND:
+                findings_by_key.setdefault(find.key, find.finding)
+            if len(findings_by_key) >= MOST_FOUND:
                 break
         # A private key is found by its first line, which is the same in all private keys. Therefore
         # ``known`` need not search for this line.
-        values = {secret.value for _, secret in flaws_by_key if secret.kind != PRIVATE_KEY}
+        values = {secret.value for _, secret in findings_by_key if secret.kind != PRIVATE_KEY}
         known_values = known(values)
-        flaws = [
-            flaw for (_, secret), flaw in flaws_by_key.items() if secret.value not in known_values
+        findings = [
+            finding
+            for (_, secret), finding in findings_by_key.items()
+            if secret.value not in known_values
         ]
         cut = [f"only the first {self._most_bytes >> 20} MiB of the added text were scanned"]
-        notes = [*([ADVICE] if flaws else []), *(cut if additions.is_cut else [])]
-        return Reading(flaws=tuple(flaws[:MOST_FOUND]), note="; ".join(notes))
+        notes = [*([ADVICE] if findings else []), *(cut if additions.is_cut else [])]
+        return Reading(findings=tuple(findings[:MOST_FOUND]), note="; ".join(notes))
 
 
 def _finds_in_block(block: Block) -> Iterator[_Find]:

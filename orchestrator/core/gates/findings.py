@@ -70,7 +70,7 @@ class NoAdvisories(UnreadableReport):
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class Finding:
     """One finding of a gate."""
 
     #: Key of the finding. It has no line numbers, so that the finding has the same key after other
@@ -92,7 +92,7 @@ class Flaw:
 class Reading:
     """What one run of a gate reported: its findings and its tests."""
 
-    flaws: tuple[Flaw, ...] = ()
+    findings: tuple[Finding, ...] = ()
     #: Names of passed tests; None for a gate that does not count tests.
     passed: tuple[str, ...] | None = None
     #: Names of existing tests that did not run. A skipped module has one entry, the module's name.
@@ -105,18 +105,20 @@ class Reading:
     @property
     def has_no_tests(self) -> bool:
         """True if a test runner ran no test."""
-        return self.passed == () and not self.flaws
+        return self.passed == () and not self.findings
 
 
-def of_tests(flaws: Sequence[Flaw], passed: Iterable[str], skipped: Iterable[str] = ()) -> Reading:
-    """Return the reading of a test report. ``flaws``: the failed tests.
+def of_tests(
+    findings: Sequence[Finding], passed: Iterable[str], skipped: Iterable[str] = ()
+) -> Reading:
+    """Return the reading of a test report. ``findings``: the failed tests.
 
     A test that the report lists both as passed and as failed counts as failed. For example, the
     test passed, but its cleanup failed.
     """
-    failed = {flaw.key for flaw in flaws}
+    failed = {finding.key for finding in findings}
     names = tuple(name for name in passed if name not in failed)
-    return Reading(flaws=tuple(flaws), passed=names, skipped=tuple(skipped))
+    return Reading(findings=tuple(findings), passed=names, skipped=tuple(skipped))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,8 +133,8 @@ class FinishedRun:
     seconds: float = 0.0
     output: str = ""
     log: str = ""
-    #: Tracked files that the gate changed. Each changed place is one flaw, whose text is the path.
-    rewritten: tuple[Flaw, ...] = ()
+    #: Tracked files that the gate changed. Each change is one finding, whose text is the path.
+    rewritten: tuple[Finding, ...] = ()
     #: Paths in the project of the Python files that the gate executed; None if unknown.
     executed: frozenset[str] | None = None
 
@@ -142,7 +144,7 @@ class FinishedRun:
 
     @property
     def passed(self) -> bool:
-        return not self.broken and not self.reading.flaws
+        return not self.broken and not self.reading.findings
 
 
 class ReportReader(Protocol):
@@ -187,12 +189,12 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 and reading.failed_tests:
         text = f"exit code 0, although the output reports failed tests: {reading.failed_tests}"
-        return replace(reading, flaws=(Flaw(EXIT_KEY, text),))
-    if code == 0 or reading.flaws or is_of_pytest:
+        return replace(reading, findings=(Finding(EXIT_KEY, text),))
+    if code == 0 or reading.findings or is_of_pytest:
         return reading
     # A report without any test counts as no report.
-    flaw = Flaw(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
-    return replace(reading, flaws=(flaw,))
+    finding = Finding(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
+    return replace(reading, findings=(finding,))
 
 
 #: Marks a test that also fails on the base commit, but for another reason.
@@ -201,49 +203,49 @@ DIFFERS = "fails for another reason than on the base commit"
 LONGEST_REASON = 100
 
 
-def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
+def new_findings(now: Reading, before: Reading) -> list[Finding]:
     """Return the findings of ``now`` that ``before`` does not have.
 
     If a finding occurs more often than before, the additional occurrences are new. Moved tests, and
     findings in moved files, are not new. A test failure with another reason than before is new.
     """
-    remaining_flaws: dict[str, list[Flaw]] = {}
-    for flaw in before.flaws:
-        remaining_flaws.setdefault(flaw.key, []).append(flaw)
+    remaining_findings: dict[str, list[Finding]] = {}
+    for finding in before.findings:
+        remaining_findings.setdefault(finding.key, []).append(finding)
     new, different = [], []
-    for flaw in now.flaws:
-        others = remaining_flaws.get(flaw.key, [])
-        same = next((each for each in others if are_alike(each.failure, flaw.failure)), None)
+    for finding in now.findings:
+        others = remaining_findings.get(finding.key, [])
+        same = next((each for each in others if are_alike(each.failure, finding.failure)), None)
         if same is None and others:
             same = others[0]
-            reason, base_reason = flaw.message[:LONGEST_REASON], same.message[:LONGEST_REASON]
-            text = f"{flaw.key}: {DIFFERS}: {reason} (base: {base_reason})"
-            different.append(replace(flaw, text=text))
+            reason, base_reason = finding.message[:LONGEST_REASON], same.message[:LONGEST_REASON]
+            text = f"{finding.key}: {DIFFERS}: {reason} (base: {base_reason})"
+            different.append(replace(finding, text=text))
         elif same is None:
-            new.append(flaw)
+            new.append(finding)
         if same is not None:
             others.remove(same)
-    remaining_counts = {key: len(flaws) for key, flaws in remaining_flaws.items()}
+    remaining_counts = {key: len(findings) for key, findings in remaining_findings.items()}
     return [*_without_moved(new, remaining_counts, now, before), *different]
 
 
 def _without_moved(
-    new: Sequence[Flaw], remaining_counts: Mapping[str, int], now: Reading, before: Reading
-) -> list[Flaw]:
+    new: Sequence[Finding], remaining_counts: Mapping[str, int], now: Reading, before: Reading
+) -> list[Finding]:
     are_tests = now.passed is not None
     short_name = _own_name if are_tests else _without_path
-    keys_now = {*(now.passed or ()), *(each.key for each in now.flaws)}
+    keys_now = {*(now.passed or ()), *(each.key for each in now.findings)}
     paths = {key.partition("|")[0] for key in keys_now}
     removed: Counter[str] = Counter()
     for key, count in remaining_counts.items():
         if key not in keys_now and (are_tests or key.partition("|")[0] not in paths):
             removed[short_name(key)] += count
     unmoved = []
-    for flaw in new:
-        if removed[short_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
-            removed[short_name(flaw.key)] -= 1
+    for finding in new:
+        if removed[short_name(finding.key)] > 0 and finding.key not in (before.passed or ()):
+            removed[short_name(finding.key)] -= 1
         else:
-            unmoved.append(flaw)
+            unmoved.append(finding)
     return unmoved
 
 
@@ -254,7 +256,7 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
     """
     if now.passed is None or before.passed is None:
         return []
-    tests_now = {*now.passed, *(each.key for each in now.flaws)}
+    tests_now = {*now.passed, *(each.key for each in now.findings)}
     passed_before = set(before.passed)
     moved = Counter(_own_name(name) for name in tests_now - passed_before)
     lost = []

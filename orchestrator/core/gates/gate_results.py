@@ -8,12 +8,12 @@ from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.findings import (
     EXIT_KEY,
     MOST_OUTPUT,
+    Finding,
     FinishedRun,
-    Flaw,
     Reading,
     failing_tests,
     lost_tests,
-    new_flaws,
+    new_findings,
 )
 from orchestrator.core.gates.gate import Gate, GateCause, GateResult, GateStatus
 from orchestrator.core.gates.removed_tests import RemovalPermission, can_remove
@@ -176,16 +176,16 @@ def _result_by_findings(
     result: GateResult,
     removal: RemovalPermission,
 ) -> GateResult:
-    before, flaws = _findings_on_base(base), ran.reading.flaws
-    none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
-    if none_passes and flaws and not gate.is_requested:
+    before, findings = _findings_on_base(base), ran.reading.findings
+    none_passes = before.passed == () and before.findings and ran.reading.passed == ()
+    if none_passes and findings and not gate.is_requested:
         # No test passes, on the base or now: packages of the project may be missing on this
         # machine. Then nothing shows which findings are new.
-        return _as_at_base(gate, ran, replace(result, known=len(flaws)))
-    new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
-    known_count = len(flaws) - len(new)
+        return _as_at_base(gate, ran, replace(result, known=len(findings)))
+    new = new_findings(ran.reading, before) if gate.new_only else list(findings)
+    known_count = len(findings) - len(new)
     lost = _lost_tests_that_count(gate, ran.reading, before, removal)
-    failures = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
+    failures = [_finding_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
     if failures:
         return replace(
             result,
@@ -201,7 +201,7 @@ def _result_by_findings(
     return _as_at_base(gate, ran, result) if known_count and has_no_details(ran.reading) else result
 
 
-def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
+def _digest(reading: Reading, new: Sequence[Finding], lost: Sequence[str]) -> str:
     """Return a digest of the new findings and the missing tests.
 
     The result is "" if the only new finding is an exit code, and no test is missing. For a gate
@@ -230,19 +230,23 @@ def has_no_details(reading: Reading) -> bool:
 
     This is the case if no test passed, or if an exit code is the run's only finding.
     """
-    only_exit_codes = all(each.key == EXIT_KEY for each in reading.flaws)
-    return bool(reading.flaws) and (reading.passed == () or only_exit_codes)
+    only_exit_codes = all(each.key == EXIT_KEY for each in reading.findings)
+    return bool(reading.findings) and (reading.passed == () or only_exit_codes)
 
 
 def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
     problem = "already fails" if ran.reading.passed is None else "tests already fail"
-    flaw = ran.reading.flaws[0]
-    error = _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_SHOWN]
+    finding = ran.reading.findings[0]
+    error = (
+        _finding_in_words(finding, ran)
+        if finding.key == EXIT_KEY
+        else finding.message[:LONGEST_SHOWN]
+    )
     note = f"{problem} on the base commit: {error}"
     unrun = _as_not_run(gate, GateCause.FAILS_AT_BASE, note, result)
     # The baseline excuses an exit code and findings of tests that ran. The baseline does not excuse
     # errors that kept tests from running.
-    is_excused = not all(each.is_error for each in ran.reading.flaws)
+    is_excused = not all(each.is_error for each in ran.reading.findings)
     is_known = is_excused or unrun.status is not GateStatus.BROKEN
     return replace(unrun, status=GateStatus.KNOWN) if is_known else unrun
 
@@ -254,12 +258,12 @@ _ERROR = lazy_pattern(
 )
 
 
-def _flaw_in_words(flaw: Flaw, ran: FinishedRun) -> str:
-    if flaw.key != EXIT_KEY:
-        return flaw.text
+def _finding_in_words(finding: Finding, ran: FinishedRun) -> str:
+    if finding.key != EXIT_KEY:
+        return finding.text
     match = _ERROR.search(ran.output)
     detail = failing_tests(ran.output) or (match[1] if match else "")
-    return f"{flaw.text}: {detail}"[:LONGEST_SHOWN] if detail else flaw.text
+    return f"{finding.text}: {detail}"[:LONGEST_SHOWN] if detail else finding.text
 
 
 LOST = "passed on the base commit, but does not run now"
@@ -280,9 +284,9 @@ def _lost_tests_that_count(
         return []
     lost = lost_tests(now, before)
     skipped = _skipped_among(lost, now.skipped)
-    if not removal.files and not now.flaws:
+    if not removal.files and not now.findings:
         return skipped
-    base_tests = [*(before.passed or ()), *(each.key for each in before.flaws)]
+    base_tests = [*(before.passed or ()), *(each.key for each in before.findings)]
     return sorted({*removal.forbidden(lost), *removal.outside(skipped, base_tests)})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from orchestrator.core.gates.failure_fingerprint import are_alike
-from orchestrator.core.gates.findings import EXIT_KEY, FinishedRun, Flaw, Reading, new_flaws
+from orchestrator.core.gates.findings import EXIT_KEY, Finding, FinishedRun, Reading, new_findings
 from orchestrator.core.gates.gate import Check, Gate, GateCause, GateOutcome, GatePlace, GateResult
 from orchestrator.core.gates.tampering import reads_tests
 from orchestrator.core.text.formatting import listed
@@ -23,7 +23,7 @@ MOST_NAMED_OF_BASE = 3
 
 def needs_second_run(first: FinishedRun) -> bool:
     """True if the run has findings, which a second run must confirm."""
-    return not first.broken and bool(first.reading.flaws or first.rewritten)
+    return not first.broken and bool(first.reading.findings or first.rewritten)
 
 
 def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
@@ -38,10 +38,10 @@ def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
         return second
     one, other = first.reading, second.reading
     reading = Reading(
-        flaws=tuple(common(one.flaws, other.flaws)),
+        findings=tuple(common(one.findings, other.findings)),
         passed=_passed_in_both(one.passed, other.passed),
         skipped=_in_both(one.skipped, other.skipped),
-        note=_difference_in_words(one.flaws, other.flaws),
+        note=_difference_in_words(one.findings, other.findings),
     )
     return replace(
         second,
@@ -51,7 +51,7 @@ def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     )
 
 
-def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+def of_files_in_both(one: Iterable[Finding], other: Iterable[Finding]) -> Iterable[Finding]:
     """Yield the findings of ``other`` whose files also have findings in ``one``.
 
     ``one``, ``other``: the findings of two runs. Each finding is a place that the run changed in a
@@ -62,18 +62,18 @@ def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Fla
     return (each for each in other if each.text in paths)
 
 
-def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+def common(one: Iterable[Finding], other: Iterable[Finding]) -> Iterable[Finding]:
     """Yield the findings that both runs have.
 
     A test that failed in both runs counts, even if its messages differ.
     """
-    unmatched: dict[str, list[Flaw]] = {}
+    unmatched: dict[str, list[Finding]] = {}
     for each in other:
         unmatched.setdefault(each.key, []).append(each)
-    for flaw in one:
-        if unmatched.get(flaw.key):
-            is_same = are_alike(flaw.failure, unmatched[flaw.key].pop(0).failure)
-            yield flaw if is_same else replace(flaw, failure="")
+    for finding in one:
+        if unmatched.get(finding.key):
+            is_same = are_alike(finding.failure, unmatched[finding.key].pop(0).failure)
+            yield finding if is_same else replace(finding, failure="")
 
 
 def _passed_in_both(
@@ -87,7 +87,7 @@ def _in_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in one if name in other_names)
 
 
-def _difference_in_words(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
+def _difference_in_words(one: Iterable[Finding], other: Iterable[Finding]) -> str:
     counts = Counter(each.key for each in one)
     counts.subtract(Counter(each.key for each in other))
     keys = sorted(key for key, count in counts.items() if count)
@@ -122,7 +122,7 @@ def with_counts(
     base_names = {
         *passing,
         *(base_reading.passed or ()),
-        *(each.key for each in base_reading.flaws),
+        *(each.key for each in base_reading.findings),
     }
     new = {without_parameters(each) for each in set(now.reading.passed) - base_names}
     new -= {without_parameters(each) for each in base_names}
@@ -140,8 +140,8 @@ def without_parameters(test: str) -> str:
 
 def _number_of_findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | None) -> int:
     if not gate.new_only or base is None or base.broken:
-        return len(as_base.reading.flaws)
-    return len(new_flaws(as_base.reading, base.reading))
+        return len(as_base.reading.findings)
+    return len(new_findings(as_base.reading, base.reading))
 
 
 def _passed_tests_of_base(now: Reading, base: Reading) -> Iterator[str]:
@@ -149,13 +149,13 @@ def _passed_tests_of_base(now: Reading, base: Reading) -> Iterator[str]:
 
     If the base cannot load a file, each test of the file counts.
     """
-    names = {*(base.passed or ()), *(each.key for each in base.flaws)}
-    unloaded = (each.key for each in base.flaws if each.is_error)
+    names = {*(base.passed or ()), *(each.key for each in base.findings)}
+    unloaded = (each.key for each in base.findings if each.is_error)
     unloaded_prefixes = tuple(
         f"{file}{separator}" for file in unloaded for separator in ("::", ".")
     )
     is_listed = bool(names - {EXIT_KEY})
-    lost = names - {*(now.passed or ()), *(each.key for each in now.flaws)}
+    lost = names - {*(now.passed or ()), *(each.key for each in now.findings)}
     moved = Counter(map(_own_name, lost))
     for test in sorted(set(now.passed or ())):
         if not is_listed or test in names or test.startswith(unloaded_prefixes):
@@ -196,7 +196,7 @@ def combined_on_result(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     one, other = first.reading, second.reading
     reading = replace(
         other,
-        flaws=tuple(common(one.flaws, other.flaws)),
+        findings=tuple(common(one.findings, other.findings)),
         passed=_in_either(one.passed, other.passed),
         skipped=_in_either(one.skipped, other.skipped) or (),
     )
@@ -217,8 +217,8 @@ def flaky(first: FinishedRun, second: FinishedRun) -> tuple[str, ...]:
         return ()
     if first.broken:
         return ("",) if second.passed else ()
-    counts = Counter(each.key for each in first.reading.flaws)
-    counts.subtract(Counter(each.key for each in second.reading.flaws))
+    counts = Counter(each.key for each in first.reading.findings)
+    counts.subtract(Counter(each.key for each in second.reading.findings))
     names = sorted(key for key, count in counts.items() if count)
     return tuple("" if each == EXIT_KEY else each for each in names)[:MOST_NAMED]
 

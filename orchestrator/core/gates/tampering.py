@@ -18,7 +18,7 @@ from typing import Any
 
 from orchestrator.core.gates.failure_fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading, lost_tests, new_flaws
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading, lost_tests, new_findings
 from orchestrator.core.gates.gate import (
     AlterationPermission,
     Gate,
@@ -242,14 +242,14 @@ def with_second_run(
     ``now``: the run on the worker's result. ``second``: the run with the base's tests and
     configuration. ``base``: the run on the base commit.
     """
-    flaws = hidden_flaws(gate, now, second, base, altered.repairs)
-    if not flaws:
+    findings = hidden_findings(gate, now, second, base, altered.repairs)
+    if not findings:
         repaired = altered.judges if altered.repairs else ()
         return replace(result, judges=(*result.judges, *repaired))
     files = listed(altered.judges, MOST_NAMED)
     failures = [
         f"with {files} from the base commit: {each.text}"[:LONGEST_SHOWN]
-        for each in flaws[:MOST_LISTED]
+        for each in findings[:MOST_LISTED]
     ]
     return replace(
         result,
@@ -259,17 +259,17 @@ def with_second_run(
             altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""
         ),
         output=second.output,
-        digest=digest_of([result.digest, *altered.judges, *(each.key for each in flaws)]),
+        digest=digest_of([result.digest, *altered.judges, *(each.key for each in findings)]),
     )
 
 
-def hidden_flaws(
+def hidden_findings(
     gate: Gate,
     now: FinishedRun,
     second: FinishedRun,
     base: FinishedRun | None,
     repairs: bool = False,
-) -> list[Flaw]:
+) -> list[Finding]:
     """Return the tests and checks that pass only because the worker altered tests or configuration.
 
     The result is empty if the gate has no verdict on the base.
@@ -280,37 +280,39 @@ def hidden_flaws(
     if base is None or base.broken:
         return []
     if second.broken:
-        return [Flaw(second.cause or "", second.broken, is_error=True)]
+        return [Finding(second.cause or "", second.broken, is_error=True)]
     if now.reading.passed is not None:
-        hidden = _hidden_test_flaws(gate, now.reading, second.reading, base.reading)
-        known_keys = {each.key for each in base.reading.flaws} if repairs else set()
+        hidden = _hidden_test_findings(gate, now.reading, second.reading, base.reading)
+        known_keys = {each.key for each in base.reading.findings} if repairs else set()
         return [each for each in hidden if each.key not in known_keys]
-    flaws = new_flaws(second.reading, now.reading)
-    return new_flaws(Reading(flaws=tuple(flaws)), base.reading)
+    findings = new_findings(second.reading, now.reading)
+    return new_findings(Reading(findings=tuple(findings)), base.reading)
 
 
-def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """Return what ``hidden_flaws`` returns, for a gate that reports tests.
+def _hidden_test_findings(
+    gate: Gate, now: Reading, second: Reading, base: Reading
+) -> list[Finding]:
+    """Return what ``hidden_findings`` returns, for a gate that reports tests.
 
     The second run uses the base's test files, so it lacks all new tests. Therefore a test that did
     not run in the second run is returned only if the test passed on the base.
     """
-    failing_now = {each.key for each in now.flaws}
+    failing_now = {each.key for each in now.findings}
     passing_now = {_own_name(name) for name in now.passed or ()}
-    flaws = [
+    findings = [
         each
-        for each in second.flaws
+        for each in second.findings
         if each.key not in failing_now and _own_name(each.key) in passing_now
     ]
-    flaw_keys = {each.key for each in flaws}
-    lost = set(lost_tests(second, base)) - {*lost_tests(now, base), *failing_now, *flaw_keys}
+    finding_keys = {each.key for each in findings}
+    lost = set(lost_tests(second, base)) - {*lost_tests(now, base), *failing_now, *finding_keys}
     if gate.tests_may_vanish:
         lost = {name for name in lost if _own_name(name) in passing_now}
-    errors = [each.text for each in second.flaws if _own_name(each.key) not in passing_now]
+    errors = [each.text for each in second.findings if _own_name(each.key) not in passing_now]
     reason = f" ({errors[0]})" if errors else ""
     return [
-        *flaws,
-        *(Flaw(name, f"{name}: does not run{reason}") for name in sorted(lost)),
+        *findings,
+        *(Finding(name, f"{name}: does not run{reason}") for name in sorted(lost)),
     ]
 
 
@@ -348,10 +350,10 @@ def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection
     """
     base_rewrites = base.rewritten if base is not None else ()
     touched_now, touched_before = (
-        Reading(flaws=tuple(each for each in flaws if each.text in touched))
-        for flaws in (now.rewritten, base_rewrites)
+        Reading(findings=tuple(each for each in findings if each.text in touched))
+        for findings in (now.rewritten, base_rewrites)
     )
-    new_places = new_flaws(touched_now, touched_before)
+    new_places = new_findings(touched_now, touched_before)
     base_paths = {each.text for each in base_rewrites}
     untouched_paths = {each.text for each in now.rewritten if each.text not in touched}
     return sorted({each.text for each in new_places} | (untouched_paths - base_paths))

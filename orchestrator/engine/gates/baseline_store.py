@@ -16,7 +16,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.gates.gate_results import has_no_details
 from orchestrator.security.files.state_file import read_object
@@ -166,12 +166,14 @@ def _finished_run(content: dict[str, Any]) -> FinishedRun:
     reading_fields = content["reading"]
     passed = reading_fields["passed"]
     passed_names = None if passed is None else tuple(passed)
-    flaws, skipped = _flaws(reading_fields["flaws"]), tuple(reading_fields["skipped"])
+    findings, skipped = _findings(reading_fields["findings"]), tuple(reading_fields["skipped"])
     reading = Reading(
-        flaws=flaws, passed=passed_names, skipped=skipped, note=reading_fields["note"]
+        findings=findings, passed=passed_names, skipped=skipped, note=reading_fields["note"]
     )
-    return FinishedRun(**{**content, "reading": reading, "rewritten": _flaws(content["rewritten"])})
+    return FinishedRun(
+        **{**content, "reading": reading, "rewritten": _findings(content["rewritten"])}
+    )
 
 
-def _flaws(records: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:
-    return tuple(Flaw(**each) for each in records)
+def _findings(records: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(Finding(**each) for each in records)

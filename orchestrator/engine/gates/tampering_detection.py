@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.gates.findings import Flaw
+from orchestrator.core.gates.findings import Finding
 from orchestrator.core.gates.gate import (
     AlterationPermission,
     Check,
@@ -34,7 +34,7 @@ from orchestrator.core.text.path_patterns import matching
 logger = logging.getLogger(__name__)
 
 
-def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
+def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[Finding, ...]:
     """Return one finding for each place in a tracked file that a gate's run has changed.
 
     ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
@@ -51,7 +51,7 @@ def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[
         )
         return ()
     return tuple(
-        Flaw(f"{path}|{place}", path)
+        Finding(f"{path}|{place}", path)
         for path_from_top, places in places_by_path.items()
         for path in [os.path.relpath(path_from_top, project)]
         for place in places

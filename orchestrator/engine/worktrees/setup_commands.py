@@ -69,6 +69,6 @@ def why_failed(ran: FinishedRun) -> str:
     """Return why the setup failed, as text; "" if the setup succeeded."""
     if ran.passed:
         return ""
-    why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)
+    why = ran.broken or "; ".join(finding.text for finding in ran.reading.findings)
     output = one_line(ran.output)[-_MOST_CHARACTERS:]
     return f"git.setup failed: {why}{f' ({output})' if output else ''}; log: {ran.log}"

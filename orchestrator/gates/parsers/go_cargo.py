@@ -3,7 +3,7 @@
 import re
 from dataclasses import field
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
+from orchestrator.core.gates.findings import Finding, Reading, UnreadableReport, of_tests
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
@@ -26,7 +26,7 @@ class _Tests:
 
 @dataclass(slots=True)
 class _TestResults:
-    flaws: list[Flaw] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -37,20 +37,20 @@ class _TestResults:
             key = f"{place}::{re.sub(r'[(]line [0-9]+[)]', '(line)', name)}"[:LONGEST]
             if end in {"FAIL", "FAILED"}:
                 message = one_line(tests.messages.get(name, "failed"))[:LONGEST]
-                self.flaws.append(Flaw(key, f"{place}::{name}: {message}"))
+                self.findings.append(Finding(key, f"{place}::{name}: {message}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
             # Do not record passed Go subtests (names with "/"), because the name of a subtest may
             # differ in each run.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
-        if len(self.flaws) + len(self.passed) > MOST_TESTS:
+        if len(self.findings) + len(self.passed) > MOST_TESTS:
             raise UnreadableReport(
                 f"the report has more than {MOST_TESTS:,} tests; split the gate into several gates"
             )
 
     def reading(self) -> Reading:
-        return of_tests(self.flaws, self.passed, self.skipped)
+        return of_tests(self.findings, self.passed, self.skipped)
 
 
 def _lines(content: bytes) -> list[str]:
@@ -92,7 +92,7 @@ def _end_package(results: _TestResults, tests: _Tests, package: re.Match[str]) -
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
         # The package could not be built, or it crashed in a test or between tests.
         why = f"{cut_off} did not complete"[:LONGEST] if cut_off else package[3] or "failed"
-        results.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
+        results.findings.append(Finding(name, f"{name}: {why}", is_error=not tests.begun))
 
 
 _CARGO_PROGRAM = re.compile(r" +Running .*[/\\]deps[/\\](.+)-[0-9a-f]{16}(?:\.exe)?\)$")
@@ -140,10 +140,10 @@ class _Cargo:
         elif examples := _CARGO_EXAMPLES.match(line):
             self.begin(f"{examples[1]} (doc)")
         elif build := _CARGO_BUILD.match(line):
-            self.results.flaws.append(Flaw(build[1], build[1], is_error=True))
+            self.results.findings.append(Finding(build[1], build[1], is_error=True))
         elif died := _CARGO_DIED.match(line):
             what = f"{self.program or 'a program'}: did not complete"
-            self.results.flaws.append(Flaw(what, f"{what} {died[1]}"))
+            self.results.findings.append(Finding(what, f"{what} {died[1]}"))
         elif self.failing:
             self._read_message(line)
 

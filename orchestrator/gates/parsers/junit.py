@@ -7,7 +7,7 @@ document type can define entities.
 from dataclasses import field
 from xml.parsers import expat
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
+from orchestrator.core.gates.findings import Finding, Reading, UnreadableReport, of_tests
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
@@ -83,7 +83,7 @@ class _Document:
     tests: int = 0
     skipped: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
-    flaws: list[Flaw] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     #: Name of the test that is being read.
     name: str = ""
     message: str | None = None
@@ -127,15 +127,15 @@ class _Document:
         name = attributes.get("name") or "" if tag == "testsuite" else ""
         # Omit an absolute path, because the path differs in each worktree.
         name = "" if name.startswith("/") else name[:LONGEST_NAME]
-        self.suites.append(_Suite(name, failures, len(self.flaws)))
+        self.suites.append(_Suite(name, failures, len(self.findings)))
 
     def _close(self) -> None:
         # A suite may count failures without listing them.
         suite = self.suites.pop()
-        if suite.failures and len(self.flaws) == suite.before:
+        if suite.failures and len(self.findings) == suite.before:
             name = suite.name or "suite"
-            flaw = Flaw(name, f"{name}: failed, but the report names no failed test")
-            self.flaws += [flaw] * min(suite.failures, MOST_UNLISTED)
+            finding = Finding(name, f"{name}: failed, but the report names no failed test")
+            self.findings += [finding] * min(suite.failures, MOST_UNLISTED)
 
     def _begin(self, attributes: dict[str, str]) -> None:
         self.tests += 1
@@ -160,7 +160,7 @@ class _Document:
             self.failure = _failure(attributes)
         elif not self.name:
             suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
-            self.flaws.append(Flaw(suite, f"{suite}: {first_line}", is_error=True))
+            self.findings.append(Finding(suite, f"{suite}: {first_line}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
         # pytest reports a skipped module as one test. The last part of this test's name is a prefix
@@ -180,7 +180,7 @@ class _Document:
     def _finish(self) -> None:
         if self.message is not None:
             text = f"{self.name}: {self.message}"
-            self.flaws.append(Flaw(self.name, text, self.is_error, self.failure))
+            self.findings.append(Finding(self.name, text, self.is_error, self.failure))
         elif self.is_skipped:
             self.skipped.append(self.name)
         else:
@@ -188,4 +188,4 @@ class _Document:
         self.name = ""
 
     def reading(self) -> Reading:
-        return of_tests(self.flaws, self.passed, self.skipped)
+        return of_tests(self.findings, self.passed, self.skipped)

@@ -6,11 +6,11 @@ pre-commit is one finding, because each hook prints its findings in its own form
 
 import re
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
+from orchestrator.core.gates.findings import Finding, Reading, UnreadableReport, of_tests
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import (
     MOST_FINDINGS,
-    flaw_at,
+    finding_at,
     number,
     parsed,
     relative,
@@ -36,15 +36,15 @@ def read_ruff(content: bytes, cwd: str) -> Reading:
     findings = parsed(content, "JSON of ruff")
     if not isinstance(findings, list):
         raise UnreadableReport("the report is JSON, but not a report of ruff: it is not a list")
-    return Reading(flaws=tuple(_ruff_flaw(mapping(each), cwd) for each in sequence(findings)))
+    return Reading(findings=tuple(_ruff_finding(mapping(each), cwd) for each in sequence(findings)))
 
 
-def _ruff_flaw(finding: dict[str, object], cwd: str) -> Flaw:
+def _ruff_finding(finding: dict[str, object], cwd: str) -> Finding:
     path = relative(text(finding.get("filename"), 4096), cwd)
     code = text(finding.get("code")) or "syntax"
     message = text(finding.get("message"))
     line = number(mapping(finding.get("location")).get("row"))
-    return flaw_at(path, line, code, message)
+    return finding_at(path, line, code, message)
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:
@@ -53,17 +53,17 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
     Paths in the result are relative to ``cwd``. Raise UnreadableReport if there are more than
     MOST_FINDINGS findings.
     """
-    flaws = []
+    findings = []
     for match in _MYPY.finditer(content.decode("utf-8", "replace")):
         path, message, code = relative(match["path"], cwd), match["message"], match["code"] or ""
         key = f"{path}|{code}|{_NUMBERED.sub('line', message)}"
         shown = f" [{code}]" if code else ""
-        flaws.append(Flaw(key, f"{path}:{match['line']}: {message}{shown}"))
-        if len(flaws) > MOST_FINDINGS:
+        findings.append(Finding(key, f"{path}:{match['line']}: {message}{shown}"))
+        if len(findings) > MOST_FINDINGS:
             raise UnreadableReport(
                 f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
             )
-    return Reading(flaws=tuple(flaws))
+    return Reading(findings=tuple(findings))
 
 
 #: Maximum length of a line with the name of a hook.
@@ -75,19 +75,20 @@ _MESSAGE = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 
 def read_pre_commit(content: bytes) -> Reading:
     """Parse the output of pre-commit. A hook without files to check counts as passed."""
-    flaws: dict[str, list[str]] = {}
+    findings: dict[str, list[str]] = {}
     passed, hook = [], ""
     for line in content.decode("utf-8", "replace").splitlines():
         ends = _ENDS.match(line) if len(line) <= LONGEST_LINE else None
         if ends and ends["end"] == "Failed":
             hook = ends["name"]
-            flaws.setdefault(hook, [])
+            findings.setdefault(hook, [])
         elif ends:
             hook = ""
             passed.append(ends["name"])
         elif hook and _MESSAGE.match(line):
-            flaws[hook].append(line.removeprefix("- "))
-    hook_flaws = [
-        Flaw(name, f"{name}: {', '.join(messages) or 'failed'}") for name, messages in flaws.items()
+            findings[hook].append(line.removeprefix("- "))
+    hook_findings = [
+        Finding(name, f"{name}: {', '.join(messages) or 'failed'}")
+        for name, messages in findings.items()
     ]
-    return of_tests(hook_flaws, passed)
+    return of_tests(hook_findings, passed)

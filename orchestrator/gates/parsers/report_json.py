@@ -5,7 +5,7 @@ import os
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.core.gates.findings import Flaw, UnreadableReport
+from orchestrator.core.gates.findings import Finding, UnreadableReport
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import one_line
 
@@ -59,9 +59,9 @@ def relative(path: str, cwd: str) -> str:
     return plain
 
 
-def flaw_at(path: str, line: str, rule: str, message: str) -> Flaw:
+def finding_at(path: str, line: str, rule: str, message: str) -> Finding:
     """Return the finding of a rule at a line of a file.
 
     The finding's text has the line number. Its key does not, because line numbers change.
     """
-    return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")
+    return Finding(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")

@@ -6,11 +6,11 @@ A result is a finding if its level is error or warning, and if it is not suppres
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.gates.findings import Finding, Reading, UnreadableReport
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import (
     MOST_FINDINGS,
-    flaw_at,
+    finding_at,
     number,
     parsed,
     relative,
@@ -31,25 +31,25 @@ def read(content: bytes, cwd: str) -> Reading:
     report = parsed(content, "SARIF")
     if not isinstance(report, dict) or not isinstance(report.get("runs"), list):
         raise UnreadableReport("the report is JSON, but not SARIF: it has no runs")
-    flaws: list[Flaw] = []
-    for flaw in _flaws(report["runs"], cwd):
-        flaws.append(flaw)
-        if len(flaws) > MOST_FINDINGS:
+    findings: list[Finding] = []
+    for finding in _findings(report["runs"], cwd):
+        findings.append(finding)
+        if len(findings) > MOST_FINDINGS:
             raise UnreadableReport(
                 f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
             )
-    return Reading(flaws=tuple(flaws))
+    return Reading(findings=tuple(findings))
 
 
-def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
+def _findings(runs: object, cwd: str) -> Iterator[Finding]:
     for each in sequence(runs):
         run = mapping(each)
-        rules, has_flaw = Rules(run), False
+        rules, has_finding = Rules(run), False
         for result in map(mapping, sequence(run.get("results"))):
             if _counts(result, rules.level(result)):
-                has_flaw = True
-                yield _flaw(run, rules, result, cwd)
-        if not has_flaw:
+                has_finding = True
+                yield _finding(run, rules, result, cwd)
+        if not has_finding:
             _check_ended(run)
 
 
@@ -77,13 +77,13 @@ def _is_suppressed(result: dict[str, Any]) -> bool:
     return any(text(each.get("status")) in {"", "accepted"} for each in suppressions)
 
 
-def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -> Flaw:
+def _finding(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -> Finding:
     rule, message = rules.id_of(result) or "(no rule)", rules.message(result)
     places = [mapping(each) for each in sequence(result.get("locations"))[:1]]
     place = mapping(places[0].get("physicalLocation")) if places else {}
     path = relative(_uri(run, mapping(place.get("artifactLocation"))), cwd)
     line = number(mapping(place.get("region")).get("startLine"))
-    return flaw_at(path, line, rule, message)
+    return finding_at(path, line, rule, message)
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:

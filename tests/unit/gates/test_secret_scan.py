@@ -75,7 +75,7 @@ diff --git a/package-lock.json b/package-lock.json
 
 def texts_of(*pieces: bytes, secrets: Secrets | None = None) -> list[str]:
     found = (secrets or Secrets()).scan(pieces, lambda texts: ())
-    return [flaw.text for flaw in found.flaws]
+    return [finding.text for finding in found.findings]
 
 
 def lines(*texts: bytes, path: str = "a.txt") -> bytes:
@@ -90,7 +90,7 @@ def test_only_added_lines_count_and_the_value_is_not_shown() -> None:
     reading = Secrets().scan([DIFF], lambda texts: ())
 
     text = "src/a.py:4: GitHub token (value not shown), added by commit 0123456789ab"
-    assert [flaw.text for flaw in reading.flaws] == [text]
+    assert [finding.text for finding in reading.findings] == [text]
     assert KEY not in str(reading)
 
 
@@ -127,7 +127,7 @@ def test_a_line_is_read_to_its_end(at: int) -> None:
 
 def test_text_that_was_not_scanned_is_noted() -> None:
     reading = Secrets(most_bytes=1 << 20).scan([b"x" * (1 << 20), DIFF], lambda texts: ())
-    assert (reading.flaws, reading.note) == (
+    assert (reading.findings, reading.note) == (
         (),
         "only the first 1 MiB of the added text were scanned",
     )
@@ -137,7 +137,7 @@ def test_secrets_of_the_base_do_not_count() -> None:
     other = SECRETS["Stripe key"]
     text = lines(KEY.encode(), other.encode())
     found = Secrets().scan([text], lambda texts: {KEY.encode()} & set(texts))
-    assert [flaw.text for flaw in found.flaws] == [
+    assert [finding.text for finding in found.findings] == [
         "a.txt:2: Stripe key (value not shown), added by commit abc"
     ]
 

@@ -1,14 +1,14 @@
 """The combined result of two runs of a gate on the base commit."""
 
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.core.gates.gate_results import result_of
 from orchestrator.core.gates.run_comparison import combined_on_base, needs_second_run
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
-    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
-    return FinishedRun(reading=Reading(flaws=flaws, passed=passed), seconds=1.0)
+    findings = tuple(Finding(name, f"{name}: it failed") for name in failed)
+    return FinishedRun(reading=Reading(findings=findings, passed=passed), seconds=1.0)
 
 
 KILLED = FinishedRun(broken="killed by signal 9", cause=GateCause.KILLED)
@@ -25,7 +25,7 @@ def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
         ran("a", "b", "c", "c", passed=("d", "e")), ran("b", "c", passed=("a", "d"))
     )
 
-    assert [each.key for each in found.reading.flaws] == ["b", "c"]
+    assert [each.key for each in found.reading.findings] == ["b", "c"]
     assert found.reading.passed == ("d",)
     assert found.reading.note == "two runs on the base commit gave different results: a, c"
     assert found.seconds == 2.0
@@ -38,22 +38,22 @@ def test_two_equal_runs_combine_and_a_killed_run_excuses_nothing() -> None:
 
 
 def test_a_file_that_both_runs_change_counts_also_where_they_differ() -> None:
-    first = FinishedRun(rewritten=(Flaw("log.txt|1", "log.txt"), Flaw("a.py|1", "a.py")))
-    second = FinishedRun(rewritten=(Flaw("log.txt|2", "log.txt"),))
+    first = FinishedRun(rewritten=(Finding("log.txt|1", "log.txt"), Finding("a.py|1", "a.py")))
+    second = FinishedRun(rewritten=(Finding("log.txt|2", "log.txt"),))
 
     assert combined_on_base(first, second).rewritten == second.rewritten
 
 
 def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() -> None:
     def failing(*failures: str) -> FinishedRun:
-        flaws = tuple(Flaw(f"t{n}", "x", failure=each) for n, each in enumerate(failures))
-        return FinishedRun(reading=Reading(flaws=flaws, passed=()))
+        findings = tuple(Finding(f"t{n}", "x", failure=each) for n, each in enumerate(failures))
+        return FinishedRun(reading=Reading(findings=findings, passed=()))
 
     found = combined_on_base(
         failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x")
     )
 
-    assert [each.failure for each in found.reading.flaws] == ["KeyError: 'a'", ""]
+    assert [each.failure for each in found.reading.findings] == ["KeyError: 'a'", ""]
 
 
 def test_a_note_that_the_base_run_also_has_appears_once() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.candidates.selection import candidates_of, counted_new_tests, ranked
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.run_comparison import with_counts
 from orchestrator.core.model.job import Worker
@@ -18,19 +18,19 @@ RUFF = Gate(name="ruff", run="ruff", report=GateReport.RUFF, required=False)
 GREEN = GateResult(name="pytest", status=GateStatus.PASSED, tests=2)
 
 
-def ran(*passed: str, flaws: tuple[Flaw, ...] = (), broken: str = "") -> FinishedRun:
-    return FinishedRun(reading=Reading(passed=passed, flaws=flaws), broken=broken)
+def ran(*passed: str, findings: tuple[Finding, ...] = (), broken: str = "") -> FinishedRun:
+    return FinishedRun(reading=Reading(passed=passed, findings=findings), broken=broken)
 
 
-def flaw(key: str, *, is_error: bool = False) -> Flaw:
-    return Flaw(key, key, is_error)
+def finding(key: str, *, is_error: bool = False) -> Finding:
+    return Finding(key, key, is_error)
 
 
 @pytest.mark.parametrize(
     ("now", "as_base", "base", "base_tests", "new_tests"),
     [
         pytest.param(ran("t::a"), None, ran("t::a"), 1, (), id="unchanged"),
-        pytest.param(ran("t::a"), None, ran(flaws=(flaw("t::a"),)), 1, (), id="fixed"),
+        pytest.param(ran("t::a"), None, ran(findings=(finding("t::a"),)), 1, (), id="fixed"),
         pytest.param(
             ran("t::a", "t::new"), ran("t::a"), ran("t::a"), 1, ("t::new",), id="a new file"
         ),
@@ -49,7 +49,7 @@ def flaw(key: str, *, is_error: bool = False) -> Flaw:
         pytest.param(
             ran("t::a", "t::b"),
             None,
-            ran(flaws=(flaw("t", is_error=True),)),
+            ran(findings=(finding("t", is_error=True),)),
             2,
             (),
             id="a file that the base cannot load",
@@ -72,9 +72,9 @@ def test_tests_of_the_base_and_new_ones(
 
 def test_findings_of_a_linter_count_with_the_bases_configuration() -> None:
     failed = GateResult(name="ruff", status=GateStatus.FAILED, required=False, failures=("x",))
-    lax = FinishedRun(reading=Reading(flaws=(flaw("x"),)))
-    strict = FinishedRun(reading=Reading(flaws=(flaw("x"), flaw("y"), flaw("old"))))
-    base = FinishedRun(reading=Reading(flaws=(flaw("old"),)))
+    lax = FinishedRun(reading=Reading(findings=(finding("x"),)))
+    strict = FinishedRun(reading=Reading(findings=(finding("x"), finding("y"), finding("old"))))
+    base = FinishedRun(reading=Reading(findings=(finding("old"),)))
 
     found = with_counts(RUFF, failed, lax, strict, base)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.gates.findings import EXIT_KEY, FinishedRun, Flaw, Reading
+from orchestrator.core.gates.findings import EXIT_KEY, Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.gates.run_comparison import combined_on_result, flaky
 
@@ -12,7 +12,7 @@ KILLED = FinishedRun(broken="killed", cause=GateCause.KILLED)
 
 def run(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
     return FinishedRun(
-        reading=Reading(flaws=tuple(Flaw(each, each) for each in failed), passed=passed)
+        reading=Reading(findings=tuple(Finding(each, each) for each in failed), passed=passed)
     )
 
 
@@ -36,6 +36,6 @@ def test_only_findings_of_both_runs_count(
 ) -> None:
     found = combined_on_result(first, second)
 
-    assert [each.key for each in found.reading.flaws] == failed
+    assert [each.key for each in found.reading.findings] == failed
     assert (None if found.reading.passed is None else {*found.reading.passed}) == passed
     assert flaky(first, second) == named

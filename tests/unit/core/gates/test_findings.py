@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading, lost_tests, with_exit
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading, lost_tests, with_exit
 from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateSource, GateStatus
 from orchestrator.core.gates.gate_results import (
     LOST,
@@ -22,8 +22,8 @@ DETECTED = replace(GATE, source=GateSource.DETECTED)
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = (), **more: object) -> FinishedRun:
-    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
-    return FinishedRun(reading=Reading(flaws=flaws, passed=passed), **more)  # type: ignore[arg-type]
+    findings = tuple(Finding(name, f"{name}: it failed") for name in failed)
+    return FinishedRun(reading=Reading(findings=findings, passed=passed), **more)  # type: ignore[arg-type]
 
 
 def test_a_failure_that_the_base_also_has_does_not_count() -> None:
@@ -72,12 +72,12 @@ def test_without_a_baseline_everything_counts() -> None:
     assert not needs_base(strict, ran("a"), {})
 
 
-def test_a_failure_without_a_report_is_one_flaw() -> None:
+def test_a_failure_without_a_report_is_one_finding() -> None:
     failed = FinishedRun(reading=with_exit(Reading(), 3))
 
     assert result_of(GATE, failed, failed, []).status is GateStatus.KNOWN
     assert result_of(GATE, failed, None, []).failures == ("exit code 3",)
-    assert with_exit(Reading(), 0).flaws == ()
+    assert with_exit(Reading(), 0).findings == ()
 
 
 def test_removed_tests_count_as_lost_and_moved_tests_do_not() -> None:
@@ -308,8 +308,8 @@ def test_a_gate_that_fails_by_its_exit_code_names_the_error_that_it_printed() ->
 
 
 def test_a_requested_gate_that_also_cannot_run_at_the_base_blocks() -> None:
-    flaw = Flaw("tests.test_a", "tests.test_a: ModuleNotFoundError: requests", is_error=True)
-    cannot = FinishedRun(reading=Reading(flaws=(flaw,), passed=()))
+    finding = Finding("tests.test_a", "tests.test_a: ModuleNotFoundError: requests", is_error=True)
+    cannot = FinishedRun(reading=Reading(findings=(finding,), passed=()))
     crashed = FinishedRun(reading=with_exit(Reading(), 4, is_error=True))
     no_directory = FinishedRun(reading=with_exit(Reading(passed=()), 4))
 
@@ -322,7 +322,7 @@ def test_a_requested_gate_that_also_cannot_run_at_the_base_blocks() -> None:
         "ModuleNotFoundError: requests"
     )
     # A passed test shows that the gate ran, and it has only findings of the base.
-    some = FinishedRun(reading=Reading(flaws=(flaw,), passed=("tests.test_b",)))
+    some = FinishedRun(reading=Reading(findings=(finding,), passed=("tests.test_b",)))
     assert result_of(GATE, some, some, []).outcome == "passed"
 
 
@@ -347,8 +347,8 @@ def test_the_last_pattern_that_fits_decides_whether_a_path_matches(
 
 def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() -> None:
     def failing(failure: str) -> FinishedRun:
-        flaw = Flaw("t::a", f"t::a: {failure}", failure=failure)
-        return FinishedRun(reading=Reading(flaws=(flaw,), passed=("t::b",)))
+        finding = Finding("t::a", f"t::a: {failure}", failure=failure)
+        return FinishedRun(reading=Reading(findings=(finding,), passed=("t::b",)))
 
     base = failing("KeyError: 'a'")
     other = result_of(GATE, failing("NameError: name 'x' is not defined"), base, [])
@@ -382,7 +382,7 @@ def test_the_digest_of_findings_ignores_their_places(
 
 def test_a_linters_line_makes_no_difference_and_what_a_test_reports_does() -> None:
     def digest(text: str, passed: tuple[str, ...] | None) -> str:
-        reading = Reading(flaws=(Flaw("a", text),), passed=passed)
+        reading = Reading(findings=(Finding("a", text),), passed=passed)
         return result_of(GATE, FinishedRun(reading=reading), FinishedRun(), []).digest
 
     assert digest("a:1: unused", None) == digest("a:7: unused", None)

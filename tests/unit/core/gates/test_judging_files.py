@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import (
     AlterationPermission,
     Gate,
@@ -16,7 +16,7 @@ from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
     alteration,
-    hidden_flaws,
+    hidden_findings,
     judging_part,
     with_second_run,
 )
@@ -28,8 +28,8 @@ CARGO = Gate(name="cargo", run="x", report=GateReport.CARGO, configured_by=("Car
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
-    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
-    return FinishedRun(reading=Reading(flaws=flaws, passed=passed))
+    findings = tuple(Finding(name, f"{name}: it failed") for name in failed)
+    return FinishedRun(reading=Reading(findings=findings, passed=passed))
 
 
 NOTHING = AlterationPermission()
@@ -126,7 +126,7 @@ def test_judging_files_that_child_jobs_created_are_allowed_and_named() -> None:
 def test_tests_that_pass_only_with_altered_judging_files_are_findings(
     now: FinishedRun, second: FinishedRun, base: FinishedRun | None, found: list[str]
 ) -> None:
-    assert [each.text for each in hidden_flaws(TESTS, now, second, base)] == found
+    assert [each.text for each in hidden_findings(TESTS, now, second, base)] == found
 
 
 def test_the_finding_names_the_file() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading, with_exit
+from orchestrator.core.gates.findings import Finding, FinishedRun, Reading, with_exit
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.engine.gates.baseline_store import (
     MOST_AGE,
@@ -15,7 +15,8 @@ from orchestrator.engine.gates.baseline_store import (
 
 GATE = Gate(name="tests", run="check --all")
 FOUND = FinishedRun(
-    reading=Reading(flaws=(Flaw("a", "a: x", is_error=True),), passed=("b",), note="n"), output="o"
+    reading=Reading(findings=(Finding("a", "a: x", is_error=True),), passed=("b",), note="n"),
+    output="o",
 )
 
 
@@ -46,8 +47,8 @@ def test_a_run_that_did_not_judge_is_never_stored(results: BaselineStore, tmp_pa
     results.save("c1", GATE, FinishedRun(broken="killed", cause=GateCause.KILLED))
     results.save("c1", GATE, FinishedRun(reading=Reading(passed=())))
     results.save("c1", GATE, FinishedRun(reading=with_exit(Reading(), 1)))
-    cannot_be_loaded = (Flaw("a", "a: ModuleNotFoundError", is_error=True),)
-    results.save("c1", GATE, FinishedRun(reading=Reading(flaws=cannot_be_loaded, passed=())))
+    cannot_be_loaded = (Finding("a", "a: ModuleNotFoundError", is_error=True),)
+    results.save("c1", GATE, FinishedRun(reading=Reading(findings=cannot_be_loaded, passed=())))
 
     assert not (tmp_path / "kept").exists()
 

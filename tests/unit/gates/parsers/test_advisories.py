@@ -59,10 +59,10 @@ def test_bandit_names_file_rule_and_message() -> None:
         "issue_text": "subprocess call with shell=True identified, security issue.",
     }
 
-    [flaw] = advisories.read_bandit(json.dumps({"results": [result]}).encode(), "/w").flaws
+    [finding] = advisories.read_bandit(json.dumps({"results": [result]}).encode(), "/w").findings
 
-    assert flaw.key.startswith("src/a.py|B602|subprocess call")
-    assert flaw.text.startswith("src/a.py:2: B602 ")
+    assert finding.key.startswith("src/a.py|B602|subprocess call")
+    assert finding.text.startswith("src/a.py:2: B602 ")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_bandit_names_file_rule_and_message() -> None:
 def test_advisories_are_named_by_package(
     reader: Callable[[bytes], Reading], report: Any, key: str
 ) -> None:
-    assert [each.key for each in read(reader, report).flaws] == [key]
+    assert [each.key for each in read(reader, report).findings] == [key]
 
 
 @pytest.mark.parametrize(

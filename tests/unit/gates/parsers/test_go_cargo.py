@@ -93,7 +93,7 @@ Test executable failed (exit status: 101).
 
 
 def texts_of(reading: Reading) -> list[str]:
-    return [flaw.text for flaw in reading.flaws]
+    return [finding.text for finding in reading.findings]
 
 
 def test_go_names_tests_by_their_package() -> None:
@@ -117,7 +117,7 @@ def test_cargo_names_tests_by_their_program() -> None:
         'my_x::t::res: Error: "no"',
         "my_x (doc)::src/lib.rs - one (line 1): failed",
     ]
-    assert found.flaws[2].key == "my_x (doc)::src/lib.rs - one (line)"
+    assert found.findings[2].key == "my_x (doc)::src/lib.rs - one (line)"
     passed = ("my_x::t::one", "my_x::t::pan", "it::one", "my_x (doc)::src/lib.rs - two (line)")
     assert (found.passed, len(found.skipped)) == (passed, 1)
 
@@ -151,11 +151,11 @@ def test_a_test_program_that_dies_is_a_finding_in_addition_to_a_failed_test() ->
         b"   Doc-tests ex\n\nrunning 0 tests\n\ntest result: ok. 0 passed; 0 failed\n"
     )
 
-    assert [each.text for each in go.flaws] == [
+    assert [each.text for each in go.findings] == [
         "ex::TestA: a_test.go:3: known",
         "ex: TestB did not complete",
     ]
-    assert [each.text for each in cargo.flaws] == [
+    assert [each.text for each in cargo.findings] == [
         "ex: did not complete (signal: 6, SIGABRT)",
         "ex::a: failed",
     ]

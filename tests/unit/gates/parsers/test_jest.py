@@ -30,11 +30,13 @@ def test_tests_are_named_by_file_and_title() -> None:
     reading = read(JEST)
 
     assert reading.passed == ("src/sum.test.js::sum adds",)
-    assert [each.text for each in reading.flaws] == ["src/sum.test.js::sum bad: Error: 3 is not 4"]
+    assert [each.text for each in reading.findings] == [
+        "src/sum.test.js::sum bad: Error: 3 is not 4"
+    ]
     assert len(reading.skipped) == 2
 
 
-def test_a_file_that_cannot_be_loaded_is_a_flaw() -> None:
+def test_a_file_that_cannot_be_loaded_is_a_finding() -> None:
     broken = {
         "name": "/work/tree/src/broken.test.js",
         "status": "failed",
@@ -42,10 +44,10 @@ def test_a_file_that_cannot_be_loaded_is_a_flaw() -> None:
         "assertionResults": [],
     }
 
-    [flaw] = read(broken).flaws
+    [finding] = read(broken).findings
 
-    assert flaw.key == "src/broken.test.js"
-    assert flaw.text.endswith("Cannot find module 'nope'")
+    assert finding.key == "src/broken.test.js"
+    assert finding.text.endswith("Cannot find module 'nope'")
 
 
 def test_a_report_without_tests_has_none() -> None:

@@ -19,11 +19,11 @@ shellcheck..........................................(no files to check)Skipped
 
 def test_hooks_pass_fail_or_have_no_files() -> None:
     found = read_pre_commit(PRINTED)
-    assert [flaw.text for flaw in found.flaws] == [
+    assert [finding.text for finding in found.findings] == [
         "no bad words: hook id: nobad, exit code: 1",
         "mend... ends: hook id: fix, files were modified by this hook",
     ]
-    assert [flaw.key for flaw in found.flaws] == ["no bad words", "mend... ends"]
+    assert [finding.key for finding in found.findings] == ["no bad words", "mend... ends"]
     assert found.passed == ("ruff", "shellcheck")
 
 

@@ -24,21 +24,21 @@ def test_junit_separates_passed_failed_and_skipped_tests() -> None:
     reading = junit.read(JUNIT)
 
     assert reading.passed == ("tests.test_a::test_ok",)
-    assert [flaw.key for flaw in reading.flaws] == [
+    assert [finding.key for finding in reading.findings] == [
         "tests.test_a::test_bad",
         "tests.test_a::test_error",
     ]
-    assert reading.flaws[0].text == "tests.test_a::test_bad: assert 1 == 2"
+    assert reading.findings[0].text == "tests.test_a::test_bad: assert 1 == 2"
     assert reading.skipped == ("tests.test_a::test_left",)
 
 
 def junit_of(content: str) -> tuple[list[str], list[str], int]:
     found = junit.read(f"<testsuites>{content}</testsuites>".encode())
-    return [flaw.text for flaw in found.flaws], [*(found.passed or ())], [*found.skipped]
+    return [finding.text for finding in found.findings], [*(found.passed or ())], [*found.skipped]
 
 
 @pytest.mark.parametrize(
-    ("suites", "flaws"),
+    ("suites", "findings"),
     [
         (
             '<testsuite name="a" tests="3" failures="1"/>',
@@ -62,21 +62,21 @@ def junit_of(content: str) -> tuple[list[str], list[str], int]:
         ),
     ],
 )
-def test_failures_that_are_only_counted_count(suites: str, flaws: list[str]) -> None:
+def test_failures_that_are_only_counted_count(suites: str, findings: list[str]) -> None:
     found, _, _ = junit_of(suites)
-    assert len(found) == len(flaws)
-    assert all(one.startswith(other) for one, other in zip(found, flaws, strict=True)), found
+    assert len(found) == len(findings)
+    assert all(one.startswith(other) for one, other in zip(found, findings, strict=True)), found
 
 
 def test_a_test_that_passes_when_it_runs_again_has_passed() -> None:
     again = '<flakyFailure message="1"><stackTrace>x</stackTrace></flakyFailure><flakyError/>'
     failed = '<failure message="2"/><rerunFailure message="3"/><rerunError/>'
-    flaws, passed, _ = junit_of(
+    findings, passed, _ = junit_of(
         '<testsuite name="s" failures="1" flakes="1">'
         f'<testcase classname="A" name="flaky">{again}</testcase>'
         f'<testcase classname="A" name="bad">{failed}</testcase></testsuite>'
     )
-    assert (flaws, passed) == (["A::bad: 2"], ["A::flaky"])
+    assert (findings, passed) == (["A::bad: 2"], ["A::flaky"])
 
 
 def test_a_module_that_pytest_skips_is_named_as_its_tests_are() -> None:
@@ -91,12 +91,12 @@ def test_tests_of_one_name_in_several_suites_have_different_keys() -> None:
     def test(more: str = "") -> str:
         return f'<testcase name="works" classname="test">{more}</testcase>'
 
-    flaws, passed, skipped = junit_of(
+    findings, passed, skipped = junit_of(
         f'<testsuite name="one">{test()}<testsuite name="in">{test("<failure/>")}</testsuite>'
         f'</testsuite><testsuite name="two">{test()}<testcase name="x" status="notrun"/>'
         f"</testsuite>{test()}"
     )
-    assert flaws == ["one::in::works: failed"]
+    assert findings == ["one::in::works: failed"]
     assert passed == ["one::works", "two::works", "test::works"]
     assert skipped == ["two::x"]
 
@@ -155,8 +155,8 @@ def test_ruff_names_places_from_where_it_ran_and_compares_without_lines() -> Non
         }
         return json.dumps([found]).encode()
 
-    [one] = linters.read_ruff(content(1, "/a"), "/a").flaws
-    [other] = linters.read_ruff(content(9, "/b"), "/b").flaws
+    [one] = linters.read_ruff(content(1, "/a"), "/a").findings
+    [other] = linters.read_ruff(content(9, "/b"), "/b").findings
 
     assert one.text == "src/a.py:1: F401 `os` imported but unused"
     assert one.key == other.key
@@ -169,7 +169,7 @@ def test_mypy_is_read_from_what_it_prints() -> None:
         b"src/a.py:3: note: See above\nFound 2 errors in 1 file (checked 3 source files)\n"
     )
 
-    first, second = linters.read_mypy(printed, "/w").flaws
+    first, second = linters.read_mypy(printed, "/w").findings
 
     assert first.text == "src/a.py:3: Incompatible return value [return-value]"
     assert first.key == "src/a.py|return-value|Incompatible return value"
@@ -182,15 +182,15 @@ def test_absolute_paths_become_relative_to_the_directory_of_the_gate() -> None:
     report = json.dumps({"runs": [{"results": [result]}]}).encode()
     printed = b"/w/my site/a b.py:3: error: bad  [misc]\n"
 
-    assert sarif.read(report, "/w/my site").flaws[0].key == "a b.py|B1|"
-    assert linters.read_mypy(printed, "/w/my site").flaws[0].key == "a b.py|misc|bad"
+    assert sarif.read(report, "/w/my site").findings[0].key == "a b.py|B1|"
+    assert linters.read_mypy(printed, "/w/my site").findings[0].key == "a b.py|misc|bad"
 
 
 def test_characters_that_cannot_be_stored_are_replaced_in_messages() -> None:
     result = {"ruleId": "B1", "message": {"text": "half \ud800 of it, \0"}}
     report = json.dumps({"runs": [{"results": [result]}]}).encode()
 
-    assert sarif.read(report, "").flaws[0].key == "|B1|half ? of it, ?"
+    assert sarif.read(report, "").findings[0].key == "|B1|half ? of it, ?"
 
 
 def test_sarif_counts_errors_and_warnings_that_are_not_suppressed() -> None:
@@ -211,7 +211,7 @@ def test_sarif_counts_errors_and_warnings_that_are_not_suppressed() -> None:
         json.dumps({"version": "2.1.0", "runs": [{"results": results}]}).encode(), ""
     )
 
-    assert [flaw.text for flaw in found.flaws] == [
+    assert [finding.text for finding in found.findings] == [
         "a.py:4: B1 bad",
         ":?: B1 ",
         ":?: (no rule) ",
@@ -220,7 +220,9 @@ def test_sarif_counts_errors_and_warnings_that_are_not_suppressed() -> None:
 
 def sarif_of(*results: object, **run: object) -> list[str]:
     report = json.dumps({"version": "2.1.0", "runs": [{"results": results, **run}]})
-    return [flaw.text.removeprefix(":?: ") for flaw in sarif.read(report.encode(), "").flaws]
+    return [
+        finding.text.removeprefix(":?: ") for finding in sarif.read(report.encode(), "").findings
+    ]
 
 
 def rule(name: str, level: str = "", **more: object) -> dict[str, object]:
@@ -381,6 +383,6 @@ def test_a_report_that_is_a_link_or_too_large_is_refused(
 def test_junit_has_the_type_and_the_first_line_of_a_failure(attributes: str, failure: str) -> None:
     case = f'<testcase classname="a" name="x"><failure {attributes}/></testcase>'
 
-    [flaw] = junit.read(f"<testsuite>{case}</testsuite>".encode()).flaws
+    [finding] = junit.read(f"<testsuite>{case}</testsuite>".encode()).findings
 
-    assert flaw.failure == failure
+    assert finding.failure == failure

@@ -37,7 +37,7 @@ def found(repository: GitRepository) -> list[str]:
         repository.log_with_diffs(start, tip), lambda texts: repository.texts_in(start, texts)
     )
     assert KEY not in str(reading)
-    return [each.text for each in reading.flaws]
+    return [each.text for each in reading.findings]
 
 
 def finding_at(project: Project, revision: str, place: str) -> str:
