@@ -107,8 +107,14 @@ class BaselineRuns:
         site_key = check.root_id, check.base
         with self._lock:
             site = self.sites.setdefault(site_key, _Site(*site_key))
+            # A request without callers was cancelled. Its run is stopped, and has no result.
             request = next(
-                (each for each in _all_requests(site) if _is_same_command(each.gate, gate)), None
+                (
+                    each
+                    for each in _all_requests(site)
+                    if each.waiting and _is_same_command(each.gate, gate)
+                ),
+                None,
             )
             if request is None:
                 request = _BaselineRequest(gate)
