@@ -193,13 +193,7 @@ class JobCache(Generic[Value]):
 
         The result is not cached if ``replace`` or ``drop`` is called for the job during the read.
         """
-        reading: list[Callable[[Value], Value | None]] = []
-        with self._lock:
-            if job_id in self._values:
-                self._values.move_to_end(job_id)
-                return self._values[job_id]
-            self._readings[job_id] = reading
-        return self._end_read(job_id, read(), reading)
+        return self.get_all([job_id], lambda _: {job_id: read()})[job_id]
 
     def get_all(
         self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
@@ -217,8 +211,17 @@ class JobCache(Generic[Value]):
                 each: [] for each in missing
             }
             self._readings |= readings
-        for job_id, value in (read(missing) if missing else {}).items():
-            values[job_id] = self._end_read(job_id, value, readings[job_id])
+        if not missing:
+            return values
+        try:
+            for job_id, value in read(missing).items():
+                values[job_id] = self._end_read(job_id, value, readings[job_id])
+        finally:
+            # Also end the reads of jobs without a value, so that no further changes are appended.
+            with self._lock:
+                for job_id, reading in readings.items():
+                    if self._readings.get(job_id) is reading:
+                        del self._readings[job_id]
         return values
 
     def _end_read(

@@ -1,7 +1,13 @@
 """The caches of the store."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from weakref import ref
 
+import pytest
+
+from orchestrator.core.errors import StoreError
 from orchestrator.store.caches import JobCache
 
 
@@ -86,3 +92,57 @@ def test_changes_during_a_read_of_several_jobs_are_applied_to_the_values_read() 
 
     assert recent.get_all(["a", "b"], overtaken) == {"a": 10, "b": 1}
     assert recent.get_all(["a", "b"], lambda _: {}) == {"a": 10, "b": 1}
+
+
+def is_kept(recent: JobCache[int]) -> bool:
+    """Change the job "a". Return True if the cache keeps the change for a read in progress."""
+
+    def change(value: int) -> int:
+        return value + 1
+
+    reference = ref(change)
+    recent.change("a", change)
+    del change
+    return reference() is not None
+
+
+def test_a_read_that_fails_keeps_no_later_changes() -> None:
+    recent: JobCache[int] = JobCache(2)
+
+    def failing() -> int:
+        raise StoreError("cannot read")
+
+    with pytest.raises(StoreError):
+        recent.get("a", failing)
+
+    assert not is_kept(recent)
+
+
+def test_a_job_that_a_read_did_not_find_keeps_no_later_changes() -> None:
+    recent: JobCache[int] = JobCache(2)
+
+    assert recent.get_all(["a", "b"], lambda _: {"b": 1}) == {"b": 1}
+
+    assert not is_kept(recent)
+
+
+def test_a_read_that_fails_does_not_end_a_later_read_of_the_job() -> None:
+    recent: JobCache[int] = JobCache(2)
+    has_begun, may_fail = Event(), Event()
+
+    def failing() -> int:
+        has_begun.set()
+        may_fail.wait(10)
+        raise StoreError("cannot read")
+
+    def later() -> int:
+        may_fail.set()
+        assert isinstance(earlier.exception(timeout=10), StoreError)
+        recent.change("a", lambda value: value + 1)
+        return 1
+
+    with ThreadPoolExecutor() as pool:
+        earlier = pool.submit(recent.get, "a", failing)
+        assert has_begun.wait(10)
+
+        assert recent.get("a", later) == 2
