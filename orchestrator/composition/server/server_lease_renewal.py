@@ -143,6 +143,11 @@ class ServerLease:
         self._session.close()
 
     def _renew(self) -> bool:
+        """Renew the lease. Return False if another server has claimed the database.
+
+        Raise StoreError if the database fails. Raise Unavailable if the lease's file cannot be
+        written.
+        """
         sent_at = boot_time()
         with self._lock:
             if not self._session.renew(self._epoch):
@@ -151,9 +156,8 @@ class ServerLease:
         try:
             self._file.extend(sent_at + self._seconds)
         except OSError as error:
-            logger.warning("cannot write %s: %s", self.path, error.strerror)
-        else:
-            self._ends_at = sent_at + self._seconds
+            raise Unavailable(f"cannot write {self.path}: {error.strerror}") from error
+        self._ends_at = sent_at + self._seconds
         return True
 
     def _keep_renewing(self) -> None:
@@ -163,7 +167,7 @@ class ServerLease:
                 if not self._renew():
                     self._on_lost("another server has replaced this server")
                 has_failed = False
-            except StoreError as error:
+            except (StoreError, Unavailable) as error:
                 if not has_failed:
                     logger.warning("cannot renew the server's lease: %s", error)
                 has_failed = True
@@ -173,8 +177,8 @@ class ServerLease:
             if boot_time() >= self._ends_at:
                 self._on_lost(
                     f"the server's lease (cluster.server_lease: {self._seconds:g}) ended, because "
-                    "the database did not answer, or the server was suspended; workers are "
-                    "stopped, and start again without using a retry"
+                    f"the database did not answer, {self.path} could not be written, or the server "
+                    "was suspended; workers are stopped, and start again without using a retry"
                 )
                 return
 

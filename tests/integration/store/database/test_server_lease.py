@@ -1,13 +1,15 @@
 """The server lease in PostgreSQL, which fences the sessions of a replaced server."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from sqlalchemy import make_url
 
-from orchestrator.composition.server.server_lease_renewal import LeaseObserver
-from orchestrator.core.errors import StoreError, WorkspaceBusy
+from orchestrator.composition.server.server_lease_renewal import LeaseObserver, ServerLease
+from orchestrator.core.errors import StoreError, Unavailable, WorkspaceBusy
 from orchestrator.core.ports import StateChange
 from orchestrator.store import SqlStore
 from orchestrator.store.database.server_lease import Claimant, HeldLease
@@ -155,4 +157,47 @@ def test_an_observer_begins_again_after_it_lost_the_database(
     assert has_ended(observer)
     session.close()
     gateway.close()
+    first.close()
+
+
+def test_a_lease_cannot_begin_if_its_file_cannot_be_written(url: str) -> None:
+    first = server(url, "one")
+    first.open()
+    assert first.claimed is not None
+    session = first.lease_session(3)
+    assert session is not None
+    lease = ServerLease(session, 3.0, Path("/dev/full"), lambda: True)
+    reasons: list[str] = []
+
+    with pytest.raises(Unavailable, match="cannot write /dev/full: No space left on device"):
+        lease.begin(first.claimed.epoch, reasons.append)
+
+    lease.end()
+    assert not reasons
+    first.close()
+
+
+def test_a_lease_that_ends_because_its_file_cannot_be_written_names_the_file(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = server(url, "one")
+    first.open()
+    assert first.claimed is not None
+    session = first.lease_session(3)
+    assert session is not None
+    path = tmp_path / "server.lease"
+    lease = ServerLease(session, 1.0, path, lambda: True)
+    reasons: Queue[str] = Queue()
+    lease.begin(first.claimed.epoch, reasons.put)
+    assert lease._file is not None
+    full = os.open("/dev/full", os.O_RDWR)
+    os.dup2(full, lease._file._descriptor)
+    os.close(full)
+
+    reason = reasons.get(timeout=10)
+
+    assert f"{path} could not be written" in reason
+    warning = f"cannot renew the server's lease: cannot write {path}: No space left on device"
+    assert caplog.messages.count(warning) == 1
+    lease.end()
     first.close()
