@@ -109,7 +109,7 @@ def apply_command(
     take = workers_of(context, job_id, take)
     job = whole_job(context.workspace, job_id)
     directory = _existing_directory(target or _project(context, job_id))
-    sources = _sources_by_path(_sources(context, job), job_id, take)
+    sources = _sources_by_path(_sources(context, job, take), job_id, take)
     writer = SafeWriter(directory)
     plan = [(source, _planned_step(writer, source)) for _, source in sorted(sources.items())]
     if all(step.action == REFUSED for _, step in plan):
@@ -203,9 +203,16 @@ def _differ(sources: Sequence[ApplySource]) -> bool:
         return True
 
 
-def _sources(context: CliContext, job: Mapping[str, Any]) -> Iterator[ApplySource]:
+def _sources(
+    context: CliContext, job: Mapping[str, Any], take: Sequence[str]
+) -> Iterator[ApplySource]:
     # If several workers created a file, one source is returned for each worker.
     merged = list(_sources_of_result(context, job["job_id"]))
+    if merged and take:
+        raise InvalidRequest(
+            f"job {job['job_id']} has a merged result, which is copied as a whole; omit --take: "
+            f"{COMMAND} apply {job['job_id']} --to DIR"
+        )
     yield from merged
     if not merged:
         yield from _files_of_workers(directory_of(context.workspace, job["job_id"]), tasks_of(job))

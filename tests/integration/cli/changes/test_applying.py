@@ -212,6 +212,11 @@ def test_a_merged_result_is_copied_elsewhere(
 
     assert command(site, "apply", job) == 2
     assert f"orchestrator land {job}" in capfd.readouterr().err
+    assert command(site, "apply", job, "--to", str(to), "--take", "worker_1") == 2
+    assert (
+        f"job {job} has a merged result, which is copied as a whole; omit --take: "
+        f"bin/orchestrator apply {job} --to DIR\n"
+    ) in capfd.readouterr().err
     assert command(site, "apply", job, "--to", str(to), "--json") == 6
     plan = actions_of(capfd)
 
