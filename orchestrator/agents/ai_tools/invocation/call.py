@@ -73,7 +73,10 @@ class CallInputs:
 
     @property
     def project(self) -> str:
-        """Root of the user's project; empty if unknown. May differ from the working directory."""
+        """Path of the project in the worker's worktree; without a worktree, the user's project.
+
+        Empty if unknown. May differ from the working directory.
+        """
         return self.environ.get("ORCHESTRATOR_PROJECT_ROOT", "")
 
     @property
