@@ -56,7 +56,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "outbox": ("Webhooks: cost for the supervisor's thread", outbox.measure),
     "restart": ("Restart after a kill -9", restart.measure),
     "worktrees": ("Worktrees and merges, by number of files", worktrees.measure),
-    "git": ("CPU time and processes of git, against git itself", cpu.git),
+    "git": ("CPU time and processes of orchestrator's git work, compared with git alone", cpu.git),
     "commands": ("CPU time to start a command, as arguments or as a string", cpu.commands),
     "starts": ("CPU time of commands and of a server's start", cpu.starts),
     "counts": ("System calls, transactions, and wake-ups per worker", counts.measure),

@@ -212,8 +212,9 @@ _MEANINGS = {
     "reads": (
         '"Columns" is the answer of `GET /api/v1/jobs/{job_id}/columns`: all workers, with one '
         "array per field. This answer is measured for a job of commands and for a job of agents. A "
-        '"page" is one page of the sorted list of workers. A "difference" is the diff of two '
-        'commits. "Best" is the shortest time of all reads.'
+        '"page" is one page of the list of workers, sorted by a field; "by attention" means failed '
+        'workers first. A "difference" is the diff of two commits. "Best" is the shortest time of '
+        "all reads."
     ),
 }
 

@@ -272,7 +272,7 @@ ANTHROPIC = KnownTool(
     name="anthropic",
     aliases=("claude-api", "claude_api"),
     caches_prompts=True,
-    description="built-in tools with a model of Anthropic's Messages API",
+    description="built-in tools, with a model that is called by Anthropic's Messages API",
     pass_env=_ANTHROPIC,
     credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
     model="claude-sonnet-4-5",
@@ -284,7 +284,7 @@ ANTHROPIC = KnownTool(
 
 OPENAI_COMPATIBLE = KnownTool(
     name="openai-compatible",
-    description="built-in tools with a model of any server that has a chat-completions API",
+    description="built-in tools, with a model of any server that has a chat-completions API",
     pass_env=_OPENAI,
     credentials=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     model="gpt-5.1",

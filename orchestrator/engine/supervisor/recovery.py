@@ -128,5 +128,5 @@ def _adopt(
         processes.ended(attempt_id, exit)
     failpoints.reached("recovery: attempt adopted")
     logger.info(
-        "attempt of an earlier server found", extra={"attempt": attempt_id, "lives": is_running}
+        "found an attempt of an earlier server", extra={"attempt": attempt_id, "lives": is_running}
     )

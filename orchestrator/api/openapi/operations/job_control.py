@@ -108,7 +108,7 @@ JOB_CONTROL = (
         tag="jobs",
         summary="Raise caps or the wall time of a job",
         description=(
-            "A job with `on_limit: ask` that is paused at a limit continues. 409: the job has "
+            "If the job is paused at a limit (`on_limit: ask`), this call resumes the job. 409: the job has "
             f"ended. 422: a new limit is not larger than before, or is above the server's "
             f"ceiling. {_WORKER}"
         ),
