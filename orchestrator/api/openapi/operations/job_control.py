@@ -108,9 +108,9 @@ JOB_CONTROL = (
         tag="jobs",
         summary="Raise caps or the wall time of a job",
         description=(
-            "If the job is paused at a limit (`on_limit: ask`), this call resumes the job. 409: the job has "
-            f"ended. 422: a new limit is not larger than before, or is above the server's "
-            f"ceiling. {_WORKER}"
+            "If the job is paused at a limit (`on_limit: ask`), this call resumes the job. "
+            "409: the job has ended. 422: a new limit is not larger than before, or is above the "
+            f"server's ceiling. {_WORKER}"
         ),
         body=control_requests.BudgetRequest,
         body_required=True,
