@@ -11,7 +11,7 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import local_time, terminal_width, wrapped
 from orchestrator.core.text.formatting import plural
 
-#: Maximum number of deliveries that are listed without --all.
+#: Maximum number of deliveries that one call lists.
 PAGE_SIZE = 50
 LEAST_WIDTH = 40
 INDENT = "  "
