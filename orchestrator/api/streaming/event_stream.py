@@ -175,7 +175,7 @@ class EventStream(WaitingConnection):
         if (error := future.exception()) is not None:
             if not isinstance(error, NotFound):
                 logger.warning("cannot read the events of a stream; it ends", exc_info=error)
-            self.drop()
+            self._end_unread()
             return
         page = future.result()
         self._members = page.members
@@ -184,6 +184,10 @@ class EventStream(WaitingConnection):
             self._writer.write(sse_frame(self._sent, RESET, {"seq": self._sent}))
         self._send(page.events)
         self._continue_after(page)
+
+    def _end_unread(self) -> None:
+        """End the stream because its events could not be read."""
+        self.drop()
 
     def _continue_after(self, page: EventPage) -> None:
         if not self._open:

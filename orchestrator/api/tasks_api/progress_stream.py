@@ -62,7 +62,7 @@ class TaskProgress(EventStream):
     def stopped(self) -> None:
         self._error("the server is stopping; connect again")
 
-    def _failed(self, error: BaseException) -> None:
+    def _end_unread(self) -> None:
         self._error("the progress could not be read; connect again")
 
     def _page(self) -> EventPage:

@@ -2,8 +2,10 @@
 
 import json
 import shlex
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +278,18 @@ def test_progress_is_json_and_resumes(tasks: Tasks, tmp_path: Path) -> None:
 
     resumed = tasks.events(task_id, **{"Last-Event-ID": done[0]})
     assert [name for _, name, _ in resumed] == ["connected", "task_complete"]
+
+
+def test_progress_that_cannot_be_read_ends_with_an_error(tasks: Tasks) -> None:
+    task_id = tasks.run("echo 1 > n.txt", "gemini")["id"]
+    with closing(sqlite3.connect(tasks.site.workspace / "orchestrator.db")) as database:
+        database.execute("ALTER TABLE events RENAME TO hidden")
+        try:
+            *_, (_, name, data) = tasks.events(task_id)
+        finally:
+            database.execute("ALTER TABLE hidden RENAME TO events")
+    assert (name, data["error"]) == ("error", "the progress could not be read; connect again")
+    assert tasks.events(task_id)[-1][1] == "task_complete"
 
 
 def test_the_python_example_reads_the_progress(
