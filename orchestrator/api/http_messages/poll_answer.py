@@ -16,13 +16,17 @@ Pieces = Sequence[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class PollAnswer:
-    """The current body of an answer, in pieces, and the body's weak ETag."""
+    """The current body of an answer, in pieces, and the body's ETag."""
 
-    tag: str
+    etag: str
     pieces: Pieces
 
 
-#: Function that returns the current answer, or None if the application must answer. The first
-#: argument is True for a body in gzip. The second is the request's ``since_seq``; None means the
-#: ``since_seq`` of the first request.
-AnswerSource = Callable[[bool, int | None], PollAnswer | None]
+#: Function that counts a request, and returns the current answer. If the application must answer,
+#: the function returns None and counts nothing. The arguments:
+#:
+#: 1. True for a body in gzip.
+#: 2. The request's ``since_seq``; None: the ``since_seq`` of the first request.
+#: 3. The ETag of an answer 304. If this ETag is no longer current, the application must answer. "":
+#:    the answer is not a 304.
+AnswerSource = Callable[[bool, int | None, str], PollAnswer | None]

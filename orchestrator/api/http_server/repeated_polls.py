@@ -101,15 +101,14 @@ class PollCache:
         if stored is None:
             return None
         try:
-            current = stored.source(stored.is_packed, since)
+            current = stored.source(stored.is_packed, since, stored.unchanged)
         except OrchestratorError:
             current = None  # the application answers with the error
-        tag = f'W/"{current.tag}"' if current else ""
-        if current is None or stored.unchanged not in ("", tag):
+        if current is None:
             with self._lock:
                 self._stored.pop(key, None)
             return None
-        lines = f"ETag: {tag}\r\nDate: {_date(int(time.time()))}\r\n"
+        lines = f"ETag: {current.etag}\r\nDate: {_date(int(time.time()))}\r\n"
         if stored.unchanged:
             return [stored.head, f"{lines}\r\n".encode()]
         length = sum(map(len, current.pieces))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import flask
@@ -14,7 +14,7 @@ from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.log_response import text_file
 from orchestrator.api.http_messages.metrics import Metrics
-from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, AnswerSource, PollAnswer
+from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, PollAnswer
 from orchestrator.api.http_messages.request import checked_job_id, checked_report_name
 from orchestrator.api.routes.json_answers import (
     tagged_answer,
@@ -42,6 +42,10 @@ from orchestrator.schemas.requests.query_parameters import JobQuery, JobsQuery, 
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 blueprint.before_request(check_request)
+
+#: Function that returns the current answer, or None if the application must answer. The arguments
+#: are the first two of an ``AnswerSource``.
+_CurrentAnswer = Callable[[bool, int | None], PollAnswer | None]
 
 #: Media types of reports, by the suffix of the file's name.
 MEDIA_TYPES = {
@@ -108,7 +112,7 @@ def get_status(job_id: str) -> Response:
 
 def _status_source(
     served: Service, rows: StatusRows, this_caller: Caller, job_id: str, selection: TaskSelection
-) -> AnswerSource:
+) -> _CurrentAnswer:
     tasks = selection[0]
     # The latest answer: version of the tree, monotonic second, and the last part of the body. The
     # last part has the remaining quota, which changes with the version and, because the quota
@@ -136,16 +140,17 @@ def _status_source(
             left = served.job_details.detail(this_caller, job_id, with_tasks=False).left
             latest = (version, second, end_of(left))
         end = latest[2]
-        return PollAnswer(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
+        pieces = body.packed_with_end(end) if packed else body.with_end(end)
+        return PollAnswer(f'W/"{body.tag}"', pieces)
 
     return current
 
 
-def _allow_repeats(current: AnswerSource) -> None:
+def _allow_repeats(current: _CurrentAnswer) -> None:
     """Let the server's event loop answer later requests that are equal to this request.
 
     The loop gets the body of each of these answers from the function ``current``. Any thread may
-    call ``current``. Each of the answers counts toward the caller's rate limit.
+    call ``current``. Each of the answers counts toward the caller's rate limit, and in the metrics.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]
@@ -154,12 +159,15 @@ def _allow_repeats(current: AnswerSource) -> None:
         flask.request.url_rule.rule if flask.request.url_rule else "none",
     )
 
-    def repeat(packed: bool, since: int | None) -> PollAnswer | None:
+    def repeat(packed: bool, since: int | None, unchanged: str) -> PollAnswer | None:
         began = time.perf_counter()
         repeated = current(packed, since)
-        if repeated is None or limits.reads.take(name):
+        if repeated is None or unchanged not in ("", repeated.etag):
+            return None
+        if limits.reads.take(name):
             return None  # above the limit, the application answers with 429
-        metrics.count("GET", route, HTTPStatus.OK, began)
+        status = HTTPStatus.NOT_MODIFIED if unchanged else HTTPStatus.OK
+        metrics.count("GET", route, status, began)
         return repeated
 
     flask.request.environ[ANSWER_SOURCE] = repeat

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,6 +57,13 @@ class _Polled:
     def poll(self, *headers: str, path: str = "") -> tuple[int, dict[str, str], bytes]:
         with Connection(self.server) as client:
             return poll(client, path or self.path, *headers)
+
+    def counted(self) -> dict[int, int]:
+        """The number of polls that the metrics count, by status."""
+        text = self.app.extensions["orchestrator.metrics"].text({}).decode()
+        route = 'method="GET",route="/api/v1/jobs/<job_id>/status"'
+        found = re.findall(rf'requests_total{{{route},status="(\d+)"}} (\d+)', text)
+        return {int(status): int(count) for status, count in found}
 
     def workers(self, number: int) -> Sequence[Worker]:
         """The workers of a new job."""
@@ -269,7 +277,7 @@ def test_an_ended_job_is_answered_by_the_application(polled: _Polled) -> None:
 
 def test_the_number_of_remembered_requests_is_limited() -> None:
     def application(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
-        environ[ANSWER_SOURCE] = lambda packed, since: PollAnswer("tag", [b"again"])
+        environ[ANSWER_SOURCE] = lambda *_: PollAnswer("tag", [b"again"])
         start("200 OK", [])
         return [b"first"]
 
@@ -285,8 +293,26 @@ def test_the_number_of_remembered_requests_is_limited() -> None:
 def test_repeated_polls_are_counted(polled: _Polled) -> None:
     for _ in range(3):
         polled.poll()
-    text = polled.app.extensions["orchestrator.metrics"].text({}).decode()
-    assert (
-        'orchestrator_http_requests_total{method="GET",route="/api/v1/jobs/<job_id>/status",'
-        'status="200"} 3.0'
-    ) in text
+    assert polled.counted() == {200: 3}
+
+
+def test_repeated_polls_without_a_change_are_counted_as_such(polled: _Polled) -> None:
+    tag = polled.poll()[1]["etag"]
+    for _ in range(3):
+        assert polled.poll(f"If-None-Match: {tag}")[0] == 304
+    assert polled.answered == 2
+    assert polled.counted() == {200: 1, 304: 3}
+
+
+def test_a_poll_that_the_application_answers_after_a_change_is_counted_once(
+    polled: _Polled,
+) -> None:
+    tag = polled.poll()[1]["etag"]
+    polled.poll(f"If-None-Match: {tag}")
+    polled.service.finish(polled.service.workers_of(polled.job)[0])
+    polled.job_lists.number += 1
+    polled.poll("Accept-Language: en")  # reads the change
+    assert polled.poll(f"If-None-Match: {tag}")[0] == 200
+    assert polled.counted() == {200: 3, 304: 1}
+    found = [polled.poll()[0] for _ in range(READS_PER_MINUTE - 3)]
+    assert found == [200] * (READS_PER_MINUTE - 4) + [429]
