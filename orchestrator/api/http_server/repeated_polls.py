@@ -18,7 +18,7 @@ from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, HEAD, Answ
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Maximum number of requests whose answers are stored.
+#: Maximum number of stored answers. The least recently used answer is removed first.
 MOST_REPEATED = 512
 #: Maximum bytes of the head of a request whose answer is stored.
 LONGEST_HEAD = 2048
@@ -97,9 +97,11 @@ class PollCache:
         """
         request, since = _parts(head)
         key = (request, address)
-        stored = self._stored.get(key)
-        if stored is None:
-            return None
+        with self._lock:
+            stored = self._stored.get(key)
+            if stored is None:
+                return None
+            self._stored.move_to_end(key)
         try:
             current = stored.source(stored.is_packed, since, stored.unchanged)
         except OrchestratorError:
