@@ -269,7 +269,7 @@ def test_a_job_that_has_ended_is_merged_again(
     response = client.post(path, json={"strategy": "theirs", "leave": ["worker_2"]})
     assert response.status_code == HTTPStatus.ACCEPTED
     assert response.headers["Location"] == f"/api/v1/jobs/{job.id}/conflicts"
-    assert (service.merged.strategy, service.merged.leave) == ("theirs", ("worker_2",))
+    assert (service.merged.strategy, service.merged.exclude) == ("theirs", ("worker_2",))
     assert client.post(path, json={"strategy": "ours"}).status_code == 422
 
 
