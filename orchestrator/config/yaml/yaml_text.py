@@ -37,6 +37,7 @@ class YamlText:
 def read_yaml(text: str) -> YamlText:
     """Read a YAML text. Never raises: errors are in the result's ``faults``."""
     result = YamlText()
+    loader = None
     try:
         loader = _PlainLoader(text)
         node = loader.get_single_node()
@@ -47,6 +48,11 @@ def read_yaml(text: str) -> YamlText:
         result.faults.append((_position(_cause(error)), _syntax_fault(text, error)))
     except RecursionError:
         result.faults.append((Position(1, 1), "lists or mappings are nested too deeply"))
+    except (ValueError, OverflowError):
+        # PyYAML does not check the range of an escaped character, or the length of a version.
+        mark = loader.get_mark() if loader else None
+        reason = "not valid YAML: a number in an escape sequence or a directive is too large"
+        result.faults.append((_position(mark), reason))
     return result
 
 
@@ -110,7 +116,7 @@ class _Reader:
             return str(node.value)
         try:
             value: object = self._loader.construct_object(node)
-        except (ValueError, KeyError, AttributeError, yaml.YAMLError):
+        except (ValueError, OverflowError, KeyError, AttributeError, yaml.YAMLError):
             kind = node.tag.removeprefix(TAG)
             self._fault(node, f"not a valid {_KINDS.get(kind, kind)}")
             return None
