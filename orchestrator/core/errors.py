@@ -308,7 +308,7 @@ class LaunchError(OrchestratorError):
 
 
 class RepositoryError(OrchestratorError):
-    """A git command failed."""
+    """A git command failed, or git or the repository cannot be used."""
 
     kind = "repository"
 

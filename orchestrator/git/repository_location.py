@@ -82,7 +82,10 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError if git is missing or too old. Each installed git is checked once."""
+    """Raise RepositoryError if the ``git`` on the PATH is missing or too old.
+
+    A success is cached for the directory of ``git``, until the program changes.
+    """
     program = shutil.which("git")
     if program is None:
         oldest = ".".join(map(str, OLDEST))

@@ -227,7 +227,10 @@ class JobCache(Generic[Value]):
     def _end_read(
         self, job_id: str, value: Value, reading: Sequence[Callable[[Value], Value | None]]
     ) -> Value:
-        """Cache a value that was read, with the changes since the read began. Return the result."""
+        """Apply the changes since the read began to the value, and cache and return the result.
+
+        If a change discards the value, or if the read was dropped, nothing is cached.
+        """
         with self._lock:
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]

@@ -9,7 +9,7 @@ ClientError
 │   │   └── RefusedError     a limit forbids the request; ``remaining`` has the remaining quota
 │   └── QuotaError       429: a limit is reached now; ``free_at`` is when quota becomes free
 └── ServerUnreachable    no answer, after all retries
-    └── NoServer         no record of a server's address
+    └── NoServer         no server runs for this folder
 """
 
 from collections.abc import Mapping

@@ -92,8 +92,8 @@ class FollowCalls(ClientCalls):
     ) -> str | Iterator[str]:
         """Return a worker's log as text.
 
-        With ``follow``, yield its lines until the worker has ended. ``tail``: number of last lines
-        to begin with; by default all.
+        With ``follow``, yield the log's lines until the worker has ended. ``tail``: omit all
+        existing lines except this number of last lines; None: omit no line.
         """
         path = path_of(job_id, "logs", worker_id)
         if follow:

@@ -47,7 +47,7 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 @dataclass(frozen=True, slots=True)
 class ApplySource:
-    """A file of a job. ``apply`` can copy the file if ``refused`` is empty."""
+    """A file of a job. If ``refused`` is set, ``apply`` does not copy the file."""
 
     path: str
     worker_id: str

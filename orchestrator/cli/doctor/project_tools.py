@@ -252,7 +252,7 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Return the object in a JSON text; an empty object if the text is invalid.
+    """Return the object in a JSON text; an empty object if the text is invalid or has no object.
 
     Comments and trailing commas are allowed.
     """

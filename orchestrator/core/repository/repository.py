@@ -335,9 +335,9 @@ class Repository(Protocol):
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
 
-        Return the repairs as text, and the head that the branch had before an unfinished rebase.
-        The head is "" if there was no such rebase. A missing branch is created at ``start``.
-        Idempotent.
+        Return the damages as text, and the head that the branch had before an unfinished rebase.
+        The head is "" if there was no such rebase. An unfinished merge or rebase is a damage, but
+        is not aborted. A missing branch is created at ``start``. Idempotent.
         """
 
     def has_conflicts(self, directory: str) -> bool:

@@ -162,10 +162,11 @@ _ANSWERS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 
 
 def intent_of_task(task: TaskSpec) -> Intent:
-    """Return the task's intent: a change of files, or an answer.
+    """Return the task's intent: a change of files, an answer, or unclear.
 
     A task with a command, or with a role that only writes reports, asks for an answer. For any
-    other task, the title decides, with the prompt after the planner's introduction.
+    other task, two texts decide: the part of the prompt after the planner's introduction, and the
+    title. If this part of the prompt asks for an answer, the title does not count.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER

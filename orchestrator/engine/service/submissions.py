@@ -265,7 +265,8 @@ class SubmissionCalls:
     ) -> frozenset[str]:
         """Return the ids of completed child jobs whose changes the calling worker discarded.
 
-        Only child jobs with the same request are returned. ``digest``: the request's fingerprint.
+        Only child jobs whose request and tasks equal those of the new submission are returned.
+        ``digest``: the fingerprint of the new submission's request and tasks.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:

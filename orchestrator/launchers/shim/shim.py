@@ -35,7 +35,7 @@ _LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
-    """Run the shim of this process until it ends. A fatal error is reported to the server.
+    """Run this process as a shim, until the shim ends. A fatal error is reported to the server.
 
     ``end``: the socket to the server. ``plan``: see ``containment_for``.
     """

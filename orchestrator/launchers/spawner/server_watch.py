@@ -31,7 +31,7 @@ class ServerWatch:
         self._ended_at: float | None = None
 
     def look(self, now: float) -> None:
-        """Check the lease. Kill the server if the lease ended at least EXIT_SECONDS ago.
+        """Check the lease. Kill the server EXIT_SECONDS after the lease was found to have ended.
 
         Also kill the programs that the server started, such as git. Workers are not killed, because
         their shims stop them.

@@ -100,7 +100,8 @@ class HttpSender:
     def _session(self, url: str) -> "requests.Session":
         """Return a session for a request to ``url``.
 
-        If the settings do not allow the URL's host, the session connects only to public addresses.
+        A host in the setting ``webhooks.allow_hosts`` may have any address. For any other host,
+        the session connects only to public addresses.
         """
         import requests
         from requests_hardened.client import HTTPSession

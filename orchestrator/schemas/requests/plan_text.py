@@ -1,6 +1,6 @@
 """Reads the text of a plan file, in YAML or JSON, as plain values.
 
-Loads no models of requests, so that ``submit`` starts fast.
+Imports no pydantic classes, so that ``submit`` starts fast.
 """
 
 import json

@@ -31,8 +31,8 @@ class OllamaChat(Chat):
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Return the next request.
 
-        Raise ModelFailure if the prompt exceeds the context window. Ollama itself would drop the
-        start of the prompt without an error.
+        Raise ModelFailure if the prompt is so long that it certainly exceeds the context window.
+        Ollama itself would drop the start of the prompt without an error.
         """
         window = self._settings.context_tokens
         if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:

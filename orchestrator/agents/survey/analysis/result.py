@@ -18,7 +18,7 @@ totals          files, bytes, code, comment, blank, bare, binary, too_large, unr
                 special. ``bare``: lines with only brackets, punctuation, or ``pass``; they also
                 count as ``blank``
 languages       language, files, code, comment, blank, bare
-directories     path, files, code, comment, blank, bare of the files directly in it
+directories     path, files, code, comment, blank, bare: files in subdirectories do not count
 modules         path, language, name (dotted, Python only), code, comment, blank, bare, is_test
 symbols         path, name, kind, line: public names, outside of tests
 imports         path, module, names
@@ -31,7 +31,7 @@ churn           ``files``: path, changes, added, deleted; ``owners``: name, chan
 parts           title, files, worker_id, status, reason: what child jobs surveyed
 notes           sentences on what was not surveyed, and why
 unparsed        languages without an installed grammar: symbols, imports, test cases unknown
-matches         build requests only: path, code, score, reasons
+matches         path, code, score, reasons; empty for a survey
 ==============  ==================================================================================
 """
 

@@ -28,7 +28,10 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """Findings in one source file. ``masked``: the file's text with marks in place of comments."""
+    """Findings in one source file.
+
+    ``masked``: the file's text with marks in place of comments, and for Python also of strings.
+    """
 
     masked: str
     #: Dotted name of a Python module; otherwise empty.

@@ -41,7 +41,8 @@ def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[Status
 class JobLists:
     """Implements the calls that list jobs and workers.
 
-    Every method raises NotFound for an object that the caller may not see.
+    A method that gets the id of one object raises NotFound if the caller may not see the object.
+    Lists omit such objects.
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class JobLists:
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
         """Return short rows of the job and its descendants, all read at the same moment.
 
-        The first row is the job itself.
+        The first row of the jobs is the job itself.
         """
         job = self._access.job(caller, job_id)
         snapshot = self._store.snapshot(job.root_id)

@@ -91,7 +91,7 @@ class AttemptReports:
             self.send(held)
 
     def confirm(self, size: int) -> None:
-        """Record that the server has received ``size`` bytes of output."""
+        """Record that the server has received ``size`` bytes of output or of returned files."""
         self._unconfirmed_bytes -= size
         self._wake.set()
 
