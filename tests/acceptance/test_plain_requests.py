@@ -13,7 +13,7 @@ from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
 
-#: Output of each agent; ``worker`` adds the form, too.
+#: Output of each agent. The agent ``worker`` also prints the required form.
 WORDS = {
     "liar": "I added the login form. All tests pass.",
     "cook": "You could add this code to app.py:\n\n```python\ndef login(): ...\n```",

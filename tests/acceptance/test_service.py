@@ -43,7 +43,7 @@ SEEMS_BOOTED = (
 )
 #: Runs a command ($2 and later words) in a new control group with the name $1. This group is the
 #: command's root group. A manager that runs as root moves all processes of its root group into a
-#: subgroup. Without a root group of its own, it would move all processes of the machine.
+#: subgroup. Without its own root group, it would move all processes of the machine.
 IN_OWN_GROUP = """
 set -e
 umount -R /sys/fs/cgroup || true

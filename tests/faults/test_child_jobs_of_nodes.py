@@ -71,9 +71,9 @@ def make_apart(tmp_path: Path, zygote: Zygote) -> Iterator[MakeApart]:
 
 
 def family(directory: Path, wait: str = ":", **more: object) -> Answer:
-    """Return a worker that lets a child job do a part of its work. Each run leaves a line.
+    """Return a worker that lets a child job do a part of its work. Each run writes a line.
 
-    A second attempt continues with the files of the first one.
+    A second attempt continues with the files of the first attempt.
     """
     runs = directory / "runs"
     inner = [edit(f"echo child >> {runs}; cat loose; echo 3 >> app.py; rm b; echo c > c")]

@@ -15,7 +15,7 @@ from tests.faults.zygote import REPOSITORY
 from tests.integration.site import ServerProcess, shell, until
 from tests.support.examples import nightly
 
-#: Servers start here as processes of their own, up to three in a row.
+#: Long timeout, because tests start up to three servers without the zygote.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 HOUR = 3600
 

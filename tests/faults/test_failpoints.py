@@ -16,7 +16,7 @@ from tests.support.examples import AT_NIGHT, every_second, examples
 
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 4, 3
-#: Number of failpoints after the first one at which a crash during recovery is tried.
+#: Number of failpoints after the first crash at which a second crash, during recovery, is tried.
 RECOVERY = 9
 #: Distance between two failpoints after whose crash a crash during recovery is tried.
 STRIDE = examples(12, 6)

@@ -15,7 +15,7 @@ from tests.support.examples import every_second, examples
 
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 2, 3
-#: Starts and ends of planners equal those of workers, which other tests crash at every point.
+#: Distance between tested failpoints. Few are enough, because planners start and end as workers do.
 EVERY = examples(20, 3)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

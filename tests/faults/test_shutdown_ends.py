@@ -22,7 +22,7 @@ LONG_GRACE = 60
 
 @dataclass
 class Stage:
-    """A server with a job of one worker, which has no retries.
+    """A server with a job of one worker without retries.
 
     The first attempt notices SIGTERM, and ends with ``code`` when it may. The second one succeeds
     at once.

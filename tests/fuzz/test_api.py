@@ -31,7 +31,7 @@ UNSTEADY = (
     "resumeJob",
 )
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
-#: By day, wrong values are sent in bodies; at night, also in paths.
+#: Parts of a call with invalid values: bodies by day, bodies and paths at night.
 CASES = [
     pytest.param(
         call,

@@ -1,6 +1,6 @@
 """The layers of the source: allowed imports, and code that belongs in one module.
 
-Imports inside functions count, too. Each package must be in ``LEVELS``.
+Imports inside functions also count. Each package must be in ``LEVELS``.
 """
 
 import ast
@@ -201,7 +201,7 @@ KILLING_MODULES = frozenset(
         f"{TOP}.git.command.git_process",
     }
 )
-#: Modules besides ``security.process_table`` that name a path in /proc.
+#: Modules that name a path in /proc, in addition to ``security.process_table``.
 PROC_MODULES = frozenset(
     f"{TOP}.{name}"
     for name in (

@@ -65,7 +65,7 @@ def part(name: str) -> Script:
 def whole(way: str, *agents: str) -> Script:
     """Return a script that starts a child job with one task for each agent.
 
-    ``way``: "MCP", "HTTP", or else by ``orchestrator spawn``.
+    ``way``: "MCP" or "HTTP"; any other text means ``orchestrator spawn``.
     """
     tasks = [
         {"id": name, "agent": name, "prompt": f"Your part. [[script:part-{name}]]"}

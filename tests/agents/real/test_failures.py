@@ -24,7 +24,7 @@ MOST_STEPS = 40
 def is_nightly(agent: str, name: str) -> bool:
     """True for combinations that run only at night.
 
-    By day, each failure runs with one of our own loops, and every second one also with one tool.
+    By day, each failure runs with one built-in loop, and every second failure also with one tool.
     """
     turn = list(FAILURES).index(name)
     if agent in LOOPS:

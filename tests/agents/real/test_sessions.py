@@ -25,7 +25,7 @@ READ, TRIES = 400, {"claude": 3, "codex": 1, "gemini": 3, "opencode": 6}
 #: Retry-After in seconds. codex waits for any time, and then succeeds without a new attempt.
 RETRY_AFTER = {"codex": ""}
 AGENTS = pytest.mark.parametrize("agent", TOOLS)
-#: Also in a new session, to measure what resuming saves.
+#: At night, a story also runs with new sessions, which shows how much resumed sessions save.
 COMPARED = pytest.mark.parametrize(
     "compared",
     [

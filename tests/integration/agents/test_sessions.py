@@ -217,7 +217,7 @@ def test_a_session_that_its_service_rejects_is_abandoned_at_once(site: InProcess
 
 @pytest.mark.nightly
 def test_a_service_that_is_down_costs_no_session(site: InProcess) -> None:
-    """The new session fails in the same way as the resumed session. The third attempt resumes."""
+    """The new session has the same failure as the resumed session. The third attempt resumes."""
     runs = "writes=first.txt:1 words dies|fails=500|fails=500|answers"
     ended = site.run("x", [task(runs, retries=3)])
 

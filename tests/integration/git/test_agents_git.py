@@ -177,7 +177,7 @@ def test_the_job_names_a_branch_that_an_agent_deleted_before_it_was_merged(host:
 
 
 def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Host) -> None:
-    """The first worker creates a branch and a stash entry; the second one empties all reflogs."""
+    """One worker creates a branch and a stash entry. The other worker empties all reflogs."""
     flags = host.site.folder
     wait = "until [ -e '{}' ]; do sleep 0.02; done"
     feature = (

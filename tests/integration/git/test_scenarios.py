@@ -97,7 +97,7 @@ def test_what_is_made_outside_of_a_sparse_checkout_is_kept(
     project.git("sparse-checkout", "set", *shape)
     host = make_host(project)
     unchanged = host.watch_changes()
-    # A child job's worktree is sparse, too: its parent's new files are only in the commit.
+    # A child job's worktree is also sparse: its parent's new files are only in the commit.
     below = json.dumps([edit("git show HEAD:own/new; mkdir far; echo c > far/child")])
     script = (
         "mkdir own big; echo p > own/new; echo changed > big/a.txt\n"
@@ -225,7 +225,7 @@ def test_the_report_names_a_required_clean_filter_that_fails(
     assert "clean filter 'broken' failed" in host.final(ended["job_id"])
 
 
-# Meanwhile
+# Actions of a person while a worker runs
 
 
 def meanwhile(host: Host, script: str, **config: object) -> Answer:

@@ -96,8 +96,8 @@ def leftover_processes(site: FaultSite, root_id: str) -> list[str]:
 def end_daemons(site: FaultSite, root_id: str) -> int:
     """Kill the job's processes that emptied their environment. Return their number.
 
-    The containment mode ``subreaper`` leaves such processes if the shim and both processes above it
-    were killed. See docs/reference/containment.md.
+    The containment mode ``subreaper`` leaves such processes if shim, spawner, and keeper die.
+    See docs/reference/containment.md.
     """
     ended = 0
     for stray in leftover_processes(site, root_id):

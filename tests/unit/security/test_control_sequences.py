@@ -1,4 +1,4 @@
-"""Logs show text and colors, and cannot control a terminal in any other way."""
+"""Logs show text and colors, but have no other control sequences."""
 
 import re
 

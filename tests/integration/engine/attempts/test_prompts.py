@@ -116,7 +116,7 @@ def test_a_worker_passes_context_down_and_gets_a_digest_back(site: InProcess) ->
     assert row["status"] == "recursive_success", row
     for text in ("Build a shop", "the cart", "In cents.", "of the worker", "buy_a_cart"):
         assert text in child
-    # The part that all jobs of the tree share is the same, too.
+    # The part that all jobs of the tree share is also the same.
     assert child.startswith(context(site, ended["job_id"], row["child_job_id"]))
     assert len(row["output"]) < 3000
     assert row["child_results"][0]["workspace"] in row["output"]

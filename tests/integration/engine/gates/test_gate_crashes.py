@@ -17,7 +17,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
 ) -> None:
     site, project = crashing(point, files={"a.txt": "a\n"})
     before = project.snapshot()
-    # Fails, also at the base; each worktree has its own lock next to it.
+    # The gate fails, also on the base. Each worktree has its own lock in its parent directory.
     gate = (
         f"exec 9>>../lock; flock -n 9 || echo overlap >> {site.effects}; "
         f"echo ran >> {site.effects}; sleep 0.05; exit 1"

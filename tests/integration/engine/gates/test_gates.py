@@ -279,7 +279,7 @@ def test_a_gate_runs_when_a_changed_file_matches(make_project: MakeProject) -> N
     ended = site.run("x", [edit("echo x > x.txt")], gates=gates)
 
     assert ended["status"] == "completed", ended
-    # The gate that is not required fails in the same way on the base commit.
+    # The gate that is not required has the same failure on the base commit.
     assert statuses(site, ended["job_id"]) == {
         "docs": "skipped",
         "advisory": "known",

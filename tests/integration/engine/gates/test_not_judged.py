@@ -38,7 +38,7 @@ FILES = {
     "old.js": "old()\n",
     "tools/exits.py": "import os\n\nos._exit(0)\n",
     "tools/run.py": "DONE = 1\n",
-    # Python imports the first one that it finds.
+    # Python imports the first file that it finds.
     "sitecustomize.py": "import app\n",
     "tests/test_app.py": TESTS,
     ".gitignore": "__pycache__/\n",

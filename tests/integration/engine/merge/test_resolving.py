@@ -110,7 +110,7 @@ def test_what_has_no_marks_is_not_resolved_by_doing_nothing(
 def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     make_site: MakeSite, tmp_path: Path, end: str
 ) -> None:
-    """The resolver may have changed the files in any way."""
+    """The resolver may have changed any file."""
     fails = f"{RESOLVER}\nimport sys, time\n{end}"
     tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new")]
     tasks[1]["timeout"] = 4
@@ -326,7 +326,7 @@ def test_without_a_retry_the_report_names_the_command_that_resolves(
 
 @pytest.mark.nightly
 def test_a_worker_that_failed_to_resolve_may_try_again(make_site: MakeSite, tmp_path: Path) -> None:
-    """The retry starts with the worker's own changes, not with those of the failed attempt."""
+    """The retry starts with the worker's changes, without the changes of the failed attempt."""
     site, project = site_for(make_site, tmp_path)
     flag = tmp_path / "works now"
     fails = f"if grep -q '^<<<<<<<' a.txt && ! test -e '{flag}'; then echo > a.txt; exit 3; fi"

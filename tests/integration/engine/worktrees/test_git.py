@@ -535,7 +535,7 @@ def test_a_child_job_starts_from_its_workers_state_and_comes_back(
     make_project: MakeProject,
 ) -> None:
     site, project = make_project()
-    # The child job's task has the same agent, so its prompt is a script, too.
+    # The child job's task has the same agent, so its prompt is also a script.
     children = json.dumps([edit("cat uncommitted.txt > child.txt; sed -i 's/one/1/' src/app.py")])
     script = (
         "echo early > uncommitted.txt; sed -i 's/three/3/' src/app.py\n"

@@ -1,4 +1,4 @@
-"""If the user is root, these tests run again as the user nobody."""
+"""If root runs the tests, these tests run again as the user ``nobody``."""
 
 import os
 import shutil

@@ -236,7 +236,9 @@ def test_an_attempt_is_never_started_twice(stage: Any, suffix: str) -> None:
     trace = stage.directory / f"a.{suffix}"
     trace.write_text(json.dumps({"ended_by": "exit", "code": 3}) + "\n")
     ended = stage.shell("a", "touch ran")
-    assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 3), "it is what the attempt came to"
+    assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 3), (
+        "the reported end must equal the recorded end"
+    )
     assert not (stage.directory / "ran").exists()
     assert json.loads((stage.directory / "a.json").read_text())["code"] == 3
 

@@ -135,7 +135,7 @@ CASES = (
     Case(
         "no quota", "codex", CREDIT, codex_failed("Quota exceeded. Check your plan and billing"), 1
     ),
-    # A prompt that is too long: a retry would fail, too.
+    # A prompt that is too long: a retry would also fail.
     Case("too long", "claude", LIMIT, claude_api(400, "", "Prompt is too long"), 1),
     Case("413", "claude", LIMIT, claude_api(413, "", "Request too large (max 32MB)"), 1),
     Case("413", "codex", LIMIT, codex_failed("unexpected status 413 Payload Too Large: no"), 1),

@@ -190,7 +190,7 @@ KINDS: Mapping[str, tuple[StateChange, StateChange, list[str], Expected]] = {
     "binary": (binary("n", b"\0x\n"), binary("n", b"\0y\n"), ["n"], {"n": "100644 \0y"}),
     "submodule": (submodule(COMMITS[0]), submodule(COMMITS[1]), ["s"], {"s": "160000 " + "2" * 40}),
     "submodule/file": (submodule(COMMITS[0]), write("s", "y\n"), ["s"], {"s": "100644 y"}),
-    # States that only look like a conflict.
+    # States that resemble a conflict.
     "mode/modify": (executable("a.txt", LONG), write("a.txt", "y\n" + LONG), [], {}),
     "rename/modify": (move("a.txt", "x.txt"), write("a.txt", "y\n" + LONG), [], {}),
     "add in a directory that is renamed": (

@@ -109,7 +109,7 @@ def test_a_crash_while_a_spare_worktree_is_reused_loses_no_file(
 
     assert file_states(again) == expected
     assert Project(again).git("status", "--porcelain", "--ignored") == ""
-    assert count < 2, "a spare one was under way"
+    assert count < 2, "a spare worktree was being created"
 
 
 def test_a_spare_worktree_starts_at_the_requested_commit(

@@ -1,4 +1,4 @@
-"""Files at which upward searches of tools end, also in the workspace of this folder."""
+"""Files at which upward searches of tools end, including the workspace of this folder."""
 
 import subprocess
 from pathlib import Path

@@ -33,7 +33,7 @@ def _check(site: Site, project: Project, job: str) -> None:
     """Check that there is one round of comments, one more attempt, and one merge of it."""
     [worker] = site.get(f"/jobs/{job}")["workers"]
     [feedback] = worker["feedback"]
-    # An attempt that never began because of the crash has a number, too.
+    # An attempt that never began because of the crash also has a number.
     assert (feedback["attempt"], feedback["answered_by"]) == (2, worker["attempts"][-1]["number"])
     ran = [each.name for each in (site.directory(job) / "depth_0" / "worker_1").glob("seen-*.md")]
     assert sorted(ran) == ["seen-1.md", "seen-2.md"]
