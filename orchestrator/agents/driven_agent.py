@@ -100,6 +100,8 @@ class CommonSettings:
 
     #: The directory with ``bin/orchestrator`` (``ORCHESTRATOR_HOME``).
     home: str
+    #: The user's project; empty: unknown.
+    user_project: str = ""
     #: The directory for files that all attempts of a tool share.
     shared: str = ""
     policy: str = "full"
@@ -208,6 +210,7 @@ class DrivenAgent:
             # Planners and reviewers inherit nothing, because a user's hook could block the answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
             home=common.home,
+            user_project=common.user_project,
             shared=f"{common.shared}/{self.tool}" if common.shared else "",
             sessions=assignment.sessions if self._can_resume_later(assignment) else "",
             resume=self._session_to_resume(assignment, model),

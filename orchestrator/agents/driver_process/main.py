@@ -287,6 +287,7 @@ def call_inputs(
         sessions=_sessions_directory(attempt_spec),
         resume=attempt_spec.resume,
         home=Path(attempt_spec.home),
+        user_project=attempt_spec.user_project,
         recursive=attempt_spec.recursive,
         inherit=attempt_spec.inherit,
         environ=dict(environ),

@@ -41,6 +41,8 @@ class Spec:
     inherit: tuple[str, ...] = ()
     #: The directory with ``bin/orchestrator`` (``ORCHESTRATOR_HOME``).
     home: str = ""
+    #: The user's project, also if the worker has a worktree; empty: unknown.
+    user_project: str = ""
     #: A directory that attempts of the same tool share.
     shared: str = ""
     #: Directory in which the tool stores its sessions, so that the worker's next attempts can

@@ -28,7 +28,8 @@ from orchestrator.agents.discovery.node_availability import (
     program_description,
 )
 from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
-from orchestrator.config import Settings, UserAgent
+from orchestrator.config import Settings, UserAgent, project_root
+from orchestrator.config.project_directory import ProjectUnknown
 from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
@@ -110,6 +111,7 @@ def _common_settings(folder: Path, settings: Settings) -> CommonSettings:
     workers = settings.workers
     return CommonSettings(
         home=str(folder),
+        user_project=_user_project(settings, folder),
         shared=str(settings.orchestrator.workspace_root / "agents"),
         policy=workers.policy,
         stall_seconds=workers.stall_seconds,
@@ -123,6 +125,13 @@ def _common_settings(folder: Path, settings: Settings) -> CommonSettings:
             for each in workers.prices
         },
     )
+
+
+def _user_project(settings: Settings, folder: Path) -> str:
+    try:
+        return str(project_root(settings, folder))
+    except ProjectUnknown:
+        return ""
 
 
 def _adjusts_known_tool(name: str, user: UserAgent) -> bool:

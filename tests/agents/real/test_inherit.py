@@ -58,7 +58,13 @@ def write_home(home: Path) -> None:
         for name, each in servers.items()
     )
     for path, text in {
-        ".claude.json": json.dumps({"mcpServers": servers}),
+        # ``claude mcp add`` registers a server for one project.
+        ".claude.json": json.dumps(
+            {
+                "mcpServers": {"orchestrator": servers["orchestrator"]},
+                "projects": {str(home.parent): {"mcpServers": {"weather": server}}},
+            }
+        ),
         ".claude/settings.json": json.dumps({"hooks": hooks(home, "claude", "UserPromptSubmit")}),
         ".claude/CLAUDE.md": MEMORY,
         ".codex/config.toml": toml,

@@ -172,7 +172,8 @@ def _account(inputs: CallInputs, user_config: Path) -> Mapping[str, Any]:
 
 def _servers(inputs: CallInputs, user_config: Path) -> dict[str, Mapping[str, Any]]:
     account = _account(inputs, user_config) if "mcp" in inputs.inherit else {}
-    project = as_mapping(as_mapping(account.get("projects")).get(inputs.project))
+    # ``claude mcp add`` registers a server for the directory in which the user typed the command.
+    project = as_mapping(as_mapping(account.get("projects")).get(inputs.user_project))
     servers = {**as_mapping(account.get("mcpServers")), **as_mapping(project.get("mcpServers"))}
     inherited = inherited_servers(inputs, servers)
     return {**inherited, OWN_SERVER: _mcp(inputs)} if inputs.recursive else inherited

@@ -56,6 +56,8 @@ class CallInputs:
     in_terminal: bool = False
     #: The directory with ``bin/orchestrator`` (``ORCHESTRATOR_HOME``).
     home: Path
+    #: The user's project, also if the worker has a worktree; empty: unknown.
+    user_project: str = ""
     #: True if the attempt can start child jobs.
     recursive: bool = False
     #: Parts of the user's configuration of the tool that the attempt inherits: mcp, skills, hooks,

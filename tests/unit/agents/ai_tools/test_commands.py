@@ -470,6 +470,25 @@ def test_servers_of_the_user_never_replace_that_of_the_worker(
     assert servers["orchestrator"] == MCP[tool](called(tool, inputs))["orchestrator"]
 
 
+def test_claude_gets_the_servers_that_the_user_registered_for_the_project(
+    inputs: CallInputs,
+) -> None:
+    projects = {
+        "/project": {"mcpServers": {"of-the-project": {"command": "x"}}},
+        "/other": {"mcpServers": {"of-another-project": {"command": "x"}}},
+    }
+    account = {"mcpServers": {"everywhere": {"command": "y"}}, "projects": projects}
+    inputs.user_home.mkdir()
+    (inputs.user_home / ".claude.json").write_text(json.dumps(account))
+    in_worktree = with_variables(inputs, ORCHESTRATOR_PROJECT_ROOT="/jobs/worker_1/worktree")
+
+    servers = MCP["claude"](
+        called("claude", in_worktree, inherit=("mcp",), user_project="/project")
+    )
+
+    assert set(servers) == {"everywhere", "of-the-project", "orchestrator"}
+
+
 @pytest.mark.parametrize("tool", MCP)
 def test_a_read_only_tool_gets_no_mcp_server_of_the_user(inputs: CallInputs, tool: str) -> None:
     write_servers(inputs.user_home)
