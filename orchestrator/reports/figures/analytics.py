@@ -8,7 +8,7 @@ seconds, memory is bytes, and null means unknown, never zero.
   number, but changes no field's meaning.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: of the job that
   the figures describe.
-- ``wall_seconds``: from ``started_at`` to ``ended_at``.
+- ``wall_seconds``: from ``started_at`` to the end of the job's last worker.
 - ``work_seconds``: sum of the durations of all attempts. Waits for child jobs do not count.
 - ``slots``: ``max_workers`` of the root job.
 - ``busy_slots``: ``work_seconds / wall_seconds``.

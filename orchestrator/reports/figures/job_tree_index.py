@@ -18,7 +18,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded
+from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded, wall_seconds
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Tree
 from orchestrator.core.text.formatting import one_line
@@ -198,7 +198,9 @@ class JobTreeIndex:
         return self._ends[job.id]
 
     def wall_seconds(self, job: Job) -> float:
-        return self.ended(job) - self.began(job)
+        """Return the job's wall time; for an unfinished job, the time to its latest known end."""
+        seconds = wall_seconds(job, self.workers(job.id))
+        return self.ended(job) - self.began(job) if seconds is None else seconds
 
     def _known_ends(self, job: Job) -> Iterator[float]:
         if job.status.ended and job.ended_at is not None:

@@ -7,11 +7,12 @@ import pytest
 import trees
 from hypothesis import given
 from hypothesis import strategies as st
-from planted import ROOT, TreeBuilder
+from planted import ROOT, START, TreeBuilder
 
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
+from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.ports import Tree
 from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex
@@ -30,6 +31,21 @@ def test_work_wall_and_efficiency_of_two_levels() -> None:
     assert figures.busy_slots == pytest.approx(1.5)
     assert figures.efficiency == pytest.approx(0.5)
     assert figures.waited_seconds == 13
+
+
+def test_the_wall_time_stays_the_same_when_reports_are_written_again() -> None:
+    tree = trees.two_levels()
+    # A job's end is stored after the merge and the reports.
+    ended_jobs = [
+        replace(job, status=JobStatus.COMPLETED, ended_at=START + 26) for job in tree.jobs
+    ]
+
+    figures = analytics(replace(tree, jobs=ended_jobs), ROOT)
+
+    assert figures.wall_seconds == analytics(tree, ROOT).wall_seconds == 20
+    root, *_ = ended_jobs
+    own_workers = [worker for worker in tree.workers if worker.job_id == ROOT]
+    assert figures.wall_seconds == wall_seconds(root, own_workers)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_a_question_to_a_person_costs_nothing(tmp_path: Path) -> None:
     builder.worker(job, "worker_2", TaskSpec(id="ok"), (1, 2), agent=PERSON)
     Reports().render(builder.tree, ROOT, tmp_path)
     final = (tmp_path / "FINAL_RESULT.md").read_text()
-    assert "Time: 0 s." in final and "cost" not in final.lower()
+    assert "Time: 2.0 s." in final and "cost" not in final.lower()
 
 
 def test_a_file_in_the_checkout_is_not_listed_as_awaiting_a_merge(tmp_path: Path) -> None:
