@@ -97,7 +97,7 @@ def code(text: str, limit: int = 400) -> str:
 
 
 def inline(text: str, limit: int = 400) -> str:
-    """Return a text as one line on which Markdown has no effect, even at its beginning."""
+    """Return a text as one line, escaped so that Markdown shows the text literally."""
     return _BLOCK_START.sub(_escaped_start, cell(text, limit))
 
 

@@ -1,4 +1,4 @@
-"""The Flask application: assembles calls, error handlers, middleware, and socket loop."""
+"""The Flask application: the API's routes, error handlers, middleware, and the socket loop."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""``orchestrator status``: one job as a tree, or all jobs.
+"""``orchestrator status``: one job as a tree, or the latest jobs.
 
 Works with or without a running server.
 """

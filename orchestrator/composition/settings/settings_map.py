@@ -143,7 +143,7 @@ def launch_settings_of(folder: Path, settings: Settings) -> LaunchSettings:
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
     """Return the containment that the settings request, even if this machine does not support it.
 
-    ``visible``: paths that a sandbox shows. A sandbox hides all other paths below /tmp.
+    ``visible``: paths below /tmp that a sandbox shows, although it hides most paths below /tmp.
     """
     workers = settings.workers
     return ContainmentPlan(

@@ -408,7 +408,7 @@ class JobConfig:
     )
     context_files: tuple[str, ...] = setting(
         ValueKind.PATHS,
-        "Paths of files for all workers to read, in the project or in this job's workspace.",
+        "Paths of files that all workers read, in the project or in the root job's directory.",
         default=(),
         child=Inheritance.NONE,
     )

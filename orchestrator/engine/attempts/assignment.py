@@ -281,7 +281,8 @@ class AssignmentBuilder:
         - A worktree is opened, and the assignment refers to its files.
         - For an attempt that may change the user's checkout, the state of the checkout is recorded.
 
-        Raise RepositoryError if git fails, or OSError if a file operation fails.
+        Raise RepositoryError if git fails, or OSError if a file operation fails. For an attempt in
+        a plain directory, only an error of a full disk is raised.
         """
         if assignment.worker.is_reviewer:
             return self._review_prompts.with_patches(assignment), None

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 class PrestartedThreadPool(ThreadPoolExecutor):
-    """A thread pool that starts one thread at once, and further threads when they are needed.
+    """A thread pool that starts its first thread immediately, and further threads when needed.
 
     If the machine cannot start a further thread, the existing threads run the work. The standard
     library's pool would instead raise an error, although the work is already queued.

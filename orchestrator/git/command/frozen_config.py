@@ -1,9 +1,9 @@
-"""Ignore rules and git settings that are saved at a job's start, and apply to the whole job.
+"""The git settings and ignore rules that are saved at a job's start, and apply to the whole job.
 
-The settings concern line ends, file modes, and filters. All worktrees share the configuration
-and ``info/exclude``, and a worker may change both. For example, if a worker changed
-``core.fileMode``, git would overlook new file modes of all other workers. A new ignore rule would
-hide new files of all other workers. The ``.gitignore`` files of a worktree are not saved.
+The settings concern line ends, file modes, links, the case of names, and filters. All worktrees
+share the configuration and ``info/exclude``, and a worker may change both. For example, if a worker
+changed ``core.fileMode``, git would overlook new file modes of all other workers. A new ignore rule
+would hide new files of all other workers. The ``.gitignore`` files of a worktree are not saved.
 """
 
 import os

@@ -345,7 +345,10 @@ class Landing:
         return squash.squash(self._git, commit, before, words, author)
 
     def _as_users(self, before: str, after: str) -> str:
-        """Make the user the author of all commits after ``before``. Return the new ``after``."""
+        """Make the user the author of the workers' commits from ``before`` to ``after``.
+
+        Return the rewritten commit ``after``.
+        """
         earlier = self._git.resolve(self._rewritten_ref)
         has_earlier = earlier and self._rewritten_on(before, earlier)
         without = [before, *filter(None, [earlier if has_earlier else "", self._dirt])]

@@ -184,8 +184,9 @@ def _total(connection: Connection, job_filter: JobFilter) -> int:
 def status_counts(
     connection: Connection, root_ids: Collection[str]
 ) -> dict[str, Sequence[StatusCount]]:
-    """Return the number and the usage of workers with each status, by root job.
+    """Return, by root job, one count for each job of the tree and each status of its workers.
 
+    A count has the number of these workers, and their usage.
     A root job without workers has an empty list.
     """
     counts: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}

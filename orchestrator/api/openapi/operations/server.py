@@ -41,8 +41,9 @@ SERVER = (
         summary="Send a message of the Model Context Protocol",
         description=(
             "For AI clients: tools such as orchestrate, wait, and result; `tools/list` lists all. "
-            "Revisions: 2026-07-28 and 2025-11-25. A JSON-RPC request gets one JSON answer; a "
-            "notification or response gets 202. Errors of the protocol are JSON-RPC errors."
+            "Revisions: 2026-07-28 and 2025-11-25. A JSON-RPC request is answered by one JSON "
+            "message; a JSON-RPC notification or response, by 202. Errors of the protocol are "
+            "JSON-RPC errors."
         ),
         body=mcp.McpMessage,
         examples={"tools": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}},
@@ -82,7 +83,7 @@ SERVER = (
         summary="Start no more workers on a node",
         description=(
             "Running workers of the node continue. Idempotent. The node stays drained after a "
-            f"restart. {_OF_NODE}"
+            f"restart of the node or the server. {_OF_NODE}"
         ),
         body=EmptyRequest,
         answers={OK: server.NodeAnswer},

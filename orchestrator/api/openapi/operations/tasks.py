@@ -54,7 +54,7 @@ OF_TASKS = (
         path=f"{TASKS}/stats",
         id="getTaskStats",
         tag="tasks",
-        summary="Get running tasks, and the executions and the cost of each tool",
+        summary="Get the number of running tasks, and the executions and cost of each tool",
         answers={OK: tasks_api.TaskStats},
     ),
     Operation(

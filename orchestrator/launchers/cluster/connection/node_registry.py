@@ -121,7 +121,7 @@ class NodeRegistry:
                 nodes[name].update(reports[name])
 
     def forget(self, name: str) -> None:
-        """Request that the server counts the node's workers as lost now.
+        """Request that the server counts the workers of a disconnected node as lost now.
 
         Raise NotFound if the node does not exist.
         """
