@@ -26,7 +26,7 @@ from orchestrator.core.gates.gate import (
     GateResult,
     GateStatus,
 )
-from orchestrator.core.gates.gate_results import LONGEST_SHOWN, MOST_LISTED
+from orchestrator.core.gates.gate_decision import LONGEST_SHOWN, MOST_LISTED
 from orchestrator.core.gates.removed_tests import CHANGE, how_to_allow
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import listed

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
-from orchestrator.core.gates.gate_results import in_words
+from orchestrator.core.gates.gate_decision import in_words
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import is_known, usage_sum
 from orchestrator.core.model.attempt.attempt_result import (

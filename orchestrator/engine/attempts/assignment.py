@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.gates.gate import Gate
-from orchestrator.core.gates.gate_results import for_the_next_attempt
+from orchestrator.core.gates.gate_decision import for_the_next_attempt
 from orchestrator.core.model.attempt.agent_session import is_rolled_back
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.delivered_work import promised_in_words

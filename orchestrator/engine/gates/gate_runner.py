@@ -35,7 +35,7 @@ from orchestrator.core.gates.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.gates.gate_results import did_not_run, needs_base, result_of
+from orchestrator.core.gates.gate_decision import did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_permission
 from orchestrator.core.gates.run_comparison import (
     combined_on_result,

@@ -16,7 +16,7 @@ from orchestrator.core.gates.gate import (
     GateResult,
     GateStatus,
 )
-from orchestrator.core.gates.gate_results import did_not_run
+from orchestrator.core.gates.gate_decision import did_not_run
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.job_outcome import job_outcome

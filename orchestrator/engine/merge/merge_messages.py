@@ -5,7 +5,7 @@ from shlex import quote
 from typing import Any
 
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
-from orchestrator.core.gates.gate_results import advice_on
+from orchestrator.core.gates.gate_decision import advice_on
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.unmerged_changes import merge_commands

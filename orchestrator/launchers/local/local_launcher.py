@@ -24,11 +24,11 @@ from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
-from orchestrator.launchers.local.adopted_attempts import Adopted
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
 from orchestrator.launchers.local.lost_attempts import settle
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
+from orchestrator.launchers.local.unconnected_attempts import UnconnectedAttempt
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import never_started
 from orchestrator.security.secrets.masking import Masker
@@ -114,8 +114,8 @@ class LocalLauncher:
         self._requested = requested or ContainmentPlan()
         self._plan: ContainmentPlan | None = None
         self._lock = threading.Lock()
-        self._attempts: dict[str, ShimLink | Adopted] = {}
-        self._adopted: dict[int, Adopted] = {}
+        self._attempts: dict[str, ShimLink | UnconnectedAttempt] = {}
+        self._adopted: dict[int, UnconnectedAttempt] = {}
         self._longest_grace = 0.0
         #: Attempts that were started on a second shim, because the first shim never began them.
         self._restarted: set[str] = set()
@@ -262,7 +262,7 @@ class LocalLauncher:
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
     ) -> bool:
-        adopted = Adopted.adopt(attempt_id, exit_path, digest)
+        adopted = UnconnectedAttempt.adopt(attempt_id, exit_path, digest)
         if adopted is None:
             return False
         with self._lock:
@@ -510,7 +510,7 @@ class LocalLauncher:
         self._restarted.add(launch.attempt_id)
         return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
 
-    def _adopted_ended(self, adopted: Adopted) -> None:
+    def _adopted_ended(self, adopted: UnconnectedAttempt) -> None:
         with self._lock:
             del self._adopted[adopted.fileno()]
             self._epoll.unregister(adopted)

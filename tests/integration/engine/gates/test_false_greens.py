@@ -5,7 +5,7 @@ from shutil import which
 
 import pytest
 
-from orchestrator.core.gates.gate_results import LOST
+from orchestrator.core.gates.gate_decision import LOST
 from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.gates.test_altered_judges import BREAK, TEST
 from tests.support.project import edit

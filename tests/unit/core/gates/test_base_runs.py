@@ -2,7 +2,7 @@
 
 from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate, GateCause
-from orchestrator.core.gates.gate_results import result_of
+from orchestrator.core.gates.gate_decision import result_of
 from orchestrator.core.gates.run_comparison import combined_on_base, needs_second_run
 
 

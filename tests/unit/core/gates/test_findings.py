@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.gates.findings import Finding, FinishedRun, Reading, lost_tests, with_exit
 from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateSource, GateStatus
-from orchestrator.core.gates.gate_results import (
+from orchestrator.core.gates.gate_decision import (
     LOST,
     NONE_LEFT,
     for_the_next_attempt,

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
-from orchestrator.core.gates.gate_results import LOST, result_of
+from orchestrator.core.gates.gate_decision import LOST, result_of
 from orchestrator.core.gates.removed_tests import RemovalPermission, removal_permission
 
 GATE = Gate(

@@ -15,7 +15,7 @@ from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 
 
-class Adopted:
+class UnconnectedAttempt:
     """A running attempt of an earlier server. This server controls its shim by signals."""
 
     def __init__(
@@ -29,7 +29,9 @@ class Adopted:
         self._stop_request: tuple[str, str, ExitCause] | None = None
 
     @classmethod
-    def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
+    def adopt(
+        cls, attempt_id: str, exit_path: str, digest: str = ""
+    ) -> "UnconnectedAttempt | None":
         """Return the running attempt; None if no living shim runs the attempt."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
