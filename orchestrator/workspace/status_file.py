@@ -110,9 +110,14 @@ class StatusFiles:
             self._thread.join()
 
     def load(self, tree: Tree) -> None:
-        """Load the state of an unfinished tree after a restart."""
+        """Load the state of an unfinished tree after a restart, and write its file.
+
+        The file may be outdated, because a killed server did not write the latest changes.
+        """
         with self._lock:
             self._watched[tree.root.id] = _tree_state(tree)
+            self._changed.add(tree.root.id)
+            self._wake.notify()
 
     def write_missing(self, root: Job) -> None:
         """Write the file of an ended root job if the file is missing or outdated."""

@@ -212,6 +212,17 @@ def test_changes_are_written_before_the_files_stop(files: StatusFiles, tmp_path:
     assert written(tmp_path)["results"]["tasks"][0]["status"] == "running"
 
 
+def test_changes_that_a_killed_server_did_not_write_are_written_by_the_next_server(
+    files: StatusFiles, tmp_path: Path
+) -> None:
+    files.load(Tree(jobs=[JOB], tasks={}, workers=[replace(WORKER, status=WorkerStatus.RUNNING)]))
+
+    files.start()
+    files.stop()
+
+    assert written(tmp_path)["counts"] == {"running": 1}
+
+
 def test_the_last_word_on_a_job_is_written_at_once(files: StatusFiles, tmp_path: Path) -> None:
     files(StateChange(new_jobs=[JOB], new_workers=[WORKER]))
     done = replace(WORKER, status=WorkerStatus.SUCCESS)

@@ -38,7 +38,7 @@ def test_a_job_at_its_cap_waits_for_a_person_and_continues_with_a_larger_cap(
     server.start()
     paused = server.status(job)["paused"]
     assert (paused["cause"], paused["limit"]) == ("limit", "max_cost_usd")
-    in_file = server.status_file(job)["paused"]
+    in_file = until(lambda: server.status_file(job)["paused"], "status.json shows the pause")
     assert in_file.keys() == paused.keys() and in_file["limit"] == "max_cost_usd"
     [need] = server.get("/needs")["needs"]
     assert (need["kind"], need["command"].split()[-4:]) == (
