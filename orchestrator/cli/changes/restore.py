@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 @project_option
 @pass_cli_context
 def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
-    """Restore git settings, hooks, refs, and other git files that JOB changed.
+    """Restore git settings, hooks, and refs that JOB changed.
 
-    Refs are, for example, branches, tags, and stash entries. Restores each item to its state before
-    JOB. An item that has changed since JOB is listed, but not restored. Never reverts a push, but
-    shows the command that reverts the push.
+    Also restores other git files. Refs are, for example, branches, tags, and stash entries. Each
+    item gets its state before JOB. An item that has changed since JOB is listed, but not restored.
+    Never reverts a push, but shows the command that reverts the push.
     """
     from orchestrator.composition import repository_restore
     from orchestrator.git import RestoreState

@@ -87,7 +87,7 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
     out, err = capsys.readouterr()
 
     assert code == 0
-    assert "a   thinker  -      Part a" in out
+    assert "a   thinker  -           Part a" in out
     assert [line.split()[0] for line in out.splitlines()] == ["ID", "a", "b", "c", "estimate:"]
     assert "about 300,000 tokens, cost unknown (3 workers, a rule of thumb" in out
     assert len(planner.asked) == 1
