@@ -14,7 +14,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, DependencyResult
 from orchestrator.schemas.requests.job import OrchestrateRequest
-from orchestrator.schemas.requests.plan_file import parse_plan
+from orchestrator.schemas.requests.plan_validation import parse_plan
 from orchestrator.security.secrets.masking import Masker
 from tests.unit.core.factories import a_job, a_worker
 

@@ -17,7 +17,7 @@ from orchestrator.cli.command_line.main import Commands
 from orchestrator.cli.worker.lock import parser as lock_parser
 from orchestrator.cli.worker.spawn import parser as spawn_parser
 from orchestrator.config.settings import Settings
-from orchestrator.schemas.requests.plan_file import parse_plan
+from orchestrator.schemas.requests.plan_validation import parse_plan
 
 FOLDER = Path(__file__).resolve().parents[2]
 TOP = ("README", "AGENTS", "SECURITY", "CONTRIBUTING", "CHANGELOG")

@@ -82,7 +82,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
-    from orchestrator.schemas.requests.plan_file import parse_plan
+    from orchestrator.schemas.requests.plan_validation import parse_plan
 
     default_request = _default_request(name)
     parsed = parse_plan(text, name, request or default_request)

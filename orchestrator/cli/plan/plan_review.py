@@ -193,7 +193,7 @@ def _edited_job(job: JobOptions, plan: Draft) -> JobOptions:
     """
     import yaml
 
-    from orchestrator.schemas.requests.plan_file import parse_plan
+    from orchestrator.schemas.requests.plan_validation import parse_plan
 
     values = {"request": job.request, "config": dict(job.config), "tasks": list(plan.tasks)}
     document = {name: value for name, value in values.items() if value}

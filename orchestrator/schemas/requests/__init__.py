@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.schemas.requests import job_control as job_control
     from orchestrator.schemas.requests import mcp as mcp
     from orchestrator.schemas.requests import messages_and_feedback as messages_and_feedback
-    from orchestrator.schemas.requests import plan_file as plan_file
     from orchestrator.schemas.requests import plan_text as plan_text
+    from orchestrator.schemas.requests import plan_validation as plan_validation
     from orchestrator.schemas.requests import query_parameters as query_parameters
 
 __getattr__ = import_at_first_use(__name__)

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.schemas.requests.job import OrchestrateRequest
-from orchestrator.schemas.requests.plan_file import parse_plan
+from orchestrator.schemas.requests.plan_validation import parse_plan
 
 PLAN = """\
 request: Build the site

@@ -1,4 +1,4 @@
-"""The plan file: a request with its config and tasks, in YAML or JSON."""
+"""Validation of a plan file: a request with its config and tasks, in YAML or JSON."""
 
 import yaml
 from pydantic import ValidationError
