@@ -35,7 +35,7 @@ JOBS = [
     "tests/integration/engine/merge/test_merging.py::test_a_culprit_is_rejected_and_repairs_its_change",
     "tests/integration/engine/supervisor/test_crashes.py::test_a_killed_server_costs_no_work",
 ]
-JOBS_AT_NIGHT = [
+OTHER_JOBS = [
     "tests/integration/engine/merge/test_merging.py"
     "::test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it",
     "tests/integration/engine/service/control/test_cancel_and_retry.py"
@@ -83,7 +83,8 @@ def test_the_scheduler_does_the_same_with_other_words() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("jobs", [JOBS, *nightly(JOBS_AT_NIGHT)], ids=["day", "night"])
+# By day, tests/unit/test_wording.py checks the same by reading the code.
+@pytest.mark.parametrize("jobs", nightly(JOBS, OTHER_JOBS), ids=["merge and crash", "others"])
 def test_jobs_do_the_same_with_other_words(jobs: list[str]) -> None:
     _passes(jobs)
 
