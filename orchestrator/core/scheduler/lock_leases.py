@@ -54,7 +54,7 @@ class LeaseManager:
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if workers would then wait for each other, in a cycle.
+        Raise Deadlock if the wait would make workers wait for each other, in a cycle.
         """
         return self._locks.obstacle(entry)
 

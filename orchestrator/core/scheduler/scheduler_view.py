@@ -215,8 +215,8 @@ class SchedulerView:
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
         """Return the files that a worker's child jobs changed, at any depth.
 
-        None if the child jobs changed no file. The result includes files that a shell command
-        created in its worker's directory.
+        Return None if the child jobs changed no file. The result includes files of workers
+        without ``DeliveredWork``, such as files that a command created in its worker's directory.
         """
         return self._trees.changed_below(worker, own_directories=True)
 

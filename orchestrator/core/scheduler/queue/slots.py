@@ -36,8 +36,8 @@ class Slots:
         #: and of its API key. A limit is a name with a maximum number of running workers.
         self._limits: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
-        #: Number of slots reserved for resuming workers, by the name of the limit that the slots
-        #: count for: a job's id or a key.
+        #: Number of slots reserved for workers that will soon resume. The keys are the names of
+        #: limits, as in ``_limits``.
         self._reserved: Counter[str] = Counter()
         self._reserved_total = 0
         self._total = 0

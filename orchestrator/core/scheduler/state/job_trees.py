@@ -99,7 +99,8 @@ class JobTrees:
         self.to_ask: dict[WorkerKey, None] = {}
         #: Times at which questions of tasks time out, with workers, earliest first.
         self.questions_due: list[tuple[float, WorkerKey]] = []
-        #: Lost attempts of unfinished trees, by number. Their exit records may still appear.
+        #: Lost attempts of unfinished trees, by worker and attempt number. Their exit records may
+        #: still appear.
         self.lost_attempts: dict[WorkerKey, dict[int, Attempt]] = {}
         #: Workers with lost attempts whose latest attempt has just ended. The exit records of the
         #: lost attempts are read next.
@@ -156,8 +157,9 @@ class JobTrees:
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
         """Return the files that a worker's child jobs changed, at any depth.
 
-        None if the child jobs changed no file. ``own_directories``: True to include files that a
-        command created in its worker's directory.
+        Return None if the child jobs changed no file. ``own_directories``: True to include the
+        files of workers without ``DeliveredWork``, such as files that a command created in the
+        worker's directory.
         """
         changed_files: list[str] = []
         any_changed = False

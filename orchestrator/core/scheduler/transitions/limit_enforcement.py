@@ -100,9 +100,8 @@ class LimitHandler:
 
         The limits of descendants grow by the same amounts, with two exceptions:
 
-        - Caps that a descendant requested itself do not grow.
-        - The wall time of a descendant does not grow if it would expire before the raised job's
-          present wall time expires.
+        - If a descendant requested a cap itself, none of its caps grows.
+        - A descendant's wall time does not grow if it was due to end before the job's wall time.
         """
         job = self._unit_of_work.jobs[job_id]
         increases = dict(_raised_by(job.config, config))

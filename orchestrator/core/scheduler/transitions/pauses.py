@@ -175,10 +175,11 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(current: Pause | None, requested: Pause) -> Pause:
-    """Return the combination of a job's present pause and a requested pause.
+    """Return one pause that combines a job's present pause and a new pause.
 
-    The combination has the start of the present pause. It has the cause of the present pause,
-    unless a person requested the requested pause.
+    The combined pause has the start of the present pause. It stops running attempts if one of the
+    two pauses stops them. All other fields, such as the cause, are those of the present pause.
+    Exception: if only the new pause has the cause ``PERSON``, they are those of the new pause.
     """
     if current is None:
         return requested

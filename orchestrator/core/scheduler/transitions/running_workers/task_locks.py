@@ -40,7 +40,7 @@ class TaskLocks:
     def step_back(self, worker: Worker) -> None:
         """Remove the worker's claims from the lock queue, so that other requests come first.
 
-        Call this if another cause than a lock delays the worker's start.
+        Call this if something other than a lock delays the worker's start.
         """
         self._locks.step_back(worker.key)
 
