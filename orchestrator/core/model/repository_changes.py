@@ -24,11 +24,11 @@ class ChangedKind(StrEnum):
     #: A setting of the repository's own configuration.
     SETTING = "setting"
     HOOK = "hook"
-    #: Another file of ``.git``.
+    #: A file of ``.git`` other than a hook or a lock.
     GIT_FILE = "git_file"
     BRANCH = "branch"
     TAG = "tag"
-    #: Another ref, such as a note.
+    #: A ref other than a branch, a tag, or the stash, such as a note.
     REF = "ref"
     STASH = "stash"
     #: An entry of the stash, named by its commit.
@@ -76,7 +76,7 @@ _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_M
 #: Refs for which git logs each move with its author. When the ref is deleted, git deletes its log,
 #: too.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
-#: Objects for which git does not log a removal.
+#: Kinds of objects whose removal git does not log.
 _REMOVED = _LOGGED | {ChangedKind.REFLOGS, ChangedKind.STASH_ENTRY}
 
 

@@ -32,8 +32,8 @@ class StopCause(StrEnum):
     USER = "user"
     #: The worker that started the job cancelled it, and continues without the job's result.
     WITHDRAWN = "withdrawn"
-    #: An ancestor worker of the job ended, or cancelled an ancestor job. Or an ancestor worker
-    #: cancelled the job that its descendant had started.
+    #: An ancestor worker of the job failed or was stopped, or cancelled the job or one of its
+    #: ancestor jobs. If the job's own parent worker cancelled the job: ``WITHDRAWN``.
     PARENT = "parent"
     #: The wall time of the job, or of an ancestor job, expired.
     WALL_TIME = "wall_time"
@@ -217,7 +217,7 @@ class LossCause(StrEnum):
     CHOSEN = "chosen"
     #: No branch has the changes.
     NO_BRANCH = "no_branch"
-    #: A worker discarded changes that its child job had made to its files.
+    #: A worker discarded the changes of its child job.
     UNDONE = "undone"
     #: The worker created only some of its promised files. No other worker created the rest.
     NOT_MADE = "not_made"
@@ -250,5 +250,5 @@ class OutsideCause(StrEnum):
     LOST_COMPARISON = "lost_comparison"
     #: the worker failed, timed out, or was cancelled
     FAILED = "failed"
-    #: an attempt failed, and the next attempt started without its changes
+    #: an attempt failed, and the next attempt started without the failed attempt's changes
     ROLLED_BACK = "rolled_back"

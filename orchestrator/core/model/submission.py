@@ -17,7 +17,7 @@ class ConfigRequest:
     Example: ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """
 
-    #: The requested values, and the defaults of the table for all other fields.
+    #: The requested values. All other fields have their built-in defaults.
     values: JobConfig
     #: Names of the requested fields of ``values``.
     fields_set: frozenset[str]
@@ -57,6 +57,6 @@ class Accepted:
     left: Mapping[str, object] = field(default_factory=dict)
     #: Remaining quota of the worker that submitted the job; empty for an API key.
     caller_left: Mapping[str, object] = field(default_factory=dict)
-    #: Limits of workers that are not enforced exactly; empty if there are none, or if a worker
-    #: submitted the job.
+    #: Limits of workers that the launcher enforces only approximately, as one line of text. Empty
+    #: if there are no such limits, or if a worker submitted the job.
     limits_notice: str = ""

@@ -31,8 +31,8 @@ class MergeRejection:
     conflicts: tuple[str, ...] = ()
     #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: Effect on a worker without a further attempt. True: the worker fails. False: the worker keeps
-    #: its status.
+    #: What happens to the worker if no further attempt follows. True: the worker fails. False: the
+    #: worker keeps its status.
     required: bool = True
 
 
@@ -73,10 +73,10 @@ class MergeOutcome:
     has_result: bool = False
     #: See ``JobFacts.not_in_parent``.
     not_in_parent: tuple[str, ...] = ()
-    #: The files that the result changes. Paths are as in tasks.
+    #: The files that the result changes, as paths relative to the project.
     files: tuple[str, ...] = ()
-    #: By worker: promised files that the worker created, but that the result lacks because they
-    #: were removed after the worker's end.
+    #: Promised files that a worker created, but that were removed after the worker's end, by worker
+    #: id. The result lacks these files.
     removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

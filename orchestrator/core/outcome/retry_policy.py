@@ -59,7 +59,7 @@ class RetryDecision:
     is_free: bool = False
     #: The agent that replaces the worker's agent; "" if the agent stays.
     agent: str = ""
-    #: The agent or machine that continues the worker's files, as text; "" if neither changes.
+    #: The agent or machine that takes over the worker's files, as text; "" if neither changes.
     handed_to: str = ""
     #: The new value of the worker's ``failure``; None if the value stays.
     failure: str | None = None

@@ -106,7 +106,7 @@ def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
 
 #: Maximum number of gates that are stored as facts of one job.
 MOST_GATES = 20
-#: Maximum number of sources that are stored as facts of one job.
+#: Maximum number of source files that are stored as facts of one job.
 MOST_FILES = 100
 
 
@@ -127,9 +127,9 @@ def is_unjudged(
 ) -> bool:
     """True if a merged change has code that no gate judged.
 
-    If a gate judged the merged state, the result is False. Otherwise, the workers that no gate
-    judged decide. The result is True if one of them changed code, or has a child job in
-    ``unjudged_jobs``.
+    If a gate judged the merged state, the result is False. Otherwise, only workers without a
+    judging gate are checked. The result is True if one of these workers changed code, has a child
+    job in ``unjudged_jobs``, or has no result.
 
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
     the workers of the change. ``unjudged_jobs``: jobs whose results have unjudged code.
@@ -159,8 +159,9 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return the source files of a merged change that were not judged by any gate.
 
-    Call this only if at least one gate judged the change. A gate result on the merged state covers
-    all files. A gate result of one worker covers only this worker's files.
+    Call this only if at least one gate judged the change. A gate result on the merged state can
+    cover all files. A gate result of one worker can cover only this worker's files. No result
+    covers files outside its ``looks_at``, or files in its ``not_imported``.
 
     ``existing``: the changed files that still exist. Each key is a file's path in the project. The
     value is its path in the repository, as in ``files_created`` of a worker's result.

@@ -37,11 +37,11 @@ NOT_MERGED = "merge failed"
 DISCARDED = "the job's branches and checkpoints were discarded"
 #: Begins the sentence on a job that changed code that no gate judged.
 NOT_JUDGED = "not judged: "
-#: Begins the sentence on a job whose changes gates judged only in part.
+#: Begins the sentence on a job whose changes were only partly judged by gates.
 JUDGED_IN_PART = "judged in part: "
 #: Why no gate judged changes that a worker made in its own directory, or in the project.
 NO_WORKTREE = "gates do not check work without a worktree"
-#: Begins the sentence on a request to build that no AI agent worked on.
+#: Begins the sentence on a job that only surveyed the project, though it may ask for a change.
 NOTHING_BUILT = "nothing was built: no AI agent"
 #: Begins the sentence on workers that changed no file, perhaps unintentionally.
 NOTHING_CHANGED = "nothing was changed"

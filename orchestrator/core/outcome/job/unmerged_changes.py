@@ -82,7 +82,7 @@ def not_made(
     """Yield the promised files that the result lacks, with one item for each worker.
 
     Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
-    changes. ``removed``: by worker, promised files that were removed after the worker's end.
+    changes. ``removed``: promised files that were removed after their worker's end, by worker id.
 
     A promised file also counts as missing if the worker created only a link out of the worktree at
     the file's path. Exception: another worker created the file.
@@ -543,8 +543,8 @@ class UnmergedChanges:
     def _with_descendants(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
         """Yield ``job``, and its descendants whose changes could be in the result of ``job``.
 
-        Each yielded job has a flag. The flag of a descendant is True if the facts of ``job`` list
-        the changes that the descendant lost. ``counts``: the flag of ``job``.
+        Each job comes with a flag. For a descendant, True means that the facts of ``job`` already
+        list the changes that the descendant lost. ``counts``: the flag to yield with ``job``.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):
