@@ -159,7 +159,8 @@ class NodeState:
     #: True if no more workers start on the node, because a person drained it.
     drained: bool = False
     slots: int
-    #: Attempts of the node that hold a slot, and attempts that wait for child jobs or locks.
+    #: Numbers of the node's attempts: ``running`` hold a slot, and ``waiting`` wait for child jobs
+    #: or locks.
     running: int
     waiting: int
     #: Agents that can work on the node. While the node is not connected: the agents in its latest
@@ -209,7 +210,8 @@ class Availability:
     inherit: tuple[str, ...] = ()
     #: Nodes of the cluster on which the agent can work.
     nodes: tuple[str, ...] = ()
-    #: Why the agent can work on no machine of the cluster; empty without nodes.
+    #: Why the agent cannot work on any machine of the cluster; empty if it can work on one, or if
+    #: there are no nodes.
     nowhere: str = ""
 
     @property

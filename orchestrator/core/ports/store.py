@@ -176,7 +176,7 @@ class Store(Protocol):
     def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None: ...
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
-        """Return the running attempt whose key has this hash; None once the attempt has ended."""
+        """Return the running attempt whose API key has this hash; None if no such attempt runs."""
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """Return the tree of a root job, with attempts; None if no job is found.

@@ -23,8 +23,8 @@ class MergeReport:
     #: The result branch; empty: nothing was merged.
     branch: str = ""
     commit: str = ""
-    #: Numbers of added and removed lines of each changed file; empty if unknown. Paths are as in
-    #: tasks.
+    #: Numbers of added and removed lines of each changed file; empty if unknown. Paths are relative
+    #: to the project.
     lines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Size of all changes; None: unknown.
     size: ChangeSize | None = None

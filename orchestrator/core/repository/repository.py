@@ -218,7 +218,10 @@ class UndonePlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """The changes of a child job that a worker's branch lost: see ``Repository.undone_changes``."""
+    """A child job's changes that the worker's branch had and lost.
+
+    See ``Repository.undone_changes``.
+    """
 
     places: tuple[UndonePlace, ...] = ()
     #: True if none of the changes remains, and no commit removed them. In this case, the changes
@@ -335,9 +338,10 @@ class Repository(Protocol):
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
 
-        Return the damages as text, and the head that the branch had before an unfinished rebase.
-        The head is "" if there was no such rebase. An unfinished merge or rebase is a damage, but
-        is not aborted. A missing branch is created at ``start``. Idempotent.
+        Return two values: a text for each damaged part, and the head that the branch had before
+        an unfinished rebase. The head is "" if there was no such rebase. An unfinished merge or
+        rebase counts as damage, but is not aborted. A missing branch is created at ``start``.
+        Idempotent.
         """
 
     def has_conflicts(self, directory: str) -> bool:
