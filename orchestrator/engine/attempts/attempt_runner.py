@@ -53,7 +53,7 @@ from orchestrator.engine.worktrees.working_directories import (
 
 logger = logging.getLogger(__name__)
 
-#: Causes of stops that no caller requested. Values: texts of the error, for the lost attempt.
+#: Causes of stops that no caller requested, each with the error text for the lost attempt.
 _UNREQUESTED_STOPS = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",

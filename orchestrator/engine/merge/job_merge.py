@@ -63,8 +63,8 @@ NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 _WITHOUT_SPACE = (
     "the worktree of {worker} was not removed, because there is no disk space to commit its files "
-    "({at}); free disk space; the command that then commits the files and removes the job: "
-    "{command} clean --older-than 1d; or discard the job's work: {command} discard {job}"
+    "({at}); free disk space first; then, to commit the files and remove the job: {command} clean "
+    "--older-than 1d; or, to discard the job's work: {command} discard {job}"
 )
 
 

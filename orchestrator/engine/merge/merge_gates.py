@@ -43,7 +43,10 @@ class GateUnfit(Exception):
 
 
 class MergeGates:
-    """The gates of a job, for one merge. The tasks of the parts decide which tests may change."""
+    """The gates of a job, for one merge.
+
+    The tasks whose changes are merged decide which tests the changes may alter.
+    """
 
     def __init__(self, merge: RunningMerge, parts: Sequence[MergePart]) -> None:
         """``parts``: the changes to merge. Raise RepositoryError if git fails."""

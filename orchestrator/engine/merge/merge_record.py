@@ -58,7 +58,7 @@ class MergeRecord:
     #: Workers that the user excluded.
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
-    #: Changes of child jobs that their parent workers undid, as records that
+    #: Changes of child jobs that parent workers undid. Each item is a record that
     #: ``engine.worktrees.lost_child_changes`` yields.
     undone: list[dict[str, Any]] = field(default_factory=list)
     #: Why no attempt resolves the conflicts of an excluded worker, by worker id.
