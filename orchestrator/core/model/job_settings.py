@@ -396,7 +396,7 @@ class JobConfig:
     )
     ask_seconds: float = setting(
         ValueKind.SECONDS,
-        "Maximum seconds that a job paused by 'on_limit: ask' waits for a person.",
+        "Maximum seconds for which a job waits for a person after 'on_limit: ask' has paused it.",
         default=3600.0,
         on_retry=True,
     )

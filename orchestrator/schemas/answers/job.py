@@ -243,7 +243,7 @@ class ConfigAnswer(Answer):
     """Action at a cap or the end of the wall time: stop (the job), or ask (pause, and ask a
     person)."""
     ask_seconds: float
-    """Maximum seconds that a job paused by 'on_limit: ask' waits for a person."""
+    """Maximum seconds for which a job waits for a person after 'on_limit: ask' has paused it."""
     merge_strategy: str
     history: str
     resolve: str
