@@ -53,7 +53,7 @@ class MergeOutcome:
     by_driver: tuple[str, ...] = ()
     #: See ``JobFacts.undone``.
     undone: tuple[str, ...] = ()
-    #: Gates that did not pass on the result, and code that no gate judged.
+    #: Facts on the gates that did not pass: see ``job_outcome.gate_facts``.
     gates: tuple[GateFact, ...] = ()
     gates_passed: tuple[str, ...] = ()
     flaky: tuple[FlakyGate, ...] = ()

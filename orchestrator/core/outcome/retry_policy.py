@@ -165,6 +165,7 @@ def may_retry(
 ) -> bool:
     """True if a retry follows a failed attempt.
 
+    - If the worker has used all its retries, or if the attempt was cancelled, no retry follows.
     - If the attempt's timeout expired, a retry follows only if the user requested retries. After a
       timeout, a planner or reviewer is never retried.
     - If a child job failed, a retry follows only if the task sets ``retries``. A child job has its

@@ -126,7 +126,7 @@ class GateProcesses:
         probe: Path,
         setup: Setup,
     ) -> None:
-        """``probe``: a directory of Python modules that report which files a gate reads."""
+        """``probe``: a directory of Python modules that report which files a gate executes."""
         self._setup = setup
         self._tools = tools
         self._probe = probe

@@ -228,7 +228,7 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return one fact for each gate that did not run, or failed without blocking.
+    """Return one fact for each gate that did not pass; at most ``MOST_GATES`` facts.
 
     A result on the merged state replaces the results of workers. ``touched``: the changed paths.
     """

@@ -35,7 +35,7 @@ WAITS_FOR_APPROVAL = "waiting for approval"
 NOT_MERGED = "merge failed"
 #: The sentence on a job whose branches were removed.
 DISCARDED = "the job's branches and checkpoints were discarded"
-#: Begins the sentence on a job that changed code that no gate judged.
+#: Begins the sentence on a job with changed code that no gate judged.
 NOT_JUDGED = "not judged: "
 #: Begins the sentence on a job whose changes were only partly judged by gates.
 JUDGED_IN_PART = "judged in part: "

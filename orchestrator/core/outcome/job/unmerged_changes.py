@@ -59,7 +59,7 @@ def may_lack_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield one item for each successful worker whose task requires a worktree that is missing.
+    """Yield one item for each successful worker that had no worktree, but whose task requires one.
 
     Only a planner can create such a task, because a submission with such a task is rejected.
     """

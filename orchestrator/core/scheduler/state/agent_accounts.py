@@ -13,9 +13,8 @@ from orchestrator.core.ports.credentials import KNOWN_SECONDS, CredentialLookup,
 #: What to do if the account of an agent has no credit.
 ADD_CREDIT = "add credit to the account, or choose another agent: --agent NAME"
 
-#: Seconds without starts after a rate limit whose end the provider does not name. The first value
-#: applies after the first rate limit. It doubles with each further rate limit, up to the second
-#: value.
+#: Seconds for which no worker of an agent starts after a rate limit, if the provider does not name
+#: its end: the first pause, and the longest pause. Each further rate limit doubles the pause.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0

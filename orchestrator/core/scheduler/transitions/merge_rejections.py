@@ -32,13 +32,14 @@ class MergeRejections:
     def retry_rejected(self, job_id: str, rejections: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if a worker is retried.
 
-        A worker is not retried if it has no attempts left, or if the retry would cause a deadlock.
-        Such a worker fails if its rejection is ``required``; otherwise its status stays unchanged.
-        A worker that already failed to resolve its conflicts is not retried, and its status stays
-        unchanged.
+        A worker is not retried in these cases:
 
-        If the job is being stopped, or not all of its workers have ended, do nothing and return
-        False. If the job or an ancestor job has reached a limit, stop the job that has reached the
+        - No retry remains, or the retry would cause a deadlock. The worker then fails if its
+          rejection is ``required``; otherwise its status stays unchanged.
+        - The worker already failed to resolve its conflicts. Its status stays unchanged.
+
+        Do nothing and return False if the job is being stopped, or if some of its workers have not
+        ended. If the job or an ancestor job has reached a limit, stop the job that reached the
         limit, with its descendants, and return False.
         """
         job = self._unit_of_work.jobs.get(job_id)
