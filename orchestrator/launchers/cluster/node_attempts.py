@@ -294,7 +294,7 @@ class NodeAttempts:
         return files, late
 
     def connected(self, node: ConnectedNode) -> None:
-        """Repeat the messages about running attempts, which the former connection may have lost."""
+        """Repeat the messages about running attempts: the former connection may have lost them."""
         for attempt in list(node.attempts.values()):
             self._post_stop(node, attempt)
             self._post_late_files(node, attempt)

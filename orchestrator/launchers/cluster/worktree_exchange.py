@@ -44,7 +44,7 @@ class WorktreeExchange:
         attempt.turn.release()
 
     async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
-        """Copy the state on the node to the server's worktree and to the worker's branch.
+        """Copy the worktree's state on the node to the server's worktree and the worker's branch.
 
         Return False if the attempt is ending. ``waits``: True to wait for a disconnected node,
         False to raise Unavailable instead. Raise RepositoryError or OSError if the copy fails. Call

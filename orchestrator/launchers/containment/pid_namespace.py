@@ -35,7 +35,7 @@ class Namespaces(Subreaper):
     def __init__(self, plan: Message) -> None:
         super().__init__()
         self._limits: Message = plan["limits"]
-        #: PID of the direct child of this process whose exit ends the namespace.
+        #: PID of a direct child of this process. When this child exits, the namespace ends.
         self._guard = 0
         self._init = 0
         #: The worker's PID outside the namespace; 0 when its end has been reported.

@@ -22,8 +22,9 @@ class ProcessGroups(Subreaper):
 
     def __init__(self, preexec: PreExec | None) -> None:
         super().__init__(preexec, adopts=False)
-        #: Leader of the worker's session and group, and its start time.
+        #: PID of the worker's main process, which leads the worker's session and group; 0: none.
         self._leader = 0
+        #: Start time of the main process, in clock ticks since boot; None: unknown.
         self._ticks: int | None = None
         self._attempt_id = ""
 

@@ -50,11 +50,11 @@ class WorkerLimits:
 
     #: Number of processors, such as 0.5.
     cpu: float | None = None
-    #: Bytes.
+    #: Memory in bytes.
     memory: int | None = None
     #: Number of processes and threads of the worker.
     processes: int | None = None
-    #: Bytes of each file.
+    #: Size of each file, in bytes.
     file_size: int | None = None
     #: Number of open files of each process.
     open_files: int | None = None
@@ -90,7 +90,7 @@ class ContainmentPlan:
     sandbox: Sandbox = field(default_factory=Sandbox)
     #: Parent directory of the workers' control groups; only with the mode ``cgroup``.
     cgroup: str = ""
-    #: Resources that the children of this directory can limit: "cpu", "memory", "pids".
+    #: Resources that the control groups below ``cgroup`` can limit: "cpu", "memory", "pids".
     controllers: tuple[str, ...] = ()
 
     def for_shims(self) -> str:

@@ -117,7 +117,7 @@ class LocalLauncher:
         self._attempts: dict[str, ShimLink | UnconnectedAttempt] = {}
         self._adopted: dict[int, UnconnectedAttempt] = {}
         self._longest_grace = 0.0
-        #: Attempts that were started on a second shim, because the first shim never began them.
+        #: Attempts for which ``_never_began`` was called. They are not started on a further shim.
         self._restarted: set[str] = set()
         #: Attempts whose shim died without a living spawner or keeper.
         self._unsupervised: set[str] = set()
@@ -491,9 +491,12 @@ class LocalLauncher:
     ) -> None:
         """Find the end of an attempt that no connected shim runs, in the background.
 
-        If the attempt still runs, watch it until its shim exits. An attempt still runs if its
-        latest shim has not exited yet. An attempt also still runs if an earlier shim started it,
-        and a power loss removed the record of this start.
+        The attempt may still run, in two cases:
+
+        - The latest shim of the attempt has not exited yet.
+        - An earlier shim runs the attempt, but a power loss removed the record of its start.
+
+        In both cases, watch the attempt until its shim exits.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             find_end = partial(_find_end, launch, strays, has_begun, with_server)
@@ -502,8 +505,8 @@ class LocalLauncher:
     def _never_began(self, launch: Launch) -> bool:
         """True if the shim was killed before it began the attempt.
 
-        For each attempt, the result is True at most once. Otherwise, an attempt that kills every
-        shim would be restarted forever.
+        For each attempt, the result is True at most once, so that an attempt that kills every shim
+        is not restarted forever.
         """
         if launch.attempt_id in self._restarted:
             return False

@@ -40,7 +40,7 @@ class LeaseWatch:
 
     def __init__(self, path: str, now: float) -> None:
         self._path = path
-        #: Time of the next check of ``is_over``.
+        #: Time of the next read of the file. Before this time, ``is_over`` returns False.
         self.wakes_at = now
 
     def is_over(self, now: float) -> bool:

@@ -20,7 +20,8 @@ _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 
-#: Added to a worker's OOM score (of 1,000), so that the kernel kills workers before the server.
+#: Number that is added to a worker's OOM score (at most 1,000), so that the kernel kills workers
+#: before the server.
 OOM_SCORE_ADDED = 300
 _SCORE = "/proc/self/oom_score_adj"
 #: Maximum number of a worker's processes whose OOM score is set.
@@ -30,7 +31,7 @@ _MOST_STARTED = 64
 PreExec = Callable[[], None]
 
 
-#: Errors if a program does not exist, or is being replaced by an update.
+#: Errors if a program does not exist, is not executable, or is being replaced by an update.
 PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 #: Errors after which a later start may succeed.
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -212,7 +213,10 @@ def make_directory(path: str) -> None:
 
 
 def open_input(path: str | None) -> int:
-    """Open a worker's standard input; /dev/null if ``path`` is None. Raise SpawnFailed."""
+    """Open a worker's standard input, and return its descriptor. Raise SpawnFailed.
+
+    ``path``: the file with the input; None: /dev/null.
+    """
     try:
         if path is None:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

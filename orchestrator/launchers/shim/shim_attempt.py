@@ -248,7 +248,7 @@ class ShimAttempt:
 
     @property
     def wakes_at(self) -> float | None:
-        """The time at which ``pass_time`` must be called next; None: only after an event."""
+        """The time at which ``pass_time`` must be called next; None: not before the next event."""
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
             due = sooner(due, self._watch.due)

@@ -24,7 +24,10 @@ class ServerWatch:
     MILLISECONDS = LOOK_SECONDS * 1000
 
     def __init__(self, server: dict[str, Any], keeper: int, now: float) -> None:
-        """``server``: see ``SpawnerProcess.begin``. ``keeper``: PID of the keeper, never killed."""
+        """``server``: see ``SpawnerProcess.begin``.
+
+        ``keeper``: PID of the keeper, which is never killed.
+        """
         self._pid, self._ticks = server["pid"], server["ticks"]
         self._spared = {keeper, os.getpid(), *server["keepers"]}
         self._watch = LeaseWatch(server["lease_file"], now)

@@ -61,13 +61,13 @@ class ServerAddresses:
     def are_complete(self) -> bool:
         """True if the node tries every address at which a server can run.
 
-        Always True if the server has listed at most one address. In this case, the node's own
-        address leads to the same server, possibly through a tunnel.
+        Always True if the server has listed at most one address: the addresses that the node tries
+        then lead to the same server, possibly through a tunnel.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 
     def store(self, address: str, addresses: Sequence[str]) -> bool:
-        """Store the list of addresses that the server sent. Return False if the disk is full.
+        """Store the list of addresses that the server sent. Return False if the write fails.
 
         ``address``: the server address that the current connection uses.
         """

@@ -15,9 +15,9 @@
 
 No value is coerced: true is not a number, and a number is not text. Unknown fields are ignored.
 
-This module does not use pydantic. pydantic's strict mode converts lists to tuples and Base64 to
-bytes only while it parses JSON itself, and its parser rejects ``"\\udcff"``. Such text stands for a
-byte of a command or path that is not valid UTF-8.
+This module does not use pydantic. In strict mode, pydantic converts lists to tuples and Base64 to
+bytes only if pydantic also parses the JSON. But pydantic's parser rejects text such as
+``"\\udcff"``, which stands for a byte of a command or path that is not valid UTF-8.
 """
 
 from base64 import b64decode, b64encode

@@ -78,8 +78,8 @@ def _is_loopback(host: str) -> bool:
 def node_name(worker: str, host: str) -> str:
     """Return the name of the node on the Dask worker ``worker`` of the machine ``host``.
 
-    The name contains ``host`` and ``worker``. If ``worker`` is an address, the name contains only
-    the address. A Dask worker that restarts with the same name keeps its node.
+    If ``worker`` is an address, the name contains this address. Otherwise, the name contains
+    ``host`` and ``worker``. A Dask worker that restarts with the same name keeps its node.
     """
     text = worker.rpartition("//")[2] if "://" in worker else f"{host}-{worker}"
     return "dask-" + re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[-58:].strip("-")

@@ -65,9 +65,11 @@ def pack(
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
     Omits the absolute paths ``excluded``, links that lead out of their directory, and special files
-    such as pipes. A missing directory is treated as empty. ``selection``: another directory, and
-    the relative paths of its files to write. Raise UnusableFiles if the directories are too large.
-    Raise OSError if a file cannot be read or written.
+    such as pipes. A missing directory is treated as empty.
+
+    ``selection``: a further directory, of which only some files are written, and the relative paths
+    of these files. Raise UnusableFiles if the directories are too large. Raise OSError if a file
+    cannot be read or written.
     """
     with open(path, "wb", opener=open_private) as file:
         writer = _Writer(file, most_bytes)

@@ -75,7 +75,7 @@ class NodeFiles:
         """
         self._directory, self._home, self._worktrees = directory, home, worktrees
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        #: Paths of the server's workspace, project, folder, and Python, by these names.
+        #: The server's paths of ``workspace``, ``project``, ``home``, and ``python``.
         self._places: Mapping[str, Sequence[str]] = {}
         self._python = ""
         #: For each worker's directory: the attempt that uses it.

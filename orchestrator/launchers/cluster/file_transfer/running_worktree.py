@@ -74,7 +74,7 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Copy the state on the node to the server's worktree and to the worker's branch.
+        """Copy the worktree's state on the node to the server's worktree and the worker's branch.
 
         Return False if the attempt is ending. Raise ConnectionError if the link breaks. Raise
         RepositoryError, UnusableFiles, or OSError if the copy fails.

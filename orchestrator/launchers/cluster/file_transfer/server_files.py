@@ -169,9 +169,10 @@ def archive_path(exit_path: str) -> str:
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
-    """Return the files that an earlier server sent to a node for an attempt; None without files.
+    """Return the files that an earlier server sent to a node for an attempt.
 
-    Also removes an incomplete archive of the node. The node sends the archive again.
+    Return None if no valid list of such files is stored. Also remove a complete or incomplete
+    archive that the node has sent. The node sends the archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_object(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)

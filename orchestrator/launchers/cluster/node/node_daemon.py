@@ -164,7 +164,7 @@ class NodeDaemon:
         return 0
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep for ``seconds``, but at most ``_REJECTED_SECONDS`` after a call of ``leave``."""
+        """Sleep for ``seconds``. After a call of ``leave``, return within ``_REJECTED_SECONDS``."""
         ends = self._loop.time() + seconds
         while not self._is_done and (remaining := ends - self._loop.time()) > 0:
             await asyncio.sleep(min(remaining, _REJECTED_SECONDS))

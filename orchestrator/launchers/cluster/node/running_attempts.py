@@ -69,7 +69,8 @@ class RunningAttempts:
         self._launcher: LocalLauncher | None = None
         self._idle_shims: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
-        #: Variables of the server's environment, which this machine's own values replace.
+        #: Variables of the server's environment. In workers' environments, this machine's values
+        #: replace these values.
         self._server_environment: Mapping[str, str] = {}
         self._api_port = 0
 
