@@ -13,12 +13,13 @@ WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 #: answers with these statuses until it is ready for the message.
 EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
 _EARLY = frozenset({404, 409})
-#: Maximum number of attempts after any other status 3xx or 4xx. A proxy may have answered instead
-#: of the receiver, so a retry can succeed.
+#: Maximum number of attempts after a status 3xx or 4xx. Not for GONE, and not for the statuses in
+#: ``_EARLY`` and ``_RETRYABLE``. A retry can succeed, because a proxy may have answered instead of
+#: the receiver.
 MOST_REFUSED = 3
 #: Statuses 4xx that allow as many attempts as a status 5xx.
 _RETRYABLE = frozenset({408, 425, 429})
-#: Statuses with which the header ``Retry-After`` counts.
+#: Statuses after which the next attempt follows the header ``Retry-After``.
 _WITH_RETRY_AFTER = frozenset({429, 503})
 #: Status of a receiver that accepts no message any more.
 GONE = 410
