@@ -164,11 +164,11 @@ FINAL_REASON = 200
 class _Final:
     job: JobView
     successes: Sequence[WorkerView]
-    #: Unsuccessful workers of all depths, if no candidate of their task succeeded.
+    #: Unsuccessful workers of all depths whose task has no successful candidate.
     missed: Sequence[WorkerView]
     failures: Sequence[WorkerView]
     not_run: Sequence[WorkerView]
-    #: Unsuccessful workers, if another candidate of their task succeeded.
+    #: Unsuccessful workers whose task has a successful candidate.
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
@@ -491,10 +491,10 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors``: number of processors that workers share.
+        """``project``: the user's checkout, for links to files of tasks with ``workdir: project``.
 
-        None means the number of processors that this process may use. ``project``: the user's
-        checkout, for links to the files of tasks with ``workdir: project``.
+        ``processors``: number of processors that workers share; None: the number of processors
+        that this process may use.
         """
         self._templates = Templates(template_dir)
         self._processors = processors or process_table.usable_processors()

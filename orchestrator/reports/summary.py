@@ -52,11 +52,11 @@ def headline(
 
 #: Maximum number of workers that a line names. The line shows how many further workers there are.
 MOST_NAMED = 5
-#: Maximum number of commands that merge changes.
+#: Maximum number of commands on the first screen that merge changes.
 MOST_COMMANDS = 4
 
-#: Causes why a successful worker's changes are unmerged. Excluded are the causes that a reader
-#: expects: a failed worker, a candidate that was not chosen, and a rolled-back attempt.
+#: Causes for which a successful worker's changes are unmerged. Causes that a reader expects are
+#: excluded: a failed worker, a candidate that was not chosen, and a rolled-back attempt.
 _UNMERGED = frozenset(OutsideCause) - {
     OutsideCause.FAILED,
     OutsideCause.LOST_COMPARISON,
@@ -114,8 +114,8 @@ def summary_of(
 ) -> Summary:
     """Return the content of the first screen of a job's result.
 
-    ``outside``: changes that are not in the result. ``missed``: unsuccessful workers, if no other
-    candidate of their task succeeded.
+    ``outside``: changes that are not in the result. ``missed``: unsuccessful workers whose
+    task has no successful candidate.
     """
     in_result = index.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]

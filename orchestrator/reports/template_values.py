@@ -107,7 +107,7 @@ class WorkerView:
     counts: bool
     reason: str
     attempts: int
-    #: The latest retried attempts.
+    #: The attempts directly before the last attempt, at most ``EARLIER_ATTEMPTS``.
     earlier_attempts: Sequence[EarlierAttempt]
     #: The classified failure of the last attempt; None if the attempt did not fail.
     failure: Failure | None

@@ -40,8 +40,9 @@ seconds, memory is bytes, and null means unknown, never zero.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts.
-- ``prompt_bytes_shared``: size of all text that a provider may have cached: the beginning of a
-  prompt, if the prompt of an earlier worker of the same job and agent begins with the same text.
+- ``prompt_bytes_shared``: size of all text that a provider may have cached. A prompt has such text
+  at its beginning if an earlier worker of the same job and agent got a prompt with the same
+  beginning.
 - ``prompt_bytes_left_out``: size of text that prompts lack, because a prompt contains only the
   beginning of a dependency's long result.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.

@@ -144,7 +144,11 @@ class JobTreeIndex:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return, for each agent, the index of the agent's first started worker with a prompt."""
+        """Return the field ``index`` of each agent's first worker, by agent.
+
+        The first worker is the worker that started first, among the agent's workers of the job
+        with a prompt.
+        """
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
