@@ -94,7 +94,7 @@ class Problem(Answer):
     links: dict[str, str] | None = None
     """Address of each part of a diff that is too large for one answer, by path."""
     example: str | None = None
-    """The same call as a curl command that has what the call lacked."""
+    """The rejected call as a curl command, with a placeholder for the API key."""
 
 
 class HealthAnswer(Answer):

@@ -69,5 +69,5 @@ class CandidatesAnswer(Answer):
     by: str
     why: str
     candidates: list[CandidateAnswer]
-    """The best first; before the comparison, in the order of the task's agents."""
+    """The candidates, the best first. Before the comparison: in the order of the task's agents."""
     reviewer: ReviewerAnswer | None = None

@@ -69,7 +69,7 @@ class GateResultAnswer(Answer):
     """Files that configure the gate or contain its tests, and that the worker changed with the
     task's permission."""
     judges_with_code: bool = False
-    """True if the attempt also changed other code."""
+    """True if the attempt changed code other than tests and settings."""
     not_imported: list[str] = Field(default_factory=no_items)
     """Changed Python files that no test imported (pytest only)."""
     switched_off: list[str] = Field(default_factory=no_items)

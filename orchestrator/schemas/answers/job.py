@@ -110,7 +110,7 @@ class WaitingAnswer(Answer):
 
     kind: WaitKind
     name: str
-    """Name of the agent, worker, or locks; empty for kinds that name nothing."""
+    """Name of the agent, worker, or locks that the worker waits for; empty for other kinds."""
 
 
 class WorkerAnswer(Answer):

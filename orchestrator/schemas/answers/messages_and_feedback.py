@@ -16,7 +16,7 @@ class MessageSentAnswer(Answer):
     worker_id: str
     message_id: str
     delivery: Literal["next_step"]
-    """When the agent reads the message: before it calls the model again."""
+    """When the agent reads the message. next_step: before the agent calls the model again."""
     links: Links
 
 
@@ -24,7 +24,7 @@ class MessagesReadAnswer(Answer):
     """The server has recorded which messages the agent has read."""
 
     delivered: int
-    """Number of the messages in the call."""
+    """Number of message ids in the call."""
 
 
 class MessageAnswer(Answer):

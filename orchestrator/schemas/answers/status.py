@@ -22,7 +22,8 @@ class AcceptedAnswer(Answer):
     status: JobStatus
     links: Links
     duplicate: bool = False
-    """True if the job already existed: same request, or same Idempotency-Key."""
+    """True if the job already existed: an earlier call had the same Idempotency-Key, or the calling
+    worker has already started a child job with the same request and tasks."""
     remaining: dict[str, Any] = Field(default={})
     """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
     left: dict[str, Any] = Field(default={})
@@ -337,8 +338,8 @@ class StatusAnswer(Answer):
     seconds: float | None = None
     """Wall time in seconds, as in the reports; present after the end of the job."""
     seq: int | None = None
-    """Id of the latest event that the status includes. Pass the id as since_seq. Omitted in the
-    answer of wait."""
+    """Id of the latest event that the status includes: the value of since_seq for the next call
+    with tasks=changed. Omitted in the answer of wait."""
     links: Links
 
 

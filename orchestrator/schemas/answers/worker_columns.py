@@ -38,8 +38,8 @@ class ColumnsAnswer(Answer):
     statuses: list[str]
     """Names of statuses. The column `s` has indexes of this list."""
     worker: Any
-    """Ids of workers without `worker_`: 17 for worker_17, "2_17" for worker_2_17; null: worker_1 to
-    worker_n, in this order."""
+    """Ids of workers, without the prefix `worker_`: 17 for worker_17, "2_17" for worker_2_17. null:
+    the ids are worker_1 to worker_n, in this order."""
     task: Any
     """Ids of tasks."""
     title: Any

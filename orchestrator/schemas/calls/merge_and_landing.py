@@ -27,7 +27,8 @@ class MergeRequest(Wire):
     """Merge strategy (default: the job's strategy)."""
     include: WorkerNames = ()
     """Workers to include, such as failed workers and candidates that were not chosen. Also accepts
-    child jobs whose changes the parent worker discarded. Later merges include them, too."""
+    child jobs whose changes the parent worker discarded. Later merges, too, include these workers
+    and child jobs."""
     take: WorkerNames = ()
     """Alias of include; both lists count."""
     exclude: WorkerNames = ()

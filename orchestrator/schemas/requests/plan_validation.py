@@ -48,8 +48,9 @@ def _fault_lines(errors: list[Fault], source: str, root: yaml.Node | None) -> st
 
 
 def _position(root: yaml.Node | None, location: Location) -> str:
-    """Return ``:line:column`` of the node at ``location``; if it does not exist, of its nearest
-    existing parent; "" without nodes.
+    """Return ``:line:column`` of the node at ``location``; "" if ``root`` is None.
+
+    If the node does not exist, return the position of its nearest existing parent.
     """
     node = root
     for part in location:

@@ -159,8 +159,8 @@ class EventsQuery(Query):
     """full, or brief: short events for live tables. If a reader of brief events falls behind by
     more than 500 events, it gets the event `reset`, and must read the columns again."""
     tail: bool = False
-    """With fields=brief, and without the id of an event: only new events, after a first event
-    `reset`. Otherwise ignored."""
+    """True: omit the earlier events. The first event is `reset`, and new events follow. Ignored
+    without fields=brief, and ignored in a call with the id of the last received event."""
 
 
 #: Maximum number of workers in an answer. A job with more workers has pages.
@@ -232,9 +232,9 @@ class UsageQuery(Query):
     """Grouping of the rows: agent, model, day, job, or label:NAME. A model is the name in the task;
     empty: the agent's default model."""
     since: AwareDatetime | None = None
-    """Only workers that ended at this time or later."""
+    """Only workers that ended at this time or later; for a running worker, its start counts."""
     until: AwareDatetime | None = None
-    """Only workers that ended before this time."""
+    """Only workers that ended before this time; for a running worker, its start counts."""
     bucket: Literal["hour", "day"] | None = None
     """Rows for each hour or day."""
 
@@ -243,8 +243,8 @@ class WaitQuery(Query):
     timeout: float = Field(default=30.0, ge=0)
     """Maximum seconds to wait; at most 110."""
     run: int = Field(default=1, ge=1, le=1_000_000)
-    """Run of the job whose end is awaited (default: the current run). Feedback and retries begin
-    the next run."""
+    """Number of the run to wait for (default: the current run). If a later run has begun, the call
+    waits for the later run. Feedback and retries begin the next run."""
 
     @property
     def seconds(self) -> float:
