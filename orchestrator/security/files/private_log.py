@@ -18,7 +18,7 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
 
     The file is opened when the first line is written. A write error does not affect the caller.
     ``error_logger`` gets one message when writing begins to fail, and one message when writing
-    works again. If it is None, the standard library prints each write error.
+    works again. Without ``error_logger``, the standard library prints each write error.
     """
 
     def __init__(self, path: Path, error_logger: logging.Logger | None = None) -> None:

@@ -80,11 +80,17 @@ class HttpAnswer:
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
 
     def body(self) -> bytes:
-        """Return the complete body. Raise OSError if the connection is lost before its end."""
+        """Return the complete body.
+
+        Raise OSError if the connection is lost before the end of the body.
+        """
         return b"".join(self.pieces())
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield the body as it arrives. Raise OSError if the connection is lost before its end."""
+        """Yield the body as it arrives.
+
+        Raise OSError if the connection is lost before the end of the body.
+        """
         length = self.headers.get("content-length", "")
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             while size := self._next_size():
