@@ -317,7 +317,7 @@ server_lease = Table(
     "server_lease",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    #: Number that each claim of the database by a server increments.
+    #: Number of claims of the database. A server that claims the database increments the number.
     Column("epoch", BigInteger, nullable=False),
     #: Machine of the server; empty if the server has no lease.
     Column("machine", PlainText, nullable=False),

@@ -14,7 +14,7 @@ revision = "0009"
 down_revision = "0008"
 
 _HEADING_CHARACTERS = 80
-#: SQLite drops columns from this version on.
+#: First version of SQLite that can drop a column.
 _DROPS_COLUMNS = (3, 35)
 
 _USAGE = ("steps", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
