@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings, UserAgent
     from orchestrator.core.ports.read_models import Availability
 
-NONE_USABLE = f"no AI agent is available: requests are only surveyed; how to fix: {COMMAND} agents"
+NONE_USABLE = (
+    f"no AI agent is available: a request only surveys the project; how to fix: {COMMAND} agents"
+)
 
 
 def agent_checks(

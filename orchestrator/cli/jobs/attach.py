@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: Signals that this process ignores. The terminal also sends them to the AI tool, which reacts.
+#: Signals that the terminal sends to this process and to the AI tool. This process ignores them, so
+#: that only the tool reacts.
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 

@@ -61,7 +61,7 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
 
 
 def warn_if_no_server(context: CliContext) -> None:
-    """Print the command that starts a server for unfinished jobs, if no server runs."""
+    """If no server runs, print the command that starts one, so that unfinished jobs continue."""
     if context.address_if_running() is None:
         click.echo(
             f"no server is running; unfinished jobs continue with: {COMMAND} serve", err=True

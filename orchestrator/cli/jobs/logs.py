@@ -22,7 +22,8 @@ from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
 
-#: Number of earlier lines of each worker that ``--follow`` prints without WORKER and ``--tail``.
+#: Number of earlier lines of each worker that ``logs --follow`` prints if the user passes neither
+#: WORKER nor ``--tail``.
 FOLLOWED_LINES = 10
 
 

@@ -21,8 +21,8 @@ from orchestrator.cli.command_context import (
 def open_command(context: CliContext, job_id: str | None, only_print: bool) -> None:
     """Open the dashboard, or its page about JOB, in your browser.
 
-    The address contains a ticket that logs in one browser within 60 seconds. Servers and proxies do
-    not see the ticket, because browsers do not send the fragment of an address.
+    The end of the address, after the character #, is a ticket that logs in one browser within 60
+    seconds. Browsers do not send this part of an address, so no proxy sees the ticket there.
     """
     with context.client() as client:
         if job_id is not None:

@@ -48,9 +48,9 @@ def run_command(
     """Run REQUEST until its job has ended, with live progress.
 
     Uses the running server. If no server runs, starts a server, and stops it after the job. The
-    first Ctrl-C stops the job; the second exits at once. A closed terminal also stops the job. A
-    closed pipe does not stop the job, such as in `run REQUEST | head`. With - as REQUEST, reads
-    standard input.
+    first Ctrl-C stops the job; the second exits at once. A closed terminal also stops the job, but
+    a closed pipe does not, for example in `run REQUEST | head`. With - as REQUEST, reads standard
+    input.
     """
     from orchestrator.cli.follow.follow import stop_signals_interrupt
 

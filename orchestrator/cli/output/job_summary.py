@@ -96,9 +96,9 @@ def _next_lines(answer: Answer) -> Iterator[str]:
 
 
 def landed_lines(answer: Answer) -> Iterator[str]:
-    """Yield a line for each landing of a job, then the command that undoes a landing.
+    """Yield a line for each landing of a job, then one line with the command that undoes a landing.
 
-    The command undoes the landing on the branch that is checked out.
+    The command undoes the landing on the branch that is then checked out.
     """
     landings = answer.get("landed") or ()
     for landing in landings:
@@ -109,12 +109,15 @@ def landed_lines(answer: Answer) -> Iterator[str]:
 
 
 def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = ()) -> list[str]:
-    """Return the last lines about a job: reasons, then commands for missing changes.
+    """Return the last lines about a job, in this order.
 
-    The reasons are the job's reason and, if the job is unsuccessful, the reasons of failed workers.
-    The output of a failed worker that changed no file follows its reason. The commands merge or
-    show the missing changes. ``printed_lines``: lines about workers that are already printed. A
-    reason is omitted if one of these lines contains the complete reason.
+    - The job's reason.
+    - If the job is unsuccessful: the reason of each failed worker. If the worker changed no file,
+      its output follows the reason.
+    - Commands that merge or show missing changes.
+
+    ``printed_lines``: lines about workers that are already printed. A worker's reason is omitted if
+    one of these lines contains the complete reason.
     """
     lines = list[str]()
     if answer.get("reason"):

@@ -31,8 +31,8 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 def is_hung_up(output: int) -> bool:
     """True if the file descriptor ``output`` belongs to a terminal that no longer exists.
 
-    The check writes nothing. A failed write would also show that the terminal is closed, but a job
-    may print nothing for a long time.
+    The check writes nothing. Do not rely on a failed write instead: a job may print nothing for a
+    long time.
     """
     try:
         if not _is_device(output):

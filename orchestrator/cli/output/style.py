@@ -1,4 +1,4 @@
-"""Colours of output, by meaning, such as good or bad. No text depends on its colour."""
+"""Colours of output, by meaning, such as good or bad. Text is complete without colours."""
 
 from collections.abc import Callable, Mapping
 from typing import TextIO

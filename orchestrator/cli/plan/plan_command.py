@@ -70,7 +70,7 @@ def plan_command(
     )
 
 
-#: Agents without a worktree. Their tasks have only the gates that the task names.
+#: Agents that work without a worktree. A task of such an agent has only the gates that it names.
 UNCHECKED = frozenset({"shell", "survey"})
 
 

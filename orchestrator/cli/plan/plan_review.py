@@ -17,7 +17,7 @@ from orchestrator.core.text.formatting import plural, rounded_dollars
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
 
-#: Maximum seconds to wait for the end of a rejected job, which ends at once.
+#: Maximum seconds to wait until a rejected job has ended. Usually it ends at once.
 REJECT_SECONDS = 10.0
 
 
@@ -180,7 +180,7 @@ def _replace_tasks(
 def reject(client: "OrchestratorClient", job_id: str, comment: str = "") -> None:
     """Reject the plan of a job, and wait for the job's end, so that its server can stop.
 
-    ``comment``: a comment, which the job's reason then contains.
+    ``comment``: the user's comment, which becomes a part of the job's reason.
     """
     client.reject(job_id, comment=comment)
     client.wait(job_id, REJECT_SECONDS)

@@ -189,9 +189,10 @@ def _project_of(context: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
-    """Raise ConfigError if the settings are invalid. Print a note if config.yaml has changed.
+    """Raise ConfigError if the settings are invalid.
 
-    The settings are not checked if they are the settings that the running server has checked.
+    Skip this check if the running server has already checked the same settings. Print a note if
+    config.yaml has changed since the server started.
     """
     changed_at = _changed_at(context.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at

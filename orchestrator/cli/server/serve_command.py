@@ -11,8 +11,8 @@ import click
 from orchestrator.cli.command_context import CliContext, Count, pass_cli_context, project_option
 
 #: Modules that import many others, the lowest layer first. The server imports them in this order,
-#: so that imports are not deeply nested. Deeply nested imports are slow: at the end of a 16 KB
-#: block of its call stack, Python 3.11 allocates and frees a block for each call.
+#: so that imports are not deeply nested. Deeply nested imports are slow: the call stack of Python
+#: 3.11 consists of blocks of 16 KB. At the end of a block, each call allocates and frees a block.
 FIRST_IMPORTS = (
     *("pydantic", "sqlalchemy.dialects.sqlite", "flask", "waitress"),
     *("orchestrator.core.scheduler.scheduler", "orchestrator.engine.service.service"),

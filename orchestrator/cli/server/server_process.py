@@ -55,14 +55,16 @@ SHUTDOWN_SECONDS = 10.0
 SWITCH_SECONDS = 0.0003
 #: Seconds between two rounds of the periodic work in ``_wait_for_stop``.
 ROUND_SECONDS = 0.5
-#: Seconds for which a server that has lost its lease waits until calls are answered. The spawner
-#: kills the server after ``server_watch.EXIT_SECONDS``.
+#: Seconds between the loss of the server's lease and the server's exit. In this time, waiting calls
+#: get their answers. The spawner kills the server after ``server_watch.EXIT_SECONDS``, which is
+#: longer.
 ANSWER_SECONDS = 0.3
 #: Thresholds of garbage collection. The first threshold is higher than Python's default, because a
 #: server creates few cycles.
 GC_THRESHOLDS = 50_000, 10, 10
-#: Seconds for which a service of systemd waits for its database, such as after a reboot. The number
-#: is above 12, because systemd stops a service permanently after five failed starts in a minute.
+#: Seconds for which a service of systemd waits for its database, such as after a reboot. systemd
+#: stops a service permanently after five failed starts within a minute. Five starts of more than 12
+#: seconds each take longer than a minute, so they do not count as such.
 DATABASE_SECONDS = 20.0
 #: Pause between two attempts to reach the database, in seconds.
 RETRY_SECONDS = 0.5
@@ -325,12 +327,15 @@ def _previous_record(workspace: Path) -> ServerRecord | None:
 def _ports(
     previous: ServerRecord | None, settings: Settings, *, is_flag: bool, any_port: bool
 ) -> Sequence[int]:
-    """Return the ports to try, the preferred port first; 0 means any free port.
+    """Return the ports for workers' calls, in the order to try them; 0 means any free port.
 
-    The previous server's port is included, because that server's workers still call this port.
-    ``is_flag``: True if an option of the command sets ``api.port``. Then the previous server's port
-    is included only if the option's value is 0, or if workers call a separate local address. The
-    option does not set the port of the separate local address.
+    Workers call ``api.port``. If the server has a separate local address, workers call this address
+    instead, at any free port. The previous server's port is included, because that server's workers
+    still call it.
+
+    ``is_flag``: True if an option of the command sets ``api.port``. If workers call ``api.port``,
+    and the option's value is not 0, the previous server's port is omitted. ``any_port``: True to
+    try any free port last.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

@@ -121,7 +121,7 @@ class PullRequests:
     def _land_if_due(self, job: Job, record: Path) -> None:
         """Run ``land --pr`` for a job, unless it is too early for another attempt.
 
-        Write the outcome to the file ``record``, a failure only after the last attempt.
+        Write the output to the file ``record`` after a success, or after the last failed attempt.
         """
         attempts, due = self._failures.get(record.name, (0, 0.0))
         if time.monotonic() < due:

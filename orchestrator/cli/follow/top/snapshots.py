@@ -32,8 +32,8 @@ MOST_LOGS = 10
 LAST_LINES = 5
 #: Maximum number of lines of a log in the pane.
 LOG_LINES = 500
-#: Maximum fraction of the time that reads of one job's workers may take. After a slow read, the
-#: next read is later.
+#: Maximum fraction of the time that ``top`` spends on reads of one job's workers. The slower a read
+#: is, the later the next read begins.
 MOST_SHARE = 0.1
 
 
@@ -66,7 +66,7 @@ class SnapshotQuery(Protocol):
 class ServerSource:
     """Reads jobs from a server, and the workers of jobs that are open on the screen.
 
-    The package ``requests`` is not imported for this, because the import takes longer than a frame.
+    The reads do without the package ``requests``, because its import takes longer than a frame.
     """
 
     def __init__(self, address: "Address") -> None:

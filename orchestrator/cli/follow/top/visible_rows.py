@@ -43,8 +43,8 @@ class View:
     as_tree: bool = False
     #: Text of the search; empty: all rows are shown.
     text: str = ""
-    #: True for a job that the user has opened, False for a closed job. Any other job is open until
-    #: it ends.
+    #: True for a job that the user has opened, False for a job that the user has closed. A job
+    #: without an entry is open until it ends.
     opened: dict[str, bool] = field(default_factory=dict)
     selected: tuple[str, str] = ("", "")
     #: Time of the snapshot, for the order by time.

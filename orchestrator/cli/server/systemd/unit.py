@@ -33,7 +33,7 @@ SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
 SystemCallErrorNumber=EPERM
 """
 
-#: Restrictions that need privileges or, in a service of a user, a user namespace.
+#: Restrictions that need privileges. A service of a user has none, and needs a user namespace.
 FILE_SYSTEM_HARDENING = """\
 ProtectSystem=strict
 ProtectHome=read-only
@@ -53,7 +53,8 @@ PrivateUsers=yes
 InaccessiblePaths=-/etc/ssh/ssh_config.d
 """
 
-#: Options of a service of a user that need a user namespace, without paths of the project.
+#: All options that a service of a user can have only in a user namespace, except options with paths
+#: of the project.
 NEED_USER_NAMESPACE = tuple(
     each
     for each in (
@@ -186,7 +187,7 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def folder_of(text: str) -> str | None:
-    """Return the folder in the text of a unit, as ``Unit.text`` writes it; None for other texts."""
+    """Return the folder that a unit's text names; None if ``Unit.text`` did not write the text."""
     first = text.partition("\n")[0]
     return first.removeprefix(MARK).replace("%%", "%") if first.startswith(MARK) else None
 
