@@ -83,7 +83,7 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
     return float(getattr(getattr(settings, section), key))
 
 
-#: Settings that allow an ``api.host`` that other machines can reach. One of them must be set.
+#: Settings of which at least one is required if other machines can reach ``api.host``.
 HOST_OPTIONS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
     "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "

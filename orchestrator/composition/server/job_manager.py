@@ -43,8 +43,8 @@ class JobManager:
             parts.worktrees, parts.gate_runner.baselines, parts.workspace, parts.store.job
         )
         self.lock = WorkspaceLock(parts.workspace.root)
-        #: The lease with which a server on another machine can replace this server; None without
-        #: the setting ``cluster.server_lease``.
+        #: This server's lease. When it ends, a server on another machine can replace this server.
+        #: None without the setting ``cluster.server_lease``.
         self.lease = _lease(parts)
 
     @property

@@ -196,7 +196,8 @@ class LeaseObserver:
         self._lease: HeldLease | None = None
         #: Time at which the renewal in ``_lease`` was first read, in seconds since the boot.
         self._since = 0.0
-        #: True if a call of ``read_lease`` found a later renewal than an earlier call.
+        #: True if the latest change that ``read_lease`` found was the renewal of a lease that an
+        #: earlier call had found.
         self.is_renewed = False
 
     @property
@@ -215,10 +216,9 @@ class LeaseObserver:
     def read_lease(self) -> HeldLease | None:
         """Read and return the lease of a server on another machine; None if there is no such lease.
 
-        Raise StoreError if the database fails. After this error, the wait for the lease's end
-        starts again at the next successful call. Otherwise, the wait could be too short: the other
-        server may have renewed its lease before that call, and the database may have lost the
-        renewal.
+        Raise StoreError if the database fails. After this error, the next successful call starts
+        the wait for the lease's end again. Otherwise, the wait could be too short: the database may
+        have lost a renewal that the other server made before the failure.
         """
         try:
             lease = self._session.read()

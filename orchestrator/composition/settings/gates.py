@@ -93,7 +93,7 @@ def why_no_gates(folder: Path, environ: Mapping[str, str]) -> str:
     repository = repository_of(folder, settings, settings.orchestrator.workspace_root)
     if not repository.base().commit:
         return "the project has no commit in git; commit its files"
-    return f"the list in {FILE} is empty; add gates to it, or commit its removal"
+    return f"the list in {FILE} is empty; add gates, or delete the file; then commit the change"
 
 
 def gate_runner_of(

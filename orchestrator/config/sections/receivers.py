@@ -60,7 +60,7 @@ class WebhookSettings(Section):
     allow_hosts: Words = ()
     """Private hosts that may get messages, such as [localhost:5678]; others must be public."""
     timeout: Annotated[Seconds, Field(le=120)] = 10.0
-    """Timeout to send a message or notification, until the answer has arrived, in seconds."""
+    """Timeout to send a message or notification and to get the answer, in seconds."""
 
 
 class NotifyTarget(Section):

@@ -57,8 +57,8 @@ def test_an_empty_gate_file_is_named_as_the_reason_for_no_gates(
 
     assert execute(["gates"], context) == 0
     assert capsys.readouterr().out == (
-        "no gates: the list in .orchestrator/gates.yaml is empty; add gates to it, or commit its "
-        "removal\n"
+        "no gates: the list in .orchestrator/gates.yaml is empty; add gates, or delete the file; "
+        "then commit the change\n"
     )
 
 
