@@ -354,13 +354,13 @@ class EventKind(StrEnum):
     )
 
 
-#: Kinds of events of planners, by the kind that other workers emit in the same situation.
+#: Key: kind of a worker's event. Value: kind of the same event of a planner.
 OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
     EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
 }
-#: Kinds of events of reviewers, by the kind that other workers emit in the same situation.
+#: Key: kind of a worker's event. Value: kind of the same event of a reviewer.
 OF_REVIEWER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.REVIEWER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.REVIEWER_RETRYING,

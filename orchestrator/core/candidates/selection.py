@@ -18,8 +18,8 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.text.formatting import plural
 
-#: The causes of a gate that was skipped because it does not concern the change. Results that
-#: earlier versions stored have the cause None.
+#: Values of ``GateResult.cause`` for a gate that was skipped, because the change does not concern
+#: it. None is the value in results that earlier versions stored.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates or tests that a sentence names.
 MOST_NAMED = 3

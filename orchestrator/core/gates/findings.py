@@ -95,7 +95,7 @@ class Reading:
     findings: tuple[Finding, ...] = ()
     #: Names of passed tests; None for a gate that does not count tests.
     passed: tuple[str, ...] | None = None
-    #: Names of existing tests that did not run. A skipped module has one entry, the module's name.
+    #: Names of tests that the report lists as not run. For a skipped module: the module's name.
     skipped: tuple[str, ...] = ()
     #: A note for readers, as text; possibly empty.
     note: str = ""
@@ -128,7 +128,7 @@ class FinishedRun:
     reading: Reading = Reading()
     #: Why the run has no verdict on the project, as text; empty if it has a verdict.
     broken: str = ""
-    #: The cause as a value. Set only if ``broken`` is set.
+    #: The reason in ``broken`` as a value; None if ``broken`` is empty.
     cause: GateCause | None = None
     seconds: float = 0.0
     output: str = ""
@@ -199,7 +199,8 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 
 #: Marks a test that also fails on the base commit, but for another reason.
 DIFFERS = "fails for another reason than on the base commit"
-#: Maximum number of characters of a reason for a failure: now, and on the base.
+#: Maximum number of characters of each reason in such a finding's text: the present reason, and the
+#: reason on the base.
 LONGEST_REASON = 100
 
 

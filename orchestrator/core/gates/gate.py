@@ -140,8 +140,8 @@ class Gate:
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate reports places in files, as a linter does. Also False if the format
-    #: ``report`` is always a list of places, because the format then suffices.
+    #: True if the gate reports places in files, as a linter does. The field need not be set if the
+    #: format ``report`` is always a list of places.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``. If both are
     #: empty, the gate judges all sources.

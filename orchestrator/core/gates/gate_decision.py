@@ -251,7 +251,8 @@ def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
     return replace(unrun, status=GateStatus.KNOWN) if is_known else unrun
 
 
-#: The line of an output that describes the error, in the format of Python, Node, Go, Rust, or make.
+#: Pattern of the line in a gate's output that describes the error, in the format of Python, Node,
+#: Go, Rust, or make.
 _ERROR = lazy_pattern(
     r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
     re.MULTILINE,

@@ -119,9 +119,10 @@ def is_known(usage: Usage) -> bool:
 
 
 def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
-    """For each job of a tree, return the known usages of its own and its descendants' workers.
+    """Return the known usages of workers, by job id.
 
-    The keys are job ids. ``jobs``: all jobs of the tree. Jobs without known usage are omitted.
+    A job's usages are those of its own workers and of its descendants' workers. Jobs without known
+    usage are omitted. ``jobs``: all jobs of the tree.
     """
     jobs_by_id = {job.id: job for job in jobs}
     usages_by_job: dict[str, list[Usage]] = {}

@@ -147,7 +147,7 @@ class LockManager:
             self._wake_followers(entry)
 
     def take_woken(self) -> list[WorkerKey]:
-        """Return the workers whose claims should be checked again, and clear the list."""
+        """Return the workers whose claims became due for another check since the previous call."""
         woken, self._woken = self._woken, []
         return woken
 
@@ -163,7 +163,7 @@ class LockManager:
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if workers would then wait for each other, in a cycle.
+        Raise Deadlock if the wait, or the grant, would close a cycle of waits.
         """
         blocker = self._blocker(entry)
         if blocker is None:

@@ -234,7 +234,7 @@ class PlanProgress:
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
         """Record a worker's end. Return the dependent tasks that this end decides.
 
-        Each returned task can start now, or can never start. ``is_ready`` of its id is True if the
+        Each returned task can either start now or never start. ``is_ready(task_id)`` is True if the
         task can start now.
         """
         self._open[task_id] -= 1

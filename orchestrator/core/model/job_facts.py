@@ -250,7 +250,7 @@ class JobFacts:
     shortfalls: tuple[Shortfall, ...] = ()
     #: Gates that did not pass, although the changes are in the result.
     gates: tuple[GateFact, ...] = ()
-    #: Gates whose findings on the result a second run did not confirm.
+    #: Gates with findings on the result that were not confirmed by a second run.
     flaky: tuple[FlakyGate, ...] = ()
     #: Names of gates that passed on the result, without the scan for secrets.
     gates_passed: tuple[str, ...] = ()

@@ -241,9 +241,9 @@ class JobConfig:
     #: True if the caller set ``max_retries``. Otherwise retries end early if a retry changes
     #: nothing.
     retries_asked: bool = False
-    #: True if a retry of the job set ``default_timeout`` (first field) or ``max_retries`` (second
-    #: field). The setting then replaces the tasks' own values.
+    #: True if a retry of the job set ``default_timeout``, which then replaces the tasks' timeouts.
     timeout_replaced: bool = False
+    #: True if a retry of the job set ``max_retries``, which then replaces the tasks' own numbers.
     retries_replaced: bool = False
     merge_strategy: str = setting(
         ("theirs", "auto", "manual"),

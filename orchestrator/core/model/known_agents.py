@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 #: than the silence after which the tool counts as hung.
 COMMAND_SECONDS = 540
 
-#: Variables of each provider, with keys and addresses, that more than one tool uses.
+#: Patterns of variables with keys and addresses, by provider. More than one tool uses them.
 _ANTHROPIC = ("ANTHROPIC_*",)
 _OPENAI = ("OPENAI_*",)
 _GOOGLE = ("GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_*", "CLOUDSDK_*")
@@ -56,10 +56,10 @@ class KnownTool:
     pass_env: tuple[str, ...] = ()
     #: Variables that are a credential. One of them is enough.
     credentials: tuple[str, ...] = ()
-    #: Key: a variable that selects a cloud service, such as ``CLAUDE_CODE_USE_BEDROCK``. Value:
-    #: further variables, and files as in ``logins``. One of the variables must also be set, or one
-    #: of the files must exist. A region or a project is enough, because a machine in that cloud
-    #: needs no key.
+    #: Cloud services that give the agent access to models. Key: the variable in ``credentials``
+    #: that selects a service, such as ``CLAUDE_CODE_USE_BEDROCK``. Value: further variables, and
+    #: files as in ``logins``. One of these variables must also be set, or one of these files must
+    #: exist. A region or project is enough, because a machine in the cloud needs no key.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user that contain a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()

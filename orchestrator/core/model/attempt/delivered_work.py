@@ -207,8 +207,8 @@ class DeliveredWork:
     expected: bool = False
     #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: Kind of the worker's final text while its child jobs run. None after their end, when the
-    #: worker is judged.
+    #: Kind of the final text of a worker whose child jobs still run. When they have ended, the
+    #: worker is judged, and the field is None.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
