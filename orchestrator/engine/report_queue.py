@@ -23,7 +23,7 @@ RENDER_RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _ForEndedJob:
-    """A request to write the reports of an ended job, without a message to the supervisor."""
+    """A request to write the reports of an ended job. No ``ReportsRendered`` is posted."""
 
     render: Render
 
@@ -46,7 +46,8 @@ class ReportQueue:
         self._store = store
         self._reporter = reporter
         self._workspace = workspace
-        #: Notice for the top of a tree's reports if the project was only surveyed.
+        #: Notice at the top of a job tree's reports, if the request may ask for changes, but no AI
+        #: agent worked on it.
         self._nothing_built = nothing_built
         self._post = post
         #: Function that returns merge reports by job id. The function first merges a job's changes

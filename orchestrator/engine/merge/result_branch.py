@@ -36,8 +36,8 @@ class ResultBranch:
     def store(self, search: SearchResult) -> None:
         """Point the branch to the merged state, and record the result.
 
-        Without a merged change, and with the merge strategy ``manual``, remove the branch. In a
-        repeated merge, first set a ref that protects the earlier result.
+        If no change was merged, or if the merge strategy is ``manual``, remove the branch instead.
+        In a repeated merge, first set a ref that protects the earlier result.
         """
         record, job, repository = self._merge.record, self._merge.job, self._merge.repository
         commit = record.base if self._merge.is_manual else search.commit

@@ -125,8 +125,8 @@ class ResultFacts:
     def _undone_workers(self, files: Mapping[str, str]) -> Iterator[str]:
         """Yield the ids of merged workers whose changes are all missing in the result.
 
-        A worker's changes can be undone without a conflict only by a worker that started from these
-        changes. So only workers with dependent workers are checked.
+        Only a worker that started from these changes can undo them without a conflict. Therefore
+        only workers on which other workers depend are checked.
 
         ``files``: the changed files of the result; keys: paths in the project, values: paths in the
         repository.

@@ -15,8 +15,8 @@ from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithou
 from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Name of the directory with the worktrees of merges, in a root job's directory. Each job of the
-#: tree that is being merged has a subdirectory.
+#: Name of the directory with the worktrees of merges, in a root job's directory. Each merged job of
+#: the tree has a subdirectory.
 FOLDER = "integration"
 
 #: Function that returns True if the merge is no longer needed.
@@ -30,7 +30,7 @@ class RunningMerge:
     tree: Tree
     #: The job to merge. In a repeated merge, its settings include the person's choices.
     job: Job
-    #: The outcome so far; without a base commit if the job does not use git.
+    #: The outcome so far. If the job does not use git, the record has no base commit.
     record: MergeRecord
     halted: Halted
     repository: Repository

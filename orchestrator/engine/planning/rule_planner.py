@@ -161,7 +161,7 @@ _WHICH = (
     r"the |some |more |a |an |unit |integration |end-to-end |e2e |regression |acceptance |new "
     r"|good |comprehensive |full |api |user |developer "
 )
-#: Verbs whose work needs the result of earlier work.
+#: Matches requests for work that needs the result of earlier work, such as "test it" or "add docs".
 _ON_RESULT = lazy_pattern(
     r"(?:\w+(?: (?:up|down|out))? (?:it|them|these|those)\b.*"
     r"|(?:test|verify|validate|deploy|release|publish|ship|document|package|review|benchmark"

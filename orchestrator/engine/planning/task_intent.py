@@ -36,7 +36,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Verbs whose work results in a report.
+#: Verbs that request an answer or a report.
 _EXPLAINING = _words(
     """
     explain describe tell show list summarize summarise outline compare count name enumerate
@@ -55,7 +55,7 @@ _CHECKING = _words(
 )
 #: Verbs that only prepare later work.
 _PREPARING = _words("read study understand see open examine explore think plan research learn")
-#: Verbs that change files, whatever their object is.
+#: Verbs that request a change of files, whatever the verb's object is.
 _CHANGING = _words(
     """
     add implement fix refactor rewrite rename replace remove delete migrate upgrade port extract
@@ -69,14 +69,15 @@ _CHANGING = _words(
     handle cache cover mock
     """
 )
-#: Verbs whose work may end without a change, if nothing is found.
+#: Verbs that request a repair or an improvement. If the worker finds nothing to improve, the work
+#: ends without a change.
 _MENDING = _words(
     """
     fix repair resolve solve correct improve clean update remove delete optimize optimise polish
     simplify tidy patch harden
     """
 )
-#: Verbs that create an object. The object may be a text in the answer.
+#: Verbs that request a new object, which may be a file or a text in the answer.
 _MAKING = _words(
     """
     write create make generate produce prepare provide design draft compose translate draw define
@@ -102,8 +103,8 @@ _THING = lazy_pattern(
     r"|flags?|exceptions?|logging|caching)$",
     re.I,
 )
-#: Matches objects that are texts about code, such as "a report" or "a list of ...". A task that
-#: requests such an object asks for an answer, not for a change.
+#: Matches a verb's object if it is a text about code, such as "a report" or "a list of ...". A task
+#: that requests such a text asks for an answer, not for a change.
 _ACCOUNT = lazy_pattern(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
@@ -111,8 +112,8 @@ _ACCOUNT = lazy_pattern(
     r"|roadmaps?)$",
     re.I,
 )
-#: Matches objects that programs receive. "Validate the input" requests code, but "validate the
-#: report" requests a check.
+#: Matches a verb's object if it is something that programs receive. "Validate the input" requests
+#: code, but "validate the report" requests a check.
 _INPUT = lazy_pattern(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
 #: Matches words such as "if needed". Work with such words may end without a change.
 _DOUBTFUL = lazy_pattern(
@@ -135,8 +136,8 @@ _READ_ONLY = lazy_pattern(
 _MAYBE = lazy_pattern(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
 _PERSON = lazy_pattern(r"(?:me|us)\b", re.I)
 _PRONOUN = lazy_pattern(r"(?:it|them|this|that|these|those)\b", re.I)
-#: Matches objects that are not in files, as in "add 2 and 3", "update me on ...", or "translate the
-#: following text".
+#: Matches a verb's object if it is not in a file, as in "add 2 and 3", "update me on ...", or
+#: "translate the following text".
 _NO_FILES = lazy_pattern(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 

@@ -17,7 +17,8 @@ GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 class LaunchSettings:
     """Settings that the launches of all workers and gates of a server share. Paths are absolute."""
 
-    #: The home: the portable folder, or ``.orchestrator/local/`` in the project.
+    #: Directory with the server's settings and state: the portable folder, or
+    #: ``.orchestrator/local/`` in the project.
     home: Path
     project_root: Path
     #: Directory with the ``orchestrator`` command.

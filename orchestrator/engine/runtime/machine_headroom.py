@@ -28,8 +28,8 @@ FRESH_SECONDS = 0.5
 #: Seconds until the kernel's figure of available memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
 MIB = 1024 * 1024
-#: Minimum number of files that can still be created in the workspace's file system before a worker
-#: starts. A worker creates a few files.
+#: No worker starts if fewer than this number of files can still be created in the file system of
+#: the workspace or of git's directory. A worker creates a few files.
 LEAST_FILES = 64
 #: Number of file descriptors that stay free for reads and writes while workers run and end.
 LEAST_DESCRIPTORS = 16
@@ -193,8 +193,9 @@ class Headroom:
         moved_error: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine]] | None = None,
     ) -> None:
-        """``directory``: the workspace. ``forecast``: expected memory of an agent, in bytes.
+        """``directory``: the workspace.
 
+        ``forecast``: returns the expected memory of a worker in bytes, for an agent's name.
         ``git_directories``: functions that return git's directory, or None while the directory is
         unknown. The sequence may grow. ``moved_error``: returns an error text if a person moved the
         workspace or the project; otherwise "". ``machines``: returns the machines of the cluster;
@@ -226,7 +227,8 @@ class Headroom:
         #: True if the reserve was released. When the disk has enough space, the reserve file is
         #: created again.
         self._is_reserve_released = False
-        #: True if the latest turn delayed a worker. The next check must then come soon.
+        #: True if the latest turn started no worker, delayed a worker, or had no disk reserve. The
+        #: next check must then come soon.
         self.held_back = False
 
     def room(self) -> Capacity:

@@ -15,12 +15,13 @@ class PortRanges:
     """Allocates ranges of ports to the workers of one server. Any thread may call.
 
     Each worker has its own range, so that test servers of two workers do not conflict.
-    Workers of an earlier server may still use ranges. Such a range has ports that are in use.
+    Workers of an earlier server may still use ranges that this object does not know. To avoid these
+    ranges, call ``take`` with ``skip_used``.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Number of each attempt's range, in the order of allocation.
+        #: For each attempt, the index of its range; in the order of allocation.
         self._held: dict[str, int] = {}
         self._taken: set[int] = set()
         # Start at a random range, so that workers of other projects probably use other ports.

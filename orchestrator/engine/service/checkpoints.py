@@ -161,9 +161,11 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
 
     ``names``: all checkpoints, in order. ``same``: the checkpoints with the current content.
 
-    If ``same`` contains the checkpoint that the latest rollback restored, and no attempt has
-    followed, return this checkpoint. Otherwise, return the latest checkpoint in ``same``, without
-    checkpoints that were saved just before a rollback, if ``same`` has any other.
+    Return the first of these checkpoints that ``same`` contains:
+
+    1. The checkpoint that the latest rollback restored, if no attempt has followed.
+    2. The latest checkpoint that was not saved just before a rollback.
+    3. The latest checkpoint.
     """
     for rollback in rollbacks[-1:]:
         if rollback.checkpoint in same and all(

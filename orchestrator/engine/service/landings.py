@@ -120,9 +120,9 @@ class LandingCalls:
         return move
 
     def record_pull_request(self, job: Job, error: str) -> None:
-        """Store why a job's pull request could not be opened.
+        """Store whether a job's pull request was opened, and update the job's reports.
 
-        ``error``: the reason; "" if the pull request is open now.
+        ``error``: why the pull request could not be opened; "" if it is open.
         """
         self._trees.amend(job.root_id, lambda tree: tree.set_pull_request_error(job.id, error))
         self._trees.report(job.root_id, [job.id])
@@ -167,10 +167,10 @@ class LandingCalls:
         return replace(plan, commit="" if message else commit, files=files, nothing=message)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return a message if a job that is not completed has nothing to land.
+        """Return the message that nothing can be landed, for a job that is not completed.
 
-        If the job may have changes to land, raise Incomplete. Raise Conflict or NotFound as
-        ``_without_result`` does.
+        Raise Incomplete if the job may have changes to land. Also raise the errors of
+        ``_without_result``.
         """
         if job.status is not JobStatus.PARTIAL or job.facts.discarded:
             try:
@@ -307,9 +307,11 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return the message that nothing can be landed, because a person excluded all changes.
+    """Return the message that a person excluded all changes of a job without a result.
 
-    If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
+    If there is no result for another reason, raise Conflict, Incomplete, or NotFound.
+
+    ``error``: the error of the search for the result.
     """
     if not job.status.ended:
         raise Conflict(

@@ -57,7 +57,7 @@ class LockService:
         """Return the acquired leases; None if the call still waits.
 
         If the call failed, raise its error. ``final``: True if the client stops waiting after this
-        answer. If the call still waits in this case, raise Locked.
+        answer. Then raise Locked if the call still waits.
         """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
@@ -70,9 +70,10 @@ class LockService:
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
         """End the leases on ``names``: all of them or none. Return ``names``.
 
-        A worker ends its own leases. A person ends leases of workers. Raise NotFound if one of the
-        names has no lease. But if the caller is a person and a task claims the name, raise
-        Conflict. Raise Forbidden if the caller may not change the job of a lease.
+        A worker ends its own leases. A person ends leases of workers.
+
+        Raise NotFound if one of the names has no lease. For a person, raise Conflict instead if a
+        task claims this name. Raise Forbidden if the caller may not change the job of a lease.
         """
         attempt = caller.attempt
         if attempt is not None:

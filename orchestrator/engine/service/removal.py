@@ -41,7 +41,7 @@ class RemovalCalls:
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job from the disk and the store, as the command ``clean`` does.
 
-        Return the names of the job's git refs that remain, because no other ref has their work.
+        Return the names of the job's git refs that remain, because no other ref has the same work.
         Raise Forbidden if the caller is a worker. Raise Conflict if the job is not a root job, is
         running, is being merged, or is attached to a terminal.
         """

@@ -131,8 +131,8 @@ def _checked_base(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
     if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
-        f"cannot create a worktree (git: on): {base.hindrance}; otherwise remove 'git: on' or "
-        "'workdir: worktree' from the task",
+        f"cannot create a worktree (git: on): {base.hindrance}; if no worktree is needed, remove "
+        "'git: on', or 'workdir: worktree' from the task",
         kind="base",
     )
 

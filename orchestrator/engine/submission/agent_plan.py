@@ -56,8 +56,8 @@ class AgentPlans:
         """Raise InvalidRequest if a planner's first plan has more than twice the usual tasks.
 
         The planner must then confirm the plan, or create a smaller plan. The usual number of tasks
-        is ``USUAL_TASKS``, or the number of tasks that the rules find in ``request``, if larger.
-        ``task_count``: number of tasks of the plan.
+        is the larger of two numbers: ``USUAL_TASKS``, and the number of tasks that the rules find
+        in ``request``. ``task_count``: number of tasks of the plan.
         """
         usual_tasks = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and task_count > 2 * usual_tasks:

@@ -43,7 +43,7 @@ class AgentChoice:
     def check_names(self, request: ConfigRequest) -> None:
         """Raise UnknownAgent if ``request`` names an unknown agent, even if no task uses the agent.
 
-        Raise InvalidRequest if an agent cannot work, or cannot resolve conflicts.
+        Raise InvalidRequest if the requested resolver of conflicts cannot work, or reads no prompt.
         """
         for name in (request.values.agent, request.values.planner, request.values.resolve):
             if name and name not in (AUTO, RULES, RESOLVE_WORKER, RESOLVE_OFF):
@@ -62,7 +62,10 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused_logins: Collection[str]
     ) -> str | None:
-        """Return the agent that plans the job; None if the request has tasks, or the rules plan."""
+        """Return the agent that plans the job; None if no agent plans it.
+
+        No agent is needed if the submission has tasks, or if the built-in rules split the request.
+        """
         if submission.tasks:
             return None
         if config.planner == AUTO and not worth_planning(submission.request):
@@ -114,8 +117,8 @@ class AgentChoice:
         """Return the agent of a task that names no agent: usually ``name``, the job's agent.
 
         If this agent cannot run commands, a task with a command gets ``auto``, which selects
-        ``shell`` for a command. So a plan may mix prompts and commands, without an agent in each
-        task.
+        ``shell`` for a command. Therefore a plan may have prompts and commands, although its tasks
+        name no agents.
         """
         if not task.command or name == AUTO:
             return name
@@ -130,7 +133,7 @@ class AgentChoice:
     def with_reviewers(
         self, tasks: Sequence[TaskSpec], refused_logins: Collection[str]
     ) -> list[TaskSpec]:
-        """Return the tasks. Replace ``auto`` in a task's field ``review`` by the name of an agent.
+        """Return the tasks, with the name of an agent instead of ``auto`` in the field ``review``.
 
         Raise UnknownAgent for an unknown agent, or InvalidRequest if the agent cannot review.
         """

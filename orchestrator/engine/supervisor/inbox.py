@@ -41,9 +41,11 @@ class Inbox(Generic[T]):
             self._launcher.wake()
 
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
-        """Return all queued items. If there are none, wait for items for at most ``seconds``.
+        """Return all queued items. If the queue is empty, first wait until an item arrives.
 
-        The result is empty if no item arrives in time. ``seconds``: None means no limit.
+        ``seconds``: maximum time of the wait; None: no limit. The result is empty if no item
+        arrives in this time.
+
         ``gather_seconds``: minimum seconds between two reads of the launcher's events, so that one
         read gets many events. The wait ends early if another thread puts an item into the queue.
         """

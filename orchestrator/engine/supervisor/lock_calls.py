@@ -45,7 +45,7 @@ class LockCall:
     failure: OrchestratorError | None = None
     #: Why the call waits, as text; empty if the call does not wait.
     why: str = ""
-    #: True if the client got an answer, even the answer that the call still waits.
+    #: True if the client got an answer. The answer that the call still waits counts, too.
     is_answered: bool = False
     #: Names on which the worker held leases before the call.
     names_before: frozenset[str]
@@ -202,8 +202,8 @@ class LockCalls:
     def _decide(self, call: LockCall, now: float) -> None:
         """Grant the call's leases if all locks are free. Otherwise, set ``call.why``.
 
-        If waiting would close a cycle of waiting workers, set ``call.failure`` and not
-        ``call.why``. Raise StoreError if the leases cannot be stored.
+        Exception: if waiting would close a cycle of waiting workers, set only ``call.failure``.
+        Raise StoreError if the leases cannot be stored.
         """
         leases = self._scheduler.leases
         try:

@@ -77,7 +77,9 @@ class Publisher:
         self._queue.put(StateChange())
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait until observers have received all stored changes. Return False after ``seconds``.
+        """Wait until observers have received all stored changes.
+
+        Return True then, or False if this takes longer than ``seconds``.
 
         The publisher's own thread must not call this method.
         """

@@ -134,9 +134,10 @@ class Supervisor:
             self._thread.join()
 
     def fail(self, why: str) -> None:
-        """Make the loop end soon, and let all calls fail with ``why``. Do not wait for the end.
+        """Make the loop end soon, and make all calls fail with the reason ``why``.
 
-        If the store fails, the loop ends without a retry of the save.
+        Return at once, before the loop ends. If the current turn cannot be saved, the save is not
+        retried.
         """
         self._failure = why
         self._stopping.set()
@@ -155,18 +156,16 @@ class Supervisor:
         return pause_reason or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API. The call proves that the worker has begun.
+        """Record that a worker has called the API, which proves that the worker has begun.
 
-        A preloaded launch begins without the server. The worker's call may arrive before the shim
-        reports that the launch has begun.
+        This matters for a preloaded launch, which a shim begins without the server: the worker's
+        call may arrive before the shim reports the begin.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T:
-        """Run ``action`` in the supervisor's thread, and return its result after the save.
-
-        The result is returned only after the changes of ``action`` are stored.
+        """Run ``action`` in the supervisor's thread, store its changes, and return its result.
 
         ``action`` gets the scheduler and the current Unix time. Raise the errors of ``action``.
         Raise Unavailable if the changes cannot be stored, or if the supervisor stops.

@@ -51,9 +51,9 @@ class BranchTips:
 
         Return two values: the merged commit, and the results that conflict.
 
-        ``may_have_results``: True if ``tip`` may already have the content of results. While a
-        worker waits, the server adds results of child jobs to the worker's files, which are later
-        committed.
+        ``may_have_results``: True if ``tip`` may already have the content of some results. While a
+        worker waits for its child jobs, the server adds their results to the worker's files. These
+        files are committed later.
         """
         conflicting: list[str] = []
         for child in child_results(

@@ -40,9 +40,9 @@ _TOOL_DIRECTORIES = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"}
 )
 
-#: Path of the file with the project's state before an attempt. The path of the attempt's control
-#: directory is inserted. A later server can read this file. With the recorded state, earlier
-#: changes of the user do not count as the worker's changes.
+#: Path of the file with the project's state before an attempt: the path of the attempt's control
+#: directory, with a suffix. Because of this file, changes that the user made before the attempt do
+#: not count as the worker's changes. If the server is restarted, the next server reads the file.
 _NAME = "{}.project.json"
 
 
@@ -122,10 +122,11 @@ class ChangesWithoutWorktree:
         )
 
     def with_shared(self, changes: WorkerChanges, others: Sequence[Worker]) -> WorkerChanges:
-        """Return ``changes`` with the files that ``others`` may have changed (field ``checkout``).
+        """Return ``changes``, with the field ``checkout`` set.
 
-        ``others``: workers that ran at the same time. Removed files are always included, because
-        the time of a removal is unknown.
+        The field lists the files in ``changes`` that ``others`` may have changed, too. All removed
+        files are listed, because the time of a removal is unknown. ``others``: workers that ran at
+        the same time; if there are none, no file is listed.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         times = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -215,10 +216,10 @@ class ChangesWithoutWorktree:
     ) -> tuple[set[str], bool, tuple[str, ...]]:
         """Return three values about changes in the project.
 
-        1. All paths that have changed since the worker's first attempt.
-        2. True if a path of the third value has changed since the latest attempt's start.
-        3. The paths of the first value, without new files that are never committed, such as caches
-           of tools. Sorted.
+        1. All paths that have changed since the start of the worker's first attempt.
+        2. True if one of the paths in value 3 has changed since the start of the latest attempt.
+        3. The paths in value 1, without new files that are never committed, such as caches of
+           tools. Sorted.
 
         If the project's state was not recorded, the values are empty or False. ``reports``: names
         of the worker's reports. If the worker wrote reports into the project, move the reports to

@@ -159,7 +159,7 @@ class Checkpoints:
     ) -> None:
         """Save the checkpoint ``name`` of ``commit``, or of the worktree if ``commit`` is empty.
 
-        ``extra_commits``: further checkpoints to save: commits by name.
+        ``extra_commits``: the commits of further checkpoints to save, by checkpoint name.
         """
         message, author = f"{target.worker.id}: checkpoint {name}", signature_of(target.worker)
         commit = commit or self.repository.snapshot(target.directory, message, author)

@@ -161,7 +161,7 @@ class WorkerChanges:
     has_work: bool = False
     #: Promised paths that do not exist.
     missing: tuple[str, ...] = ()
-    #: See ``PromiseCheck``.
+    #: Promised paths without a committed file, because git ignores all their files.
     ignored: tuple[str, ...] = ()
     #: Promised files that git ignores and that were saved.
     saved: tuple[str, ...] = ()
@@ -216,7 +216,8 @@ class Worktrees:
         """
         self._search, self._on_node = search, on_node
         self._fold_attempts = fold_attempts
-        #: Monotonic time from which a worker's branch may be updated from its node again.
+        #: For each worker, the earliest time of the next update of its branch from its node, in
+        #: monotonic seconds.
         self._refresh_after: dict[WorkerKey, float] = {}
         self._repository = repository
         self.rule = WorktreeRule(agents)
@@ -531,8 +532,9 @@ class Worktrees:
     ) -> tuple[MergedSideWork, bool]:
         """Commit the attempt's work on the worker's branch.
 
-        Return the commit, and True if the attempt changed anything. ``start``: the worker's start
-        commit. ``previous_commit``: the commit before the attempt.
+        Return the commit with its side work and held-back files, and True if the attempt changed
+        anything. ``start``: the worker's start commit. ``previous_commit``: the commit before the
+        attempt.
         """
         title = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
         message = worker_commit_message(cut(title, 72), worker)
@@ -567,8 +569,8 @@ class Worktrees:
     ) -> WorkerChanges:
         """Return the changes of all attempts of the worker.
 
-        ``work``: the commit of the latest attempt's work. ``changed``: True if this attempt changed
-        anything.
+        ``work``: the commit of the latest attempt, with its side work and held-back files.
+        ``changed``: True if this attempt changed anything.
         """
         tip = work.commit
         files = self._repository.changed_paths(start or tip, tip)

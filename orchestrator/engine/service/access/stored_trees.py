@@ -43,7 +43,7 @@ class StoredTrees:
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
-        """Load a job tree into memory for this turn, even if it has ended."""
+        """Load a job tree into memory for this turn, even if the job tree has ended."""
         # Read the tree inside the turn: a retry may have changed the tree since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
@@ -53,8 +53,9 @@ class StoredTrees:
     def reopen(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
         """Load a job's tree into memory, so that the job can run again.
 
-        ``check``: raises an error if the job cannot run again. Raise this error, NotFound for a
-        removed job, or Refused for a reached cap. After an error, nothing is changed.
+        ``check``: raises an error if the job cannot run again. This method also raises this error.
+        Raise NotFound if the job was removed, or Refused if the job has reached a cap. After an
+        error, nothing is changed.
         """
         # Read the tree inside the turn: another retry may have changed it since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)

@@ -34,7 +34,7 @@ BASE, RESULT = "base", "result"
 
 #: Name of the file with an agent's own output, in the control directory of an attempt.
 STREAM = "stream.jsonl"
-#: Maximum bytes that are read of this file. Of a longer file, only the end is read.
+#: Maximum bytes of the file STREAM that are read. Of a longer file, only the end is read.
 MOST_BYTES = 16 * 1024 * 1024
 #: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
 MOST_STEPS = 5000
