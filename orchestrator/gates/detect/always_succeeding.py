@@ -9,7 +9,7 @@ from functools import partial
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
 #: Commands that always succeed at the end of a pipe, whatever the commands before them do.
 _FILTERS = frozenset({"cat", "head", "tail", "tee"})
-#: Options with which make only prints the commands.
+#: Options with which the program ``make`` only prints its commands.
 _DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
 #: Words that let any command of a script, not only the last command, decide the exit code.
 _MAY_END = frozenset(
@@ -34,7 +34,7 @@ _SHELL = re.compile(rf"(?:(?:/usr)?/bin/)?(?:{'|'.join(sorted(SHELLS))})")
 _ENV = frozenset({"env", "/bin/env", "/usr/bin/env"})
 #: Programs that run the command after them.
 _WRAPPERS = frozenset({"time", "nice"})
-#: Options of timeout that are followed by a value.
+#: Options of the program ``timeout`` that are followed by a value.
 _TIMEOUT_VALUES = frozenset({"-k", "--kill-after", "-s", "--signal"})
 _DURATION = re.compile(r"\d+(?:\.\d+)?[smhd]?")
 _VARIABLE = re.compile(r"(\w+)=.*", re.DOTALL)
@@ -129,8 +129,8 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
 def _wrapped(words: Sequence[str]) -> list[str]:
     """Return the command that ``time``, ``nice``, or ``timeout 60`` runs.
 
-    Return all other commands unchanged. ``timeout`` fails if the time expires. This function
-    ignores this failure: a gate that fails only because of the time does not check the change.
+    Return all other commands unchanged. A command under ``timeout`` also fails if the time expires.
+    This failure does not count here, because it says nothing about the change.
     """
     command = list(words)
     while command and command[0] in _WRAPPERS:

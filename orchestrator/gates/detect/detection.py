@@ -19,7 +19,7 @@ _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
 #: Matches text of a file with Python tests. The file must also have the name of a test file.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
-#: Maximum number of test files that are searched for this text.
+#: Maximum number of files that are searched for Python tests.
 _MOST_READ = 20
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),

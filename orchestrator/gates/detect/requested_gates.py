@@ -132,7 +132,7 @@ def _resolved(request: Gate, files: GateFiles) -> Gate:
     if request.source is GateSource.REQUESTED and _is_constant(request):
         raise InvalidRequest(
             f"gate {one_line(request.run)!r} always succeeds, so it judges nothing; use a command "
-            "that can fail, or, to run no gates, 'off'",
+            "that can fail; to run no gates, use 'off'",
             kind=KIND,
         )
     return request if request.name else replace(request, name=_name_of(request.run))

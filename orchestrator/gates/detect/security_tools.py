@@ -65,7 +65,8 @@ def _mentioned(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles]
     """Return a function that searches the project's own commands for one of ``words``.
 
     The function returns a text such as ``bandit in Makefile``, or "" if it finds none of the words.
-    ``needs``: names of files. Unless the project has one of these files, the function returns "".
+    ``needs``: names of files, at least one of which the project must have. If the project has none
+    of these files, the function returns "". If ``needs`` is empty, no file is needed.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -103,7 +103,7 @@ _CARGO_ENDS = re.compile(
 _CARGO_OUTPUT = re.compile(r"---- (.+) stdout ----$")
 _CARGO_PANIC = re.compile(r"thread '.*panicked at (.*?):?$")
 _CARGO_BUILD = re.compile(r"error: (could not compile `[^`]{1,200}`(?: \([^)]{1,200}\))?)")
-#: Matches a crash only: cargo prints no such line after failed tests.
+#: Matches the line that cargo prints after a crash. After failed tests, cargo prints no such line.
 _CARGO_DIED = re.compile(r" +process didn't exit successfully: .*(\([^()]{1,200}\))$")
 _CARGO_SIDES = ("left: ", "right: ")
 
@@ -127,7 +127,7 @@ class _Cargo:
     program: str = ""
     #: Name of the failed test whose output is being read; empty for none.
     failing: str = ""
-    #: Place of this test's failure in the source.
+    #: Place in the source at which the test ``failing`` failed.
     place: str = ""
 
     def read(self, line: str) -> None:

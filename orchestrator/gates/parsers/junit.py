@@ -13,7 +13,8 @@ from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
 DEEPEST = 50
-#: Maximum number of findings for a suite that reports a number of failures, but no failed tests.
+#: Maximum number of findings for a suite that only counts its failures, without elements for the
+#: failed tests.
 MOST_UNLISTED = 1000
 #: Maximum characters of a name.
 LONGEST_NAME = 500
