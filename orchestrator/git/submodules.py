@@ -237,9 +237,9 @@ def commit_all(
 def _save_commit(module: Submodule, commit: str, name: str) -> None:
     """Save a commit of a worktree's submodule in the user's submodule repository.
 
-    The commit gets the ref ``name`` there, unless another ref contains it already. The commit is
-    fetched instead of pushed, because a push would run the user's hooks. Raise RepositoryError if
-    the user's clone no longer exists, or if git fails.
+    If no ref of that repository contains the commit yet, the commit gets the ref ``name`` there.
+    The commit is fetched instead of pushed, because a push would run the user's hooks. Raise
+    RepositoryError if the user's clone no longer exists, or if git fails.
     """
     source = module.source
     if source is None:
@@ -260,7 +260,7 @@ def _save_commit(module: Submodule, commit: str, name: str) -> None:
 def _is_saved(git: Git, commit: str, *, hidden: bool) -> bool:
     """True if a ref of the repository contains the commit.
 
-    ``hidden``: also search the product's own refs below ``refs/orchestrator/``.
+    ``hidden``: True to also search the product's own refs below ``refs/orchestrator/``.
     """
     if not has(git, commit):
         return False

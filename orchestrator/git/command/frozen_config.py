@@ -26,8 +26,8 @@ def write_once(path: Path, content: Callable[[], bytes]) -> None:
     replace_file(path, content())
 
 
-#: Name of the file in a root job's directory. Earlier releases wrote the file ``settings-before``,
-#: which has no filters.
+#: Name of the file with the saved settings, in a root job's directory. Earlier releases wrote the
+#: file ``settings-before``, which has no filters.
 NAME = "filters-and-settings-before"
 #: Git's defaults, by name.
 _DEFAULTS = {
@@ -94,7 +94,7 @@ def _settings_as_variables(values: Mapping[str, str]) -> Mapping[str, str]:
     return variables
 
 
-#: Name of the file in a root job's directory.
+#: Name of the file with the saved ignore rules, in a root job's directory.
 IGNORE_RULES = "ignored-before"
 
 
@@ -131,7 +131,7 @@ class FrozenIgnoreRules:
     def have_changed(self) -> bool:
         """True if the rules may have changed since the job's start, according to file times.
 
-        If the result is True although the rules are unchanged, the caller only checks them again.
+        A wrong True does no harm: the caller then compares unchanged rules.
         """
         if not self.file.exists():
             return False

@@ -14,9 +14,8 @@ from orchestrator.git.command.runner import Git, has_lfs
 #: Maximum seconds for which a configuration is cached, because git may read files whose changes
 #: this module does not notice.
 CACHE_SECONDS = 30.0
-#: A second change of a file within this number of seconds may leave the file's time unchanged.
-#: Therefore a configuration is not cached if one of its files has changed in the last
-#: SETTLED_SECONDS.
+#: If a file changes again within this time, in seconds, both changes may give the file the same
+#: time. Therefore a configuration is not cached if one of its files has just changed.
 SETTLED_SECONDS = 0.1
 #: Settings that make git read further files, possibly other files for each branch or worktree.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
@@ -97,8 +96,10 @@ def _cache(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    ``began``: Unix time. The configuration is not cached in two cases: one of its files changed
-    later than SETTLED_SECONDS before ``began``, or a setting's name matches ``excluded``.
+    ``began``: Unix time. The configuration is not cached in two cases:
+
+    - One of its files changed after ``began``, or less than SETTLED_SECONDS before.
+    - A setting's name matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in configuration.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

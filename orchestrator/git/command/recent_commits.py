@@ -41,7 +41,7 @@ class RecentCommits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        #: Time when git read a commit, by the shared directory and the commit.
+        #: {(shared directory, commit): time when git last read the commit}.
         self._read = BoundedCache[tuple[str, str], float](_MOST_CACHED)
 
     def note(self, part: SharedPart, commit: str) -> None:

@@ -1,8 +1,10 @@
 """Reads the user's own checkout, to detect changes by a job; reads ref logs.
 
-This module writes only ``info/exclude``, so that git does not show the product's directories, such
-as the workspace. Ref logs show which refs workers changed, because each entry has the email address
-of the person or worker that made the change.
+Ref logs show which refs workers changed, because each entry has the email address of the person or
+worker that made the change.
+
+The only file that this module writes is ``info/exclude``. Because of its lines there, git does not
+show the product's directories, such as the workspace.
 """
 
 import base64

@@ -77,7 +77,7 @@ class CopyRules:
     path from the project's top.
     """
 
-    #: Patterns of ignored files to copy, and to link, from the user's checkout.
+    #: Patterns of ignored files: files to copy from the user's checkout, and files to link.
     copy: tuple[str, ...] = ()
     link: tuple[str, ...] = ()
     #: True to make the checkout's installed packages usable in worktrees.

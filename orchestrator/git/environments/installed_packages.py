@@ -22,7 +22,8 @@ from orchestrator.git.environments.virtualenvs import PathMove
 
 logger = logging.getLogger(__name__)
 
-#: A second change of the index within this number of seconds may leave the index's time unchanged.
+#: If the index changes again within this time, in seconds, both changes may give it the same time.
+#: Therefore nothing is cached if the index has just changed.
 _SETTLED_SECONDS = 0.1
 _MOST_CACHED = 16
 

@@ -44,9 +44,9 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     Raise BlockingFiles if the changes conflict.
 
     ``dirt``: the commit that the job started from. It contains work that the user had not committed
-    before. ``dirt`` is the merge base, because the user may have committed this work since. With an
-    earlier merge base, both sides would have added the work, and a worker's changes of the same
-    lines would conflict.
+    at that time. ``dirt`` is the merge base, because the user may have committed this work since.
+    With an earlier merge base, both sides would seem to add this work. A worker's changes of the
+    same lines would then conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     trial = merge_tree.merge(git, evolved, result, message, _NOBODY)

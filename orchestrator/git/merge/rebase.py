@@ -36,10 +36,10 @@ def replay(
 ) -> str:
     """Replay ``commits`` on ``onto``. Return the last new commit, with the content of ``final``.
 
-    A commit that conflicts is combined with the next commit. An empty commit is omitted. The last
-    commit gets the whole content of ``final``. If ``commits`` is empty, one new commit with
-    ``message`` has this content. Return ``onto`` if its content equals ``final``, and no commit
-    changes it.
+    A commit that conflicts is combined with the next commit. A commit that changes nothing is
+    omitted. The last commit gets the whole content of ``final``. If ``commits`` is empty, one new
+    commit with ``message`` has this content. If no new commit is needed, because ``onto`` already
+    has the content of ``final``, return ``onto``.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)

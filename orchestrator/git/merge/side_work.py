@@ -460,7 +460,7 @@ def _commit_made_here(ended: EndedWorktree, log: HeadLog, ref: str, tip: str) ->
 
 
 def _branches_by_address(ended: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
-    """Return the commits of ``refs``, by ref, that have the worker's email address."""
+    """Return those of ``refs`` whose commit has the worker's email address, with the commit."""
     if not refs:
         return {}
     format_ = "--format=%(refname) %(objectname) %(committeremail)"

@@ -92,7 +92,7 @@ def _suspects(job: Path, working: Sequence[Path]) -> str:
     return f" (workers with a worktree at that time: {names})" if names else ""
 
 
-#: Command whose output has the lines of a file of packed refs.
+#: Command that lists all refs. Its output has the format of the file ``packed-refs``.
 _LIST_REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
@@ -125,7 +125,7 @@ def restore_refs(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
         git.ask("update-ref", *ITSELF, name, refs[name])
 
 
-#: Name of the file with the original content, in a root job's directory.
+#: Name of the file with the repository's snapshot from the job's start, in a root job's directory.
 NAME = "repository-before.json"
 REFS = "refs-before"
 INDEX = "index-before"
@@ -254,11 +254,15 @@ class _Restoration:
             self._note(path, what, f"restored to its state before the job{copy_note}")
 
     def _restore_refs(self, all_gone: bool) -> None:
-        """Restore refs to their state before the job.
+        """Restore refs after a fault.
 
-        ``all_gone``: True if the directory of the refs was missing. False if the packed-refs file
-        is broken: then only missing refs are restored. A missing ref gets the commit in its line of
-        the packed-refs file. If this line is unreadable, the ref gets its commit before the job.
+        ``all_gone``: True if the directory of the refs was missing. Then each ref gets its commit
+        from before the job. A ref that did not exist then gets the commit in its line of the
+        packed-refs file.
+
+        ``all_gone`` is False if the packed-refs file is broken. Then only missing refs are
+        restored. Each gets the commit in its line of the packed-refs file. If the line is
+        unreadable, the ref gets its commit from before the job.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = parsed_refs(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")

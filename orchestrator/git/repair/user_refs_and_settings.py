@@ -49,7 +49,8 @@ class Restorable:
     #: The states before and after the job; "" if the changed object did not exist at that time.
     before: str = ""
     after: str = ""
-    #: Reason why a person must restore the change, or the command to type; "" otherwise.
+    #: For the state BY_HAND: why a person must restore the change, or the command for this. For all
+    #: other states: "".
     hint: str
 
 

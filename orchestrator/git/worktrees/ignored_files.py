@@ -40,8 +40,8 @@ class Ignored:
     #: Files and directories that are not saved, with the reason. A key is a path without a trailing
     #: slash.
     not_kept: dict[str, str] = field(default_factory=dict)
-    #: Files that are equal to the same files in the user's checkout. The commit does not need their
-    #: content.
+    #: Files that equal the files at the same paths in the user's checkout. The commit does not need
+    #: their content.
     shared: list[str] = field(default_factory=list)
 
     @property
@@ -168,8 +168,8 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 def restore(git: Git, top: str, commit: str) -> None:
     """Restore the files of a commit that ``save`` created. Idempotent.
 
-    Existing files are overwritten. Exception: a file that equaled the same file in the user's
-    checkout is copied from there, and only if it is missing.
+    Existing files are overwritten. Exception: files that equaled the files in the user's checkout
+    (``Ignored.shared``) are copied from there, and only if they are missing in the worktree.
     """
     with private_index() as env:
         git.run("read-tree", commit, env=env)

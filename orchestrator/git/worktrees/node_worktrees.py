@@ -69,7 +69,7 @@ WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
 MESSAGE = "Uncommitted changes of a worker\n"
 _HEADS = "refs/heads/"
 _MOST_LOG_BYTES = 64 << 20
-#: Ends of entries of the log of HEAD that are not sent.
+#: An entry of HEAD's log is not sent if it ends with one of these texts.
 _NOT_SENT = ("\treset: moving to HEAD", "\torchestrator: updating HEAD")
 #: Prefix of the name of a temporary directory in the worktree's git directory.
 _PREFIX = "orchestrator-node-"
