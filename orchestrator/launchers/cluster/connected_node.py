@@ -230,8 +230,8 @@ class ConnectedNode:
     disk_bytes: int | None = None
     is_drained: bool = False
     is_leaving: bool = False
-    #: True while the node sends late ends. During this time, no worker starts on the node, because
-    #: one of the late ends may be the result of the worker that would start.
+    #: True while the node sends late results: results of attempts that the server counted as lost.
+    #: During this time, no worker starts on the node, because a late result may be the worker's.
     is_catching_up: bool = False
     #: Loop time by which all workers of the node have ended, if the node stays disconnected.
     fenced_at: float = 0.0

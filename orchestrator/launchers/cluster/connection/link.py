@@ -98,7 +98,7 @@ class Link(asyncio.BufferedProtocol):
     def post(self, message: Message) -> None:
         """Send a message soon, without waiting.
 
-        If the connection is broken, only ``receive`` and ``drained`` raise OSError.
+        This method raises no error if the connection is broken; ``receive`` and ``drained`` do.
         """
         body = _to_json(encode(message)).encode("ascii")
         if not self._unsent:

@@ -157,7 +157,7 @@ class AttemptStarted:
 @dataclass(frozen=True, slots=True)
 class OutputPiece:
     attempt: str
-    #: ``log``, ``raw``, or ``files``.
+    #: The file to which the piece belongs: ``log``, ``raw``, or ``files`` (see FilePositions).
     file: str
     #: Position of the piece, counted from the beginning of the attempt's output.
     at: Count
@@ -240,7 +240,7 @@ class TunnelData:
     """Data of a worker's connection to the server's API."""
 
     connection: Count
-    #: None: the connection has ended.
+    #: The bytes that were sent; None: the connection has ended.
     data: bytes | None
 
 
