@@ -207,7 +207,7 @@ def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
         purposes.setdefault(each.command, "merge the changes of")
         if each.otherwise:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
-            purposes.setdefault(each.otherwise, "or let the better side win the conflicts of")
+            purposes.setdefault(each.otherwise, "or use the better version in each conflict of")
     return [
         Step(command=command, purpose=f"{purposes[command]} {shortened_list(names)}")
         for command, names in workers.items()

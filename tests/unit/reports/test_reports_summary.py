@@ -52,7 +52,7 @@ def test_a_command_for_several_workers_is_named_once(tmp_path: Path) -> None:
     assert next_steps(builder, tmp_path)[2:] == [
         f"bin/orchestrator merge {ROOT} --resolve worker # merge the changes of worker_1, worker_2",
         f"bin/orchestrator merge {ROOT} --strategy theirs "
-        "# or let the better side win the conflicts of worker_1, worker_2",
+        "# or use the better version in each conflict of worker_1, worker_2",
     ]
 
 
