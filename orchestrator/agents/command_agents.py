@@ -48,7 +48,8 @@ class CommandAgent:
     output_from_log: bool = True
     #: True if the agent gets a prompt, which begins with the job's shared context.
     reads_prompt: bool = True
-    #: False, because the program does not get the task's model.
+    #: True if the agent uses the model that a task names. False here: the program does not get the
+    #: task's model.
     takes_model: bool = False
     #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
@@ -108,7 +109,8 @@ class ShellAgent:
     memory_bytes = 16 * 1024 * 1024
     plans = False
     takes_model = False
-    #: False: a command runs in a plain directory, and gets the project's path in a variable.
+    #: True if the worker needs its own worktree. False here: a command runs in a plain directory,
+    #: and gets the project's path in a variable.
     changes_files = False
     #: The evidence of a command that printed nothing and created no file. This object is shared,
     #: because many short commands have this evidence.

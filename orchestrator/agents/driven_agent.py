@@ -89,8 +89,9 @@ _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
 _READING = frozenset(each.name for each in KNOWN if each.reads_messages)
 _LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024
-#: Share of ``grace_seconds`` that the agent's program has to stop. The driver needs the rest to
-#: save the result before the shim kills the driver.
+#: Share of ``grace_seconds`` for the agent's program. The driver kills a program that still runs
+#: after this time. The driver needs the remaining time to save the result, before the shim kills
+#: the driver.
 _STOP_SHARE = 0.6
 
 

@@ -39,7 +39,7 @@ class ToolRequestEvent:
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """Usage since the previous event; ``usage.steps`` counts model calls."""
+    """Usage since the previous UsageEvent; ``usage.steps`` is the number of model calls."""
 
     usage: Usage
 

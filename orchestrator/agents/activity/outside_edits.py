@@ -14,8 +14,9 @@ class OutsideEdits:
     def record(self, event: AgentEvent) -> None:
         """Record the paths that the event's tool call writes outside of the attempt's directories.
 
-        These are the working directory, the worker's directory, and the directory for temporary
-        files. Events without such paths are ignored.
+        The attempt's directories are the working directory, the worker's directory, and the
+        directory for temporary files. An event that writes only to these directories is ignored.
+        Also ignored are denied tool calls, and paths above the maximum number ``MOST``.
         """
         if not isinstance(event, ToolEvent) or event.denied:
             return

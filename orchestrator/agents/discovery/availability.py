@@ -129,8 +129,9 @@ def _reaches_its_service(
 ) -> bool:
     """True if the agent has a credential for the service that the variable ``name`` selects.
 
-    ``credentials``: the service's variables and login files, of which at least one must exist.
-    ``credentials`` is None if ``name`` is itself a credential; the result is then True.
+    ``credentials``: the variables and login files with which the agent can use the service. The
+    result is True if one of them exists, and ``name`` does not switch the service off. None: the
+    variable ``name`` selects no service, but is itself a credential; the result is True.
     """
     if credentials is None:
         return True

@@ -44,8 +44,8 @@ from orchestrator.security.secrets.masking import Masker, secrets_in
 
 #: A shell's exit code for a program that SIGTERM ended.
 _STOPPED_EXIT = 143
-#: Errors that may mean that the program cannot resume its session, if the model gave no answer. The
-#: driver then tries a new session. A failing model service can cause the same errors.
+#: Errors after which the driver starts a new session, if the run resumed a session and the model
+#: gave no answer. The session may be the cause, but a failing model service causes the same errors.
 _RESUME_ERRORS = frozenset(
     {
         ErrorClass.API,

@@ -37,10 +37,10 @@ _LOOK_SECONDS = 0.5
 #: each further step costs money, and because opencode ignores SIGTERM.
 _OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
-#: Seconds that a program has to read a message after its final answer. Then its standard input is
-#: closed, so that the program exits.
+#: Maximum seconds to wait, after the final answer, until the program reads a message. Then the
+#: program's standard input is closed, so that the program exits.
 UNREAD_SECONDS = 10.0
-#: Errors of a program start that an update of the program may cause. A later start may succeed.
+#: Errors of starting a program while an update replaces its files. A later start may succeed.
 PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 

@@ -94,7 +94,8 @@ class ServerReporter(ABC):
         if 400 <= reply.status < 500 and reply.status not in TEMPORARY_STATUSES:
             self._is_rejected = True
             sys.stderr.write(
-                f"! the server rejected a report to {path} (HTTP {reply.status}); no more reports\n"
+                f"! the server rejected a report to {path} (HTTP {reply.status}); "
+                "no more such reports are sent\n"
             )
         return reply.document if reply.status == 200 else None
 

@@ -15,7 +15,7 @@ from orchestrator.agents.model_loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: Maximum number of brackets in a text from which the search tries to parse JSON.
+#: Maximum number of opening brackets in a text at which the search tries to parse JSON.
 _MOST_STARTS = 200
 
 
@@ -27,7 +27,8 @@ def ask_for_json(
 ) -> tuple[object | None, AgentOutcome]:
     """Ask the model once. Return its JSON answer and the outcome.
 
-    The answer is None if the call failed. The answer is not validated against ``schema``.
+    The answer is None if the call failed, or if the model's answer has no JSON. The answer is not
+    validated against ``schema``.
     """
     try:
         settings, dialect = make()

@@ -19,9 +19,10 @@ from orchestrator.core.model.states import SUCCEEDED_WORKER
 
 # The exit codes of ``orchestrator spawn``; a test compares them with cli/output/exit_codes.py.
 OK, FAILED, USAGE, NOT_FOUND, KEY_REFUSED, UNREACHABLE, PARTIAL, LIMIT = range(8)
-#: Exit codes without a child job.
+#: Exit codes of ``orchestrator spawn`` that mean: no child job was started.
 _NOT_STARTED = frozenset({USAGE, KEY_REFUSED, UNREACHABLE, LIMIT})
-#: Exit codes after ``orchestrator spawn`` printed the job's final status.
+#: Exit codes of ``orchestrator spawn`` that mean: the child job has ended, and its final status was
+#: printed.
 _ENDED = frozenset({OK, FAILED, PARTIAL})
 
 

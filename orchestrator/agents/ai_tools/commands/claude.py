@@ -29,7 +29,7 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
 #: Fields of the user's configuration that belong to the login, in addition to the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
 _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
-#: Files and directories of the user's configuration.
+#: Files and directories in the user's configuration, by the part that an attempt may inherit.
 _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
 #: Prefix of the tool names of orchestrator's MCP server. In ``--allowedTools``, the prefix alone

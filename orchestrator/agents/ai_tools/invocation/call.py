@@ -115,8 +115,8 @@ class AgentCall:
     logins: tuple[AgentLogin, ...] = ()
     #: Links to create, as {link: directory}. The directories are also created.
     links: Mapping[Path, Path] = field(default_factory=dict)
-    #: Links to create to the user's files that the tool inherits, as {link: file}. Missing files
-    #: are skipped. Directories count as files.
+    #: Links to create, as {link: file}. Each file belongs to the user, and the tool inherits it.
+    #: Missing files are skipped. Directories count as files.
     inherited: Mapping[Path, Path] = field(default_factory=dict)
     #: The tool's home directory, which must be set up once, before the first attempt uses it.
     home: AgentHome | None = None
@@ -148,11 +148,12 @@ def session_links(inputs: CallInputs, directory: Path, name: str) -> dict[Path, 
 
 
 def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[str, Any]]:
-    """Return {name: settings} of the user's MCP servers, for a tool that inherits these servers.
+    """Return {name: settings} of the user's MCP servers that the attempt inherits.
 
-    The result is empty for any other tool, and if the policy is read-only, because an MCP server
-    may change files. The user's entry for orchestrator's own server is omitted, because
-    it contains the user's key. With this key, a worker could exceed its limits.
+    ``servers``: all MCP servers in the user's configuration. The result is empty if the attempt
+    inherits no MCP servers. It is also empty if the policy is read-only, because an MCP server may
+    change files. The user's entry for orchestrator's own server is omitted, because the entry
+    contains the user's key. With this key, a worker could exceed its limits.
     """
     if (
         "mcp" not in inputs.inherit

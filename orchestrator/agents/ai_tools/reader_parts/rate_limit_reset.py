@@ -9,7 +9,7 @@ from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
 MAX_AHEAD_SECONDS = 400 * 86400
 
 _AGAIN = r"(?:reset(?:s|ting)?|try(?:ing)? again|available again|retry(?:ing)?|wait)"
-#: All patterns are compiled at their first use, because few runs need them.
+#: Patterns of reset times. They are compiled at their first use, because few runs need them.
 _EPOCH = r"(?:limit reached\||reset\w*[\"']?\s*[:=]\s*[\"']?)(\d{10}(?:\d{3})?)\b"
 _STAMP = (
     _AGAIN + r"\W{0,3}(?:at|on|after)?\W{0,3}"

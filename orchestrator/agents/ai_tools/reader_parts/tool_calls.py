@@ -32,7 +32,7 @@ def summary(arguments: object) -> str:
     return log_line(next(filter(None, values), ""))
 
 
-#: Names of tools of all agents that write a file. The tool's arguments contain the file's path.
+#: Names of the tools that write a file, of all agents. A call's arguments contain the file's path.
 _TOOLS = frozenset(
     ("write", "edit", "multiedit", "notebookedit", "write_file", "replace", "apply_patch", "patch")
 )

@@ -35,7 +35,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Model of messages that Claude creates itself, such as an error's message.
+#: Name of the model in messages that come from Claude Code itself, such as error messages.
 SYNTHETIC = "<synthetic>"
 #: The ``type`` of a line in a session file that contains the session's totals up to this line.
 _COST = "cost-state"

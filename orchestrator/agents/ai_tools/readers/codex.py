@@ -51,7 +51,7 @@ _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
 #: Types of items with text of the model; most other items are tool calls.
 _WORDS = ("agent_message", "reasoning")
-#: Kinds of items that do not come from the model: Codex' to-do list, and warnings.
+#: Types of items that are ignored: Codex' to-do list, warnings, and items without a type.
 _IGNORED = ("todo_list", "error", "")
 
 

@@ -109,12 +109,13 @@ def _uncached(read: int | None, cached: int | None) -> int | None:
 _LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
 #: Maximum characters of a JSON object that spans several lines.
 DOCUMENT_CHARS = 4_000_000
-#: Gemini's exit code is the HTTP status modulo 256: 145 is 401, not a signal.
+#: HTTP status by exit code. After a failed request, Gemini exits with the HTTP status modulo 256.
+#: So exit code 145 means status 401, not a signal.
 _STATUS_BY_CODE = {
     status % 256: status
     for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504)
 }
-#: Exit codes that Gemini documents.
+#: Class of the error, by exit code, for the exit codes that Gemini documents.
 _BY_CODE = {
     41: ErrorClass.AUTH,
     42: ErrorClass.CONFIG,

@@ -32,8 +32,8 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Tools that opencode lacks only if the policy excludes them. Any other unknown tool is a name that
-#: the model invented.
+#: Tools of opencode that a policy may exclude. If one of these tools is unavailable, the policy has
+#: excluded it. Any other unavailable tool is a name that the model invented.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
 #: After this number of answers in a row with an unknown stop reason, the driver stops opencode.
 #: Otherwise opencode would call the model forever.

@@ -77,8 +77,8 @@ class LoopSettings:
     context_tokens: int = 32768
     #: True if a key may be sent over plain HTTP to another machine.
     allow_plain_http: bool = False
-    #: True if the server requires a key. Without a key, the loop then calls only a server on this
-    #: machine.
+    #: True if the service requires a key. If the key is missing, the loop calls a server on this
+    #: machine without a key, but no other server.
     key_needed: bool = False
     #: Command of the MCP server with the tools for child jobs; empty if no child job is allowed.
     child_jobs: tuple[str, ...] = ()

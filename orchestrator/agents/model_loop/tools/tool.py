@@ -38,7 +38,8 @@ class Tool:
     use: Callable[[Mapping[str, Any]], str]
     #: Name of the argument that the log shows.
     main: str = "path"
-    #: True if the tool may take minutes, and is never denied.
+    #: True if the tool may take minutes. The log then shows a call before the call runs. Only for
+    #: tools that are never denied, because such a log line cannot show a denial.
     slow: bool = False
 
     @property

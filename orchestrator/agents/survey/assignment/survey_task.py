@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Written by the engine into the worker's directory.
+#: Name of the file with the task, which the engine writes into the worker's directory.
 TASK_FILE = "task.json"
 #: Beginning of the names of root jobs' directories in a workspace.
 JOB_DIRECTORY_PREFIX = "job_"

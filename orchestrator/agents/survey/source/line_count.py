@@ -18,12 +18,12 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 RULE = (
     "Every line of a readable file counts once. Blank: nothing but white space, or nothing but"
-    " brackets and the punctuation `( ) , : ; [ ] { }` (in Python also a lone `pass`); such "
-    "lines are also shown as `bare`, because other counters call them code. Comment: only "
-    "comments, or"
-    " inside a Python docstring (a string that starts a file or follows a colon), or any line of"
-    " prose (Markdown, reStructuredText, plain text). Code: the rest. Binary files, files over"
-    " 2 MB and files that cannot be read count as files, not as lines; links are not followed."
+    " brackets and the punctuation `( ) , : ; [ ] { }` (in Python also a lone `pass`). Blank lines"
+    " with more than white space are also counted as `bare`, because other counters call them code."
+    " Comment: only comments, or inside a Python docstring (a string that starts a file or follows"
+    " a colon), or any line of prose (Markdown, reStructuredText, plain text). Code: the rest."
+    " Binary files, files over 2 MB and files that cannot be read count as files, not as lines;"
+    " links are not followed."
 )
 
 #: Characters that replace comments and strings in a mask.

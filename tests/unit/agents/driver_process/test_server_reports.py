@@ -96,7 +96,10 @@ def test_reports_end_with_one_log_line_when_the_server_rejects_them(
     reporter.close(usage(3))
 
     assert tokens_of(api) == [1]
-    error = f"! the server rejected a report to /api/v1/usage (HTTP {status}); no more reports\n"
+    error = (
+        f"! the server rejected a report to /api/v1/usage (HTTP {status}); "
+        "no more such reports are sent\n"
+    )
     assert capsys.readouterr().err == error
 
 
