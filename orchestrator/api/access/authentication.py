@@ -1,4 +1,4 @@
-"""Authentication of each request that needs a key, and its checks: read-only keys, rate limits.
+"""Authenticates each request that needs a key, and checks the key's scope and rate limits.
 
 An API key or a browser session identifies the caller. A request without a valid key or session is
 rejected with status 401. The use cases check which jobs a caller may see and change
@@ -26,7 +26,7 @@ KEY_HEADER = "X-API-Key"
 TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
-#: Flask's names of the calls that count toward the limit of submissions.
+#: Flask's endpoint names of the calls that count toward the rate limit for submissions.
 SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "tasks.create_task"})
 
 

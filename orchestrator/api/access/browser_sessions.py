@@ -32,7 +32,8 @@ FILE_BYTES = 1024 * 1024
 IDLE_SECONDS = 12 * 3600.0
 LONGEST_SECONDS = 7 * 86400.0
 TICKET_SECONDS = 60.0
-#: Minimum seconds between two writes of the time of a session's latest call.
+#: Minimum seconds between two updates of a session's ``seen_at``, because each update writes the
+#: file.
 SEEN_SECONDS = 300.0
 #: Maximum number of sessions. A further session ends the least recently used session.
 MOST_SESSIONS = 1000

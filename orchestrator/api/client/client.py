@@ -229,7 +229,7 @@ class OrchestratorClient(FollowCalls):
     def raise_budget(self, job_id: str, **limits: Any) -> Answer:
         """Raise limits of a job, such as ``max_cost_usd=5``.
 
-        A job that is paused at the limit continues.
+        If the job is paused because it reached a limit, this call resumes the job.
         """
         return self._post(path_of(job_id, "budget"), limits)
 

@@ -24,11 +24,13 @@ class FollowCalls(ClientCalls):
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
         """Wait for a job's end, and return the job's status.
 
-        The field ``timed_out`` of the result is True if the job has not ended after ``timeout``
-        seconds; without ``timeout``, the wait has no limit. ``run``: the number of the run to wait
-        for; the end of a later run also ends the wait. If the server restarts, the wait continues.
-        Raises ServerUnreachable if the server does not answer within the shorter of ``timeout`` and
-        ``patience_seconds``.
+        ``timeout``: the maximum wait in seconds; None: no limit. If the job has not ended after
+        this time, the field ``timed_out`` of the result is True.
+
+        ``run``: the number of the run to wait for. The end of a later run also ends the wait.
+
+        If the server restarts, the wait continues. Raises ServerUnreachable if the server does not
+        answer for ``patience_seconds``, or for the remaining time if this is shorter.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -92,8 +94,8 @@ class FollowCalls(ClientCalls):
     ) -> str | Iterator[str]:
         """Return a worker's log as text.
 
-        With ``follow``, yield the log's lines until the worker has ended. ``tail``: omit all
-        existing lines except this number of last lines; None: omit no line.
+        With ``follow``, yield the log's lines until the worker has ended. ``tail``: the number of
+        existing lines to return, counted from the end of the log; None: all lines.
         """
         path = path_of(job_id, "logs", worker_id)
         if follow:

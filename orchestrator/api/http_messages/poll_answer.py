@@ -22,11 +22,11 @@ class PollAnswer:
     pieces: Pieces
 
 
-#: Function that counts a request, and returns the current answer. If the application must answer,
-#: the function returns None and counts nothing. The arguments:
+#: Function that returns the current answer to a repeated request, and counts the request. If the
+#: application must answer, the function returns None and counts nothing. The arguments:
 #:
-#: 1. True for a body in gzip.
-#: 2. The request's ``since_seq``; None: the ``since_seq`` of the first request.
-#: 3. The ETag of an answer 304. If this ETag is no longer current, the application must answer. "":
-#:    the answer is not a 304.
+#: 1. True if the body must be in gzip.
+#: 2. The request's ``since_seq``; None: the ``since_seq`` of the request whose answer was stored.
+#: 3. The ETag of the stored answer, if this answer is a 304; "" for any other answer. A 304 can be
+#:    sent again only while its ETag is current. With another ETag, the function returns None.
 AnswerSource = Callable[[bool, int | None, str], PollAnswer | None]

@@ -27,8 +27,8 @@ CAPABILITIES_KEY = f"{META_PREFIX}clientCapabilities"
 
 SERVER = {"name": "orchestrator", "version": __version__}
 CAPABILITIES: Values = {"tools": {}}
-#: Milliseconds for which a client may cache its list of tools, because only another release changes
-#: the list.
+#: Milliseconds for which a client may cache its list of tools. The time is long, because only
+#: another release changes the list.
 LIST_TTL_MS = 3_600_000
 
 DEEPEST_JSON = 40

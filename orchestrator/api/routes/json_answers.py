@@ -135,7 +135,8 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
 class _Tagged:
     tag: str
     body: bytes
-    #: False if the body contains the remaining time, which the tag ignores.
+    #: True if ``tag`` depends on the whole body. False if the body contains the remaining quota,
+    #: which is not part of the tag.
     is_whole: bool = True
 
 

@@ -17,13 +17,15 @@ from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("pages", __name__)
 
-#: Trusted Types make the browser reject any text as markup.
+#: Content security policy of the dashboard's page. Its Trusted Types rules make the browser reject
+#: text that a script inserts as markup.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-#: Swagger UI sets styles in its script, and loads its icons from ``data:`` addresses.
+#: Content security policy of /docs. It allows inline styles and ``data:`` images, because Swagger
+#: UI sets styles in its script, and loads its icons from ``data:`` addresses.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "

@@ -302,7 +302,8 @@ def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-#: Created once, because ``json.dumps`` with options creates an encoder for each call.
+#: Returns the remaining quota as JSON text. The encoder is created once, because ``json.dumps``
+#: with options creates an encoder for each call.
 _quota_text = json.JSONEncoder(default=str).encode
 
 

@@ -10,7 +10,7 @@ from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.schemas import answers
 
-#: Fields that have the same form in requests.
+#: Fields of a task that have the same name and form in a ``TaskSpec`` and in a plan file.
 _SAME = (
     *("id", "title", "prompt", "command", "approve", "on_timeout", "depends_on", "timeout"),
     *("retries", "role", "model", "files", "writes", "context", "git", "locks"),

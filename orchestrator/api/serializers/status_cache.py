@@ -21,8 +21,8 @@ from orchestrator.schemas.requests.query_parameters import StatusTasks
 
 #: Maximum number of jobs whose rows are stored, and of stored answers for one version of a job.
 MOST_JOBS, MOST_BODIES = 16, 64
-#: The server's loop itself encodes the answer for a job with at most this number of rows and of
-#: changed rows. The encoding takes about 1 ms, during which the loop answers no other request.
+#: Maximum number of a job's rows, and of its changed rows, for an answer that the server's loop
+#: itself encodes. The encoding takes about 1 ms, during which the loop answers no other request.
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 #: zlib's ``level`` (the fastest) and ``wbits`` (the gzip format).
 _LEVEL, _GZIP = 1, 31
@@ -96,7 +96,8 @@ class JobRows:
     #: Number of the latest event that the previous answer showed; -1: no answer yet.
     seq: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
-    #: Assigned as a whole, because other threads read this field without the lock.
+    #: The answers for the latest encoded version; None: no version yet. A new version replaces the
+    #: whole object, because other threads read this field without the lock.
     current: CurrentStatus | None = None
 
     def at(self, version: int, selection: TaskSelection) -> "StatusBody | None":

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Number of dropped calls that may always stay in the heap. Removing them reads the whole heap.
+#: Dropped calls stay in the heap until there are more dropped calls than scheduled calls plus this
+#: number. Removing them sooner would cost time, because each removal reads the whole heap.
 _MOST_DROPPED = 64
 
 #: Threads that read the store for the socket loop, so that a slow read delays no stream.

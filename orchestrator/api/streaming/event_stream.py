@@ -174,7 +174,7 @@ class EventStream(WaitingConnection):
             return
         if (error := future.exception()) is not None:
             if not isinstance(error, NotFound):
-                logger.warning("cannot read the events of a stream; it ends", exc_info=error)
+                logger.warning("ended a stream, because its events cannot be read", exc_info=error)
             self._end_unread()
             return
         page = future.result()

@@ -23,7 +23,8 @@ LOCKING = (
         description=(
             "409 locked: another worker holds a lock, and the wait timed out. 409 deadlock: "
             'waiting would create a cycle; "detail" lists the cycle. 202: not granted yet; repeat '
-            "the call. Locks that the worker already holds stay active, with the same numbers."
+            "the call. Locks that the worker already holds stay active, and their fencing numbers "
+            "do not change."
         ),
         body=locks.LockRequest,
         examples={"wait for a path": {"names": ["src/api/"], "wait": 30}},

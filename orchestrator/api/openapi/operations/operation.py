@@ -37,7 +37,7 @@ class Operation:
     #: Answers by status: the answer's shape, or the media types of an answer that is not a JSON
     #: object.
     answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
-    #: Statuses of errors that not every call returns.
+    #: Statuses of the call's errors, in addition to the errors that every call may return.
     errors: tuple[HTTPStatus, ...] = ()
     #: Request headers with their meaning.
     headers: dict[str, str] = field(default_factory=dict)

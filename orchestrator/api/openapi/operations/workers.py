@@ -81,8 +81,8 @@ OF_WORKERS = (
             "The worker's agent reads the message, as data, before it calls the model again. "
             f"Agents that read messages: {_READERS}. The "
             "message is stored, and survives restarts and retries. The worker's field `messages` "
-            "shows when it was delivered. 409 `cannot-message`: the worker's agent reads no "
-            "messages; `detail` says what to do instead. 403: the caller is a worker."
+            "shows when the message was delivered. 409 `cannot-message`: the worker's agent reads "
+            "no messages; `detail` says what to do instead. 403: the caller is a worker."
         ),
         body=message_requests.MessageBody,
         body_required=True,
