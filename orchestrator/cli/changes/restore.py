@@ -33,8 +33,8 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     """Restore git settings, hooks, and refs that JOB changed.
 
     Also restores other git files. Refs are, for example, branches, tags, and stash entries. Each
-    item gets its state before JOB. An item that has changed since JOB is listed, but not restored.
-    Never reverts a push, but shows the command that reverts the push.
+    item gets the state that it had before JOB. An item that has changed since JOB is listed, but
+    not restored. Never reverts a push, but shows the command that reverts the push.
     """
     from orchestrator.composition import repository_restore
     from orchestrator.git import RestoreState
@@ -55,7 +55,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     items = restoration.inspect(changes)
     _show(restoration, items)
     restorable = [each for each in items if each.restore_state is RestoreState.CAN_BE_RESTORED]
-    if restorable and not yes and not confirmed(f"Restore {len(restorable)} of these changes?"):
+    if restorable and not yes and not confirmed(f"Restore {len(restorable)} of these items?"):
         raise unconfirmed("restore")
     return _restored(restoration, items, restorable)
 
@@ -91,7 +91,7 @@ def _restored(
     for item in restorable:
         try:
             restoration.restore(item)
-            note = f" (value of the job: {item.change.after[:12]})" if item.change.after else ""
+            note = f" (was {item.change.after[:12]} after the job)" if item.change.after else ""
             click.echo(printable(f"restored: {item.change.kind} {item.change.name}{note}"))
         except Conflict as error:
             click.echo(pasteable(error.message), err=True)

@@ -19,8 +19,8 @@ def config_checks(
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
     """Yield (check, settings) for each check of the configuration.
 
-    ``settings``: the loaded settings, in the pair of the check that found them valid; None in every
-    other pair.
+    The check that finds the configuration valid comes with the loaded settings. For every other
+    check, ``settings`` is None.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -11,7 +11,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Self
 
-#: Control sequences: alternate screen without cursor and line wrap; and the normal screen.
+#: Control sequences: ``_ENTER`` shows the alternate screen, without cursor and line wrap.
+#: ``_LEAVE`` shows the normal screen again.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _CLEAR_LINE = "\x1b[K"
