@@ -36,7 +36,10 @@ class MergeRejections:
 
         - No retry remains, or the retry would cause a deadlock. The worker then fails if its
           rejection is ``required``; otherwise its status stays unchanged.
-        - The worker already failed to resolve its conflicts. Its status stays unchanged.
+        - The worker did not succeed, or already failed to resolve its conflicts. Its status stays
+          unchanged.
+        - Another worker that conflicts in the same file is retried first. The status stays
+          unchanged.
 
         Do nothing and return False if the job is being stopped, or if some of its workers have not
         ended. If the job or an ancestor job has reached a limit, stop the job that reached the

@@ -175,7 +175,7 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(current: Pause | None, requested: Pause) -> Pause:
-    """Return one pause that combines a job's present pause and a new pause.
+    """Return one pause that combines a job's present pause, if any, and a new pause.
 
     The combined pause has the start of the present pause. It stops running attempts if one of the
     two pauses stops them. All other fields, such as the cause, are those of the present pause.
