@@ -180,8 +180,8 @@ class EventKind(StrEnum):
     )
     CHILD_JOB_REFUSED = (
         "child_job_refused",
-        "A limit rejected a worker's child job.",
-        Key("limit", str, "kind of the error: `limit-depth`, `limit-workers`, ..."),
+        "A worker's child job was rejected, because of a limit or a cycle.",
+        Key("limit", str, "kind of the error: `limit-depth`, `limit-workers`, `cycle`, ..."),
         Key("detail", str, "the error's message"),
         Key("request", str, "the start of the child job's request"),
         Key("number", int, "number of the worker's rejected child jobs so far"),
@@ -201,7 +201,7 @@ class EventKind(StrEnum):
     WORKER_STARTED = "worker_started", "An attempt is about to start.", *_STARTED
     WORKER_WAITING = (
         "worker_waiting",
-        "The worker released its slot while its child jobs run, or until it gets locks.",
+        "The worker has released its slot, and waits for its child jobs or for locks.",
         Key("child_job_ids", list[str], "ids of the child jobs; empty for locks"),
         Key("locks", list[str], "names of the locks", False),
         Key("reason", str, "why the worker waits for the locks", False),
@@ -256,7 +256,7 @@ class EventKind(StrEnum):
         "The gates of an attempt begin. The event is omitted if the attempt has already failed, or "
         "changed no file that a gate checks.",
         _ATTEMPT,
-        Key("gates", list[str], "names of the gates that have changed files to check"),
+        Key("gates", list[str], "names of the gates that apply to the changed files"),
     )
     GATE_RUN_STARTED = "gate_run_started", "A run of a gate begins.", _GATE, _ON
     GATE_RUN_ENDED = (
