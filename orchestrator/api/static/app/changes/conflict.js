@@ -75,8 +75,8 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = "If two workers changed the same lines, the better worker's version is used. That worker has fewer gate findings; if these are equal, more passing tests; if these are equal, it is merged later. The report lists all replaced lines.";
-    if (await ask({ title: `Merge ${worker} by better result`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
+    const text = "If two workers changed the same lines, the lines of one worker are used: of the worker with fewer gate findings. If both have the same number, more passing tests decide. If these are also equal, the worker that is merged later wins. The report lists all replaced lines.";
+    if (await ask({ title: `Merge ${worker}: the better result wins`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {
     const text = `The job is then complete without the changes of ${worker}. These changes stay on the branch of ${worker}.`;

@@ -31,7 +31,7 @@ const KINDS = {
   question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
   conflict: { icon: "i-conflict", words: "Conflict", isShown: true, to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
   asked: { icon: "i-comment", words: "A worker has a question", to: feedback, word: "Answer" },
-  feedback: { icon: "i-comment", words: "Your comments were not answered", to: feedback, word: "Open" },
+  feedback: { icon: "i-comment", words: "Work on your comments failed", to: feedback, word: "Open" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
   limit: { icon: "s-paused", words: "Limit reached", hasRequest: true, to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["Cancel the job", (need) => cancelJob(need.job_id)] },
 };

@@ -14,7 +14,7 @@ const SOURCES = { split: "Split the request", commands: "Commands", plan: "Plan"
 function labels(text) {
   const pairs = text.split(",").map((each) => each.trim()).filter(Boolean).map((each) => {
     const at = each.indexOf(":");
-    if (at < 1) throw new Error(`Labels: write name: value, not “${each}”`);
+    if (at < 1) throw new Error(`Labels: write each as “name: value”, not “${each}”`);
     return [each.slice(0, at).trim(), each.slice(at + 1).trim()];
   });
   return pairs.length ? Object.fromEntries(pairs) : undefined;

@@ -49,7 +49,7 @@ function rows(all) {
 function useChoice(job, task, refresh) {
   const [busy, set] = useState(false);
   const choose = (worker) => async () => {
-    const text = `The changes of ${worker} are merged in place of the present choice. The changes of all candidates stay on their branches.`;
+    const text = `The result gets the changes of ${worker} instead of the changes of the present choice. The changes of all candidates stay on their branches.`;
     const reason = await ask({ title: `Choose ${worker}`, text, field: "Reason (optional)", yes: "Choose this candidate", no: "Not yet" });
     if (reason === null) return;
     set(true);

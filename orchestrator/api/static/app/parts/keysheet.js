@@ -12,9 +12,9 @@ const KEYS = [
   ["Graph, table, timeline, changes, report", "1", "…", "5"], ["Log of a worker, changes of a worker", "l", "d"],
   ["Retry", "r"], ["Pause or resume", "p"], ["Cancel (asks)", "c"], ["Message to a worker", "s"],
   ["Follow the log", "f"], ["Next, previous match", "Enter", "Shift Enter"], ["Copy the link to a line", "y"],
-  ["In the graph: along a dependency, within a column", "←", "→", "↑", "↓"], ["Open or close a child job", "o"],
+  ["In the graph: move along a dependency, or within a column", "←", "→", "↑", "↓"], ["Open or close a child job", "o"],
   ["Next, previous file", "]", "["], ["Mark the file as viewed", "v"], ["Comment on a line", "Enter"],
-  ["Send comment, review, job", "Ctrl Enter"], ["Zoom the timeline", "+", "−"], ["Approve (asks)", "a"],
+  ["Send the comment, the review, or the job", "Ctrl Enter"], ["Zoom the timeline", "+", "−"], ["Approve (asks)", "a"],
 ];
 
 export function KeySheet() {
