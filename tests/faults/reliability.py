@@ -26,8 +26,9 @@ Results = Mapping[str, Counter[str]]
 HEAD = """# Reliability
 
 Tests inject each of these faults, with real processes, files, and servers. The column "Promise"
-states what holds during the fault. Each fault keeps its number. A new fault
-gets the next number, wherever its row is. To run the tests and write this page:
+states what holds during the fault. Each fault keeps its number, and a new
+fault gets the next number. Therefore the numbers in a table are not consecutive. To run the tests
+and write this page:
 
 ```bash
 .venv/bin/python -m tests.faults.reliability
