@@ -74,6 +74,6 @@ def without_times(text: str) -> str:
 
 
 def digest_of(parts: Iterable[str]) -> str:
-    """Return a short digest that is equal for equal parts in any order."""
+    """Return a short digest of texts. The order of the texts does not matter."""
     joined = "\0".join(sorted(parts))
     return hashlib.sha256(joined.encode("utf-8", "replace")).hexdigest()[:16]

@@ -48,7 +48,7 @@ class GateSource(StrEnum):
     """Origin of a gate.
 
     The origin matters if the gate's program is missing. The gate then blocks a change only if its
-    origin is ``ASKED`` or ``REPOSITORY``.
+    origin is ``REQUESTED`` or ``REPOSITORY``.
     """
 
     #: The request or the plan of a person names the gate.

@@ -147,7 +147,8 @@ def _number_of_findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | No
 def _passed_tests_of_base(now: Reading, base: Reading) -> Iterator[str]:
     """Yield the passed tests that the base also has, under the same name or in another file.
 
-    If the base cannot load a file, each test of the file counts.
+    Also yield each passed test of a file that the base cannot load. If the base lists no tests at
+    all, yield every passed test.
     """
     names = {*(base.passed or ()), *(each.key for each in base.findings)}
     unloaded = (each.key for each in base.findings if each.is_error)

@@ -49,8 +49,8 @@ class Ancestry:
     parent: Worker
     #: The ancestors, from the parent job to the root job.
     ancestors: Sequence[Job]
-    #: A digest for each prompt and each title of the tasks of the calling worker and of its
-    #: ancestors.
+    #: Digests of the tasks of the calling worker and its ancestors: one for each task's prompt, and
+    #: one for its title.
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int

@@ -273,7 +273,7 @@ class ReachedDailyLimit:
     limit: str
     most: float
     used: float
-    #: Time at which the limit resets.
+    #: Time at which the limit resets, in seconds since the epoch.
     free_at: float
 
     def __str__(self) -> str:

@@ -214,8 +214,8 @@ class Question:
     text: str = ""
     #: Time at which the timeout decides; None: never.
     due_at: float | None = None
-    #: Time of the question, or the end of the latest pause. After this time, the job's wall time
-    #: excludes time in which the job only waits for the answer.
+    #: Start of the wait for the answer: the time of the question, or the end of the latest pause.
+    #: From then on, time in which the job only waits for the answer is no wall time.
     counted_from: float = 0.0
     #: None while the question is open.
     decision: Decision | None = None

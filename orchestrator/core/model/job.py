@@ -361,8 +361,8 @@ class Worker:
     #: The caller that cancelled only this worker, for people; None: no caller cancelled it.
     cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
-    #: Number of workers in the worker's child jobs, from which the name of the next such worker is
-    #: made.
+    #: Number of workers in the worker's child jobs. The names of the workers of its next child job
+    #: continue from this number.
     child_workers: int = 0
     started_at: float | None = None
     ended_at: float | None = None

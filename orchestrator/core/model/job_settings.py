@@ -152,7 +152,7 @@ def setting(
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
 CAPS = ("max_steps", "max_tokens", "max_cost_usd")
-#: Names in requests of the limits that a person can raise while the job runs.
+#: Limits that a person can raise while the job runs, by their names in requests.
 RAISABLE = ("max_cost_usd", "max_tokens", "max_steps", "max_wall_seconds")
 
 
@@ -206,8 +206,8 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-depth", "Maximum depth of child jobs; 0: none.", "N"),
     )
-    #: Depth that the caller stated for a root job. The depths of its workers are counted from this
-    #: depth.
+    #: Depth that the caller stated for a root job. Workers are told the depth of their job in the
+    #: tree plus this depth.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
         "Depth of the new job. A worker must send ORCHESTRATOR_DEPTH + 1, or omit the field.\n\n"

@@ -68,8 +68,8 @@ class KnownTool:
     memory_bytes: int = 512 * MIB
     #: True if the provider charges less for the beginning of a prompt that it has received before.
     caches_prompts: bool = False
-    #: True if the agent can be the planner of a job that names no planner. None: only if the job
-    #: names the agent.
+    #: True if the agent may plan any job; False if it never plans. None: the agent plans only jobs
+    #: that name it as their planner.
     plans: bool | None = True
     #: True if the agent can resume a session by its id.
     resumes: bool = False
