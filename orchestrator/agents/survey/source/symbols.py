@@ -41,7 +41,8 @@ class SourceFile:
     #: Line of the main function or of ``if __name__ == "__main__"``; 0 if the file has neither.
     main_line: int = 0
     test_cases: int = 0
-    #: False if only the lines are counted: the text is minified, or its language has no modules.
+    #: True if the file counts as a module. Only the lines are counted of a file that is no module:
+    #: its text is minified or generated, or no grammar exists for its language.
     is_module: bool = True
     #: True if symbols, imports and tests are unknown, because no grammar for them is installed.
     lacks_grammar: bool = False
