@@ -31,7 +31,8 @@ HEAD_SECONDS = 5.0
 #: Seconds for which data of a rejected caller is read and dropped. If a connection is closed with
 #: unread data, the kernel resets the connection, and the caller does not get the answer.
 REST_SECONDS = 30.0
-#: Number of extra threads for short calls, so that a slow cancel does not delay /health.
+#: Number of threads that are reserved for vital requests. With only one thread, a slow cancel would
+#: delay /health.
 VITAL_THREADS = 2
 LARGEST_HEADER_BYTES = 64 * 1024
 #: Error types by status of waitress' own error answers.
@@ -123,7 +124,8 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         #: Time since which the connection waits for data of a request (monotonic seconds).
         self.waits_since = time.monotonic()
         self._had_request = False
-        #: True after a rejected request, whose further data is read and dropped.
+        #: True after a request that was rejected because its body is too large. The rest of the
+        #: body is then read and dropped.
         self.drops_rest = False
         self._dropped_until: float | None = None
         super().__init__(*arguments, **options)
@@ -300,7 +302,8 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
     def _is_urgent(self, task: HttpChannel) -> bool:
         """True if a reserved thread may handle the request of ``task``.
 
-        The call also marks the request as rejected if the server has too many connections.
+        Reserved threads handle vital requests. If the server has too many connections, they also
+        reject all other requests: the call then marks the request as rejected.
         """
         request = task.requests[0]
         if request.error or is_vital(request):

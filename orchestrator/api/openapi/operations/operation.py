@@ -44,5 +44,5 @@ class Operation:
     needs_key: bool = True
     #: True if the answer has an ETag, so that 304 is possible.
     tagged: bool = False
-    #: True if the answer has a job_id that leads to other calls.
+    #: True if the answer has a ``job_id`` for further calls. The document links these calls.
     leads_to_job: bool = False
