@@ -38,7 +38,7 @@ class Refresher:
         #: Actions to run; None: end the thread.
         self._actions: queue.Queue[Callable[[], str] | None] = queue.Queue()
         self._lock = threading.Lock()
-        #: See ``set_view``.
+        #: The data that the next snapshots contain: the arguments of ``set_view``.
         self._view: tuple[Mapping[str, bool], Sequence[tuple[str, str]]] = ({}, ())
         #: Messages of actions that ``latest`` has not returned yet.
         self._messages: list[str] = []
