@@ -234,8 +234,8 @@ class PlanProgress:
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
         """Record a worker's end. Return the dependent tasks that this end decides.
 
-        Each returned task can either start now or never start. ``is_ready(task_id)`` is True if the
-        task can start now.
+        Each returned task can either start now or never start. Call ``is_ready`` with a returned
+        id: the result is True if that task can start now.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1
