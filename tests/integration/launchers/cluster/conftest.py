@@ -20,7 +20,7 @@ from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.security import process_table
 from tests.contract.launcher_adapters import LauncherSite
-from tests.integration.launchers.conftest import wait_until
+from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import QUICK, NodeProcess, TestCluster
 from tests.support.ports import free_port
 
@@ -137,6 +137,20 @@ class ClusterSite(LauncherSite):
         self.nodes[name] = NodeProcess(join_file, self.directory / name)
         wait_until(lambda: self.state(name).state == "up" and self.state(name).agents)
         return self.nodes[name]
+
+    def connect(self) -> socket.socket:
+        """Connect to the server without TLS.
+
+        The server refuses connections until its thread has called ``listen``, so repeat them.
+        """
+        address, deadline = ("127.0.0.1", self.cluster.port), time.monotonic() + HANG_SECONDS
+        while True:
+            try:
+                return socket.create_connection(address, timeout=10)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def state(self, name: str = "n1") -> NodeState:
         assert isinstance(self.launcher, ClusterLauncher)

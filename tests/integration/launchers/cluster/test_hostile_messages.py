@@ -171,7 +171,7 @@ def hostile(site: ClusterSite, tmp_path: Path) -> Callable[[], Any]:
     @contextmanager
     def connect() -> Iterator[Peer]:
         with (
-            socket.create_connection(("127.0.0.1", site.cluster.port), timeout=10) as bare,
+            site.connect() as bare,
             context.wrap_socket(bare, server_hostname=SERVER_NAME) as link,
         ):
             yield Peer(link)

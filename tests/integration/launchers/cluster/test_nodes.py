@@ -297,12 +297,11 @@ def test_a_node_of_another_authority_is_rejected(site: ClusterSite, tmp_path: Pa
 def test_a_connection_without_tls_or_certificate_gets_nothing(site: ClusterSite) -> None:
     site.cluster.add("n1")
     wait_until(lambda: site.state().state == "unknown")
-    address = ("127.0.0.1", site.cluster.port)
-    with socket.create_connection(address, timeout=10) as plain:
+    with site.connect() as plain:
         plain.sendall(b"\0\0\0\2{}")
         assert _rest(plain) == b""
     context = ssl.create_default_context(cafile=str(site.cluster.certificates / "ca.pem"))
-    with socket.create_connection(address, timeout=10) as bare:
+    with site.connect() as bare:
         found = context.wrap_socket(bare, server_hostname=SERVER_NAME)
         with pytest.raises(ssl.SSLError), found:
             found.sendall(b"\0\0\0\2{}")
@@ -333,7 +332,7 @@ def test_wrong_bytes_of_a_node_end_its_connection_only(
     started()
     context = tls(tmp_path / "n1", "node", is_server=False)
     with (
-        socket.create_connection(("127.0.0.1", site.cluster.port), timeout=10) as bare,
+        site.connect() as bare,
         context.wrap_socket(bare, server_hostname=SERVER_NAME) as found,
     ):
         found.sendall(len(body).to_bytes(4, "big") + body)
