@@ -40,6 +40,10 @@ class LimitHandler:
         self._stops = stops
         self._pauses = pauses
 
+    def asks(self, job_id: str) -> bool:
+        """True if a person is asked when the job reaches a limit; False if the job is stopped."""
+        return self._unit_of_work.jobs[job_id].config.on_limit == ASK
+
     def handle_limit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
         """Handle a limit that a job has reached. Return True if the job is being stopped.
 
@@ -47,7 +51,7 @@ class LimitHandler:
         limit with its value, such as "max_steps (10 steps)".
         """
         job = self._unit_of_work.jobs[job_id]
-        if job.config.on_limit != ASK:
+        if not self.asks(job_id):
             self._stops.stop_tree(job_id, cause, by, now)
             return True
         if job.pause is None or job.pause.cause is not PauseCause.LIMIT:
@@ -62,12 +66,15 @@ class LimitHandler:
         """
         ancestors = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
         ends = (each for each in ancestors if each.remaining_wall_seconds(now) <= SAME_END_SECONDS)
-        first = next(ends, job) if job.config.on_limit == ASK else job
+        first = next(ends, job) if self.asks(job.id) else job
         by = f"{WALL_TIME} ({first.config.max_wall_seconds:g} s)"
         self.handle_limit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
 
     def check(self, job_id: str, now: float) -> None:
-        """When a pause has ended, handle a limit on usage that the job has already reached."""
+        """Handle a limit on usage that the job or an ancestor job has already reached.
+
+        Call this when a pause has ended, or when a merge has rejected workers of the job.
+        """
         job = self._unit_of_work.jobs[job_id]
         first_reached = self._trees.breach_of(job)
         if (

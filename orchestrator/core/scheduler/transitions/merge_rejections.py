@@ -16,18 +16,25 @@ from orchestrator.core.outcome.retry_policy import may_retry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
+from orchestrator.core.scheduler.transitions.limit_enforcement import LimitHandler
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
 
 class MergeRejections:
     def __init__(
-        self, trees: JobTrees, stops: Stops, job_end: JobEnd, task_locks: TaskLocks
+        self,
+        trees: JobTrees,
+        stops: Stops,
+        job_end: JobEnd,
+        task_locks: TaskLocks,
+        limit_handler: LimitHandler,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._stops = stops
         self._job_end = job_end
         self._task_locks = task_locks
+        self._limit_handler = limit_handler
 
     def retry_rejected(self, job_id: str, rejections: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if a worker is retried.
@@ -43,12 +50,14 @@ class MergeRejections:
 
         Do nothing and return False if the job is being stopped, or if some of its workers have not
         ended. If the job or an ancestor job has reached a limit, stop the job that reached the
-        limit, with its descendants, and return False.
+        limit, with its descendants, and return False. If that job has ``on_limit: ask``, pause it
+        instead: the retried workers wait until a person has raised the limit.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:
             return False
-        if first_reached := self._trees.breach_of(job):
+        first_reached = self._trees.breach_of(job)
+        if first_reached and not self._limit_handler.asks(first_reached[0]):
             limited_id, _, by = first_reached
             self._stops.stop_tree(limited_id, StopCause.LIMIT, by, now)
             return False
@@ -57,6 +66,7 @@ class MergeRejections:
             self._job_end.rendering.discard(job_id)
             tasks = list(self._trees.plans[job_id].tasks.values())
             self._trees.install(job, PlanProgress(tasks, self._trees.workers_of(job_id)))
+            self._limit_handler.check(job_id, now)
         return retried
 
     def _retry_workers(self, job_id: str, rejections: Sequence[MergeRejection], now: float) -> bool:

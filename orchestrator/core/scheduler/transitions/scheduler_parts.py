@@ -62,7 +62,9 @@ class Parts:
 
         # Ended jobs: merging and further runs
         self.merge_completion = MergeCompletion(trees)
-        self.merge_rejections = MergeRejections(trees, stops, job_end, task_locks)
+        self.merge_rejections = MergeRejections(
+            trees, stops, job_end, task_locks, self.limit_handler
+        )
         self.reruns = Reruns(trees, planning, job_end, running.attach)
 
         self.attempt_exits = AttemptExits(

@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import PauseCause
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from tests.unit.core.factories import a_task
+from tests.unit.core.factories import DONE, a_task
 from tests.unit.core.story import Story, stops
 
 PAUSED = Exit(ended_by=EndedBy.CANCEL, cause=ExitCause.PAUSED, stopped_by="the pause")
@@ -175,3 +175,26 @@ def test_a_wait_for_a_person_counts_while_something_runs() -> None:
     story.answer(story.key(job))
     assert story.job_status(job) is JobStatus.COMPLETED
     assert story.job(job.id).paused_seconds == 60
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_job_at_its_cap_whose_merge_rejects_a_worker_asks_before_the_retry(asks: bool) -> None:
+    story = Story()
+    story.writes_reports = False
+    settings = ASKS if asks else {}
+    job = story.root(a_task("a"), max_retries=1, max_steps=5, **settings)
+    key = story.key(job)
+    # The end of the last worker reports the usage that reaches the cap.
+    story.ends(key, evidence=replace(DONE, usage=Usage(steps=5)))
+    assert story.job(job.id).pause is None
+
+    assert story.rejects_changes(job.id, key) == asks
+
+    if not asks:
+        assert story.job(job.id).stop_cause is StopCause.LIMIT
+        return
+    pause = story.job(job.id).pause
+    assert pause is not None and pause.limit == "max_steps"
+    assert (story.status(key), story.running) == (WorkerStatus.PENDING, [])
+    raised(story, job, max_steps=10)
+    assert (story.status(key), story.worker(key).attempt) == (WorkerStatus.RUNNING, 2)
