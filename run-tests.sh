@@ -151,6 +151,13 @@ have_npm() {
   command -v npm >/dev/null || export PATH=$PATH:$PWD/.test-tools/python/bin
 }
 
+# Compiles the test modules to bytecode. Otherwise, each of the parallel processes would compile all of them. An error of
+# a module is reported by the tests.
+# shellcheck disable=SC2317  # called through step
+compile_tests() {
+  "$python" -m pytest --collect-only "$@" >/dev/null 2>&1 || true
+}
+
 # Installs the tools that tests run in host projects, separately from the packages of the product.
 # shellcheck disable=SC2317  # called through step
 install_tools() {
@@ -193,11 +200,13 @@ else
   excluded=real_tools
 fi
 if [ "$suite" = true ]; then
-  # The tools are downloaded during the next steps.
+  # The tools are downloaded, and the tests compiled, during the next steps.
   if [ "$quick" = false ]; then begin tools step tools install_tools; fi
+  begin compile step compile compile_tests -m "not $excluded$nightly" "$@"
   step style "$python" -m ruff check .
   step format "$python" -m ruff format --check .
   step types "$python" -m mypy
+  await compile
   if [ "$quick" = false ]; then await tools && have_npm; fi
   step scripts check_scripts
   # AI tools wait most of the time. With two parallel tests, the tests of AI tools end before the other tests.

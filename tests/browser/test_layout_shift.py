@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.site import Site, shell
+from tests.support.examples import nightly
 
 #: Maximum sum of the scores of a page's shifts. Numbers at the top of the page cause 0.001.
 MOST_SHIFT = 0.005
@@ -30,7 +31,7 @@ def with_costs(route: Route) -> None:
     route.fulfill(json={**body, "rows": [{**row, "cost_usd": 0.5} for row in body["rows"]]})
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, *nightly(1440)])
 @pytest.mark.parametrize(
     ("path", "late", "early", "shown"),
     [

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.crash_points import OF_ANY_JOB
 from tests.faults.site import STORE, FaultSite, check, fault_tasks
 from tests.faults.zygote import Zygote
-from tests.support.examples import AT_NIGHT, every_second, examples
+from tests.support.examples import AT_NIGHT, examples, nightly
 
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 4, 3
@@ -96,7 +96,7 @@ def of_each_name(names: Sequence[str]) -> list[int | str]:
     ]
 
 
-@pytest.mark.parametrize("group", every_second(range(GROUPS)))
+@pytest.mark.parametrize("group", [0, *nightly(*range(1, GROUPS))])
 def test_a_crash_at_any_failpoint_changes_nothing(
     zygote: Zygote, tmp_path: Path, group: int, spawning: None
 ) -> None:
@@ -106,7 +106,7 @@ def test_a_crash_at_any_failpoint_changes_nothing(
     sweep(zygote, tmp_path, [(place,) for place in places[group::GROUPS]])
 
 
-@pytest.mark.parametrize("group", every_second(range(GROUPS)))
+@pytest.mark.parametrize("group", [0, *nightly(*range(1, GROUPS))])
 def test_another_crash_during_recovery_changes_nothing(
     zygote: Zygote, tmp_path: Path, group: int, spawning: None
 ) -> None:

@@ -9,7 +9,7 @@ from tests.support.examples import examples
 from tests.support.node_kills import Figures, kill_nodes
 
 SEED = 21
-KILLS, KILLS_WITH_OWN_FILES = examples(20, 200), examples(9, 200)
+KILLS, KILLS_WITH_OWN_FILES = examples(12, 200), examples(9, 200)
 
 
 @pytest.mark.slow

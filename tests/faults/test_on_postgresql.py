@@ -38,6 +38,7 @@ def test_no_kill_loses_or_doubles_work_on_postgresql(
     assert figures.jobs
 
 
+@pytest.mark.nightly
 def test_a_crash_and_an_orderly_end_change_nothing_on_postgresql(
     zygote: Zygote, tmp_path: Path, spawning: None
 ) -> None:

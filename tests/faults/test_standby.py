@@ -25,7 +25,7 @@ def databases() -> Iterator[ExitStack]:
 
 
 @pytest.mark.parametrize(
-    ("store", "lease"), [("sqlite", None), *nightly(("postgresql", None)), ("postgresql", 8.0)]
+    ("store", "lease"), [("sqlite", None), *nightly(("postgresql", None), ("postgresql", 8.0))]
 )
 def test_a_standby_adopts_the_workers_of_a_killed_server(
     tmp_path: Path, databases: ExitStack, store: str, lease: float | None

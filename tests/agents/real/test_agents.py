@@ -91,12 +91,17 @@ def _answer_shape(body: Answer) -> object:
 
 # In the next test, all tools start child jobs by MCP. In this test, one tool has a sandbox, and
 # one has none.
-@each_with("child job by MCP", nightly=("claude", "opencode"))
+@each_with("child job by MCP", nightly=("claude", "gemini", "opencode"))
 def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
     check_children(editing_site, agent, commands=agent not in LOOPS)
 
 
-@each_with("child job by MCP", "child job by `orchestrator spawn`", "child job by HTTP")
+@each_with(
+    "child job by MCP",
+    "child job by `orchestrator spawn`",
+    "child job by HTTP",
+    nightly=("opencode",),
+)
 def test_child_jobs_are_started_in_each_way(site: Site, agent: str) -> None:
     check_children(site, agent, commands=True)
 

@@ -24,7 +24,6 @@ Places = dict[str, Site]
 READ, TRIES = 400, {"claude": 3, "codex": 1, "gemini": 3, "opencode": 6}
 #: Retry-After in seconds. codex waits for any time, and then succeeds without a new attempt.
 RETRY_AFTER = {"codex": ""}
-AGENTS = pytest.mark.parametrize("agent", TOOLS)
 #: At night, a story also runs with new sessions, which shows how much resumed sessions save.
 COMPARED = pytest.mark.parametrize(
     "compared",
@@ -79,7 +78,7 @@ def test_a_rate_limit_in_the_middle(places: Places, agent: str) -> None:
 
 
 @COMPARED
-@AGENTS
+@pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("opencode",)))
 def test_a_refused_gate(places: Places, agent: str) -> None:
     used = {}
     for name, place in places.items():

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.conftest import MakeServer
 from tests.integration.site import HOLD, ServerProcess, shell, until
+from tests.support.examples import nightly
 
 #: Configures the port of a server, and returns the arguments of the server.
 Give = Callable[[ServerProcess, int], list[str]]
@@ -50,7 +51,7 @@ def holding(server: ServerProcess, release: Path, then: str = "true") -> str:
     return job
 
 
-@pytest.mark.parametrize("give", [by_flag, by_config])
+@pytest.mark.parametrize("give", [by_config, *nightly(by_flag)])
 def test_a_killed_servers_workers_reach_the_next_one_that_has_another_port(
     make_server: MakeServer, tmp_path: Path, spawning: None, give: Give
 ) -> None:

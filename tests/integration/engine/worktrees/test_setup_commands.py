@@ -111,6 +111,7 @@ def test_a_cancel_ends_the_setup(make_site_with_setup: Make, effects: Path) -> N
     until(lambda: not worker_processes(job), "nothing of it is left")
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("npm")
 def test_npm_installs_into_each_worktree(make_site_with_setup: Make) -> None:
     files = {
