@@ -11,9 +11,8 @@ PAGE = Path(__file__).parents[4] / "docs" / "agents.md"
 FREE = {
     "agent: rate_limit": "yes, free",
     "agent: start": (
-        "if the tool worked before: up to three free retries, after {:g}, {:g}, and {:g} s".format(
-            *TOOL_START_DELAYS
-        )
+        "if the tool worked before: up to three free retries, after {:g}, {:g}, and {:g} s; "
+        "otherwise no".format(*TOOL_START_DELAYS)
     ),
 }
 
