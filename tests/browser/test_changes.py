@@ -100,7 +100,9 @@ def test_comments_on_an_older_state_are_not_sent(page: Page, site: Site) -> None
 
     page.get_by_role("button", name="Send feedback").click()
 
-    expect(page.get_by_text("The branch has changed since these comments")).to_be_visible()
+    expect(
+        page.get_by_text("The branch has changed since you wrote these comments")
+    ).to_be_visible()
     with site.client() as client:
         assert client.status(job)["status"] == "completed"
 

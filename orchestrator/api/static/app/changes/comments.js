@@ -62,7 +62,7 @@ export function Editor({ line, text = "", save, cancel }) {
   };
   return html`<div class="thread"><div><div class="by"><b>You</b><span>line ${line}</span></div>
     <label class="sr" for="comment">Comment</label><textarea class="in" id="comment" rows="2" ref=${field} maxlength="10000" onKeyDown=${keys}>${text}</textarea>
-    <div class="row"><span class="hint hide-s">Part of your feedback, with the line and its code</span>
+    <div class="row"><span class="hint hide-s">Becomes part of your feedback, with the line and its code</span>
       <button type="button" class="btn sm ghost" onClick=${cancel}>Cancel</button><button type="button" class="btn sm primary" onClick=${done}>Add comment</button></div></div></div>`;
 }
 
@@ -110,7 +110,7 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
   };
   const late = remarks.outdated || moved;
   return html`<section class=${`reviewbar ${remarks.comments.length ? "" : "idle"}`} aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
-    ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since these comments</span>
+    ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since you wrote these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
     <label class="sr" for="feedback">Summary or answer</label><input class="in" id="feedback" ref=${summary} placeholder=${`Summary or answer for ${worker}`} maxlength="10000" />
     <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
