@@ -144,7 +144,7 @@ class WorkerAnswer(Answer):
     locks: list[HeldLock] = Field(default_factory=no_items)
     """Locks that the worker holds."""
     refused_child_jobs: int
-    """Number of child jobs that a limit rejected, without child jobs of a running attempt."""
+    """Number of rejected child jobs (limit or cycle), without child jobs of a running attempt."""
     gates: list[GateResultAnswer]
     """Results of the gates on the latest attempt."""
     leftover_processes: list[StrayAnswer]
