@@ -355,7 +355,7 @@ class GitRepository(CommitsAndRefs):
         git, nested = self._git_of(worktree), nested_refs(*self._worker_of(directory))
         if submodules.may_have_some(git, worktree.admin) or self.commits_below(nested):
             return False
-        if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed():
+        if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed(git):
             return False
         # Ignore submodules, because the configuration of a nested repository may name programs,
         # which git would run.

@@ -206,9 +206,11 @@ def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: V
     attempts = worker.attempt - worker.budget_from
     if attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason
-    if attempts <= _max_retries(task, config) and _same_failure(worker, verdict):
+    max_attempts = _max_retries(task, config) + 1
+    if attempts < max_attempts and _same_failure(worker, verdict):
         return f"{verdict.reason} (the same failure twice, no automatic retry)"
-    return f"{verdict.reason} (attempt {attempts} of {attempts})"
+    # Free retries do not count, so there may be more attempts than the maximum.
+    return f"{verdict.reason} (attempt {attempts} of {max(attempts, max_attempts)})"
 
 
 def _max_retries(task: TaskSpec, config: JobConfig) -> int:

@@ -119,7 +119,7 @@ class FrozenIgnoreRules:
         Later rules are rules that were added after the job's start. Files in ``excluded`` are not
         added to the index. Return True if a file was added.
         """
-        if not self.have_changed():
+        if not self.have_changed(git):
             return False
         kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.file}")
         others = git.run("ls-files", "--others", "-z", *kinds).fields
@@ -128,7 +128,7 @@ class FrozenIgnoreRules:
             git.run("add", "--force", "--sparse", *FROM_INPUT, stdin=with_nul(hidden))
         return bool(hidden)
 
-    def have_changed(self) -> bool:
+    def have_changed(self, git: Git) -> bool:
         """True if the rules may have changed since the job's start, according to file times.
 
         A wrong True does no harm: the caller then compares unchanged rules.
@@ -136,8 +136,8 @@ class FrozenIgnoreRules:
         if not self.file.exists():
             return False
         began = self.file.stat().st_mtime_ns
-        places = (self._exclude_file, self.common / "config")
-        return any(each.exists() and each.stat().st_mtime_ns > began for each in places)
+        paths = (self._exclude_file, self.common / "config", _user_ignore_file(git))
+        return any(each.exists() and each.stat().st_mtime_ns > began for each in paths)
 
     @property
     def _exclude_file(self) -> Path:
@@ -145,7 +145,7 @@ class FrozenIgnoreRules:
 
 
 def _user_ignore_file(git: Git) -> Path:
-    path = git_config.value(git, "core.excludesfile")
+    path = os.path.expanduser(git_config.value(git, "core.excludesfile"))
     if path.startswith(("~", "%")):
         path = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")

@@ -256,6 +256,24 @@ def test_what_a_worker_has_git_ignore_hides_no_file_of_another(
     assert record(site, ended["job_id"])["leaks"]
 
 
+def test_a_rule_that_a_worker_adds_to_the_users_ignore_file_hides_no_file_of_another(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    site, project = make_project()
+    rules = tmp_path / "ignored by the user"
+    rules.write_text("*.local\n")
+    project.git("config", "core.excludesFile", str(rules))
+    tasks = [
+        edit(f"echo '*' >> '{rules}'; echo 1 > first.txt; echo x > x.local", id="a"),
+        edit("echo 2 > second.txt; echo x > x.local", depends_on=["a"]),
+    ]
+
+    ended = site.run("x", tasks)
+
+    branch = f"orchestrator/{ended['job_id']}/result"
+    assert set(project.files(branch)) == {*FILES, "first.txt", "second.txt"}
+
+
 def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(
     make_project: MakeProject,
 ) -> None:

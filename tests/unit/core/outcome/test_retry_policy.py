@@ -162,6 +162,9 @@ def reason(worker: Worker, verdict: Verdict = FAILURE, max_retries: int = 2) -> 
 def test_the_reason_counts_the_attempts() -> None:
     assert reason(a_worker(attempt=1)) == "exit code 1"
     assert reason(a_worker(attempt=3)) == "exit code 1 (attempt 3 of 3)"
+    assert reason(a_worker(attempt=2)) == "exit code 1 (attempt 2 of 3)"
+    # A retry after a rate limit is free.
+    assert reason(a_worker(attempt=5)) == "exit code 1 (attempt 5 of 5)"
 
 
 def test_the_reason_names_the_same_failure_that_ended_the_retries() -> None:
