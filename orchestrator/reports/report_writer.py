@@ -19,7 +19,11 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, first_places, listed_workers
+from orchestrator.core.outcome.job.listed_workers import (
+    LISTED_WORKERS,
+    first_places,
+    listed_workers,
+)
 from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Tree

@@ -16,24 +16,17 @@ from dataclasses import asdict, field
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import (
-    caps_of,
-    is_known,
-    usage_by_job,
-    usage_fields,
-)
+from orchestrator.core.limits.usage_budgets import caps_of, is_known, usage_by_job, usage_fields
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Question
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Job, Worker, wall_seconds
 from orchestrator.core.model.states import Workdir
-from orchestrator.core.outcome.job.job_outcome import (
+from orchestrator.core.outcome.job.job_outcome import outcome_fields, tasks_succeeded
+from orchestrator.core.outcome.job.listed_workers import (
     ALL_WORKERS,
     LISTED_WORKERS,
     all_workers_call,
     listed_workers,
-    outcome_fields,
-    tasks_succeeded,
-    wall_seconds,
     worker_pages_call,
 )
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges

@@ -11,7 +11,7 @@ from orchestrator.api.serializers.status import results
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted
-from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call
+from orchestrator.core.outcome.job.listed_workers import listed_workers, worker_pages_call
 from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service

@@ -32,9 +32,9 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Feedback, WorkerMessage
-from orchestrator.core.model.job import Attempt, Job, Worker
+from orchestrator.core.model.job import Attempt, Job, Worker, wall_seconds
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import outcome_fields, wall_seconds
+from orchestrator.core.outcome.job.job_outcome import outcome_fields
 from orchestrator.core.outcome.job.reason import remarks_beside_workers
 from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import JobDetail

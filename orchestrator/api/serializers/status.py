@@ -26,8 +26,8 @@ from orchestrator.core.candidates.comparison import compared
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.job_outcome import outcome_fields, wall_seconds
+from orchestrator.core.model.job import Job, Worker, wall_seconds
+from orchestrator.core.outcome.job.job_outcome import outcome_fields
 from orchestrator.core.outcome.job.unmerged_changes import (
     UnmergedChanges,
     has_worktree,

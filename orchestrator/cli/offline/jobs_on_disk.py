@@ -14,7 +14,7 @@ from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 from orchestrator.cli.output.terminal_text import moment
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
-from orchestrator.core.outcome.job.job_outcome import ALL_WORKERS
+from orchestrator.core.outcome.job.listed_workers import ALL_WORKERS
 from orchestrator.security.files.untrusted_files import read_regular
 
 Answer = dict[str, Any]

@@ -3,7 +3,7 @@
 Times are seconds since the epoch, UTC; durations are seconds.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
@@ -487,3 +487,16 @@ class Attempt:
     @property
     def id(self) -> str:
         return self.key.attempt_id(self.number)
+
+
+def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
+    """Return the seconds from a job's start to the latest end of one of its workers.
+
+    Return None if the job's status is not final. The job's ``ended_at`` is not used, because the
+    reports show this figure before ``ended_at`` is set.
+    """
+    if not job.status.ended:
+        return None
+    start = job.created_at if job.started_at is None else job.started_at
+    ends = (worker.ended_at for worker in workers if worker.ended_at is not None)
+    return round(max(0.0, max(ends, default=start) - start), 6)

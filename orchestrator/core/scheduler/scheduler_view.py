@@ -19,7 +19,7 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKe
 from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.machines import Machine
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import has_judged
+from orchestrator.core.outcome.job.unjudged_code import has_judged
 from orchestrator.core.ports.credentials import LoginState
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees

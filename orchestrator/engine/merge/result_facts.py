@@ -8,14 +8,16 @@ from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.model.attempt.delivered_work import is_delivered
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.job_facts import UnjudgedFile
-from orchestrator.core.outcome.job.job_outcome import (
-    MOST_FILES,
-    cover_all_code,
+from orchestrator.core.outcome.job.gate_facts import (
     flaky_gates,
     gate_facts,
     gates_passed,
-    is_unjudged,
     suppressing_comments,
+)
+from orchestrator.core.outcome.job.unjudged_code import (
+    MOST_FILES,
+    cover_all_code,
+    is_unjudged,
     unjudged_files,
 )
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree

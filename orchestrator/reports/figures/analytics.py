@@ -79,7 +79,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import caps_in_words, caps_of
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import (
+from orchestrator.core.outcome.job.listed_workers import (
     LISTED_WORKERS,
     all_workers_call,
     first_places,

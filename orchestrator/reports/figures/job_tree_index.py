@@ -16,9 +16,9 @@ from orchestrator.core.candidates.comparison import Comparison, comparisons
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, wall_seconds
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded, wall_seconds
+from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Tree
 from orchestrator.core.text.formatting import one_line

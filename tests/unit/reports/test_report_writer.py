@@ -16,7 +16,8 @@ from planted import ROOT, TreeBuilder
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, tasks_succeeded
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.job.listed_workers import LISTED_WORKERS
 from orchestrator.reports import Reports
 from orchestrator.reports.figures import job_tree_index
 from orchestrator.reports.template_filters import document

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from planted import ROOT, START, TreeBuilder
 
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job import TaskSpec, wall_seconds
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.ports import Tree
 from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.core.errors import WorkspaceBusy
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
+from orchestrator.core.outcome.job.listed_workers import LISTED_WORKERS
 from orchestrator.core.ports import StateChange, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock

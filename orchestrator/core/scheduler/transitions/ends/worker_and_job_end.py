@@ -26,12 +26,9 @@ from orchestrator.core.model.scheduler_commands import AdoptPlan, Render
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, with_failure
-from orchestrator.core.outcome.job.job_outcome import (
-    final_status,
-    tasks_succeeded,
-    unjudged_code,
-)
+from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded
 from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.outcome.job.unjudged_code import unjudged_code
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
