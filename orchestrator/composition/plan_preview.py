@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.composition.settings.available_agents import registry
 from orchestrator.config import load, roles_directory
-from orchestrator.core.limits.usage_budgets import Estimate, estimate
+from orchestrator.core.limits.plan_estimate import Estimate, estimate
 from orchestrator.core.model.job import RULES, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
 from orchestrator.engine.planning.rule_planner import Split, split, worth_planning

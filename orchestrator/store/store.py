@@ -9,19 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    NullPool,
-    create_engine,
-    make_url,
-)
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.usage_budgets import DailyCost
+from orchestrator.core.limits.key_quotas import DailyCost
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause

@@ -16,8 +16,9 @@ from dataclasses import asdict, field
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import caps_of, is_known, usage_by_job, usage_fields
+from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.usage_sums import is_known, usage_fields
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Job, Worker, wall_seconds
 from orchestrator.core.model.states import Workdir

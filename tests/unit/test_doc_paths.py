@@ -27,6 +27,8 @@ DOCUMENTS = ("docs/internals/architecture.md", "docs/glossary.md", "CONTRIBUTING
 PATH = re.compile(r"`((?:[\w.]+/)+\w+\.(?:py|json)|(?:[\w.]+/){2,})`")
 #: A step of an example: a file, and a name in the file.
 STEP = re.compile(r"^\d\. `([^`]+)`: `(\w+)`", re.MULTILINE)
+#: A name, followed by its file in parentheses.
+PLACED = re.compile(r"`(\w+)`\s\(`([^`]+\.py)`\)")
 #: An entry in the last column of the glossary's tables: its kind, and names of that kind.
 PLACE = re.compile(r"(API|command|event|setting|status) (`[^`]+`(?:, `[^`]+`)*)")
 
@@ -60,6 +62,20 @@ def test_a_worked_example_names_what_is_there_and_touches_few_files(
     assert len({path for path, _ in steps}) <= most
     for path, name in steps:
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8")), f"{name} in {path}"
+
+
+def test_a_name_with_a_file_in_parentheses_is_in_this_file() -> None:
+    placed = PLACED.findall((ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+
+    missing = [
+        f"{name} in {path}"
+        for name, path in placed
+        if not re.search(
+            rf"^(?:class |def |async def )?{name}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE
+        )
+    ]
+
+    assert placed and not missing
 
 
 def test_only_the_four_files_of_its_example_name_an_api_call() -> None:

@@ -143,6 +143,7 @@ LIGHT = frozenset(
         "core.model.attempt.attempt_result",
         "core.model.attempt.exit_cause",
         "core.model.attempt.failure",
+        "core.model.attempt.usage_sums",
         "core.model.human_input",
         "core.model.attempt.agent_session",
         "core.gates.gate",

@@ -30,16 +30,11 @@ from orchestrator.agents.driver_process.server_reports import (
     UsageReporter,
 )
 from orchestrator.agents.driver_process.spec_file import Spec
-from orchestrator.agents.driver_process.usage_watch import (
-    EarlyStop,
-    Price,
-    UsageWatch,
-    usage_text,
-)
+from orchestrator.agents.driver_process.usage_watch import EarlyStop, Price, UsageWatch, usage_text
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.limits.usage_budgets import tokens, with_cost
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.usage_sums import tokens, with_cost
 from orchestrator.security.secrets.masking import Masker, secrets_in
 
 #: A shell's exit code for a program that SIGTERM ended.

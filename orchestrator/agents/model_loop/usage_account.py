@@ -4,13 +4,9 @@ from dataclasses import replace
 
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.prices import price_table
-from orchestrator.core.limits.usage_budgets import (
-    describe_reached_limit,
-    spent_by,
-    tokens,
-    usage_sum,
-)
+from orchestrator.core.limits.usage_budgets import describe_reached_limit, spent_by
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.usage_sums import tokens, usage_sum
 
 #: Characters per token, to estimate the tokens of a server that reports none.
 _CHARACTERS = 4

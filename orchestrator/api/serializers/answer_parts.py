@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import usage_fields
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.usage_sums import usage_fields
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Decision, Pause, Question
 from orchestrator.core.model.job import Job, TaskSpec, Worker

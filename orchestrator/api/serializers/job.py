@@ -26,10 +26,11 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.serializers.status import by_job, landed_branches, session_answer
 from orchestrator.core.candidates.comparison import comparisons
-from orchestrator.core.limits.usage_budgets import caps_of, is_known, usage_by_job
+from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.attempt.usage_sums import is_known
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker, wall_seconds

@@ -12,7 +12,7 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.tasks_api.submission import CLI, OBSTACLE, task_uuid
 from orchestrator.core.errors import Conflict, InvalidRequest
-from orchestrator.core.limits.usage_budgets import known_sum
+from orchestrator.core.model.attempt.usage_sums import known_sum
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus

@@ -13,8 +13,8 @@ from orchestrator.composition.settings.webhooks_and_notifications import secrets
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
-from orchestrator.core.limits.settings_inheritance import Ceilings
-from orchestrator.core.limits.usage_budgets import KeyLimits, Quotas
+from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.key_quotas import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
@@ -29,10 +29,7 @@ from orchestrator.launchers.local.containment_settings import (
 from orchestrator.security.files.umask import users_umask
 from orchestrator.security.secrets.api_keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker
-from orchestrator.workspace import (
-    LOCK_NAME,
-    WorkspaceLayout,
-)
+from orchestrator.workspace import LOCK_NAME, WorkspaceLayout
 
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:

@@ -12,7 +12,6 @@ from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.gates.gate_decision import in_words
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import is_known, usage_sum
 from orchestrator.core.model.attempt.attempt_result import (
     NO_USAGE,
     EndedBy,
@@ -29,6 +28,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
 from orchestrator.core.model.attempt.final_text import FinalText, question_of
+from orchestrator.core.model.attempt.usage_sums import is_known, usage_sum
 from orchestrator.core.model.job import Attempt
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import Estimate
+from orchestrator.core.limits.plan_estimate import Estimate
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus

@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.limits.usage_budgets import DailyCost, Quotas
+from orchestrator.core.limits.key_quotas import DailyCost, Quotas
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit, Usage
 from orchestrator.core.model.human_input import (
     Decision,

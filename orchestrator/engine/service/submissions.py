@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError, Unavailable
-from orchestrator.core.limits import job_admission
+from orchestrator.core.limits import submission_digest
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse, JobStatus
@@ -206,7 +206,7 @@ class SubmissionCalls:
         gates, gates_commit = self._gate_plans.of_job(
             self._store, key, submission.config, base.commit
         )
-        digest = job_admission.digest(submission.request, submission.tasks)
+        digest = submission_digest.digest(submission.request, submission.tasks)
         resolved = ResolvedSubmission(
             submission=submission,
             caller=caller,
@@ -300,9 +300,9 @@ class SubmissionCalls:
         return self._same_submission(job, submission)
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
-        digest = job_admission.digest(submission.request, submission.tasks)
+        digest = submission_digest.digest(submission.request, submission.tasks)
         # A job of an older version has no fingerprint of its settings, so do not compare them.
-        settings = job.config.requested and job_admission.settings_digest(submission)
+        settings = job.config.requested and submission_digest.settings_digest(submission)
         if (job.digest, job.config.requested) != (digest, settings):
             raise InvalidRequest(
                 f"Idempotency-Key was already used for job {job.id} with another request, tasks, "

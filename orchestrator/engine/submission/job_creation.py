@@ -6,10 +6,10 @@ from dataclasses import field, replace
 
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits import job_admission
-from orchestrator.core.limits.settings_inheritance import (
+from orchestrator.core.limits import job_admission, submission_digest
+from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.effective_settings import (
     Ancestry,
-    Ceilings,
     check_timeouts,
     child_config,
     raised_config,
@@ -17,7 +17,7 @@ from orchestrator.core.limits.settings_inheritance import (
     root_config,
     within_root,
 )
-from orchestrator.core.limits.usage_budgets import KeyLimits
+from orchestrator.core.limits.key_quotas import KeyLimits
 from orchestrator.core.model import dag
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.dag import planner_of
@@ -49,7 +49,9 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> Ancestry:
         parent=parent,
         ancestors=ancestors,
         worker_digests=frozenset(
-            job_admission.digest(text, ()) for task in tasks for text in (task.prompt, task.title)
+            submission_digest.digest(text, ())
+            for task in tasks
+            for text in (task.prompt, task.title)
         ),
         child_jobs_in_root=tree_size.child_jobs,
         workers_in_root=tree_size.workers,
@@ -456,7 +458,7 @@ def _new_root_job(resolved: ResolvedSubmission, config: JobConfig, now: float) -
         root_id=resolved.job_id,
         depth=0,
         request=resolved.submission.request,
-        config=replace(config, requested=job_admission.settings_digest(resolved.submission)),
+        config=replace(config, requested=submission_digest.settings_digest(resolved.submission)),
         digest=resolved.digest,
         submitted_by=resolved.caller.full_name,
         idempotency_key=resolved.submission.idempotency_key,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.usage_budgets import DailyCost
+from orchestrator.core.limits.key_quotas import DailyCost
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
@@ -287,7 +287,7 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def tokens() -> ColumnElement[Any]:
-    """Return the SQL expression for a worker's tokens, as ``usage_budgets.tokens`` counts them."""
+    """Return the SQL expression for a worker's tokens, as ``usage_sums.tokens`` counts them."""
     first, *others = (
         _worker_columns.input_tokens,
         _worker_columns.cache_write_tokens,

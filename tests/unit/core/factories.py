@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from orchestrator.core.limits.settings_inheritance import Ancestry
+from orchestrator.core.limits.effective_settings import Ancestry
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import Comment, Feedback

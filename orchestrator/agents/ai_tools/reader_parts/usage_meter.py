@@ -6,8 +6,8 @@ from typing import Any
 from orchestrator.agents.activity.agent_events import UsageEvent
 from orchestrator.agents.prices.price_table import Prices, cost
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import usage_sum, with_cost
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.usage_sums import usage_sum, with_cost
 
 _COUNTS = (
     "input_tokens",

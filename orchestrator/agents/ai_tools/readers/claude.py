@@ -24,14 +24,9 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     outcome_of_run,
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line, summary, written_paths
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
-    Meter,
-    RunFacts,
-    minus,
-    priced,
-)
-from orchestrator.core.limits.usage_budgets import tokens, usage_sum
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import Meter, RunFacts, minus, priced
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.usage_sums import tokens, usage_sum
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 

@@ -23,11 +23,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     RunReport,
     outcome_of_run,
 )
-from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
-    log_line,
-    plain_error,
-    summary,
-)
+from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line, plain_error, summary
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     Meter,
     RunFacts,
@@ -41,8 +37,8 @@ from orchestrator.agents.ai_tools.readers.codex_session_log import (
     usage_in_report,
     was_refused_by_sandbox,
 )
-from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.usage_sums import usage_sum
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import minus
-from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.usage_sums import usage_sum
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 

@@ -31,15 +31,10 @@ from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
     summary,
     written_paths,
 )
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
-    Meter,
-    RunFacts,
-    Steps,
-    priced,
-)
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import Meter, RunFacts, Steps, priced
 from orchestrator.agents.prices.price_table import Prices
-from orchestrator.core.limits.usage_budgets import tokens, usage_sum
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.usage_sums import tokens, usage_sum
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 

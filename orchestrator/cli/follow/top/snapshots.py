@@ -11,7 +11,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.output.terminal_text import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.limits.usage_budgets import COUNTED_TOKENS
+from orchestrator.core.model.attempt.usage_sums import COUNTED_TOKENS
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
 from orchestrator.security.http_client.http_retry import call_with_retries
 from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import is_unpriced
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.usage_sums import is_unpriced
 from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, with_failure

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import Conflict, InvalidRequest, OutdatedPlan
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.settings_inheritance import within_root
+from orchestrator.core.limits.effective_settings import within_root
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.states import StopCause

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.core.candidates.reviewer import FEWEST_REVIEWED
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.events import Event
-from orchestrator.core.limits.usage_budgets import Estimate, estimate
+from orchestrator.core.limits.plan_estimate import Estimate, estimate
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
 from orchestrator.core.ports import StateChange, Store, Tree, Workspace

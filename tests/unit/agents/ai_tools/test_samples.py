@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.agents.activity.agent_events import FinalAnswerEvent, UsageEvent
-from orchestrator.core.limits.usage_budgets import usage_sum
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.usage_sums import usage_sum
 from tests.unit.agents.ai_tools.samples import SAMPLES, read_sample
 
 OK, AUTH, RATE, API = ErrorClass.NONE, ErrorClass.AUTH, ErrorClass.RATE_LIMIT, ErrorClass.API

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import LimitReached
-from orchestrator.core.limits.usage_budgets import DAY_SECONDS, DailyCost, KeyLimits, Quotas, day_of
+from orchestrator.core.limits.key_quotas import DAY_SECONDS, DailyCost, KeyLimits, Quotas, day_of
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.ports import Prompting

@@ -7,7 +7,8 @@ import pytest
 from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
-from orchestrator.core.limits import job_admission, settings_inheritance
+from orchestrator.core.limits import submission_digest
+from orchestrator.core.limits.ceilings import Ceilings
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import TaskSpec
@@ -32,7 +33,7 @@ class JobSubmitter:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in())
         self._submission_builder = SubmissionBuilder(
-            agents, RolePrompts(), default_config(), settings_inheritance.Ceilings(**ceilings)
+            agents, RolePrompts(), default_config(), Ceilings(**ceilings)
         )
         self._number = 0
 
@@ -54,7 +55,7 @@ class JobSubmitter:
             job_id=f"job{self._number}",
             tasks=given_tasks,
             plan_source="given",
-            digest=job_admission.digest(request, given_tasks),
+            digest=submission_digest.digest(request, given_tasks),
         )
         return self._submission_builder.submit(self.scheduler, resolved, 1.0)
 

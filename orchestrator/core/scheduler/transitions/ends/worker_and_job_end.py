@@ -15,10 +15,10 @@ from orchestrator.core.limits.usage_budgets import (
     describe_exceeded,
     exceeded_limits,
     has_caps,
-    is_unpriced,
     spent_by,
 )
 from orchestrator.core.model.attempt.delivered_work import SideWorkKind
+from orchestrator.core.model.attempt.usage_sums import is_unpriced
 from orchestrator.core.model.human_input import mark_answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orchestrator.core.limits.usage_budgets import RULE_OF_THUMB_TOKENS, Estimate, estimate
+from orchestrator.core.limits.plan_estimate import RULE_OF_THUMB_TOKENS, Estimate, estimate
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 EARLIER = {

@@ -3,12 +3,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.limits.settings_inheritance import (
-    Ceilings,
-    child_config,
-    retry_config,
-    root_config,
-)
+from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.effective_settings import child_config, retry_config, root_config
 from orchestrator.core.model.job_settings import (
     BY_WIRE_NAME,
     SETTINGS,
