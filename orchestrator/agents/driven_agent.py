@@ -19,25 +19,12 @@ from orchestrator.agents.command_agents import last_line, output_document
 from orchestrator.agents.discovery.availability import check_fits
 from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec_file
 from orchestrator.agents.prices import price_table
-from orchestrator.agents.prompts.prompt import (
-    prompt_document,
-    resume_document,
-    task_document,
-)
+from orchestrator.agents.prompts.prompt import prompt_document, resume_document, task_document
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import spent_by
-from orchestrator.core.model.attempt.agent_session import (
-    Session,
-    SessionStart,
-    start_of,
-)
-from orchestrator.core.model.attempt.attempt_result import (
-    ErrorClass,
-    Evidence,
-    Exit,
-    Usage,
-)
-from orchestrator.core.model.human_input import message_document, message_file_name
+from orchestrator.core.model.attempt.agent_session import Session, SessionStart, start_of
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
+from orchestrator.core.model.human_input.messages import message_document, message_file_name
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.ports import Assignment, Invocation

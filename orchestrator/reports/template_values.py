@@ -18,9 +18,11 @@ from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.human_input import Comment, WorkerMessage
+from orchestrator.core.model.human_input.feedback import Comment
+from orchestrator.core.model.human_input.messages import WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
-from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
+from orchestrator.core.model.job_settings import Workdir
+from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures, attempt_ended

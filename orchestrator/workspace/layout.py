@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import normalized
-from orchestrator.core.model.human_input import (
+from orchestrator.core.model.human_input.messages import (
     READ_SUFFIX,
     WorkerMessage,
     message_document,
@@ -24,12 +24,7 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.security.files.tree_removal import remove
-from orchestrator.security.files.untrusted_files import (
-    NotPlain,
-    open_log,
-    read_tail,
-    replace_file,
-)
+from orchestrator.security.files.untrusted_files import NotPlain, open_log, read_tail, replace_file
 from orchestrator.workspace.attach_lock import ATTACHED, is_attached
 
 #: Files in a worker's directory that orchestrator itself writes.

@@ -19,9 +19,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.usage_sums import is_known, usage_fields
-from orchestrator.core.model.human_input import Question
+from orchestrator.core.model.human_input.question import Question
 from orchestrator.core.model.job import Job, Worker, wall_seconds
-from orchestrator.core.model.states import Workdir
+from orchestrator.core.model.job_settings import Workdir
 from orchestrator.core.outcome.job.job_outcome import outcome_fields, tasks_succeeded
 from orchestrator.core.outcome.job.listed_workers import (
     ALL_WORKERS,

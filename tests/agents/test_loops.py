@@ -19,7 +19,11 @@ from orchestrator.agents.activity.agent_events import (
 from orchestrator.agents.driver_process.mailbox import Mailbox, read_ids
 from orchestrator.agents.model_loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
-from orchestrator.core.model.human_input import WorkerMessage, message_document, message_file_name
+from orchestrator.core.model.human_input.messages import (
+    WorkerMessage,
+    message_document,
+    message_file_name,
+)
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
 

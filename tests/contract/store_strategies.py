@@ -10,7 +10,8 @@ from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, 
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork, SideWork, SideWorkKind
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
-from orchestrator.core.model.human_input import Decision, Pause, PauseCause, Question, RunningMode
+from orchestrator.core.model.human_input.pause import Pause, PauseCause, RunningMode
+from orchestrator.core.model.human_input.question import Decision, Question
 from orchestrator.core.model.job import (
     Attempt,
     Callback,

@@ -13,7 +13,7 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
-from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
+from orchestrator.core.model.human_input.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import PLANNER_INDEX, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult

@@ -30,9 +30,13 @@ from orchestrator.core.errors import ConfigError, Conflict, RepositoryError
 from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.delivered_work import HeldBack, HeldBackRule
-from orchestrator.core.model.human_input import WorkerMessage, message_document, message_file_name
+from orchestrator.core.model.human_input.messages import (
+    WorkerMessage,
+    message_document,
+    message_file_name,
+)
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.repository_changes import (
+from orchestrator.core.model.user_repository_changes import (
     ChangedKind,
     RepositoryAlteration,
     RepositoryChange,

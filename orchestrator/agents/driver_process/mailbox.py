@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.core.model.human_input import (
+from orchestrator.core.model.human_input.messages import (
     FILE_PREFIX,
     NEW_SUFFIX,
     READ_SUFFIX,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, template
 from orchestrator.core.model.attempt.delivered_work import BUILDING_ROLES
 from orchestrator.core.model.attempt.failure import CREDIT, LOGIN
-from orchestrator.core.model.human_input import Feedback
+from orchestrator.core.model.human_input.feedback import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork

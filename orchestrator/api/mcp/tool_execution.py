@@ -26,7 +26,8 @@ from orchestrator.api.serializers.landing import land_answer, landing_plan_answe
 from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import Decision, RunningMode
+from orchestrator.core.model.human_input.pause import RunningMode
+from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.ports.read_models import JobFilter

@@ -12,7 +12,7 @@ from orchestrator.api.routes.json_answers import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import question_answer
 from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import Decision
+from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.schemas import requests
 from orchestrator.schemas.requests.query_parameters import NoQuery

@@ -16,7 +16,7 @@ from orchestrator.api.serializers.answer_parts import (
     links,
     paused_answer,
 )
-from orchestrator.core.model.human_input import RunningMode
+from orchestrator.core.model.human_input.pause import RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas import answers, requests

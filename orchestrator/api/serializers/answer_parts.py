@@ -23,7 +23,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.usage_sums import usage_fields
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import Decision, Pause, Question
+from orchestrator.core.model.human_input.pause import Pause
+from orchestrator.core.model.human_input.question import Decision, Question
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted

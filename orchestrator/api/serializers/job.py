@@ -32,7 +32,8 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
 from orchestrator.core.model.attempt.usage_sums import is_known
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import Feedback, WorkerMessage
+from orchestrator.core.model.human_input.feedback import Feedback
+from orchestrator.core.model.human_input.messages import WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker, wall_seconds
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import outcome_fields

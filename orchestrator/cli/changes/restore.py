@@ -17,8 +17,8 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import confirmed, pasteable, printable
 from orchestrator.core.errors import Conflict
-from orchestrator.core.model.repository_changes import ChangedKind, read_change
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.model.user_repository_changes import ChangedKind, read_change
 
 if TYPE_CHECKING:
     from orchestrator.git import RepositoryRestore, Restorable

@@ -24,13 +24,9 @@ from orchestrator.cli.output.terminal_text import (
     pasteable,
     wrapped,
 )
-from orchestrator.core.model.states import (
-    JobStatus,
-    LossCause,
-    MergeState,
-    OutsideCause,
-    WorkerStatus,
-)
+from orchestrator.core.model.job_facts import LossCause
+from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
+from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
 from orchestrator.core.text.formatting import cut, dollars, listed, plural
 
 #: Separator between the first and the last line of a worker's output.

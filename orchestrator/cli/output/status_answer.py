@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.cli.output.terminal_text import moment
-from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, Workdir
+from orchestrator.core.model.job_settings import Workdir
+from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus
 
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}

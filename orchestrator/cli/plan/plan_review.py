@@ -10,8 +10,8 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.human_input import PERSON
-from orchestrator.core.model.states import Workdir
+from orchestrator.core.model.human_input.question import PERSON
+from orchestrator.core.model.job_settings import Workdir
 from orchestrator.core.text.formatting import plural, rounded_dollars
 
 if TYPE_CHECKING:

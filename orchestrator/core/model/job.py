@@ -14,16 +14,15 @@ from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure
-from orchestrator.core.model.human_input import PERSON, Pause, Question
+from orchestrator.core.model.human_input.pause import Pause
+from orchestrator.core.model.human_input.question import PERSON, Question
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
-from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.job_settings import GitUse, JobConfig, Workdir
 from orchestrator.core.model.states import (
-    GitUse,
     JobStatus,
     MergeState,
     StopCause,
     WaitKind,
-    Workdir,
     WorkerKind,
     WorkerStatus,
 )
@@ -500,3 +499,27 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     start = job.created_at if job.started_at is None else job.started_at
     ends = (worker.ended_at for worker in workers if worker.ended_at is not None)
     return round(max(0.0, max(ends, default=start) - start), 6)
+
+
+#: Maximum number of attempts of a planner. After a rejected plan, the next attempt gets the reason.
+TRIES_TO_PLAN = 2
+
+
+def new_planner(job: Job, agent: str, name: str) -> Worker:
+    return Worker(
+        id=name,
+        job_id=job.id,
+        root_id=job.root_id,
+        task_id=PLANNER,
+        index=PLANNER_INDEX,
+        kind=WorkerKind.PLANNER,
+        depth=job.depth,
+        agent=agent,
+    )
+
+
+def planning_task(planner: Worker) -> TaskSpec:
+    retries = TRIES_TO_PLAN - 1
+    return TaskSpec(
+        id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=retries
+    )

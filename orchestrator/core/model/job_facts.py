@@ -8,8 +8,36 @@ from enum import StrEnum
 from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork
-from orchestrator.core.model.repository_changes import RepositoryChange
-from orchestrator.core.model.states import LossCause as LossCause
+from orchestrator.core.model.user_repository_changes import RepositoryChange
+
+
+class LossCause(StrEnum):
+    """Why a job's result lacks changes of a worker.
+
+    The cause decides which command adds the changes to the result.
+    """
+
+    #: The changes conflict with the changes of other workers.
+    CONFLICT = "conflict"
+    #: The gates reject the merged state that includes the changes.
+    REFUSED = "refused"
+    #: The changes build on a task whose changes are not in the result.
+    BUILDS_ON = "builds_on"
+    #: The job's ``merge_strategy`` is ``manual``; the changes do not conflict.
+    MANUAL = "manual"
+    #: A person chose to exclude the changes.
+    CHOSEN = "chosen"
+    #: No branch has the changes.
+    NO_BRANCH = "no_branch"
+    #: A worker discarded the changes of its child job.
+    UNDONE = "undone"
+    #: The worker created only some of its promised files. No other worker created the rest.
+    NOT_MADE = "not_made"
+    #: A branch or worktree that the worker created conflicts with the worker's own branch, or the
+    #: worker committed on a branch of the user.
+    SIDE_WORK = "side_work"
+    #: An entry of the stash that the worker created conflicts with the worker's own branch.
+    STASH = "stash"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

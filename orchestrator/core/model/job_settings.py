@@ -6,7 +6,7 @@ row see CONTRIBUTING.md.
 
 from collections.abc import Mapping
 from dataclasses import Field, field, fields, replace
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from math import inf
 from typing import Any
 
@@ -154,6 +154,26 @@ RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 CAPS = ("max_steps", "max_tokens", "max_cost_usd")
 #: Limits that a person can raise while the job runs, by their names in requests.
 RAISABLE = ("max_cost_usd", "max_tokens", "max_steps", "max_wall_seconds")
+
+
+class GitUse(StrEnum):
+    """Which workers get a worktree, as set by a job or task."""
+
+    #: workers of agents that may change files
+    AUTO = "auto"
+    #: workers of every agent, so that changes by shell commands are merged as well
+    ON = "on"
+    #: no worker
+    OFF = "off"
+
+
+class Workdir(StrEnum):
+    #: the worker's own directory, or a worktree if its agent gets a worktree
+    OWN = "own"
+    #: the user's checkout in its present state
+    PROJECT = "project"
+    #: another spelling of the task field ``git: on``
+    WORKTREE = "worktree"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

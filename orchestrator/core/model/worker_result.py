@@ -17,7 +17,8 @@ from orchestrator.core.model.attempt.attempt_result import (
 )
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.human_input import Feedback, WorkerMessage
+from orchestrator.core.model.human_input.feedback import Feedback
+from orchestrator.core.model.human_input.messages import WorkerMessage
 
 
 class Criterion(StrEnum):

@@ -14,8 +14,8 @@ from orchestrator.core.model.job_facts import (
     SwitchedOff,
     UnjudgedFile,
 )
-from orchestrator.core.model.repository_changes import RepositoryChange
 from orchestrator.core.model.states import MergeState
+from orchestrator.core.model.user_repository_changes import RepositoryChange
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

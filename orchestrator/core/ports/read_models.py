@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.plan_estimate import Estimate
-from orchestrator.core.model.human_input import Question
+from orchestrator.core.model.human_input.question import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.human_needs import Need, WorkerAction

@@ -8,7 +8,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.key_quotas import DailyCost
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.human_input import Pause
+from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports.outbox import OutboxEntry
 from orchestrator.core.ports.read_models import (

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.model.human_input import WorkerMessage
+from orchestrator.core.model.human_input.messages import WorkerMessage
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports.store import Tree
 from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport

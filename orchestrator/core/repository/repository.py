@@ -10,7 +10,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.repository_changes import RefMove
+from orchestrator.core.model.user_repository_changes import RefMove
 
 
 class Strategy(StrEnum):

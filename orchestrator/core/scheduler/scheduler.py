@@ -12,13 +12,10 @@ from orchestrator.core.errors import Refused
 from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.limits.key_quotas import DailyCost, Quotas
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit, Usage
-from orchestrator.core.model.human_input import (
-    Decision,
-    Feedback,
-    Pause,
-    RunningMode,
-    WorkerMessage,
-)
+from orchestrator.core.model.human_input.feedback import Feedback
+from orchestrator.core.model.human_input.messages import WorkerMessage
+from orchestrator.core.model.human_input.pause import Pause, RunningMode
+from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.machines import UNLIMITED, Capacity

@@ -14,7 +14,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.key_quotas import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
-from orchestrator.core.model.human_input import Pause
+from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.machines import Machine

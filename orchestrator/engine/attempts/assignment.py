@@ -24,9 +24,9 @@ from orchestrator.core.model.attempt.failure import (
     SENT_BACK,
 )
 from orchestrator.core.model.dag import sources
-from orchestrator.core.model.human_input import open_rounds
+from orchestrator.core.model.human_input.feedback import open_rounds
 from orchestrator.core.model.job import Job, TaskSpec, Worker
-from orchestrator.core.model.states import GitUse
+from orchestrator.core.model.job_settings import GitUse
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import (

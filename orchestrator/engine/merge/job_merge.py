@@ -26,7 +26,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
-from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
+from orchestrator.core.model.user_repository_changes import MOST_STORED, SHARED
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.repository.git_refs import (

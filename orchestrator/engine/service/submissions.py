@@ -12,7 +12,8 @@ from orchestrator.core.errors import InvalidRequest, RepositoryError, Unavailabl
 from orchestrator.core.limits import submission_digest
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.states import GitUse, JobStatus
+from orchestrator.core.model.job_settings import GitUse
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.ports import Planner, Store
 from orchestrator.core.ports.launcher import Launcher

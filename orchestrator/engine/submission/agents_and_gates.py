@@ -12,7 +12,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO as AUTO_RUN
 from orchestrator.core.gates.gate import Gate, GateFiles, GateFinder
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.human_input import PERSON
+from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import PLANNER, REVIEWER, RULES, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission

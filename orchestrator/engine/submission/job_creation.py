@@ -20,8 +20,15 @@ from orchestrator.core.limits.effective_settings import (
 from orchestrator.core.limits.key_quotas import KeyLimits
 from orchestrator.core.model import dag
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.dag import planner_of
-from orchestrator.core.model.job import PLANNER, Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import (
+    PLANNER,
+    Attempt,
+    Job,
+    TaskSpec,
+    Worker,
+    WorkerKey,
+    new_planner,
+)
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
@@ -257,7 +264,7 @@ class SubmissionBuilder:
                 plan_source=agent,
                 reason=f"being planned by {agent}",
             )
-            planner = planner_of(job, agent, _planner_name(scheduler, job))
+            planner = new_planner(job, agent, _planner_name(scheduler, job))
             scheduler.submit(job, (), (), now, planner)
             self._choice.record_fallback(scheduler, job, now)
             return job

@@ -10,7 +10,7 @@ from posixpath import normpath
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.job import Attempt
-from orchestrator.core.model.repository_changes import (
+from orchestrator.core.model.user_repository_changes import (
     FILE,
     GIT_FILE,
     SETTING,

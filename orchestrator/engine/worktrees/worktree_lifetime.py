@@ -14,7 +14,7 @@ from typing import Protocol
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.states import GitUse
+from orchestrator.core.model.job_settings import GitUse
 from orchestrator.core.ports import Agents, StateChange, Workspace
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from orchestrator.core.model.repository_changes import (
+from orchestrator.core.model.user_repository_changes import (
     FILE,
     REFLOGS,
     SETTING,

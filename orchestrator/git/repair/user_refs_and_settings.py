@@ -12,7 +12,7 @@ from shlex import quote
 
 from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.repository_changes import (
+from orchestrator.core.model.user_repository_changes import (
     ChangedKind,
     RepositoryAlteration,
     RepositoryChange,

@@ -12,12 +12,9 @@ from pydantic import Field, ValidationError
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import Gate, GateSource
-from orchestrator.core.model.attempt.delivered_work import (
-    REPORTING_ROLES,
-    is_in_project,
-)
+from orchestrator.core.model.attempt.delivered_work import REPORTING_ROLES, is_in_project
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.model.states import GitUse
+from orchestrator.core.model.job_settings import GitUse
 from orchestrator.core.text import json_values
 from orchestrator.schemas.fields.bounded_types import LockNames, TaskId, Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults

@@ -8,7 +8,7 @@ from pydantic import Field
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.failure import FailureKind, RetryStrategy
-from orchestrator.core.model.human_input import Decision
+from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,

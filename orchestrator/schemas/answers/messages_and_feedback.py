@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator.core.model.human_input import Side
+from orchestrator.core.model.human_input.feedback import Side
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
 
 

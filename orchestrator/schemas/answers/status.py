@@ -7,10 +7,11 @@ from typing import Any
 from pydantic import Field
 
 from orchestrator.core.gates.gate import GateCause
-from orchestrator.core.model.human_input import Decision, PauseCause, RunningMode
+from orchestrator.core.model.human_input.pause import PauseCause, RunningMode
+from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
-from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
+from orchestrator.core.model.user_repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
 

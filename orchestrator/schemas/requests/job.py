@@ -22,8 +22,7 @@ from orchestrator.core.gates.gate import OFF, Gate
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivered_work import is_in_project
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
-from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
-from orchestrator.core.model.states import GitUse, Workdir
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, GitUse, Setting, ValueKind, Workdir
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK

@@ -5,13 +5,8 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.core.model.human_input import (
-    MOST_CHARACTERS,
-    MOST_MESSAGES,
-    Comment,
-    FeedbackRequest,
-    Side,
-)
+from orchestrator.core.model.human_input.feedback import Comment, FeedbackRequest, Side
+from orchestrator.core.model.human_input.messages import MOST_CHARACTERS, MOST_MESSAGES
 from orchestrator.schemas.fields.bounded_types import (
     COMMIT_PATTERN,
     TEXT_PATTERN,

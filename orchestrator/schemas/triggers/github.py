@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.human_input import Comment, Side
+from orchestrator.core.model.human_input.feedback import Comment, Side
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
 from orchestrator.schemas.triggers.job_template import clean

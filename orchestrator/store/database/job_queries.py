@@ -21,7 +21,7 @@ from sqlalchemy import (
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.key_quotas import DailyCost
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.human_input import Pause
+from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
 from orchestrator.core.ports import Cost, StoreStats

@@ -24,7 +24,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE
-from orchestrator.core.model.human_input import Pause
+from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import ENDED_JOB, WorkerKind
 from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job

@@ -35,17 +35,10 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.human_input import (
-    Comment,
-    Decision,
-    Feedback,
-    Pause,
-    PauseCause,
-    Question,
-    RunningMode,
-    Side,
-    WorkerMessage,
-)
+from orchestrator.core.model.human_input.feedback import Comment, Feedback, Side
+from orchestrator.core.model.human_input.messages import WorkerMessage
+from orchestrator.core.model.human_input.pause import Pause, PauseCause, RunningMode
+from orchestrator.core.model.human_input.question import Decision, Question
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec, WaitingFor
 from orchestrator.core.model.job_facts import (
     CapPassed,
@@ -66,8 +59,8 @@ from orchestrator.core.model.job_facts import (
     UnjudgedWork,
 )
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, ValueKind
-from orchestrator.core.model.repository_changes import read_change
 from orchestrator.core.model.states import WaitKind
+from orchestrator.core.model.user_repository_changes import read_change
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 
 _TUPLES_OF_CONFIG = tuple(each.name for each in SETTINGS if each.values is ValueKind.PATHS)

@@ -13,12 +13,8 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.locks.lock_table import LockLease, LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.caller import Caller, Scope
-from orchestrator.core.model.human_input import (
-    PERSON,
-    FeedbackGiven,
-    FeedbackRequest,
-    Question,
-)
+from orchestrator.core.model.human_input.feedback import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input.question import PERSON, Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus

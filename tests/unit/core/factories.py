@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.limits.effective_settings import Ancestry
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.human_input import Comment, Feedback
+from orchestrator.core.model.human_input.feedback import Comment, Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 

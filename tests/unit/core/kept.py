@@ -1,7 +1,7 @@
 """A copy of a store's content, built only from the changes that the scheduler returns."""
 
 from orchestrator.core.events import Event
-from orchestrator.core.model.human_input import Pause
+from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import StateChange, Tree
 from tests.support.event_data import check_event

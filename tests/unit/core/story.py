@@ -6,9 +6,9 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.dag import planner_of
-from orchestrator.core.model.human_input import Decision, RunningMode
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.human_input.pause import RunningMode
+from orchestrator.core.model.human_input.question import Decision
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey, new_planner
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.machines import Capacity, Machine, Shortage
 from orchestrator.core.model.scheduler_commands import (
@@ -86,7 +86,7 @@ class Story:
     def planned_root(self, **config: Any) -> Job:
         """Submit a job that an agent plans."""
         job = a_job(config=self._config(config), created_at=self.now, status=JobStatus.PLANNING)
-        planner = planner_of(job, "planning", "planner")
+        planner = new_planner(job, "planning", "planner")
         self.scheduler.submit(job, (), (), self.now, planner)
         self.turn()
         return job
@@ -105,7 +105,7 @@ class Story:
             **digest_field,
         )
         name = f"{worker.id}_planner_{len(worker.child_job_ids) + 1}"
-        self.scheduler.submit(job, (), (), self.now, planner_of(job, "planning", name))
+        self.scheduler.submit(job, (), (), self.now, new_planner(job, "planning", name))
         self.turn()
         return job
 

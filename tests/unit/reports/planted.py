@@ -9,7 +9,8 @@ from orchestrator.core.gates.gate import GateResult
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.human_input import Feedback, Question
+from orchestrator.core.model.human_input.feedback import Feedback
+from orchestrator.core.model.human_input.question import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig

@@ -8,7 +8,8 @@ from planted import ROOT, TreeBuilder
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
-from orchestrator.core.model.human_input import PERSON, Feedback
+from orchestrator.core.model.human_input.feedback import Feedback
+from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import JobFacts, Landed, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus

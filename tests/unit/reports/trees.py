@@ -8,7 +8,8 @@ from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
-from orchestrator.core.model.human_input import Comment, Decision, Feedback, Question, Side
+from orchestrator.core.model.human_input.feedback import Comment, Feedback, Side
+from orchestrator.core.model.human_input.question import Decision, Question
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_facts import JobFacts, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerKind, WorkerStatus

@@ -1,1 +1,1 @@
-"""One attempt: its end and its results."""
+"""One attempt: its end, its usage, and its results."""

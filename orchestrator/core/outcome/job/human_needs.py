@@ -11,8 +11,8 @@ from shlex import quote
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.failure import ASKED, CREDIT, LOGIN
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.job_facts import Missing
-from orchestrator.core.model.states import LossCause, WorkerStatus
+from orchestrator.core.model.job_facts import LossCause, Missing
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.reason import budget_command
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree, merge_command
 from orchestrator.core.text.command_name import COMMAND

@@ -6,12 +6,9 @@ from typing import Any
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import describe_exceeded
-from orchestrator.core.model.attempt.delivered_work import (
-    DeliveredWork,
-    altered_in_words,
-)
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork, altered_in_words
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.model.human_input import Pause, PauseCause
+from orchestrator.core.model.human_input.pause import Pause, PauseCause
 from orchestrator.core.model.job import NO_PLAN, RULES, WALL_TIME, Job
 from orchestrator.core.model.job_facts import (
     GateFact,
@@ -21,8 +18,8 @@ from orchestrator.core.model.job_facts import (
     UnjudgedCause,
     UnjudgedWork,
 )
-from orchestrator.core.model.repository_changes import changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
+from orchestrator.core.model.user_repository_changes import changes_in_words
 from orchestrator.core.outcome.job.unmerged_changes import merge_command
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed, plural

@@ -5,6 +5,7 @@ Pure.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from shlex import quote
 
 from orchestrator.core.lazy_dataclass import dataclass
@@ -19,7 +20,6 @@ from orchestrator.core.model.attempt.failure import Failure
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, Overruled
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
-from orchestrator.core.model.states import OutsideCause as OutsideCause
 from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
     result_branch,
@@ -38,6 +38,32 @@ _INCLUDE = " --include "
 NO_WORKTREE = (
     "no worktree could be created (git: on); the changes are only in the worker's directory"
 )
+
+
+class OutsideCause(StrEnum):
+    """Why existing changes of a worker are not in the job's result.
+
+    The worker may have failed, or it may be a candidate that was not chosen.
+    """
+
+    #: the changes conflict with other changes, or build on excluded changes
+    LEFT_OUT = "left_out"
+    #: the gates reject the merged state with the changes
+    REFUSED = "refused"
+    #: the worker discarded changes that its child job had made
+    UNDONE = "undone"
+    #: a person excluded the changes
+    CHOSEN = "chosen"
+    #: the job's ``merge_strategy`` is ``manual``
+    MANUAL = "manual"
+    #: merging failed as a whole
+    MERGE_FAILED = "merge_failed"
+    #: another candidate of the task was better
+    LOST_COMPARISON = "lost_comparison"
+    #: the worker failed, timed out, or was cancelled
+    FAILED = "failed"
+    #: an attempt failed, and the next attempt started without the failed attempt's changes
+    ROLLED_BACK = "rolled_back"
 
 
 def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:

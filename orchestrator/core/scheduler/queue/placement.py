@@ -6,7 +6,7 @@ from dataclasses import field, replace
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.job_settings import GitUse, JobConfig
 from orchestrator.core.model.machines import (
     HERE,
     HERE_WORD,
@@ -17,7 +17,6 @@ from orchestrator.core.model.machines import (
     machine_of,
     name_of,
 )
-from orchestrator.core.model.states import GitUse
 from orchestrator.core.ports.credentials import KNOWN_SECONDS
 from orchestrator.core.text.command_name import COMMAND
 

@@ -11,9 +11,8 @@ from orchestrator.core.limits.usage_budgets import Spending, describe_reached_li
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
-from orchestrator.core.model.dag import PlanProgress, planning_task
-from orchestrator.core.model.human_input import Pause
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.human_input.pause import Pause
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey, planning_task
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
@@ -30,6 +29,7 @@ from orchestrator.core.scheduler.queue.ready_queue import (
 )
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.state.agent_accounts import AgentLogins
+from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.

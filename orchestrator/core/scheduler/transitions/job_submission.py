@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.dag import plan_of
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.plan_progress import plan_of
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Preloads

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.dag import plan_of
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.plan_progress import plan_of
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops

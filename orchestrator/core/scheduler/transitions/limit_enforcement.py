@@ -12,7 +12,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.limits.usage_budgets import describe_reached_limit, reached_limit, spent_by
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.attempt.usage_sums import usage_sum
-from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
+from orchestrator.core.model.human_input.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey
 from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.states import StopCause

@@ -6,7 +6,6 @@ from dataclasses import replace
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.failure import SENT_BACK, before
-from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
@@ -14,6 +13,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.outcome.retry_policy import may_retry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.limit_enforcement import LimitHandler

@@ -9,7 +9,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
+from orchestrator.core.model.human_input.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.scheduler_commands import Stop
 from orchestrator.core.outcome.job.reason import budget_command, reason_of

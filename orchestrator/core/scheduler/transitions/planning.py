@@ -6,13 +6,13 @@ from dataclasses import replace
 from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import changed
-from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.outcome.job.reason import approval_wait_fields, pause_sentence
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.text.command_name import COMMAND

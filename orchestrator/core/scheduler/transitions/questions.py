@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.human_input import Decision, Question
+from orchestrator.core.model.human_input.question import Decision, Question
 from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult

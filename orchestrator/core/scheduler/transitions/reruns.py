@@ -10,14 +10,14 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.failure import FEEDBACK, before
-from orchestrator.core.model.dag import PlanProgress
-from orchestrator.core.model.human_input import MOST_ROUNDS, Feedback
+from orchestrator.core.model.human_input.feedback import MOST_ROUNDS, Feedback
 from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.text.formatting import plural

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import Pause, RunningMode
+from orchestrator.core.model.human_input.pause import Pause, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import ConfigRequest

@@ -6,7 +6,7 @@ from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.dag import sources
-from orchestrator.core.model.human_input import Decision
+from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import AskedQuestion, CompletedDependency

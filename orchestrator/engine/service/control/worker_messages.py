@@ -8,7 +8,7 @@ from typing import Protocol
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import CANNOT_MESSAGE, WorkerMessage
+from orchestrator.core.model.human_input.messages import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports import Store, Workspace

@@ -7,7 +7,7 @@ from typing import Final
 
 from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import PERSON
+from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import Job, Worker, with_descendants
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.human_needs import Need, NeedKind, actions_on, needs_in

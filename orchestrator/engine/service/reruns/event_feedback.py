@@ -16,15 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.core.errors import (
-    InvalidRequest,
-    NotFound,
-    OrchestratorError,
-    Outdated,
-)
+from orchestrator.core.errors import InvalidRequest, NotFound, OrchestratorError, Outdated
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller, Scope
-from orchestrator.core.model.human_input import Comment, FeedbackRequest
+from orchestrator.core.model.human_input.feedback import Comment, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut

@@ -9,7 +9,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
 from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import (
+from orchestrator.core.model.human_input.feedback import (
     Comment,
     Feedback,
     FeedbackGiven,

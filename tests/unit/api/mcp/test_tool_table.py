@@ -13,7 +13,7 @@ from orchestrator.api.mcp.tool_execution import LOG_CHARACTERS, REPORT_CHARACTER
 from orchestrator.api.mcp.tool_table import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.human_input import Question
+from orchestrator.core.model.human_input.question import Question
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.schemas.requests.mcp import WaitArguments

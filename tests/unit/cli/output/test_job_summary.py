@@ -33,12 +33,12 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
     UnjudgedWork,
 )
-from orchestrator.core.model.repository_changes import (
+from orchestrator.core.model.states import JobStatus, MergeState
+from orchestrator.core.model.user_repository_changes import (
     ChangedKind,
     RepositoryAlteration,
     RepositoryChange,
 )
-from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.outcome.job.reason import reason_of
 from tests.unit.core.factories import a_job
 

@@ -9,7 +9,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.human_input import PauseCause
+from orchestrator.core.model.human_input.pause import PauseCause
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from tests.unit.core.factories import DONE, a_task

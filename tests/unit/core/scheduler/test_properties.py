@@ -5,18 +5,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.human_input import PERSON, Decision, PauseCause, RunningMode
+from orchestrator.core.model.human_input.pause import PauseCause, RunningMode
+from orchestrator.core.model.human_input.question import PERSON, Decision
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import (
     JOB_TRANSITIONS,

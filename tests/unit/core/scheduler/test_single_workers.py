@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.human_input import RunningMode
+from orchestrator.core.model.human_input.pause import RunningMode
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from tests.unit.core.factories import CANCELLED, LOST, a_task

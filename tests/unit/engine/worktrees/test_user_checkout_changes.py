@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.core.model.repository_changes import RefMove, state_name
+from orchestrator.core.model.user_repository_changes import RefMove, state_name
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.worktrees import user_checkout_changes
 from orchestrator.engine.worktrees.user_checkout_changes import BEFORE, UsersCheckout

@@ -19,7 +19,7 @@ from orchestrator.core.limits.usage_budgets import (
 )
 from orchestrator.core.model.attempt.delivered_work import SideWorkKind
 from orchestrator.core.model.attempt.usage_sums import is_unpriced
-from orchestrator.core.model.human_input import mark_answered, open_rounds
+from orchestrator.core.model.human_input.feedback import mark_answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.model.scheduler_commands import AdoptPlan, Render

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.machines import Capacity
 from orchestrator.core.model.scheduler_commands import Command, Start, Stop, WithdrawLaunch
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.scheduler.queue.ready_queue import Entry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import (
     RunningWorkers,
     attempt_of,

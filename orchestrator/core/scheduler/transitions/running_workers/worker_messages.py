@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.human_input import (
+from orchestrator.core.model.human_input.messages import (
     CANNOT_MESSAGE,
     MOST_MESSAGES,
     WorkerMessage,

@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.failure import (
     FailureKind,
     RetryStrategy,
 )
-from orchestrator.core.model.human_input import Feedback
+from orchestrator.core.model.human_input.feedback import Feedback
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus

@@ -7,8 +7,7 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Usage
-from orchestrator.core.model.dag import planner_of
-from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.model.job import Job, WorkerKey, new_planner
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.human_needs import NeedKind, kind_of_worker
 from orchestrator.core.ports import Prompting
@@ -266,7 +265,7 @@ def test_the_next_best_agent_plans_after_a_failed_login() -> None:
     config = story._config({"planner": "auto", "agent": "auto"})
     job = a_job(created_at=story.now, status=JobStatus.PLANNING, config=config)
     job = replace(job, plan_source="claude")
-    story.scheduler.submit(job, (), (), story.now, planner_of(job, "claude", "planner"))
+    story.scheduler.submit(job, (), (), story.now, new_planner(job, "claude", "planner"))
     story.turn()
 
     story.ends(story.planner(job), EXIT_1, REFUSED)

@@ -6,7 +6,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.human_input import PauseCause, RunningMode
+from orchestrator.core.model.human_input.pause import PauseCause, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.scheduler_commands import Stop
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus

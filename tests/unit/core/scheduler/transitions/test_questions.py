@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.human_input import PERSON, Decision
+from orchestrator.core.model.human_input.question import PERSON, Decision
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.job.human_needs import needs_of

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Outdated, StoreAway
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.worker_result import WorkerResult

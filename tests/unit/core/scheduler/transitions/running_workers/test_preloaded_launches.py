@@ -8,19 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.human_input import RunningMode
+from orchestrator.core.model.human_input.pause import RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.scheduler_commands import Command, Start, Stop, WithdrawLaunch
 from orchestrator.core.model.states import WorkerStatus

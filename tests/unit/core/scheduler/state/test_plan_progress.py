@@ -1,9 +1,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from tests.unit.core.factories import a_job, a_task, workers_for
 
 DIAMOND = [a_task("a"), a_task("b", "a"), a_task("c", "a"), a_task("d", "b", "c")]
