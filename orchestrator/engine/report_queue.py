@@ -9,9 +9,9 @@ from orchestrator.core import failpoints
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.scheduler_commands import Render
+from orchestrator.core.outcome.merge_report import MergeReport
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
-from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.engine.runtime.disk_and_store_retries import when_reachable
 from orchestrator.engine.runtime.supervisor_messages import Post, ReportsRendered
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.user_repository_changes import RefMove
-from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, MergedSideWork, Signature, Tools
 from orchestrator.core.text.path_patterns import within

@@ -25,9 +25,9 @@ from orchestrator.core.outcome.job.listed_workers import (
     listed_workers,
 )
 from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
+from orchestrator.core.outcome.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.core.text.formatting import plural
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures

@@ -7,7 +7,7 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import Landed, LossCause
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
-from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.core.outcome.merge_report import MergeReport
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
 from orchestrator.reports.figures.analytics import Analytics

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.text.formatting import cut, lazy_pattern, plural, ticks
+from orchestrator.core.text.formatting import cut, plural, ticks
 from orchestrator.core.text.formatting import dollars as cost_text
 from orchestrator.core.text.formatting import fence as code_block
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.reports.figures.analytics import Total
 
 #: Control sequences of terminals (ECMA-48): CSI; OSC, DCS, SOS, PM, and APC up to their end; any

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.ports import StateChange, Tree
+from orchestrator.store.database.tree_queries import tree_of
 
 #: Maximum number of workers of a tree in memory. Larger trees are read from the database.
 MOST_WORKERS = 5_000
@@ -138,37 +139,6 @@ class JobTreeCache:
             self._ended.pop(rows.root_id, None)
             for each in rows.jobs:
                 del self._of_job[each]
-
-
-def tree_of(
-    jobs: Sequence[Job],
-    tasks: Mapping[str, Sequence[TaskSpec]],
-    workers: Iterable[Worker],
-    attempts: Iterable[Attempt],
-    last_seq: int,
-) -> Tree:
-    """Return a tree of the jobs ``jobs``. Workers and attempts of other jobs are omitted.
-
-    ``tasks``: the tasks of each job, by job id. ``last_seq``: the number of the tree's last event.
-    """
-    positions = {job.id: position for position, job in enumerate(jobs)}
-    selected = (worker for worker in workers if worker.job_id in positions)
-    ordered = sorted(selected, key=lambda worker: (positions[worker.job_id], worker.index))
-    return Tree(
-        jobs=jobs,
-        tasks=tasks,
-        workers=[worker for worker in ordered if not worker.is_adviser],
-        planners=[worker for worker in ordered if worker.is_planner],
-        reviewers=[worker for worker in ordered if worker.is_reviewer],
-        attempts=_ordered_attempts(attempts, ordered),
-        last_seq=last_seq,
-    )
-
-
-def _ordered_attempts(attempts: Iterable[Attempt], workers: Sequence[Worker]) -> list[Attempt]:
-    positions = {worker.id: position for position, worker in enumerate(workers)}
-    selected = (attempt for attempt in attempts if attempt.worker_id in positions)
-    return sorted(selected, key=lambda attempt: (positions[attempt.worker_id], attempt.number))
 
 
 Value = TypeVar("Value")

@@ -44,6 +44,7 @@ from orchestrator.store.database.connections import (
 from orchestrator.store.database.job_queries import last_seq, snapshot
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
+from orchestrator.store.database.tree_queries import tree
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import (
     first_failures,
@@ -54,7 +55,6 @@ from orchestrator.store.read_models.job_list import (
 )
 from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrders, worker_page
-from orchestrator.store.tree_queries import tree
 
 Result = TypeVar("Result")
 #: Maximum number of jobs whose current state is cached.

@@ -5,7 +5,7 @@ _CONTAINMENT = "integration/launchers/containment/test_containment.py"
 _RECURSION = "integration/engine/submission/test_recursion.py"
 _LIMITS = "integration/core/limits/test_limits.py"
 _WORK = "integration/engine/attempts/test_words_and_work.py"
-_CHILDREN = "unit/core/scheduler/transitions/ends/test_attempt_end.py"
+_CHILDREN = "unit/core/scheduler/transitions/ends/test_attempt_followup.py"
 
 #: The tests, by the first words of a promise: the bold text of the README.
 PROMISES: dict[str, tuple[str, ...]] = {

@@ -288,7 +288,7 @@ ROWS = (
                 "test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled"
             ),
             (
-                "unit/core/scheduler/transitions/ends/test_attempt_end.py::"
+                "unit/core/scheduler/transitions/ends/test_attempt_followup.py::"
                 "test_a_failed_parent_stops_its_child_jobs_and_ends_after_them"
             ),
         ),

@@ -22,8 +22,8 @@ SCHEDULER = [
     "::test_the_first_worker_starts_and_the_others_follow_after_its_first_report",
     "tests/unit/core/scheduler/transitions/test_planning.py",
     "tests/unit/core/scheduler/test_stopping.py",
-    "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_discard_a_child_job",
-    "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py"
+    "tests/unit/core/scheduler/transitions/ends/test_attempt_followup.py::test_a_parent_may_discard_a_child_job",
+    "tests/unit/core/scheduler/transitions/ends/test_attempt_followup.py"
     "::test_a_child_job_that_another_caller_cancelled_counts_as_failed",
     "tests/unit/core/scheduler/test_restore.py"
     "::test_an_attempt_that_never_began_is_followed_by_another_at_once",

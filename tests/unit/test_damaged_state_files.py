@@ -41,7 +41,7 @@ from orchestrator.core.model.user_repository_changes import (
     RepositoryAlteration,
     RepositoryChange,
 )
-from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.worktree_transfer import AttemptFiles
 from orchestrator.core.repository.landing import BegunLanding
 from orchestrator.engine.gates.baseline_store import BaselineStore
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords

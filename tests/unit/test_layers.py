@@ -158,6 +158,7 @@ LIGHT = frozenset(
         "core.text",
         "core.text.formatting",
         "core.text.json_values",
+        "core.text.lazy_pattern",
         "security",
         "security.control_sequences",
         "security.files",

@@ -10,12 +10,8 @@ from urllib.parse import urlsplit
 from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.agents.discovery.node_availability import Description
 from orchestrator.config import Settings
-from orchestrator.core.ports.attempt_files import ServerWorktrees
-from orchestrator.launchers.cluster.cluster_launcher import (
-    ClusterLauncher,
-    ClusterSettings,
-    Demand,
-)
+from orchestrator.core.ports.worktree_transfer import ServerWorktrees
+from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings, Demand
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.local.local_launcher import LocalLauncher

@@ -27,18 +27,13 @@ from orchestrator.composition.settings.settings_map import (
 )
 from orchestrator.composition.settings.webhooks_and_notifications import Receivers, receivers
 from orchestrator.config import Settings, roles_directory
-from orchestrator.config.fields.choices import (
-    Attempts,
-    Containment,
-    Push,
-    UnknownPrice,
-)
+from orchestrator.config.fields.choices import Attempts, Containment, Push, UnknownPrice
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.machines import Machine, check_machines
 from orchestrator.core.ports import Prompting
-from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.ports.worktree_transfer import NodeWorktree
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.attempt_changes import AttemptChanges

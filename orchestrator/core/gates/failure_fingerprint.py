@@ -8,7 +8,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from orchestrator.core.text.formatting import lazy_pattern, one_line
+from orchestrator.core.text.formatting import one_line
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 #: Number of characters of a message that are compared.
 HEAD = 300

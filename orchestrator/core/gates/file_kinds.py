@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from posixpath import basename, splitext
 
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 _DOCUMENT_SUFFIXES = frozenset(
     (

@@ -14,7 +14,8 @@ from typing import Protocol
 from orchestrator.core.gates.failure_fingerprint import are_alike
 from orchestrator.core.gates.gate import GateCause, GateReport
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.formatting import lazy_pattern, listed
+from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 #: Maximum number of names in a sentence.
 MOST_NAMED = 3

@@ -17,7 +17,8 @@ from orchestrator.core.gates.findings import (
 )
 from orchestrator.core.gates.gate import Gate, GateCause, GateResult, GateStatus
 from orchestrator.core.gates.removed_tests import RemovalPermission, can_remove
-from orchestrator.core.text.formatting import lazy_pattern, listed
+from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.core.text.path_patterns import matching
 
 #: Maximum number of findings of one gate that are shown.

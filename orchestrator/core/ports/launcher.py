@@ -7,7 +7,7 @@ from typing import Protocol
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.worktree_transfer import AttemptFiles
 
 
 @dataclass(frozen=True, slots=True)

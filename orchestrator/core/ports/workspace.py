@@ -6,8 +6,8 @@ from typing import Protocol
 
 from orchestrator.core.model.human_input.messages import WorkerMessage
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.outcome.merge_report import NO_MERGES, MergeReport
 from orchestrator.core.ports.store import Tree
-from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
 
 
 class Workspace(Protocol):

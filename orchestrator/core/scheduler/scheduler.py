@@ -23,8 +23,8 @@ from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Prompting, StateChange, Tree
 from orchestrator.core.ports.credentials import CredentialLookup
+from orchestrator.core.scheduler.landing_and_rollback import Amend, ManualChanges
 from orchestrator.core.scheduler.lock_leases import LeaseManager
-from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
@@ -241,7 +241,7 @@ class Scheduler:
 
     def launch_returned(self, key: WorkerKey, attempt: int, now: float) -> None:
         """Record that a preloaded launch was returned: no shim will begin it. Idempotent."""
-        self._parts.attempt_exits.launch_returned(key, attempt, now)
+        self._parts.exit_reports.launch_returned(key, attempt, now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
@@ -250,7 +250,7 @@ class Scheduler:
 
         Ignore an attempt that is not its worker's current attempt.
         """
-        self._parts.attempt_exits.exited(key, attempt, exit, evidence, now)
+        self._parts.exit_reports.exited(key, attempt, exit, evidence, now)
 
     def lost_attempts_to_read(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records the caller should read now.
@@ -357,7 +357,7 @@ class Scheduler:
         if job.parent_key is None:
             self._ended_roots.append(job_id)
         else:
-            self._parts.attempt_end.child_ended(job.parent_key, job_id, now)
+            self._parts.attempt_followup.child_ended(job.parent_key, job_id, now)
 
     def update_config(self, job_id: str, config: JobConfig) -> None:
         self._unit_of_work.update_job(job_id, config=config)
@@ -421,7 +421,7 @@ class Scheduler:
             self._parts.questions.turn(now)
         if self._trees.locks.is_used:
             self.leases.turn(now)
-        self._parts.attempt_exits.process_reports(now)
+        self._parts.exit_reports.process_reports(now)
         self._parts.running.fill_free_slots(now, capacity, self._parts.job_end.rendering)
         self._parts.preloads.turn(now, capacity)
         commands, self._trees.commands = self._trees.commands, []

@@ -24,8 +24,9 @@ from orchestrator.core.ports.credentials import LoginState
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
-from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
+from orchestrator.core.scheduler.transitions.limit_enforcement import LimitHandler
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
+from orchestrator.core.scheduler.transitions.usage_accounting import Accounting
 
 #: The next turn can wait if there are at least this many preloaded launches per running worker.
 LAUNCHES_AHEAD = 4

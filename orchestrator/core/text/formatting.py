@@ -1,11 +1,7 @@
-"""Formats text: cuts it, puts it on one line, or marks it as Markdown code.
-
-Compiles patterns at first use, for a faster start.
-"""
+"""Formats text: cuts it, puts it on one line, or marks it as Markdown code."""
 
 import re
 from collections.abc import Sequence
-from typing import Any, AnyStr, cast
 
 _TICKS = re.compile("`+")
 #: Default number of texts that a list for people names.
@@ -79,23 +75,3 @@ def ticks(text: str, least: int = 1) -> str:
     """Return enough backticks to enclose the text as Markdown code, and at least ``least``."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     return "`" * max(least, longest + 1)
-
-
-class _LazyPattern:
-    def __init__(self, pattern: str | bytes, flags: int) -> None:
-        self._given: Any = pattern, flags
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(re.compile(*self._given), name)
-        # Store the method as an attribute, so that the next access does not call ``__getattr__``.
-        setattr(self, name, method)
-        return method
-
-
-def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return a pattern that is compiled at its first use.
-
-    Call the pattern's own methods, such as ``sub``. Functions such as ``re.sub`` do not accept the
-    returned object.
-    """
-    return cast(re.Pattern[AnyStr], _LazyPattern(pattern, flags))

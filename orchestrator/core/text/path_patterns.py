@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 #: Characters that a pattern of ``.gitignore`` escapes.
 _ESCAPED = "\\*?[]! #"

@@ -12,8 +12,8 @@ from orchestrator.core.model.attempt.attempt_result import PromptSize
 from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
-from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.core.ports.worktree_transfer import AttemptFiles, WorktreeFiles
 from orchestrator.core.repository.repository import signature_of
 from orchestrator.engine.runtime.launch_settings import (
     GATE_REPORT,

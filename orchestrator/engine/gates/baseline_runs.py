@@ -13,7 +13,7 @@ from functools import partial
 
 from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Check, Gate, GateCause
-from orchestrator.core.gates.run_comparison import combined_on_base, needs_second_run
+from orchestrator.core.gates.repeated_runs import combined_on_base, needs_second_run
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository

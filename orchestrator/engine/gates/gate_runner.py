@@ -21,6 +21,7 @@ from itertools import islice
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.base_comparison import with_counts
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import FinishedRun, SecretScan
 from orchestrator.core.gates.gate import (
@@ -37,12 +38,7 @@ from orchestrator.core.gates.gate import (
 )
 from orchestrator.core.gates.gate_decision import did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_permission
-from orchestrator.core.gates.run_comparison import (
-    combined_on_result,
-    flaky,
-    needs_confirmation,
-    with_counts,
-)
+from orchestrator.core.gates.repeated_runs import combined_on_result, flaky, needs_confirmation
 from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     changes_code,

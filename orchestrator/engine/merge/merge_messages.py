@@ -9,15 +9,11 @@ from orchestrator.core.gates.gate_decision import advice_on
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.unmerged_changes import merge_commands
-from orchestrator.core.repository.merge_report import MergedGate, MergeReport
+from orchestrator.core.outcome.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import Hindrance, MergeRule, record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
-from orchestrator.engine.merge.merge_record import (
-    MOST_PATHS,
-    MergeRecord,
-    paths_in_words,
-)
+from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord, paths_in_words
 
 #: Maximum number of a gate's findings that a sentence names.
 MOST_FINDINGS = 3

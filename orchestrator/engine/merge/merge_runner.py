@@ -8,8 +8,8 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.gates.gate import Gates
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
+from orchestrator.core.outcome.merge_report import MergeReport
 from orchestrator.core.ports import Tree, Workspace
-from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import MergeChoice, Repository
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.merge_messages import merge_report_of

@@ -22,7 +22,8 @@ from textwrap import dedent
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
+from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.engine.planning.sentences import (
     Mood,
     Sentence,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 
 def _any_of(alternatives: str) -> str:

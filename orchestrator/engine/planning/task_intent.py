@@ -11,7 +11,7 @@ from enum import Enum
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import REPORTING_ROLES, Intent
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.engine.planning.sentences import Mood, imperative, sentences
 
 #: Maximum characters of a text that are read.

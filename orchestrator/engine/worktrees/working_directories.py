@@ -15,15 +15,11 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, RepositoryError, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.attempt.delivered_work import (
-    HeldBack,
-    SideWork,
-    normalized,
-)
+from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork, normalized
 from orchestrator.core.model.attempt.failure import after, before
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Agents, Assignment, Workspace
-from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree
+from orchestrator.core.ports.worktree_transfer import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
     ChildResult,
     adopted_result_ref,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.path_patterns import literal

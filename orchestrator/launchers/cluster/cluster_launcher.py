@@ -25,9 +25,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.machines import HERE, Machine
-from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree, ServerWorktrees
 from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.ports.worktree_transfer import FileChange, NodeWorktree, ServerWorktrees
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.link import is_filled, tcp_socket, tls
 from orchestrator.launchers.cluster.connection.messages import RequestedContainment, Welcome

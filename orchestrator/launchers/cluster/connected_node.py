@@ -12,9 +12,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.machines import Machine
-from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
+from orchestrator.core.ports.worktree_transfer import AttemptFiles
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
 from orchestrator.launchers.cluster.connection.link import Link, Window

@@ -11,8 +11,8 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import is_full_disk
-from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
+from orchestrator.core.ports.worktree_transfer import AttemptFiles
 from orchestrator.launchers.cluster.connected_node import (
     ConnectedNode,
     NodeAttempt,

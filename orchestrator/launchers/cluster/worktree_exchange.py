@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from orchestrator.core.errors import RepositoryError, Unavailable
-from orchestrator.core.ports.attempt_files import FileChange
+from orchestrator.core.ports.worktree_transfer import FileChange
 from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 

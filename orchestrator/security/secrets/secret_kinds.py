@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 PRIVATE_KEY = "private key"
 _GENERIC = "value that looks like a secret"

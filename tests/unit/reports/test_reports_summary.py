@@ -13,7 +13,7 @@ from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import JobFacts, Landed, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
-from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.core.outcome.merge_report import MergeReport
 from orchestrator.reports import Reports
 
 RESULT = MergeReport(branch=f"orchestrator/{ROOT}/result", commit="1" * 40)

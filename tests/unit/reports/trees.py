@@ -13,8 +13,8 @@ from orchestrator.core.model.human_input.question import Decision, Question
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_facts import JobFacts, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerKind, WorkerStatus
+from orchestrator.core.outcome.merge_report import MergedGate, MergeReport
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 
 
 def single_success() -> Tree:

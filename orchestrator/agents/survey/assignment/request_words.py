@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 #: Remark in the terminal and at the top of the report, for a request that may ask to build.
 NOTHING_BUILT = (

@@ -7,7 +7,8 @@ patterns of words decide. If in doubt, a text is an answer.
 import re
 from enum import StrEnum
 
-from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
+from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 #: Number of characters that are read at the beginning and at the end of a text.
 HEAD_CHARACTERS = 600

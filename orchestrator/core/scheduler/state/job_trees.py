@@ -28,7 +28,7 @@ from orchestrator.core.scheduler.queue.ready_queue import (
     ranks,
 )
 from orchestrator.core.scheduler.queue.slots import Slots
-from orchestrator.core.scheduler.state.agent_accounts import AgentLogins
+from orchestrator.core.scheduler.state.agent_logins import AgentLogins
 from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 

@@ -9,7 +9,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.plan_progress import plan_of
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.attempt_followup import AttemptFollowup
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
@@ -28,7 +28,7 @@ class JobTreeRestore:
         trees: JobTrees,
         running: RunningWorkers,
         task_locks: TaskLocks,
-        attempt_end: AttemptEnd,
+        attempt_followup: AttemptFollowup,
         stops: Stops,
         job_end: JobEnd,
         late: LateResults,
@@ -41,7 +41,7 @@ class JobTreeRestore:
         self._unit_of_work = trees.unit_of_work
         self._running = running
         self._task_locks = task_locks
-        self._attempt_end = attempt_end
+        self._attempt_followup = attempt_followup
         self._stops = stops
         self._job_end = job_end
         self._late = late
@@ -95,7 +95,7 @@ class JobTreeRestore:
             self._questions.restore_timeout(worker)
         elif worker.status is not WorkerStatus.PENDING and last_attempt and last_attempt.exit:
             verdict = _verdict_on_stored(worker, last_attempt, last_attempt.exit)
-            self._attempt_end.wait_again(worker, verdict, now)
+            self._attempt_followup.wait_again(worker, verdict, now)
 
 
 def _verdict_on_stored(worker: Worker, attempt: Attempt, exit: Exit) -> Verdict:

@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.attempt_exits import AttemptExits
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
+from orchestrator.core.scheduler.transitions.ends.attempt_followup import AttemptFollowup, Retries
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
+from orchestrator.core.scheduler.transitions.exit_reports import ExitReports
 from orchestrator.core.scheduler.transitions.job_submission import JobSubmission
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
-from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
+from orchestrator.core.scheduler.transitions.limit_enforcement import LimitHandler
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
 from orchestrator.core.scheduler.transitions.merge_rejections import MergeRejections
 from orchestrator.core.scheduler.transitions.pauses import Pauses
@@ -24,6 +24,7 @@ from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches 
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.usage_accounting import Accounting
 
 
 class Parts:
@@ -49,8 +50,10 @@ class Parts:
         job_end = self.job_end = JobEnd(trees)
         worker_end = self.worker_end = WorkerEnd(trees, task_locks, fallback, job_end)
         stops = self.stops = Stops(trees, worker_end, job_end)
-        self.attempt_end = AttemptEnd(trees, running, task_locks, worker_end, stops, retries)
-        late = self.late = LateResults(trees, self.attempt_end)
+        self.attempt_followup = AttemptFollowup(
+            trees, running, task_locks, worker_end, stops, retries
+        )
+        late = self.late = LateResults(trees, self.attempt_followup)
 
         # People, limits, and plans
         questions = self.questions = Questions(trees, running, worker_end)
@@ -67,14 +70,14 @@ class Parts:
         )
         self.reruns = Reruns(trees, planning, job_end, running.attach)
 
-        self.attempt_exits = AttemptExits(
+        self.exit_reports = ExitReports(
             trees=trees,
             running=running,
             preloads=preloads,
             gate_events=self.gate_events,
             messages=self.messages,
             tool_starts=retries.tool_starts,
-            attempt_end=self.attempt_end,
+            attempt_followup=self.attempt_followup,
             late=late,
             accounting=self.accounting,
             pauses=pauses,
@@ -84,7 +87,7 @@ class Parts:
             trees=trees,
             running=running,
             task_locks=task_locks,
-            attempt_end=self.attempt_end,
+            attempt_followup=self.attempt_followup,
             stops=stops,
             job_end=job_end,
             late=late,

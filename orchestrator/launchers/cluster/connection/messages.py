@@ -31,8 +31,8 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange
 from orchestrator.core.ports.launcher import Launch
+from orchestrator.core.ports.worktree_transfer import AttemptFiles, FileChange
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.typed_json import (
     Conversion,

@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.ports.attempt_files import (
+from orchestrator.core.ports.worktree_transfer import (
     AttemptFiles,
     FileChange,
     NodeWorktrees,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
 from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window
 from orchestrator.launchers.cluster.connection.messages import (
     ChangeAnswer,

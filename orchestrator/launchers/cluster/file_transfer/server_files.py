@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.core.ports.attempt_files import (
+from orchestrator.core.ports.worktree_transfer import (
     AttemptFiles,
     FileChange,
     ServerWorktrees,

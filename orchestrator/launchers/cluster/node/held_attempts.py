@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
-from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.worktree_transfer import AttemptFiles
 from orchestrator.launchers.cluster.connection.link import CHUNK
 from orchestrator.launchers.cluster.connection.messages import (
     ArchiveFigures,

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator import __version__
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.core.ports.attempt_files import NodeWorktrees
+from orchestrator.core.ports.worktree_transfer import NodeWorktrees
 from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
 from orchestrator.launchers.cluster.connection.link import Link, Window, is_filled
 from orchestrator.launchers.cluster.connection.messages import (

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import Conflict
-from orchestrator.core.ports.attempt_files import NodeWorktrees
+from orchestrator.core.ports.worktree_transfer import NodeWorktrees
 from orchestrator.launchers.cluster.connection.link import tcp_socket
 from orchestrator.launchers.cluster.node.node_daemon import AgentSearch, NodeDaemon, Space
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings

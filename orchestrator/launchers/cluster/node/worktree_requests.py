@@ -13,7 +13,7 @@ from typing import TypeVar
 from orchestrator.core.errors import OrchestratorError, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.outcome.shortage_errors import is_full_disk
-from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.core.ports.worktree_transfer import WorktreeFiles
 from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window
 from orchestrator.launchers.cluster.connection.messages import (
     ChangeAnswer,

@@ -3,7 +3,7 @@
 from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.core.gates.gate_decision import result_of
-from orchestrator.core.gates.run_comparison import combined_on_base, needs_second_run
+from orchestrator.core.gates.repeated_runs import combined_on_base, needs_second_run
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:

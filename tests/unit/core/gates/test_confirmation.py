@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.gates.findings import EXIT_KEY, Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import GateCause
-from orchestrator.core.gates.run_comparison import combined_on_result, flaky
+from orchestrator.core.gates.repeated_runs import combined_on_result, flaky
 
 PASSED = FinishedRun(reading=Reading(passed=("a", "b")))
 KILLED = FinishedRun(broken="killed", cause=GateCause.KILLED)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 
 def test_a_lazy_pattern_matches_as_a_compiled_one() -> None:

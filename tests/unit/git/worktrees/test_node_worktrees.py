@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
 from orchestrator.git import GitRepository
 from orchestrator.git.worktrees import node_worktrees
 from orchestrator.git.worktrees.node_worktrees import NodeRepository

@@ -14,17 +14,17 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.attempt_followup import AttemptFollowup
 
 #: Seconds between two searches for late results of workers that have ended.
 LOOK_SECONDS = 0.5
 
 
 class LateResults:
-    def __init__(self, trees: JobTrees, attempt_end: AttemptEnd) -> None:
+    def __init__(self, trees: JobTrees, attempt_followup: AttemptFollowup) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        self._attempt_end = attempt_end
+        self._attempt_followup = attempt_followup
         self._lost = trees.lost_attempts
         self._ended = trees.ended_after_loss
         #: Time of the next search for late results of workers that have ended.
@@ -123,4 +123,4 @@ class LateResults:
         if not verdict.retry:
             self._trees.unfinished[worker.key].ended_at = end
             self._unit_of_work.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
-            self._attempt_end.decide_next(worker.key, verdict, now)
+            self._attempt_followup.decide_next(worker.key, verdict, now)

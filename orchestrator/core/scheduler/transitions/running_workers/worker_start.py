@@ -5,11 +5,7 @@ from collections.abc import Sequence, Set
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.machines import HERE, Capacity, Shortage, machine_of
-from orchestrator.core.model.scheduler_commands import (
-    CreateContext,
-    SetWaiting,
-    Start,
-)
+from orchestrator.core.model.scheduler_commands import CreateContext, SetWaiting, Start
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.retry_policy import waits_for_account
 from orchestrator.core.scheduler.queue.placement import (
@@ -17,7 +13,7 @@ from orchestrator.core.scheduler.queue.placement import (
     NoMachine,
     needs_server_files,
 )
-from orchestrator.core.scheduler.state.agent_accounts import AgentThrottle
+from orchestrator.core.scheduler.state.agent_rate_limits import AgentThrottle
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 

@@ -12,8 +12,8 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
+from orchestrator.core.ports.worktree_transfer import AttemptFiles
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from tests.integration.launchers.cluster.conftest import ClusterSite, Relay, new_proof, relay_for

@@ -2,8 +2,8 @@
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.core.ports.worktree_transfer import AttemptFiles, FileChange, WorktreeFiles
 from orchestrator.launchers.cluster.connection.messages import (
     AddressesChanged,
     AddressesStored,

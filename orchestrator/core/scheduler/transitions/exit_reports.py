@@ -1,8 +1,8 @@
 """Ends of attempts, as the engine reports them.
 
 This module records an ended attempt: its verdict, its usage, and the results of its gates. The
-module ``ends.attempt_end`` then decides what follows. A preloaded attempt may end before its start
-is recorded; its report then waits until a slot is free.
+module ``ends.attempt_followup`` then decides what follows. A preloaded attempt may end before its
+start is recorded; its report then waits until a slot is free.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,11 @@ from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, ToolStarts
+from orchestrator.core.scheduler.transitions.ends.attempt_followup import (
+    AttemptFollowup,
+    ToolStarts,
+)
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
-from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting
 from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
@@ -27,6 +29,7 @@ from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches 
 )
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.usage_accounting import Accounting
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +48,7 @@ class _JudgedAttempt:
         return self.ended_at - self.attempt.started_at
 
 
-class AttemptExits:
+class ExitReports:
     def __init__(
         self,
         *,
@@ -55,7 +58,7 @@ class AttemptExits:
         gate_events: GateEvents,
         messages: WorkerMessages,
         tool_starts: ToolStarts,
-        attempt_end: AttemptEnd,
+        attempt_followup: AttemptFollowup,
         late: LateResults,
         accounting: Accounting,
         pauses: Pauses,
@@ -69,7 +72,7 @@ class AttemptExits:
         self._gate_events = gate_events
         self._messages = messages
         self._tool_starts = tool_starts
-        self._attempt_end = attempt_end
+        self._attempt_followup = attempt_followup
         self._late = late
         self._accounting = accounting
         self._pauses = pauses
@@ -88,7 +91,7 @@ class AttemptExits:
 
     def launch_returned(self, key: WorkerKey, attempt: int, now: float) -> None:
         if self._preloads.returned(key, attempt):
-            self._attempt_end.returned(self._unit_of_work.workers[key], now)
+            self._attempt_followup.returned(self._unit_of_work.workers[key], now)
 
     def process_reports(self, now: float) -> None:
         """Process the stored reports of preloaded workers.
@@ -118,7 +121,7 @@ class AttemptExits:
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
-            self._attempt_end.returned(self._unit_of_work.workers[key], now)
+            self._attempt_followup.returned(self._unit_of_work.workers[key], now)
             return False
         if self._preloads.waits_for_slot(key):
             self._preloads.report(Ended(key, attempt, exit, evidence))
@@ -203,11 +206,11 @@ class AttemptExits:
         worker, verdict, exit = ended.worker, ended.verdict, ended.exit
         is_stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
         if exit.cause is ExitCause.PAUSED and not is_stopped and not verdict.succeeded:
-            self._attempt_end.paused(worker.key, now)
+            self._attempt_followup.paused(worker.key, now)
         else:
-            verdict = self._attempt_end.stopped_verdict(worker, exit) or verdict
+            verdict = self._attempt_followup.stopped_verdict(worker, exit) or verdict
             until = self._update_throttle(worker, verdict, ended.evidence, now)
-            self._attempt_end.decide_next(worker.key, verdict, now, until)
+            self._attempt_followup.decide_next(worker.key, verdict, now, until)
 
     def _update_throttle(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float

@@ -121,7 +121,7 @@ class Retries:
         self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **payload)
 
 
-class AttemptEnd:
+class AttemptFollowup:
     def __init__(
         self,
         trees: JobTrees,

@@ -1,13 +1,12 @@
 """Loads a job tree, or some jobs of it, from the database."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, select
 
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree
-from orchestrator.store.caches import tree_of
 from orchestrator.store.database.job_queries import last_seq, values
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
@@ -84,3 +83,34 @@ def _tasks(
         if job_id in tasks_by_job:
             tasks_by_job[job_id].append(task)
     return dict(tasks_by_job)
+
+
+def tree_of(
+    jobs: Sequence[Job],
+    tasks: Mapping[str, Sequence[TaskSpec]],
+    workers: Iterable[Worker],
+    attempts: Iterable[Attempt],
+    last_seq: int,
+) -> Tree:
+    """Return a tree of the jobs ``jobs``. Workers and attempts of other jobs are omitted.
+
+    ``tasks``: the tasks of each job, by job id. ``last_seq``: the number of the tree's last event.
+    """
+    positions = {job.id: position for position, job in enumerate(jobs)}
+    selected = (worker for worker in workers if worker.job_id in positions)
+    ordered = sorted(selected, key=lambda worker: (positions[worker.job_id], worker.index))
+    return Tree(
+        jobs=jobs,
+        tasks=tasks,
+        workers=[worker for worker in ordered if not worker.is_adviser],
+        planners=[worker for worker in ordered if worker.is_planner],
+        reviewers=[worker for worker in ordered if worker.is_reviewer],
+        attempts=_ordered_attempts(attempts, ordered),
+        last_seq=last_seq,
+    )
+
+
+def _ordered_attempts(attempts: Iterable[Attempt], workers: Sequence[Worker]) -> list[Attempt]:
+    positions = {worker.id: position for position, worker in enumerate(workers)}
+    selected = (attempt for attempt in attempts if attempt.worker_id in positions)
+    return sorted(selected, key=lambda attempt: (positions[attempt.worker_id], attempt.number))

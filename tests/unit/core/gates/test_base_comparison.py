@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.candidates.selection import candidates_of, counted_new_tests, ranked
+from orchestrator.core.gates.base_comparison import with_counts
 from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus
-from orchestrator.core.gates.run_comparison import with_counts
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import Criterion, WorkerResult
