@@ -20,7 +20,7 @@ _PORTS = {"smtp": 25, "smtps": 465}
 
 
 class _NoEncryptionError(Exception):
-    """The address has a password, and the mail server does not offer STARTTLS."""
+    """The address has a user name, and the mail server does not offer STARTTLS."""
 
 
 def check(url: str) -> None:
@@ -39,8 +39,8 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     If an ``smtp://`` server offers STARTTLS, the password and the mail are sent encrypted. For a
     server without STARTTLS, ``url`` decides:
 
-    - URL without a password: the mail is sent unencrypted.
-    - URL with a password: nothing is sent, and no retry follows (``Outcome.final``).
+    - URL without a user name: the mail is sent unencrypted.
+    - URL with a user name: nothing is sent, and no retry follows (``Outcome.final``).
 
     ``within``: timeout of the whole exchange, in seconds.
     """

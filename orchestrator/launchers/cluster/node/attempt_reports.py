@@ -55,7 +55,7 @@ class AttemptReports:
         """Report the end of an attempt that has no output to send.
 
         ``record``: the exit record; empty if it is missing. ``files``: the archive of the attempt's
-        files.
+        files; None: the node returns no files.
         """
         self._post(EndReport(attempt_id, exit, record, files))
 
@@ -80,7 +80,10 @@ class AttemptReports:
         self.send(held)
 
     def send_files_again(self, attempt_id: str) -> None:
-        """Send an ended attempt's files again, and then the end. Unknown attempts are ignored."""
+        """Send an ended attempt's files again, and then the end.
+
+        Does nothing if the attempt is unknown, or if its end was not reported yet.
+        """
         held = self._held.get(attempt_id)
         if held is not None and held.is_reported:
             self.send_from(held, {"files": 0})
