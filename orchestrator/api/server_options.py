@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.engine.service.reruns.event_feedback import EventFeedback
+from orchestrator.engine.service.triggers.event_feedback import EventFeedback
 
 if TYPE_CHECKING:  # few servers have triggers
-    from orchestrator.schemas.triggers.trigger import Trigger
+    from orchestrator.engine.service.triggers.trigger import Trigger
 
 MIB = 1024 * 1024
 

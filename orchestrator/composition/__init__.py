@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.composition.settings.available_agents import availability
     from orchestrator.composition.settings.gates import gates_here, why_no_gates
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
-    from orchestrator.composition.settings.trigger_settings import triggers
+    from orchestrator.composition.settings.triggers import triggers
     from orchestrator.composition.settings.webhooks_and_notifications import check_receivers
 
 #: Module that defines each exported name.
@@ -59,7 +59,7 @@ _HOMES = {
     "repository_restore": "git_for_commands",
     "role_text": "plan_preview",
     "roles": "plan_preview",
-    "triggers": "settings.trigger_settings",
+    "triggers": "settings.triggers",
     "unlanded": "git_for_commands",
     "why_no_gates": "settings.gates",
     "worker_difference": "git_for_commands",

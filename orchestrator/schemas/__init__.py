@@ -5,7 +5,6 @@
 - ``calls``: Requests with their answers, by subject: logins, locks, merges, outbox, tasks API
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
-- ``triggers``: Triggers: an external event starts a job, or is sent to a worker as feedback
 
 The packages ``answers``, ``calls``, and ``requests`` import each module at the module's first use.
 """

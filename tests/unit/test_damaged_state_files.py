@@ -46,7 +46,7 @@ from orchestrator.core.repository.landing import BegunLanding
 from orchestrator.engine.gates.baseline_store import BaselineStore
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.service.reruns import event_feedback
+from orchestrator.engine.service.triggers import event_feedback
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.git.commits import never_commit
 from orchestrator.git.repair import git_directory_snapshot

@@ -187,7 +187,7 @@ OTHER_JSON_READERS: Mapping[str, str] = {
     "cli.demo.story.of": "a file of the demo",
     "cli.offline.jobs_on_disk._status": "prints the cause",
     "cli.setup.integrations.triggers.test_command": "the user names the file",
-    "engine.service.reruns.event_feedback._stored_remarks": "a failed read is repeated later",
+    "engine.service.triggers.event_feedback._stored_remarks": "a failed read is repeated later",
     "launchers.cluster.connection.node_registry._read": "raises: nodes must not be lost silently",
     "launchers.cluster.node.join_file.read": "raises: the user names the file",
     "launchers.exit_record.exit_record.holder": "only the first line counts",

@@ -28,7 +28,7 @@ from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 if TYPE_CHECKING:
-    from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent
+    from orchestrator.engine.service.triggers.trigger import Trigger, TriggerEvent
 
 blueprint = Blueprint("triggers", __name__, url_prefix="/api/v1/triggers")
 
@@ -80,7 +80,7 @@ def _verified_event(trigger: Trigger) -> TriggerEvent:
     not tell the sender which part is wrong.
     """
     # Imported when needed, because few servers have triggers.
-    from orchestrator.schemas.triggers.trigger import TriggerEvent, unwrapped
+    from orchestrator.engine.service.triggers.trigger import TriggerEvent, unwrapped
 
     if (request.content_length or 0) > MOST_BYTES:
         raise ProblemError(
@@ -115,7 +115,7 @@ def _start_job(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
 
 def _queue_feedback(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     """Queue a comment or failed check of a job's pull request as feedback for the job's worker."""
-    from orchestrator.schemas.triggers.github import remark_of
+    from orchestrator.engine.service.triggers.github_remarks import remark_of
 
     remark = remark_of(event.kind, event.document)
     if isinstance(remark, str):

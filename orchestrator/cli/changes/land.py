@@ -251,7 +251,7 @@ def _open_pull_request(
     *,
     yes: bool,
 ) -> int:
-    from orchestrator.cli.server.trigger_pull_requests import record_opened
+    from orchestrator.engine.service.triggers.pull_requests import record_opened
     from orchestrator.git import PullRequest
 
     job_id, request = job["job_id"], str(job.get("request") or "")

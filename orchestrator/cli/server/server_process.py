@@ -24,26 +24,27 @@ from orchestrator.api.server_options import ApiOptions
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server.doctor_process import DoctorProcess
+from orchestrator.cli.server.home_setup import home_option
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.standby import open_after_others
 from orchestrator.cli.server.stop_signal import StopSignal
 from orchestrator.cli.server.systemd_notifier import Notifier
-from orchestrator.cli.server.trigger_pull_requests import PullRequests
 from orchestrator.composition import JobManager, own_secrets
 from orchestrator.config import Settings, project_root
 from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict, StoreAway
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.engine.runtime.machine_headroom import DiskReserve
-from orchestrator.engine.service.reruns.event_feedback import EventFeedback
+from orchestrator.engine.service.triggers.event_feedback import EventFeedback
+from orchestrator.engine.service.triggers.pull_requests import PullRequests
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.files import umask
 from orchestrator.security.files.untrusted_files import replace_file
 
 if TYPE_CHECKING:
-    from orchestrator.schemas.triggers.trigger import Trigger
+    from orchestrator.engine.service.triggers.trigger import Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,8 @@ def serve(
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
         root = manager.parts.workspace.root
         callers = [each.caller_name for each in triggers if each.pull_request]
-        opener = PullRequests(manager.service, callers, folder, root, environ)
+        home = home_option(folder, environ)
+        opener = PullRequests(manager.service, callers, folder, root, environ, home)
         doctor = DoctorProcess(folder, project, environ)
         options = replace(
             api_options(settings), project=str(project), doctor=doctor, triggers=triggers

@@ -14,7 +14,7 @@ from orchestrator.cli.output.terminal_text import printable, table
 from orchestrator.core.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
-    from orchestrator.schemas.triggers.trigger import Trigger
+    from orchestrator.engine.service.triggers.trigger import Trigger
 
 
 @click.group("triggers")
@@ -51,7 +51,7 @@ def test_command(context: CliContext, name: str, file: Path, kind: str) -> int:
     NAME is the trigger, and FILE contains the event as JSON. Starts nothing, and checks no
     signature. Exit code 1: a condition is false.
     """
-    from orchestrator.schemas.triggers.trigger import KIND, TriggerEvent
+    from orchestrator.engine.service.triggers.trigger import KIND, TriggerEvent
 
     configured_triggers = _triggers(context)
     if name not in configured_triggers:

@@ -11,6 +11,8 @@ _LATER = (
     "orchestrator.api.mcp.tool_execution",
     "orchestrator.api.openapi.document",
     "orchestrator.api.tasks_api.task_calls",
+    "orchestrator.engine.service.triggers.job_template",
+    "orchestrator.engine.service.triggers.trigger",
     "orchestrator.gates.detect",
     "orchestrator.gates.parsers",
     "orchestrator.git.repository",
@@ -24,7 +26,6 @@ _LATER = (
         for name in ("job", "job_control", "messages_and_feedback")
     ),
     "orchestrator.schemas.calls.tasks_api",
-    "orchestrator.schemas.triggers",
     "prometheus_client",
     "requests",
     "sqlalchemy.dialects.postgresql",

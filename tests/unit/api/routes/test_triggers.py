@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.routes.triggers import MOST_BYTES
 from orchestrator.api.server_options import ApiOptions
-from orchestrator.composition.settings.trigger_settings import triggers
+from orchestrator.composition.settings.triggers import triggers
 from orchestrator.config import Settings
 from tests.unit.api.fake_service import FakeService
 

@@ -90,7 +90,6 @@ def test_the_command_line_names_these_paths() -> None:
     others = {
         "cli/doctor/config.py",
         "cli/server/doctor_process.py",
-        "cli/server/trigger_pull_requests.py",
         "cli/setup/init.py",
         "cli/worker/spawn.py",
     }

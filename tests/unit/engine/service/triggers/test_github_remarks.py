@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.schemas.triggers.github import Remark, remark_of
+from orchestrator.engine.service.triggers.github_remarks import Remark, remark_of
 
-FIXTURES = Path(__file__).parents[3] / "fixtures" / "github"
+FIXTURES = Path(__file__).parents[4] / "fixtures" / "github"
 
 
 def event(name: str, **values: str) -> tuple[str, Any]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.cli.server.home_setup import home_option
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.caller import Caller, Scope
@@ -65,12 +64,17 @@ class PullRequests:
         folder: Path,
         workspace: Path,
         environ: Mapping[str, str],
+        home: Sequence[str] = (),
     ) -> None:
-        """``callers``: the names under which the triggers submit jobs."""
+        """``callers``: the names under which the triggers submit jobs.
+
+        ``home``: the arguments with which a command uses the server's home.
+        """
         self._service = service
         self._callers = callers
         self._folder = folder
         self._environ = environ
+        self._home = home
         self._workspace = workspace
         #: By the name of the record: number of failed attempts, and time of the next attempt.
         self._failures: dict[str, tuple[int, float]] = {}
@@ -159,8 +163,7 @@ class PullRequests:
         Return (output, succeeded). ``output``: standard output; after a failure, standard error;
         after a timeout, a text about the timeout.
         """
-        home = home_option(self._folder, self._environ)
-        command = [*home, "land", job.id, "--pr", "--yes"]
+        command = [*self._home, "land", job.id, "--pr", "--yes"]
         try:
             process = subprocess.run(
                 [sys.executable, "-m", "orchestrator", *command],

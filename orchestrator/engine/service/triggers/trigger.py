@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.submission import Submission
-from orchestrator.schemas.triggers.event_paths import EventPath
-from orchestrator.schemas.triggers.job_template import JobTemplate
+from orchestrator.engine.service.triggers.event_paths import EventPath
+from orchestrator.engine.service.triggers.job_template import JobTemplate
 from orchestrator.security.secrets.trigger_signatures import Verification, is_verified
 
 #: Headers with the kind of an event, of the supported services.

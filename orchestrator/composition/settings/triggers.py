@@ -11,10 +11,10 @@ from orchestrator.config import Settings
 from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.core.errors import ConfigError, InvalidRequest
 from orchestrator.core.text.formatting import cut
+from orchestrator.engine.service.triggers.event_paths import EventPath
+from orchestrator.engine.service.triggers.job_template import JobTemplate
+from orchestrator.engine.service.triggers.trigger import KIND, Condition, Trigger
 from orchestrator.schemas.requests.plan_text import loaded_yaml
-from orchestrator.schemas.triggers.event_paths import EventPath
-from orchestrator.schemas.triggers.job_template import JobTemplate
-from orchestrator.schemas.triggers.trigger import KIND, Condition, Trigger
 
 LONGEST_TITLE = 120
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from orchestrator.composition.settings.agent_name_checks import check_agents
-from orchestrator.composition.settings.trigger_settings import triggers
+from orchestrator.composition.settings.triggers import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
-from orchestrator.schemas.triggers.event_paths import EventPath
-from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent
+from orchestrator.engine.service.triggers.event_paths import EventPath
+from orchestrator.engine.service.triggers.trigger import Trigger, TriggerEvent
 
 SECRET = "a-secret-for-tests-only"
 BASE = {"verify": "github", "secret": SECRET}

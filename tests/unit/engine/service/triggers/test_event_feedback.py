@@ -15,8 +15,8 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import JobDetail
-from orchestrator.engine.service.reruns.event_feedback import PATIENCE_SECONDS, EventFeedback
-from orchestrator.schemas.triggers.github import Remark
+from orchestrator.engine.service.triggers.event_feedback import PATIENCE_SECONDS, EventFeedback
+from orchestrator.engine.service.triggers.github_remarks import Remark
 from tests.contract.store_values import a_job, a_worker
 
 HEAD = "0123abc"

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.server import trigger_pull_requests
-from orchestrator.cli.server.trigger_pull_requests import (
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.job_facts import JobFacts
+from orchestrator.core.model.states import JobStatus
+from orchestrator.engine.service.triggers import pull_requests
+from orchestrator.engine.service.triggers.pull_requests import (
     DIRECTORY,
     MOST_ATTEMPTS,
     PullRequests,
     record_opened,
 )
-from orchestrator.core.model.job import Job
-from orchestrator.core.model.job_facts import JobFacts
-from orchestrator.core.model.states import JobStatus
 from tests.contract.store_values import a_job
 
 JOB = a_job(id="a1", root_id="a1", created_at=float("inf"), status=JobStatus.COMPLETED)
@@ -69,7 +69,7 @@ def test_a_pull_request_that_fails_is_retried_and_the_last_failure_is_an_error(
 ) -> None:
     landing = Landing(failures)
     monkeypatch.setattr(subprocess, "run", landing)
-    monkeypatch.setattr(trigger_pull_requests, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(pull_requests, "RETRY_SECONDS", 0.0)
     service: Any = StoredJob()
     opened = PullRequests(service, ["trigger:issues"], tmp_path, tmp_path, {})
 
@@ -90,7 +90,7 @@ def test_the_error_is_removed_when_a_person_has_opened_the_pull_request(
 ) -> None:
     landing = Landing(9)
     monkeypatch.setattr(subprocess, "run", landing)
-    monkeypatch.setattr(trigger_pull_requests, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(pull_requests, "RETRY_SECONDS", 0.0)
     service: Any = StoredJob()
     opened = PullRequests(service, ["trigger:issues"], tmp_path, tmp_path, {})
     for _ in range(MOST_ATTEMPTS):

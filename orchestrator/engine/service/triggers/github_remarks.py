@@ -8,7 +8,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input.feedback import Comment, Side
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
-from orchestrator.schemas.triggers.job_template import clean
+from orchestrator.engine.service.triggers.job_template import clean
 
 #: GitHub's "author associations" whose comments a worker gets. Other comments are ignored, because
 #: anyone can comment on a public repository.

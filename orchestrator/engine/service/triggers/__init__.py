@@ -1,0 +1,1 @@
+"""Triggers: external events that start jobs or give feedback; automatic pull requests."""

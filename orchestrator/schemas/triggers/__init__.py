@@ -1,1 +1,0 @@
-"""Triggers: an external event starts a job, or is sent to a worker as feedback."""
