@@ -15,6 +15,7 @@ from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages.compression import compress_answers
 from orchestrator.api.http_messages.metrics import Metrics
+from orchestrator.api.http_messages.shared_reads import SharedReads
 from orchestrator.api.http_server.repeated_polls import PollCache
 from orchestrator.api.routes import (
     approvals,
@@ -25,12 +26,12 @@ from orchestrator.api.routes import (
     merge_and_landing,
     pages,
     streams,
+    submission,
     triggers,
     worker_control,
 )
-from orchestrator.api.routes.json_answers import SharedReads
-from orchestrator.api.routes.queries import changes, events_needs_usage, workers
-from orchestrator.api.routes.server import browser_login, outbox, server_status
+from orchestrator.api.routes.queries import changes, needs_and_usage, workers
+from orchestrator.api.routes.server import browser_login, health, nodes, outbox, server_status
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.serializers.answer_parts import job_path
@@ -66,21 +67,24 @@ class LazyRule(Rule):
 
 
 BLUEPRINTS = (
+    submission.blueprint,
     job_control.blueprint,
     approvals.blueprint,
     tasks.blueprint,
     jobs.blueprint,
     workers.blueprint,
-    events_needs_usage.blueprint,
+    needs_and_usage.blueprint,
     changes.blueprint,
     worker_control.blueprint,
     merge_and_landing.blueprint,
     streams.blueprint,
     server_status.blueprint,
+    nodes.blueprint,
     mcp.blueprint,
     locks.blueprint,
     browser_login.blueprint,
     outbox.blueprint,
+    health.blueprint,
     pages.blueprint,
     triggers.blueprint,
 )

@@ -1,4 +1,4 @@
-"""Calls that start, pause, stop, and remove jobs, and that change their limits."""
+"""Calls that retry, pause, stop, and remove jobs, and that change their limits."""
 
 from http import HTTPStatus
 
@@ -8,8 +8,8 @@ from orchestrator.api.access.authentication import caller, check_request, servic
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.request import checked_job_id
 from orchestrator.api.routes.json_answers import json_answer
+from orchestrator.api.routes.submission import accepted_response
 from orchestrator.api.serializers.answer_parts import (
-    accepted_answer,
     cancel_answer,
     decided_answer,
     job_path,
@@ -26,21 +26,13 @@ blueprint = Blueprint("job_control", __name__, url_prefix="/api/v1")
 blueprint.before_request(check_request)
 
 
-@blueprint.post("/orchestrate")
-def orchestrate() -> Response:
-    reading.query(NoQuery)
-    request = reading.body(requests.job.OrchestrateRequest)
-    submission = request.to_submission(reading.idempotency_key())
-    return _accepted_response(service().submissions.submit(caller(), submission))
-
-
 @blueprint.post("/jobs/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     reading.query(NoQuery)
     request = reading.body(requests.job.RetryRequest, optional=True)
     job = service().submissions.retry(caller(), checked_job_id(job_id), request.config.to_config())
     left = service().job_details.detail(caller(), job.id, with_tasks=False).left
-    return _accepted_response(Accepted(job=job, left=left))
+    return accepted_response(Accepted(job=job, left=left))
 
 
 @blueprint.post("/jobs/<job_id>/pause")
@@ -127,8 +119,3 @@ def _cancel(job_id: str) -> Response:
     if previous.status.ended:
         return json_answer(cancel_answer(previous))
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
-
-
-def _accepted_response(accepted: Accepted) -> Response:
-    location = f"{job_path(accepted.job.id)}/status"
-    return json_answer(accepted_answer(accepted), HTTPStatus.ACCEPTED, location)

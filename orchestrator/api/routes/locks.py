@@ -13,7 +13,8 @@ from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.headers import JSON, NO_STORE
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
-from orchestrator.api.serializers.answer_parts import encoded, moment
+from orchestrator.api.serializers.answer_parts import moment
+from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.api.streaming.waiting_connection import WaitingReply
 from orchestrator.api.streaming.waits import PendingLock

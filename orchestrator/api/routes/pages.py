@@ -1,4 +1,4 @@
-"""Calls that need no key: health, the dashboard, the docs, and the OpenAPI document."""
+"""Calls that need no key: the dashboard, the docs, and the OpenAPI document."""
 
 from http import HTTPStatus
 
@@ -6,14 +6,10 @@ from flask import Blueprint, Response, current_app, jsonify, request, send_from_
 from werkzeug.exceptions import NotFound
 
 from orchestrator import __version__
-from orchestrator.api.access.authentication import service, session_cookie
+from orchestrator.api.access.authentication import session_cookie
 from orchestrator.api.http_messages import assets
-from orchestrator.api.http_messages import request as reading
-from orchestrator.api.http_messages.headers import JSON, NO_STORE, PLAIN_TEXT
+from orchestrator.api.http_messages.headers import JSON
 from orchestrator.api.http_messages.problems import response_of
-from orchestrator.api.routes.json_answers import json_answer
-from orchestrator.schemas import answers
-from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("pages", __name__)
 
@@ -34,46 +30,6 @@ DOCS_POLICY = (
 
 #: Beginnings of paths at which a browser, too, gets a problem object, not a page.
 _NO_PAGES = ("/api/", "/static/")
-
-
-@blueprint.get("/health")
-def get_health() -> Response:
-    reading.query(NoQuery)
-    health = service().server_status.health()
-    answer = answers.answer.HealthAnswer(
-        status="ok" if health.ready else "unavailable",
-        ready=health.ready,
-        checks=dict(health.checks),
-        paused=health.paused,
-        usable_agents=health.usable_agents,
-        known_agents=health.known_agents,
-        containment=health.containment,
-        version=health.version,
-    )
-    status = HTTPStatus.OK if health.ready else HTTPStatus.SERVICE_UNAVAILABLE
-    response = json_answer(answer, status)
-    if not health.ready:
-        response.headers["Retry-After"] = "2"
-    return response
-
-
-@blueprint.get("/healthz")
-def get_liveness() -> Response:
-    # A monitor restarts a server that does not answer. A slow store must not cause a restart.
-    return _plain_text("ok", HTTPStatus.OK)
-
-
-@blueprint.get("/readyz")
-def get_readiness() -> Response:
-    health = service().server_status.health()
-    if health.ready:
-        return _plain_text("ok", HTTPStatus.OK)
-    failures = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")
-    return _plain_text("\n".join(failures), HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def _plain_text(text: str, status: HTTPStatus) -> Response:
-    return Response(f"{text}\n", status=int(status), content_type=PLAIN_TEXT, headers=NO_STORE)
 
 
 #: The most important paths, for a program that asks for ``/``.

@@ -1,4 +1,7 @@
-"""Calls that are answered over a longer time: event streams, logs, and ``wait``."""
+"""Calls that are answered over a longer time: event streams, logs, and ``wait``.
+
+One event stream has the events of one job; the other, the feed, has the events of all jobs.
+"""
 
 from dataclasses import field, replace
 from functools import partial
@@ -12,7 +15,7 @@ from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.headers import EVENT_STREAM, JSON, NO_STORE, PLAIN_TEXT
 from orchestrator.api.http_messages.log_response import log_part, text_file
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
-from orchestrator.api.serializers.answer_parts import encoded
+from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.api.serializers.status import wait_answer
 from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.api.socket_loop.socket_loop import SocketLoop
@@ -20,6 +23,7 @@ from orchestrator.api.streaming.event_stream import (
     BriefStream,
     EventStream,
     FeedFrames,
+    FeedStream,
     Frames,
     brief_frame,
 )
@@ -39,11 +43,12 @@ from orchestrator.engine.service.service import Service
 from orchestrator.schemas.requests.query_parameters import (
     EventFields,
     EventsQuery,
+    FeedQuery,
     LogQuery,
     WaitQuery,
 )
 
-blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint = Blueprint("streams", __name__, url_prefix="/api/v1")
 blueprint.before_request(check_request)
 
 #: Headers of streams. X-Accel-Buffering keeps proxies such as nginx from delaying a stream.
@@ -82,7 +87,7 @@ def long_answers() -> LongAnswers:
     return current
 
 
-@blueprint.get("/events")
+@blueprint.get("/jobs/<job_id>/events")
 def stream_events(job_id: str) -> Response:
     query = reading.query(EventsQuery)
     after = reading.last_event_id(query.last_event_id)
@@ -102,7 +107,20 @@ def stream_events(job_id: str) -> Response:
     return shared.response(stream, EVENT_STREAM)
 
 
-@blueprint.get("/logs/<worker_id>")
+@blueprint.get("/events")
+def stream_feed() -> Response:
+    after = reading.last_event_id(reading.query(FeedQuery).last_event_id)
+    reads = service().job_lists
+    is_visible = reads.feed_filter(caller())
+    if request.method == "HEAD":
+        return Response(content_type=EVENT_STREAM, headers=STREAM_HEADERS)
+    shared = long_answers()
+    shared.socket_loop.check_room()
+    stream = FeedStream(shared.socket_loop, reads.feed, is_visible, shared.feed_frames, after=after)
+    return shared.response(stream, EVENT_STREAM)
+
+
+@blueprint.get("/jobs/<job_id>/logs/<worker_id>")
 def get_log(job_id: str, worker_id: str) -> Response:
     query = reading.query(LogQuery)
     job = service().access.job(caller(), checked_job_id(job_id))
@@ -128,7 +146,7 @@ def get_log(job_id: str, worker_id: str) -> Response:
     return shared.response(log, PLAIN_TEXT)
 
 
-@blueprint.get("/wait")
+@blueprint.get("/jobs/<job_id>/wait")
 def wait_for_job(job_id: str) -> Response:
     query = reading.query(WaitQuery)
     seconds, run = query.seconds, query.run

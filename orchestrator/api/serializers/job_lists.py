@@ -6,7 +6,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from orchestrator.api.serializers.answer_parts import encoded, job_path, job_summary, moment
+from orchestrator.api.serializers.answer_parts import job_path, job_summary, moment
+from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.core.outcome.job.human_needs import Need
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
 from orchestrator.engine.event_feed import FeedItem, FeedKind

@@ -12,7 +12,6 @@ from orchestrator.api.serializers.answer_parts import (
     DEEPEST_NESTING,
     SUMMARY_CHARACTERS,
     counts,
-    encoded,
     links,
     log_file,
     moment,
@@ -22,6 +21,7 @@ from orchestrator.api.serializers.answer_parts import (
     result_of,
     worker_seconds,
 )
+from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.core.candidates.comparison import compared
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.attempt.agent_session import Session

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import compress
 from operator import is_not
 
-from orchestrator.api.serializers.answer_parts import QUOTA_FIELDS, TaggedBody, encoded
+from orchestrator.api.serializers.json_encoding import QUOTA_FIELDS, TaggedBody, encoded
 from orchestrator.api.serializers.status import StatusParts
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker

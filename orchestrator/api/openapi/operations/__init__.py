@@ -9,6 +9,7 @@ from orchestrator.api.openapi.operations.merge_and_landing import MERGING
 from orchestrator.api.openapi.operations.operation import Operation
 from orchestrator.api.openapi.operations.outbox import OUTBOX
 from orchestrator.api.openapi.operations.server import SERVER
+from orchestrator.api.openapi.operations.submission import SUBMISSION
 from orchestrator.api.openapi.operations.tasks import OF_TASKS
 from orchestrator.api.openapi.operations.triggers import TRIGGERS
 from orchestrator.api.openapi.operations.workers import OF_WORKERS
@@ -16,6 +17,7 @@ from orchestrator.api.openapi.operations.workers import OF_WORKERS
 __all__ = ["OPERATIONS", "Operation"]
 
 OPERATIONS = (
+    *SUBMISSION,
     *JOB_CONTROL,
     *APPROVALS,
     *MERGING,

@@ -1,1 +1,1 @@
-"""Calls about the server: logins, agents, statistics, project, and keys."""
+"""Calls about the server: logins, health, agents, nodes, statistics, project, and keys."""

@@ -1,4 +1,4 @@
-"""Calls about the server itself: project, other servers, names of API keys, agents, and nodes.
+"""Calls about the server itself: project, other servers, names of API keys, agents, and doctor.
 
 Two more calls return counts of jobs and workers: one as JSON, the other as text for Prometheus.
 """
@@ -19,8 +19,7 @@ from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.api.server_options import ApiOptions
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.caller import Scope
-from orchestrator.core.ports.read_models import NodeState
-from orchestrator.schemas import answers, requests
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("server", __name__)
@@ -90,37 +89,3 @@ def get_metrics() -> Response:
         service().server_status.stats(caller()), service().server_status.nodes(caller())
     )
     return Response(text, content_type=metrics.CONTENT_TYPE, headers=NO_STORE)
-
-
-@blueprint.get("/api/v1/nodes")
-def get_nodes() -> Response:
-    request.query(NoQuery)
-    states = service().server_status.nodes(caller())
-    nodes = answers.server.NodesAnswer(nodes=[_node_answer(each) for each in states])
-    return json_answer(nodes, has_nulls=True)
-
-
-@blueprint.post("/api/v1/nodes/<name>/drain")
-def drain_node(name: str) -> Response:
-    return _drain(name, drained=True)
-
-
-@blueprint.post("/api/v1/nodes/<name>/undrain")
-def undrain_node(name: str) -> Response:
-    return _drain(name, drained=False)
-
-
-def _drain(name: str, *, drained: bool) -> Response:
-    request.query(NoQuery)
-    request.body(requests.job.EmptyRequest, optional=True)
-    node = _node_answer(service().server_status.drain_node(caller(), name, drained=drained))
-    return json_answer(node, has_nulls=True)
-
-
-def _node_answer(node: NodeState) -> answers.server.NodeAnswer:
-    values = {**asdict(node), "agents": [*node.agents]}
-    unusable = [
-        {"name": each.name, "reason": each.reason, "fix": [*each.fix]}
-        for each in values.pop("unusable")
-    ]
-    return answers.server.NodeAnswer.model_validate({**values, "unusable_agents": unusable})

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.api.serializers import job_lists
-from orchestrator.api.serializers.answer_parts import encoded
 from orchestrator.api.serializers.job_lists import LatestCards, job_card, jobs_bytes
+from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
 from orchestrator.schemas.answers.job_list import JobsAnswer

@@ -4,7 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.api.serializers.answer_parts import encoded, worker_seconds
+from orchestrator.api.serializers.answer_parts import worker_seconds
+from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.api.serializers.workers import workers_answer
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import WorkerPage, WorkerRow

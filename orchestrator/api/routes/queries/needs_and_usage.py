@@ -1,42 +1,26 @@
-"""Calls that list needs, report usage over time, and stream the events of all jobs."""
+"""Calls that list needs, and report usage over time."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request as reading
-from orchestrator.api.http_messages.headers import EVENT_STREAM
 from orchestrator.api.http_messages.problems import invalid
 from orchestrator.api.routes.json_answers import tagged_answer
-from orchestrator.api.routes.streams import STREAM_HEADERS, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_lists import need_answer
-from orchestrator.api.streaming.event_stream import FeedStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas import answers
 from orchestrator.schemas.fields.validation_errors import Fault
-from orchestrator.schemas.requests.query_parameters import FeedQuery, PageQuery, UsageQuery
+from orchestrator.schemas.requests.query_parameters import PageQuery, UsageQuery
 
-blueprint = Blueprint("events_needs_usage", __name__, url_prefix="/api/v1")
+blueprint = Blueprint("needs_and_usage", __name__, url_prefix="/api/v1")
 blueprint.before_request(check_request)
-
-
-@blueprint.get("/events")
-def stream_feed() -> Response:
-    after = reading.last_event_id(reading.query(FeedQuery).last_event_id)
-    reads = service().job_lists
-    is_visible = reads.feed_filter(caller())
-    if request.method == "HEAD":
-        return Response(content_type=EVENT_STREAM, headers=STREAM_HEADERS)
-    shared = long_answers()
-    shared.socket_loop.check_room()
-    stream = FeedStream(shared.socket_loop, reads.feed, is_visible, shared.feed_frames, after=after)
-    return shared.response(stream, EVENT_STREAM)
 
 
 @blueprint.get("/needs")

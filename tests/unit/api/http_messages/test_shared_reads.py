@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.api.routes.json_answers import SharedReads
+from orchestrator.api.http_messages.shared_reads import SharedReads
 
 HANG_SECONDS = 30.0
 
