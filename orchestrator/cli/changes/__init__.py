@@ -1,1 +1,1 @@
-"""Commands for a job's changes: merge, diff, land, undo, discard, apply, roll back."""
+"""Commands for a job's changes: diff, merge, land, undo, roll back, discard, clean."""

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.land import check_not_discarded, landing_of
+from orchestrator.cli.changes.discard import check_not_discarded
+from orchestrator.cli.changes.land import landing_of
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,

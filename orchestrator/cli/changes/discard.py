@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,9 +16,18 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.offline.jobs_on_disk import whole_job
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal_text import confirmed, table
-from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.cli.output.terminal_text import (
+    confirmed,
+    table,
+)
+from orchestrator.core.errors import (
+    Conflict,
+    NotFound,
+)
 from orchestrator.core.model.states import ENDED_JOB
+
+if TYPE_CHECKING:
+    pass
 
 
 @click.command("discard")
@@ -111,3 +120,13 @@ def _discarded(context: CliContext, job_id: str, *, exists: bool) -> Sequence[st
         removed = service.removal.discard(caller, job_id)
     context.note_in_audit_log("discard", f"{job_path(job_id)}/discard")
     return removed
+
+
+def check_not_discarded(job: Mapping[str, Any]) -> None:
+    """Raise NotFound if a person discarded the job, so that its branches no longer exist."""
+    job_id = job["job_id"]
+    if job.get("discarded"):
+        raise NotFound(
+            f"job {job_id} was discarded, so its changes no longer exist; submit the request as a "
+            f"new job; to show the request: {COMMAND} report {job_id}"
+        )

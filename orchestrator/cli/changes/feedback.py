@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.comments import (
+from orchestrator.cli.changes.comment_parsing import (
     Comments,
     comment_of_option,
     comments_of_diff,
@@ -125,7 +125,7 @@ def _latest_commit(job: Answer, worker_id: str) -> str:
 
 def _edited_comments(context: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
     """Open the worker's diff in the user's editor. Return the comments that the user has added."""
-    from orchestrator.cli.changes.land import diff_of_worker
+    from orchestrator.cli.changes.diff import diff_of_worker
 
     context.work_on_project_of(job_id)
     diff = diff_of_worker(context, job_id, worker_id, None, False).decode("utf-8", "replace")

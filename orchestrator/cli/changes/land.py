@@ -1,4 +1,4 @@
-"""``orchestrator diff``, ``land`` and ``undo``: a job's changes in the project's repository."""
+"""``orchestrator land`` and ``undo``: a job's changes in the project's repository."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,6 @@ import click
 from orchestrator.api.client.errors import ConflictError
 from orchestrator.cli.command_context import (
     CliContext,
-    Count,
     job_argument,
     pass_cli_context,
     project_option,
@@ -22,12 +21,10 @@ from orchestrator.cli.output.status_answer import tasks_of
 from orchestrator.cli.output.terminal_text import (
     command_with,
     confirmed,
-    echo_patch,
     pasteable,
     printable,
     terminal_width,
 )
-from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import (
     Conflict,
     Incomplete,
@@ -46,79 +43,6 @@ if TYPE_CHECKING:
 #: Maximum bytes of the report in a pull request's text.
 _MAX_REPORT_BYTES = 16 << 20
 _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
-
-
-@click.command("diff")
-@job_argument
-@click.argument("worker_id", metavar="[WORKER]", required=False)
-@click.option("--stat", is_flag=True, help="Show changed files and line counts only.")
-@click.option(
-    "--attempt",
-    type=Count(min=1),
-    metavar="N",
-    help="Show the changes that WORKER had at the end of attempt N (also if rolled back later).",
-)
-@project_option
-@pass_cli_context
-def diff_command(
-    context: CliContext,
-    job_id: str,
-    worker_id: str | None,
-    stat: bool,
-    attempt: int | None,
-) -> None:
-    """Show the merged changes of JOB as a patch.
-
-    With WORKER, shows the changes of one worker of JOB, compared with the worker's base. This also
-    works if WORKER failed or timed out, or if its commits were not merged.
-    """
-    context.work_on_project_of(job_id)
-    if not worker_id and attempt is not None:
-        raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")
-    if worker_id:
-        worker_id = worker_of(context, job_id, worker_id)
-    try:
-        if worker_id:
-            patch = diff_of_worker(context, job_id, worker_id, attempt, stat)
-        else:
-            patch = landing_of(context, job_id).diff(stat=stat)
-    except NotFound:
-        job = whole_job(context.workspace, job_id)
-        check_not_discarded(job)
-        if not worker_id:
-            _check_ended(job)
-        raise
-    echo_patch(patch)
-
-
-def diff_of_worker(
-    context: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
-) -> bytes:
-    from orchestrator.composition import worker_difference
-
-    root_id = root_id_of(context.workspace, job_id)
-    folder, environ = context.folder, context.environ
-    return worker_difference(folder, environ, root_id, worker_id, attempt=attempt, stat=stat)
-
-
-def check_not_discarded(job: Mapping[str, Any]) -> None:
-    """Raise NotFound if a person discarded the job, so that its branches no longer exist."""
-    job_id = job["job_id"]
-    if job.get("discarded"):
-        raise NotFound(
-            f"job {job_id} was discarded, so its changes no longer exist; submit the request as a "
-            f"new job; to show the request: {COMMAND} report {job_id}"
-        )
-
-
-def _check_ended(job: Mapping[str, Any]) -> None:
-    """Raise Conflict if the job has not ended. A job's branches are merged at the job's end."""
-    job_id, status = job["job_id"], JobStatus(job["status"])
-    if not status.ended:
-        raise Conflict(
-            f"job {job_id} is {status}, and has no result yet; show the changes of one worker: "
-            f"{COMMAND} diff {job_id} WORKER"
-        )
 
 
 @click.command("land")

@@ -81,36 +81,12 @@ def merge_command(
         for each in unchanged_workers
         if each in {*previous["merged"]} - {*previous["left_out"]}
     ]
-    text = pasteable("\n".join([*lines, _record_text(record)]))
+    text = pasteable("\n".join([*lines, record_text(record)]))
     click.echo(json.dumps(record) if context.as_json else text)
     return of_job(str(record["status"]))
 
 
-@click.command("choose")
-@job_argument
-@click.argument("task_id", metavar="TASK")
-@click.argument("worker_id", metavar="WORKER")
-@click.option("--reason", metavar="TEXT", help="Reason for the choice, for reports.")
-@json_option
-@pass_cli_context
-def choose_command(
-    context: CliContext, job_id: str, task_id: str, worker_id: str, reason: str | None
-) -> int:
-    """Choose another candidate of TASK, and repeat the merge.
-
-    JOB must have ended. The new result contains WORKER's changes, but not the changes of
-    the previous candidate, or of tasks that depend on TASK. To undo, choose the previous candidate.
-    The exit code is the same as of `status JOB`. Starts a server if none runs.
-    """
-    from orchestrator.cli.server.background_server import client_for
-
-    with client_for(context, job_id) as client:
-        record = client.choose(job_id, task_id, worker_id, reason or "")
-    click.echo(json.dumps(record) if context.as_json else pasteable(_record_text(record)))
-    return of_job(str(record["status"]))
-
-
-def _record_text(record: Mapping[str, Any]) -> str:
+def record_text(record: Mapping[str, Any]) -> str:
     lines = [
         f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no merged result"
     ]

@@ -41,20 +41,20 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "attach": "jobs.attach",
     },
     "Use the changes of a job": {
-        "diff": "changes.land",
+        "diff": "changes.diff",
         "feedback": "changes.feedback",
         "land": "changes.land",
         "undo": "changes.land",
         "apply": "changes.apply",
         "merge": "changes.merge",
-        "choose": "changes.merge",
+        "choose": "changes.choose",
     },
     "Restore and remove": {
         "checkpoints": "changes.checkpoints",
         "rollback": "changes.checkpoints",
         "restore": "changes.restore",
         "discard": "changes.discard",
-        "clean": "setup.clean",
+        "clean": "changes.clean",
     },
     "Set up": {
         "agents": "setup.agents",

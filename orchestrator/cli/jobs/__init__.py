@@ -1,1 +1,1 @@
-"""Commands that start, show and control jobs."""
+"""Commands that start, show, and control jobs."""

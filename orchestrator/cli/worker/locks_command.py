@@ -1,4 +1,7 @@
-"""``orchestrator locks`` and ``unlock``: lists locks, and releases them."""
+"""``orchestrator locks`` and ``unlock``: lists locks, and releases them.
+
+For a worker, ``bin/orchestrator`` runs ``unlock`` with ``lock.py`` instead.
+"""
 
 import json
 from typing import Any

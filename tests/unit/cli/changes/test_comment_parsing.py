@@ -2,7 +2,11 @@
 
 import pytest
 
-from orchestrator.cli.changes.comments import comment_of_option, comments_of_diff, comments_of_file
+from orchestrator.cli.changes.comment_parsing import (
+    comment_of_option,
+    comments_of_diff,
+    comments_of_file,
+)
 from orchestrator.core.errors import InvalidRequest
 
 DIFF = """\
