@@ -9,11 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.agents.driven_agent import DrivenAgent
-from orchestrator.agents.session_resumption import (
-    Resumable,
-    in_terminal,
-    resumable,
-)
+from orchestrator.agents.terminal_resumption import Resumable, in_terminal, resumable
 from orchestrator.composition.settings.available_agents import registry
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.config import load, project_root

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.agents.survey.source.grammars import is_read_by_grammar
 from orchestrator.agents.survey.source.languages import _BY_ENDING as ENDINGS
+from orchestrator.agents.survey.source.tree_sitter_parsing import is_read_by_grammar
 from orchestrator.cli.output.command_paths import path_here
 
 PRODUCT = Path(__file__).resolve().parents[2]

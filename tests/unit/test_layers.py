@@ -92,7 +92,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "activity discovery prices survey",
         "ai_tools prompts",
         "driver_process model_loop",
-        "command_agents session_resumption",
+        "command_agents terminal_resumption",
         "driven_agent",
         "agent_registry",
     ),

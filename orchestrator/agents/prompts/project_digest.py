@@ -20,7 +20,7 @@ from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import Listing, list_files
 from orchestrator.agents.survey.report.survey_headline import first_sentence, top_languages
-from orchestrator.agents.survey.source import grammars
+from orchestrator.agents.survey.source import tree_sitter_parsing
 from orchestrator.core.text.formatting import cut, cut_bytes, listed, one_line
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -212,7 +212,7 @@ def fingerprint(root: Path, listing: Listing) -> str:
     """Return a hash that changes when the project changes."""
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest without grammars has less content.
-    edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"
+    edition = _EDITION if tree_sitter_parsing.are_installed() else f"{_EDITION} without grammars"
     hasher = hashlib.sha256(f"{edition}\0{root}\0".encode("utf-8", "surrogateescape"))
     if commit is None:
         paths: Iterable[str] = (file.path for file in listing.files)

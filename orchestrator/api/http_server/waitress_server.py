@@ -14,7 +14,8 @@ from wsgiref.types import WSGIApplication
 from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
-from orchestrator.api.http_server.connection_limits import (
+from orchestrator.api.http_server.repeated_polls import PollCache
+from orchestrator.api.http_server.waitress_connections import (
     LARGEST_HEADER_BYTES,
     RESERVED_CONNECTIONS,
     Acceptor,
@@ -24,7 +25,6 @@ from orchestrator.api.http_server.connection_limits import (
     channels_of,
     end_late,
 )
-from orchestrator.api.http_server.repeated_polls import PollCache
 from orchestrator.api.server_options import MIB
 from orchestrator.core.errors import OrchestratorError
 

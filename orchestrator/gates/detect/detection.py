@@ -12,7 +12,12 @@ from typing import Any
 from orchestrator.core.gates.file_kinds import PYTEST, PYTHON, own_files, patterns_of
 from orchestrator.core.gates.gate import SECRETS, Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect import javascript, security_tools
-from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rules_of, scripts_in
+from orchestrator.gates.detect.called_scripts import (
+    MAKEFILES,
+    is_constant_target,
+    rules_of,
+    scripts_in,
+)
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")

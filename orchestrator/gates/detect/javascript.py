@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from orchestrator.core.gates.file_kinds import JAVASCRIPT, own_files, patterns_of
 from orchestrator.core.gates.gate import Gate, GateFiles, GateReport, GateSource
-from orchestrator.gates.detect.scripts import PACKAGE, Calls, mapping, package_of, texts_of
+from orchestrator.gates.detect.called_scripts import PACKAGE, Calls, mapping, package_of, texts_of
 
 #: Text in the script that ``npm init`` writes if there are no tests.
 _NO_TEST = "no test specified"

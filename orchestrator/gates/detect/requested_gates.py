@@ -12,8 +12,8 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.text.formatting import one_line
 from orchestrator.gates.detect.always_succeeding import always_succeeds
+from orchestrator.gates.detect.called_scripts import Calls, scripts_in
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
-from orchestrator.gates.detect.scripts import Calls, scripts_in
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.gates import GatesFile, gate_of
 from orchestrator.schemas.requests.plan_text import KIND as INVALID_FILE

@@ -4,7 +4,15 @@ from pathlib import Path
 
 from orchestrator.core.gates.findings import Reading, UnreadableReport
 from orchestrator.core.gates.gate import GateReport
-from orchestrator.gates.parsers import advisories, go_cargo, jest, junit, linters, no_tests, sarif
+from orchestrator.gates.parsers import (
+    go_cargo,
+    jest,
+    junit,
+    linters,
+    no_tests,
+    sarif,
+    security_reports,
+)
 from orchestrator.security.files.untrusted_files import open_plain, read_tail
 
 #: Maximum size of a report, in bytes. A larger report is rejected: if only its beginning were read,
@@ -34,15 +42,15 @@ class GateReports:
             case GateReport.JEST:
                 return jest.read(_content(file, log), cwd)
             case GateReport.BANDIT:
-                return advisories.read_bandit(_content(file, log), cwd)
+                return security_reports.read_bandit(_content(file, log), cwd)
             case GateReport.NPM_AUDIT:
-                return advisories.read_npm(_content(file, log))
+                return security_reports.read_npm(_content(file, log))
             case GateReport.PIP_AUDIT:
-                return advisories.read_pip(_content(file, log))
+                return security_reports.read_pip(_content(file, log))
             case GateReport.CARGO_AUDIT:
-                return advisories.read_cargo(_content(file, log))
+                return security_reports.read_cargo(_content(file, log))
             case GateReport.GOVULNCHECK:
-                return advisories.read_go(_content(file, log), cwd)
+                return security_reports.read_go(_content(file, log), cwd)
             case GateReport.PRE_COMMIT:
                 return linters.read_pre_commit(_content(file, log))
             case GateReport.EXIT:

@@ -9,22 +9,20 @@ from typing import Any
 
 from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
-    OWN_SERVER,
     AgentCall,
     AgentLogin,
     CallInputs,
-    inherited_servers,
-    mcp_command,
-    mcp_environment,
     session_links,
     shell_environment,
     shell_files,
 )
-from orchestrator.agents.ai_tools.invocation.user_config import (
-    as_mapping,
-    json_object,
-    select_keys,
+from orchestrator.agents.ai_tools.invocation.mcp_servers import (
+    OWN_SERVER,
+    inherited_servers,
+    mcp_command,
+    mcp_environment,
 )
+from orchestrator.agents.ai_tools.invocation.user_config import as_mapping, json_object, select_keys
 
 #: Fields of the user's configuration that belong to the login, in addition to the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")

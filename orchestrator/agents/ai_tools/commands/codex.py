@@ -13,16 +13,18 @@ from typing import Any
 
 from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
-    OWN_SERVER,
     AgentCall,
     AgentLogin,
     CallInputs,
-    inherited_servers,
-    mcp_command,
-    mcp_environment,
     session_links,
     shell_environment,
     shell_files,
+)
+from orchestrator.agents.ai_tools.invocation.mcp_servers import (
+    OWN_SERVER,
+    inherited_servers,
+    mcp_command,
+    mcp_environment,
 )
 from orchestrator.agents.ai_tools.invocation.user_config import (
     as_mapping,

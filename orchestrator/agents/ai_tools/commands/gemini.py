@@ -7,22 +7,20 @@ from typing import Any
 
 from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
-    OWN_SERVER,
     AgentCall,
     AgentLogin,
     CallInputs,
-    inherited_servers,
-    mcp_command,
-    mcp_environment,
     session_links,
     shell_environment,
     shell_files,
 )
-from orchestrator.agents.ai_tools.invocation.user_config import (
-    as_mapping,
-    json_object,
-    select_keys,
+from orchestrator.agents.ai_tools.invocation.mcp_servers import (
+    OWN_SERVER,
+    inherited_servers,
+    mcp_command,
+    mcp_environment,
 )
+from orchestrator.agents.ai_tools.invocation.user_config import as_mapping, json_object, select_keys
 from orchestrator.core.model.known_agents import COMMAND_SECONDS
 
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")

@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.ai_tools.invocation.call import (
-    OWN_SERVER,
     AgentCall,
     AgentHome,
     AgentLogin,
     CallInputs,
-    inherited_servers,
-    mcp_command,
-    mcp_environment,
     shell_environment,
     shell_files,
 )
-from orchestrator.agents.ai_tools.invocation.user_config import (
-    as_mapping,
-    json_object,
-    select_keys,
+from orchestrator.agents.ai_tools.invocation.mcp_servers import (
+    OWN_SERVER,
+    inherited_servers,
+    mcp_command,
+    mcp_environment,
 )
+from orchestrator.agents.ai_tools.invocation.user_config import as_mapping, json_object, select_keys
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
 #: Keys of the user's configuration that are not copied with the other keys. An attempt gets MCP

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
-from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
+from orchestrator.agents.ai_tools.reader_parts.error_classification import clipped
 
 #: Maximum seconds to a reset. No rate limit lasts longer, so a later time is a parsing error.
 MAX_AHEAD_SECONDS = 400 * 86400

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import field, replace
 
 from orchestrator.agents.activity.agent_events import AgentOutcome, Ending
-from orchestrator.agents.ai_tools.reader_parts.error_class import classify, is_internal
+from orchestrator.agents.ai_tools.reader_parts.error_classification import classify, is_internal
 from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line
 from orchestrator.core.lazy_dataclass import dataclass

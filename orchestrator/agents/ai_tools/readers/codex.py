@@ -16,7 +16,7 @@ from orchestrator.agents.activity.agent_events import (
     ToolEvent,
     ToolRequestEvent,
 )
-from orchestrator.agents.ai_tools.reader_parts.error_class import classify, clipped
+from orchestrator.agents.ai_tools.reader_parts.error_classification import classify, clipped
 from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,

@@ -6,7 +6,7 @@ The output stream of Codex reports these facts late or never.
 import re
 from collections.abc import Iterable, Mapping
 
-from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
+from orchestrator.agents.ai_tools.reader_parts.error_classification import clipped
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import minus
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.usage_sums import usage_sum

@@ -19,7 +19,7 @@ from orchestrator.agents.activity.agent_events import (
     TextEvent,
     ToolEvent,
 )
-from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.ai_tools.reader_parts.error_classification import classify
 from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,

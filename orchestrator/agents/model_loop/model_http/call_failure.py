@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 
-from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.ai_tools.reader_parts.error_classification import classify
 from orchestrator.agents.model_loop.model_http import rate_limit_headers
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values

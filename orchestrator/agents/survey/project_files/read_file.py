@@ -6,11 +6,6 @@ import stat
 from pathlib import Path
 
 from orchestrator.agents.survey.project_files.listing import FoundFile
-from orchestrator.agents.survey.source.grammars import (
-    is_machine_made,
-    is_read_by_grammar,
-    read_with_grammar,
-)
 from orchestrator.agents.survey.source.languages import (
     BINARY,
     OTHER,
@@ -27,7 +22,12 @@ from orchestrator.agents.survey.source.line_count import (
 )
 from orchestrator.agents.survey.source.module_names import python_module
 from orchestrator.agents.survey.source.python import read_python
-from orchestrator.agents.survey.source.symbols import SourceFile
+from orchestrator.agents.survey.source.source_file import SourceFile
+from orchestrator.agents.survey.source.tree_sitter_parsing import (
+    is_machine_made,
+    is_read_by_grammar,
+    read_with_grammar,
+)
 from orchestrator.core.lazy_dataclass import dataclass
 
 #: Maximum size of a file that is read. A larger file is counted, but its lines are not.

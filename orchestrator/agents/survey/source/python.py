@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 
 from orchestrator.agents.survey.source.line_count import COMMENT_MARK, STRING_MARK, fill
-from orchestrator.agents.survey.source.symbols import Import, SourceFile, Symbol
+from orchestrator.agents.survey.source.source_file import Import, SourceFile, Symbol
 
 _TOKEN = re.compile(
     r"""(?P<comment>\#[^\n]*)

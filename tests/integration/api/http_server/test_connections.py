@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from flask import Flask
 
-from orchestrator.api.http_server import connection_limits
+from orchestrator.api.http_server import waitress_connections
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.submission import Submission
@@ -87,7 +87,7 @@ def test_a_half_sent_head_ends_the_connection(
         stop = threading.Event()
         stack.callback(stop.set)
         threading.Thread(target=drip, args=(slow, stop), daemon=True).start()
-        monkeypatch.setattr(connection_limits, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(waitress_connections, "HEAD_SECONDS", 0.2)
 
         assert answered(silent) == b""
         answer = answered(slow)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.http_server import connection_limits
+from orchestrator.api.http_server import waitress_connections
 from orchestrator.api.http_server.waitress_server import HttpServer
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY
@@ -187,7 +187,7 @@ def test_a_caller_who_asks_first_does_not_send_a_body_beyond_the_limit(server: H
 def test_a_refused_caller_who_never_stops_sending_is_cut_off(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_limits, "REST_SECONDS", 0.2)
+    monkeypatch.setattr(waitress_connections, "REST_SECONDS", 0.2)
     with Connection(server) as connection:
         connection.socket.sendall(post(JSON, length=10**12))
         assert connection.head()[0] == 413

@@ -12,7 +12,7 @@ import pytest
 import requests
 from flask import Flask
 
-from orchestrator.api.http_server import connection_limits
+from orchestrator.api.http_server import waitress_connections
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.tls import BadCertificate, tls_context
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
@@ -175,7 +175,7 @@ def test_a_reader_that_leaves_ends_its_stream(
 def test_a_handshake_that_never_ends_and_a_silent_caller_are_dropped(
     server: HttpServer, secure: Secure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_limits, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(waitress_connections, "HEAD_SECONDS", 0.2)
     with ExitStack() as stack:
         raw = stack.enter_context(socket.create_connection((server.host, server.port), 20))
         raw.sendall(b"\x16\x03\x01")

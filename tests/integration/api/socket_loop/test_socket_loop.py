@@ -17,7 +17,7 @@ import pytest
 import waitress.channel
 import waitress.task
 
-from orchestrator.api.http_server.connection_limits import VITAL_THREADS
+from orchestrator.api.http_server.waitress_connections import VITAL_THREADS
 from orchestrator.api.http_server.waitress_server import HttpServer
 from orchestrator.api.server_options import ApiOptions
 from orchestrator.api.socket_loop.socket_loop import SocketLoop

@@ -16,7 +16,7 @@ from orchestrator.agents.activity.agent_events import (
     ToolEvent,
     UsageEvent,
 )
-from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.ai_tools.reader_parts.error_classification import classify
 from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at
 from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage

@@ -30,7 +30,7 @@ from orchestrator.agents.prompts.shared_context import (
 )
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.listing import list_files
-from orchestrator.agents.survey.source import grammars
+from orchestrator.agents.survey.source import tree_sitter_parsing
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Assignment, DependencyResult, ReviewedCandidate
@@ -333,10 +333,10 @@ def test_grammars_that_are_installed_later_are_used_for_a_new_digest(
     first, second = environment(tmp_path), environment(tmp_path, "b")
     (first.root / "shop.go").write_text("package shop\nfunc Buy() {}\n")
     monkeypatch.setitem(sys.modules, "tree_sitter", None)
-    grammars._grammar.cache_clear()
+    tree_sitter_parsing._grammar.cache_clear()
     without = project_digest(first)
     monkeypatch.undo()
-    grammars._grammar.cache_clear()
+    tree_sitter_parsing._grammar.cache_clear()
 
     assert "Public names, imports and test cases of Go were not read." in without
     assert "Buy" not in without

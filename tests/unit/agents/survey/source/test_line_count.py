@@ -9,9 +9,9 @@ from pygount import SourceAnalysis
 from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.listing import list_files
-from orchestrator.agents.survey.source.grammars import read_with_grammar
 from orchestrator.agents.survey.source.line_count import LineCount, count_lines, mask_comments
 from orchestrator.agents.survey.source.python import mask_python
+from orchestrator.agents.survey.source.tree_sitter_parsing import read_with_grammar
 from tests.support.examples import examples
 
 REPOSITORY = Path(__file__).parents[5]

@@ -6,10 +6,10 @@ import pytest
 
 from orchestrator.agents.survey.project_files.listing import FoundFile
 from orchestrator.agents.survey.project_files.read_file import LARGEST_READ_BYTES, read_file
-from orchestrator.agents.survey.source.grammars import is_machine_made, read_with_grammar
 from orchestrator.agents.survey.source.languages import interpreter_language, language_of
 from orchestrator.agents.survey.source.module_names import ModuleIndex, python_module
 from orchestrator.agents.survey.source.python import read_python
+from orchestrator.agents.survey.source.tree_sitter_parsing import is_machine_made, read_with_grammar
 from tests.unit.agents.survey.trees import plant
 
 PYTHON = """

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.survey.source.line_count import mask_ranges
-from orchestrator.agents.survey.source.symbols import Import, SourceFile, Symbol
+from orchestrator.agents.survey.source.source_file import Import, SourceFile, Symbol
 from orchestrator.core.lazy_dataclass import dataclass
 
 if TYPE_CHECKING:

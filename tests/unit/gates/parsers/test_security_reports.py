@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.core.gates.findings import NoAdvisories, Reading, UnreadableReport
 from orchestrator.core.gates.gate import GateCause
-from orchestrator.gates.parsers import advisories
+from orchestrator.gates.parsers import security_reports
 
 ADVISORY = {
     "source": 1106913,
@@ -59,7 +59,9 @@ def test_bandit_names_file_rule_and_message() -> None:
         "issue_text": "subprocess call with shell=True identified, security issue.",
     }
 
-    [finding] = advisories.read_bandit(json.dumps({"results": [result]}).encode(), "/w").findings
+    [finding] = security_reports.read_bandit(
+        json.dumps({"results": [result]}).encode(), "/w"
+    ).findings
 
     assert finding.key.startswith("src/a.py|B602|subprocess call")
     assert finding.text.startswith("src/a.py:2: B602 ")
@@ -68,9 +70,13 @@ def test_bandit_names_file_rule_and_message() -> None:
 @pytest.mark.parametrize(
     ("reader", "report", "key"),
     [
-        (advisories.read_npm, NPM, "lodash|https://github.com/advisories/GHSA-35jh-r3h4-6jhm"),
-        (advisories.read_pip, PIP, "flask|PYSEC-2019-179"),
-        (advisories.read_cargo, CARGO, "time|RUSTSEC-2020-0071"),
+        (
+            security_reports.read_npm,
+            NPM,
+            "lodash|https://github.com/advisories/GHSA-35jh-r3h4-6jhm",
+        ),
+        (security_reports.read_pip, PIP, "flask|PYSEC-2019-179"),
+        (security_reports.read_cargo, CARGO, "time|RUSTSEC-2020-0071"),
     ],
 )
 def test_advisories_are_named_by_package(
@@ -82,11 +88,11 @@ def test_advisories_are_named_by_package(
 @pytest.mark.parametrize(
     ("reader", "content"),
     [
-        (advisories.read_npm, json.dumps(NO_REGISTRY).encode()),
-        (advisories.read_pip, b""),
-        (advisories.read_pip, json.dumps({"dependencies": PIP["dependencies"][1:]}).encode()),
-        (advisories.read_cargo, b"error: couldn't fetch advisory database"),
-        (lambda content: advisories.read_go(content, "/w"), b""),
+        (security_reports.read_npm, json.dumps(NO_REGISTRY).encode()),
+        (security_reports.read_pip, b""),
+        (security_reports.read_pip, json.dumps({"dependencies": PIP["dependencies"][1:]}).encode()),
+        (security_reports.read_cargo, b"error: couldn't fetch advisory database"),
+        (lambda content: security_reports.read_go(content, "/w"), b""),
     ],
 )
 def test_a_tool_without_an_answer_did_not_run(
@@ -99,5 +105,5 @@ def test_a_tool_without_an_answer_did_not_run(
 
 def test_a_report_that_is_not_by_bandit_is_unreadable() -> None:
     with pytest.raises(UnreadableReport) as raised:
-        advisories.read_bandit(b"{}", "/w")
+        security_reports.read_bandit(b"{}", "/w")
     assert raised.value.cause is GateCause.REPORT_UNREADABLE
