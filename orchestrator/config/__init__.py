@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.config.fields.value_types import Processors
     from orchestrator.config.loading import Loaded, load
-    from orchestrator.config.project_directory import (
+    from orchestrator.config.project_discovery import (
         Project,
         project_of,
         project_root,
@@ -37,17 +37,17 @@ _HOMES = {
     "Loaded": "loading",
     "ModelPrice": "settings",
     "Processors": "fields.value_types",
-    "Project": "project_directory",
+    "Project": "project_discovery",
     "Settings": "settings",
     "UserAgent": "sections.agents",
     "is_loopback": "setting_checks",
     "load": "loading",
-    "project_of": "project_directory",
-    "project_root": "project_directory",
+    "project_of": "project_discovery",
+    "project_root": "project_discovery",
     "render_schema": "template_and_schema",
     "render_starter": "template_and_schema",
     "render_template": "template_and_schema",
-    "roles_directory": "project_directory",
+    "roles_directory": "project_discovery",
     "visible": "template_and_schema",
 }
 

@@ -61,7 +61,7 @@ def ensure_key(folder: Path) -> bool:
     """
     # Imported when needed: most folders have a key.
     from orchestrator.config.template_and_schema import render_starter
-    from orchestrator.config.yaml.key_insertion import lacks_key, with_key
+    from orchestrator.config.yaml.api_key_insertion import lacks_key, with_key
 
     path = folder / FILE_NAME
     with _locked(folder):

@@ -52,8 +52,8 @@ from orchestrator.config.fields.value_types import (
     upper_case,
 )
 from orchestrator.config.sections.agents import AgentPolicy, UserAgent
-from orchestrator.config.sections.receivers import Notify, WebhookSettings
 from orchestrator.config.sections.triggers import TriggerSettings
+from orchestrator.config.sections.webhooks_and_notifications import Notify, WebhookSettings
 from orchestrator.core.model.job_settings import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.model.machines import LIVE_PER_RUNNING

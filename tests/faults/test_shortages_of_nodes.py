@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
 from tests.integration.launchers.cluster.conftest import TICKING, ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
 from tests.support.machines import skip_or_fail

@@ -13,7 +13,7 @@ from orchestrator.launchers.cluster.connection.certificates import CertificateAu
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.local.containment_settings import ContainmentPlan
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from tests.support.ports import free_port
 

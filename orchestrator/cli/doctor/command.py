@@ -81,7 +81,7 @@ def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    from orchestrator.config.project_directory import ProjectUnknown, project_of
+    from orchestrator.config.project_discovery import ProjectUnknown, project_of
 
     if settings is None:
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.api.client.server_discovery import CONFIG_NAME, configured_key, setting
 from orchestrator.config.example_key import is_example
-from orchestrator.config.project_directory import project_by_location
+from orchestrator.config.project_discovery import project_by_location
 from orchestrator.core.lazy_dataclass import dataclass
 
 #: Minimum characters of an API key. A shorter text is invalid, or a placeholder such as "...".

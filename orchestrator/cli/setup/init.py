@@ -112,7 +112,7 @@ def _exclude_command(folder: Path) -> str:
 
 def _host_project(context: CliContext) -> Path:
     from orchestrator.config import load
-    from orchestrator.config.project_directory import project_root
+    from orchestrator.config.project_discovery import project_root
 
     loaded = load(context.folder, environ=context.environ)
     return project_root(loaded.settings, context.folder)

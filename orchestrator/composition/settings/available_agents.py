@@ -29,7 +29,7 @@ from orchestrator.agents.discovery.node_availability import (
 )
 from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
 from orchestrator.config import Settings, UserAgent, project_root
-from orchestrator.config.project_directory import ProjectUnknown
+from orchestrator.config.project_discovery import ProjectUnknown
 from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known

@@ -19,13 +19,13 @@ from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, d
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.machine_headroom import Bounds, DiskReserve, Headroom
-from orchestrator.launchers.local.containment_settings import (
+from orchestrator.launchers.containment.containment_plan import (
     ContainmentPlan,
     Mode,
     Sandbox,
     WorkerLimits,
-    choose,
 )
+from orchestrator.launchers.local.containment_choice import choose
 from orchestrator.security.files.umask import users_umask
 from orchestrator.security.secrets.api_keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker

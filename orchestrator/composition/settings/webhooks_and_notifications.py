@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import SecretStr
 
 from orchestrator.config import Settings
-from orchestrator.config.sections.receivers import NotifyTarget, WebhookEndpoint
+from orchestrator.config.sections.webhooks_and_notifications import NotifyTarget, WebhookEndpoint
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import CALLBACK, Subscription

@@ -13,8 +13,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.worktree_transfer import AttemptFiles
-from orchestrator.launchers.cluster.connected_node import (
-    ConnectedNode,
+from orchestrator.launchers.cluster.attempt_state import (
     NodeAttempt,
     append_piece,
     create_log,
@@ -26,6 +25,7 @@ from orchestrator.launchers.cluster.connected_node import (
     start_message,
     store_end,
 )
+from orchestrator.launchers.cluster.connected_node import ConnectedNode
 from orchestrator.launchers.cluster.connection.link import Link
 from orchestrator.launchers.cluster.connection.messages import (
     ArchiveFigures,

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from orchestrator.core.errors import RepositoryError, Unavailable
 from orchestrator.core.ports.worktree_transfer import FileChange
-from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt
+from orchestrator.launchers.cluster.attempt_state import NodeAttempt
+from orchestrator.launchers.cluster.connected_node import ConnectedNode
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 
 #: Seconds between two checks whether an attempt has ended, or whether a node is connected again.

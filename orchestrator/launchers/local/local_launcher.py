@@ -23,9 +23,10 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
-from orchestrator.launchers.local.lost_attempts import settle
+from orchestrator.launchers.local.attempts_without_shim import settle
+from orchestrator.launchers.local.containment_choice import choose
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.local.unconnected_attempts import UnconnectedAttempt

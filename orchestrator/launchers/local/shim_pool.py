@@ -12,7 +12,7 @@ from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
-from orchestrator.launchers.local.containment_settings import ContainmentPlan
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan
 from orchestrator.launchers.local.spawner_client import ShimEnd, SpawnerProcess
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.security import process_table

@@ -10,7 +10,7 @@ from dataclasses import replace
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local.lost_attempts import settle
+from orchestrator.launchers.local.attempts_without_shim import settle
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 

@@ -18,7 +18,7 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 from orchestrator.security import process_table
 from tests.support import above

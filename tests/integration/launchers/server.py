@@ -8,7 +8,7 @@ sys.path.insert(0, os.getcwd())
 
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 
 

@@ -28,7 +28,7 @@ from orchestrator.config.expected_values import schema_at, settings_schema
 from orchestrator.config.new_api_key import ensure_key, load_with_key
 from orchestrator.config.setting_types import is_optional, is_text, setting_paths
 from orchestrator.config.settings import NAMED
-from orchestrator.config.yaml.key_insertion import with_key
+from orchestrator.config.yaml.api_key_insertion import with_key
 from orchestrator.config.yaml.key_paths import KeyPath
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.caller import Scope

@@ -161,7 +161,7 @@ def _outermost(paths: Iterator[Path]) -> Iterator[Path]:
 
 
 def _is_temporary(path: Path) -> bool:
-    from orchestrator.config.project_directory import SHARED_TEMPORARY
+    from orchestrator.config.project_discovery import SHARED_TEMPORARY
 
     return any(path.is_relative_to(each) for each in SHARED_TEMPORARY)
 

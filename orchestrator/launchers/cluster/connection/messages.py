@@ -41,8 +41,8 @@ from orchestrator.launchers.cluster.connection.typed_json import (
     plain,
     typed,
 )
+from orchestrator.launchers.containment.containment_plan import Mode, Sandbox, WorkerLimits
 from orchestrator.launchers.exit_record.exit_record import exit_from
-from orchestrator.launchers.local.containment_settings import Mode, Sandbox, WorkerLimits
 
 _Kind = TypeVar("_Kind")
 

@@ -29,7 +29,7 @@ from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
 from orchestrator.launchers.cluster.node.attempt_reports import AttemptReports
 from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldAttempts
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings
-from orchestrator.launchers.local.containment_settings import ContainmentPlan
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS
 from orchestrator.launchers.process.worker_process import never_started

@@ -13,8 +13,8 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.local import containment_settings
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, Sandbox
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, Sandbox
+from orchestrator.launchers.local import containment_choice
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 from tests.integration.launchers.conftest import (
@@ -261,12 +261,12 @@ def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(
 ) -> None:
     group = tmp_path / "group"
     group.mkdir()
-    monkeypatch.setattr(containment_settings, "_own_group", lambda: str(group))
+    monkeypatch.setattr(containment_choice, "_own_group", lambda: str(group))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert containment_settings._strongest_first() == (Mode.SUBREAPER,), (
+    assert containment_choice._strongest_first() == (Mode.SUBREAPER,), (
         "root may write to every control group"
     )
     monkeypatch.setattr(os, "getxattr", lambda path, name: b"1", raising=False)
-    assert containment_settings._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
-    monkeypatch.setattr(containment_settings, "_mount_point", lambda: str(group))
-    assert containment_settings._strongest_first() == (Mode.SUBREAPER,)
+    assert containment_choice._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
+    monkeypatch.setattr(containment_choice, "_mount_point", lambda: str(group))
+    assert containment_choice._strongest_first() == (Mode.SUBREAPER,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from tests.integration.launchers.conftest import (
     IN_NAMESPACE,
     KillableLauncher,

@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from orchestrator.security import process_table
 from orchestrator.security.secrets.api_keys import new_proof
 from tests.integration.launchers.conftest import Stage, open_stage

@@ -12,12 +12,8 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.local.containment_settings import (
-    ContainmentPlan,
-    Mode,
-    WorkerLimits,
-    choose,
-)
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.local.containment_choice import choose
 from orchestrator.security import process_table
 from tests.integration.launchers.conftest import Stage, open_stage
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
 from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
 from orchestrator.security import process_table
 from tests.integration.launchers.conftest import open_stage

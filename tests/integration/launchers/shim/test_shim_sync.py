@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.core.ports.launcher import Launch
+from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from orchestrator.launchers.local.shim_pool import ShimLink
 from tests.integration.launchers.conftest import REPOSITORY, wait_until
 

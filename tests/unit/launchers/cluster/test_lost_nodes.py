@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.cluster.connected_node import output_paths
+from orchestrator.launchers.cluster.attempt_state import output_paths
 from orchestrator.launchers.cluster.lost_nodes import LostAttempt
 
 RECORD = '{"ended_by": "exit", "code": 0}'

@@ -45,7 +45,7 @@ from orchestrator.launchers.cluster.connection.messages import (
     Welcome,
 )
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
-from orchestrator.launchers.local.containment_settings import Mode, Sandbox, WorkerLimits
+from orchestrator.launchers.containment.containment_plan import Mode, Sandbox, WorkerLimits
 
 HELLO = (
     '{"is": "hello", "name": "n1", "instance": "00ff", "version": "1.2.0", "code": "0123abcd", '

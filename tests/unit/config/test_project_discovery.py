@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config import Settings, load
-from orchestrator.config.project_directory import ProjectUnknown, project_of, project_root
+from orchestrator.config.project_discovery import ProjectUnknown, project_of, project_root
 
 PARENT, FOLDER, UNKNOWN = "the parent", "the folder", "unknown"
 
