@@ -10,7 +10,7 @@ from orchestrator import __version__
 from orchestrator.api.http_messages.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.schemas import Schema, model_schemas, reference, without_nulls
-from orchestrator.schemas.answers.status import AcceptedAnswer
+from orchestrator.schemas.answers.submission import AcceptedAnswer
 
 DESCRIPTION = """\
 Submit jobs, follow their workers, and get their results.

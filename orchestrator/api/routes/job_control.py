@@ -51,14 +51,14 @@ def resume_job(job_id: str) -> Response:
 @blueprint.post("/pause")
 def pause_everything() -> Response:
     paused = service().job_control.pause_all(caller(), _requested_mode())
-    return json_answer(answers.job.ServerPauseAnswer(paused=paused_answer(paused)))
+    return json_answer(answers.job_control.ServerPauseAnswer(paused=paused_answer(paused)))
 
 
 @blueprint.post("/resume")
 def resume_everything() -> Response:
     _check_is_empty()
     service().job_control.resume_all(caller())
-    return json_answer(answers.job.ServerPauseAnswer(paused=None))
+    return json_answer(answers.job_control.ServerPauseAnswer(paused=None))
 
 
 @blueprint.post("/jobs/<job_id>/budget")
@@ -83,7 +83,7 @@ def remove_job(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
     remaining_refs = service().removal.remove(caller(), checked_job_id(job_id))
-    return json_answer(answers.job.RemovedAnswer(job_id=job_id, kept=list(remaining_refs)))
+    return json_answer(answers.job_control.RemovedAnswer(job_id=job_id, kept=list(remaining_refs)))
 
 
 @blueprint.post("/jobs/<job_id>/discard")
@@ -92,7 +92,9 @@ def discard_job(job_id: str) -> Response:
     reading.body(requests.job.EmptyRequest, optional=True)
     removed = service().removal.discard(caller(), checked_job_id(job_id))
     return json_answer(
-        answers.job.DiscardedAnswer(job_id=job_id, removed=list(removed), links=links(job_id))
+        answers.job_control.DiscardedAnswer(
+            job_id=job_id, removed=list(removed), links=links(job_id)
+        )
     )
 
 

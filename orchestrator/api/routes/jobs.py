@@ -21,10 +21,11 @@ from orchestrator.api.routes.json_answers import (
     tagged_bytes,
     tagged_with_remaining_quota,
 )
+from orchestrator.api.serializers.candidates import candidates_answer
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes
 from orchestrator.api.serializers.json_encoding import TaggedBody, end_of
-from orchestrator.api.serializers.status import StatusParts, candidates_answer, results
+from orchestrator.api.serializers.status import StatusParts, results
 from orchestrator.api.serializers.status_cache import (
     JobRows,
     StatusRows,

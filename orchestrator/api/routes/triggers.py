@@ -65,7 +65,7 @@ def receive_event(trigger_name: str) -> Response:
     if unmet := trigger.unmet(event):
         return _answer(
             trigger,
-            answers.status.TriggerOutcome.IGNORED,
+            answers.submission.TriggerOutcome.IGNORED,
             reason=f"the condition when.{unmet} is false",
         )
     if trigger.template is None:
@@ -105,12 +105,12 @@ def _start_job(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
     if submission.idempotency_key:
         job = service().submissions.find(caller(), submission.idempotency_key)
         if job is not None:
-            return _answer(trigger, answers.status.TriggerOutcome.DUPLICATE, job.id)
+            return _answer(trigger, answers.submission.TriggerOutcome.DUPLICATE, job.id)
     _take(trigger, limit)
     accepted = service().submissions.submit(caller(), submission)
     if accepted.duplicate:
-        return _answer(trigger, answers.status.TriggerOutcome.DUPLICATE, accepted.job.id)
-    return _answer(trigger, answers.status.TriggerOutcome.ACCEPTED, accepted.job.id)
+        return _answer(trigger, answers.submission.TriggerOutcome.DUPLICATE, accepted.job.id)
+    return _answer(trigger, answers.submission.TriggerOutcome.ACCEPTED, accepted.job.id)
 
 
 def _queue_feedback(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
@@ -119,7 +119,7 @@ def _queue_feedback(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> 
 
     remark = remark_of(event.kind, event.document)
     if isinstance(remark, str):
-        return _answer(trigger, answers.status.TriggerOutcome.IGNORED, reason=remark)
+        return _answer(trigger, answers.submission.TriggerOutcome.IGNORED, reason=remark)
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     if options.event_feedback is None:
         raise unavailable("feedback from events is not available on this server")
@@ -129,12 +129,9 @@ def _queue_feedback(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> 
             trigger.name, trigger.delivery(event), remark, remark.as_text()
         )
     except NotFound as error:
-        return _answer(trigger, answers.status.TriggerOutcome.IGNORED, reason=error.message)
-    return _answer(
-        trigger,
-        answers.status.TriggerOutcome.QUEUED if is_new else answers.status.TriggerOutcome.DUPLICATE,
-        job_id,
-    )
+        return _answer(trigger, answers.submission.TriggerOutcome.IGNORED, reason=error.message)
+    outcomes = answers.submission.TriggerOutcome
+    return _answer(trigger, outcomes.QUEUED if is_new else outcomes.DUPLICATE, job_id)
 
 
 def _take(trigger: Trigger, limit: RateLimit) -> None:
@@ -151,20 +148,18 @@ def _take(trigger: Trigger, limit: RateLimit) -> None:
 
 def _answer(
     trigger: Trigger,
-    outcome: answers.status.TriggerOutcome,
+    outcome: answers.submission.TriggerOutcome,
     job_id: str | None = None,
     reason: str = "",
 ) -> Response:
-    answer = answers.status.TriggerAnswer(
+    answer = answers.submission.TriggerAnswer(
         trigger=trigger.name,
         status=outcome,
         reason=reason,
         job_id=job_id,
         links=None if job_id is None else links(job_id),
     )
-    if (
-        outcome in (answers.status.TriggerOutcome.ACCEPTED, answers.status.TriggerOutcome.QUEUED)
-        and job_id
-    ):
+    outcomes = answers.submission.TriggerOutcome
+    if outcome in (outcomes.ACCEPTED, outcomes.QUEUED) and job_id:
         return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
     return json_answer(answer)

@@ -100,7 +100,7 @@ def get_checkpoints(job_id: str) -> Response:
 @blueprint.post(f"{_WORKER}/rollback")
 def roll_back(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
-    name = reading.body(requests.job.RollbackRequest, optional=True).checkpoint
+    name = reading.body(requests.worker_control.RollbackRequest, optional=True).checkpoint
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     return json_answer(rolled_back_answer(service(), caller(), job, worker, name))
 
@@ -115,7 +115,7 @@ def recount(job_id: str, worker_id: str) -> Response:
 @blueprint.post("/usage")
 def report_usage() -> Response:
     reading.query(NoQuery)
-    usage = reading.body(requests.job.UsageRequest).to_usage()
+    usage = reading.body(requests.worker_control.UsageRequest).to_usage()
     used = service().worker_reports.record_usage(caller(), usage)
     return json_answer(
         answers.status.UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped)

@@ -121,8 +121,8 @@ def counts(workers: Iterable[Worker]) -> dict[str, int]:
     return dict(Counter(map(str, map(_status_of, workers))))
 
 
-def accepted_answer(accepted: Accepted) -> answers.status.AcceptedAnswer:
-    return answers.status.AcceptedAnswer(
+def accepted_answer(accepted: Accepted) -> answers.submission.AcceptedAnswer:
+    return answers.submission.AcceptedAnswer(
         job_id=accepted.job.id,
         status=accepted.job.status,
         links=links(accepted.job.id),
@@ -136,14 +136,14 @@ def accepted_answer(accepted: Accepted) -> answers.status.AcceptedAnswer:
     )
 
 
-def cancel_answer(job: Job) -> answers.status.CancelAnswer:
-    return answers.status.CancelAnswer(
+def cancel_answer(job: Job) -> answers.job_control.CancelAnswer:
+    return answers.job_control.CancelAnswer(
         job_id=job.id, status=job.status, reason=job.reason, links=links(job.id)
     )
 
 
-def decided_answer(job: Job) -> answers.status.DecidedAnswer:
-    return answers.status.DecidedAnswer(
+def decided_answer(job: Job) -> answers.job_control.DecidedAnswer:
+    return answers.job_control.DecidedAnswer(
         job_id=job.id,
         status=job.status,
         reason=job.reason,

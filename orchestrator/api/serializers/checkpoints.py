@@ -14,16 +14,16 @@ from orchestrator.schemas import answers
 
 def checkpoints_answer(
     service: Service, caller: Caller, job_id: str
-) -> answers.job.CheckpointsAnswer:
+) -> answers.checkpoints.CheckpointsAnswer:
     job = service.access.job(caller, job_id)
     checkpoints = service.checkpoints.of_job(caller, job_id)
-    return answers.job.CheckpointsAnswer(
+    return answers.checkpoints.CheckpointsAnswer(
         job_id=job_id, checkpoints=[_checkpoint(job, each) for each in checkpoints]
     )
 
 
-def _checkpoint(job: Job, checkpoint: Checkpoint) -> answers.job.CheckpointAnswer:
-    return answers.job.CheckpointAnswer(
+def _checkpoint(job: Job, checkpoint: Checkpoint) -> answers.checkpoints.CheckpointAnswer:
+    return answers.checkpoints.CheckpointAnswer(
         worker_id=checkpoint.worker_id,
         name=checkpoint.name,
         attempt=checkpoint.attempt,
@@ -46,9 +46,9 @@ def _ref(job: Job, checkpoint: Checkpoint) -> str:
 
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
-) -> answers.job.RolledBackAnswer:
+) -> answers.checkpoints.RolledBackAnswer:
     rollback = service.checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
-    return answers.job.RolledBackAnswer(
+    return answers.checkpoints.RolledBackAnswer(
         job_id=job_id,
         worker_id=worker_id,
         checkpoint=rollback.checkpoint,
@@ -61,8 +61,8 @@ def rolled_back_answer(
 
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
-) -> answers.job.RecountedAnswer:
+) -> answers.checkpoints.RecountedAnswer:
     files = service.checkpoints.recount(caller, job_id, worker_id)
-    return answers.job.RecountedAnswer(
+    return answers.checkpoints.RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)
     )

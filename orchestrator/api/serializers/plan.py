@@ -19,9 +19,9 @@ _SAME = (
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
-def plan_answer(detail: JobDetail) -> answers.job.PlanAnswer:
+def plan_answer(detail: JobDetail) -> answers.job_control.PlanAnswer:
     job = detail.job
-    return answers.job.PlanAnswer(
+    return answers.job_control.PlanAnswer(
         job_id=job.id,
         version=job.plan_version,
         awaits_approval=job.awaits_approval,

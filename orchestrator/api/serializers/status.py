@@ -22,8 +22,6 @@ from orchestrator.api.serializers.answer_parts import (
     worker_seconds,
 )
 from orchestrator.api.serializers.json_encoding import encoded
-from orchestrator.core.candidates.comparison import compared
-from orchestrator.core.errors import Conflict
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker, wall_seconds
@@ -34,7 +32,6 @@ from orchestrator.core.outcome.job.unmerged_changes import (
     merge_command,
 )
 from orchestrator.core.ports.read_models import JobDetail
-from orchestrator.engine.service.queries.job_details import no_such_task
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
 
@@ -301,20 +298,3 @@ def session_answer(session: Session | None) -> answers.status.SessionAnswer | No
     return answers.status.SessionAnswer(
         id=session.id, attempt=session.attempt, resumed=session.resumed
     )
-
-
-def candidates_answer(
-    service: Service, caller: Caller, job_id: str, task_id: str
-) -> answers.candidates.CandidatesAnswer:
-    """Return the comparison of a task's candidates.
-
-    Raise NotFound for a task that the job does not have, and Conflict before the job has tasks.
-    """
-    detail = service.job_details.detail(caller, job_id)
-    if not detail.tasks:
-        raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
-    task = next((each for each in detail.tasks if each.id == task_id), None)
-    if task is None:
-        raise no_such_task(job_id, task_id, (each.id for each in detail.tasks))
-    comparison = compared(task, detail.workers, detail.reviewers)
-    return answers.candidates.CandidatesAnswer.model_validate(asdict(comparison))

@@ -1,4 +1,4 @@
-"""The base of all answers, and the answers that report an error or the server's health.
+"""The base of all answers, and the answers that report an event or an error.
 
 A new version may add fields, but may not change or remove the existing fields.
 """
@@ -95,18 +95,3 @@ class Problem(Answer):
     """Address of each part of a diff that is too large for one answer, by path."""
     example: str | None = None
     """The rejected call as a curl command, with a placeholder for the API key."""
-
-
-class HealthAnswer(Answer):
-    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
-
-    status: str = Field(pattern="^(ok|unavailable)$")
-    ready: bool
-    checks: dict[str, str]
-    paused: str = ""
-    """Reason why no worker starts now; empty if workers start."""
-    usable_agents: int = 0
-    """Number of AI agents that are installed and have a login."""
-    known_agents: int = 0
-    containment: str
-    version: str

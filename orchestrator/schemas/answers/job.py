@@ -363,77 +363,6 @@ class JobAnswer(Answer):
     links: Links
 
 
-class CheckpointAnswer(Answer):
-    """A saved state of a worker's worktree."""
-
-    worker_id: str
-    name: str
-    """Name: start; 1-before and 1-after (before and after attempt 1), and so on; 1-left-1 (after
-    attempt 1, before the first rollback)."""
-    attempt: int
-    """Number of the attempt; 0 for the start."""
-    at: datetime | None = None
-    commit: str
-    ref: str
-    files_changed: int
-    """Number of files that differ from the previous checkpoint."""
-    ignored: bool
-    """True if git-ignored files are part of the checkpoint."""
-    not_kept: dict[str, str]
-    """Git-ignored files that are not part of the checkpoint, with the reason."""
-    gates: str
-    """Results of the gates; empty if no gate ran."""
-    current: bool
-    """True if the worker's branch is at this checkpoint."""
-
-
-class CheckpointsAnswer(Answer):
-    """The checkpoints of a job's workers, the oldest first."""
-
-    job_id: str
-    checkpoints: list[CheckpointAnswer]
-
-
-class RolledBackAnswer(Answer):
-    """A worker whose branch and worktree were restored to a checkpoint."""
-
-    job_id: str
-    worker_id: str
-    checkpoint: str
-    commit: str
-    saved_as: str
-    """Checkpoint with the state before the rollback."""
-    kept: str
-    """Alias of saved_as."""
-    links: Links
-
-
-class RecountedAnswer(Answer):
-    """Changed files of a worker's branch, including commits after the worker's end."""
-
-    job_id: str
-    worker_id: str
-    files_created: list[str]
-    links: Links
-
-
-class RemovedAnswer(Answer):
-    """A job that was removed from disk and database."""
-
-    job_id: str
-    kept: list[str]
-    """Git refs of changes that were not landed."""
-
-
-class DiscardedAnswer(Answer):
-    """A job whose branches were removed."""
-
-    job_id: str
-    removed: list[str]
-    """Removed branches and refs."""
-    links: Links
-
-
 class TreeWorker(Answer):
     """A worker with its child jobs."""
 
@@ -467,25 +396,3 @@ class TreeAnswer(Answer):
     caps: dict[str, float] | None = None
     """Caps: max_steps, max_tokens, and max_cost_usd; omitted if the job has no cap."""
     workers: list[TreeWorker]
-
-
-class ServerPauseAnswer(Answer):
-    """The pause of all jobs."""
-
-    paused: PausedAnswer | None = None
-    """The pause of all jobs; omitted if not all jobs are paused."""
-
-
-class PlanAnswer(Answer):
-    """The plan of a job."""
-
-    job_id: str
-    version: int
-    """Version of the plan, which grows with each edit; PUT plan requires the version."""
-    awaits_approval: bool
-    """True if the plan can be edited, approved, and rejected."""
-    tasks: list[dict[str, Any]]
-    """Tasks as in a plan file, without empty fields and without env. PUT plan keeps the env of each
-    task."""
-    estimate: EstimateAnswer | None = None
-    """Estimated usage; present while the job waits for approval."""

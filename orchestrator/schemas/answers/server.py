@@ -1,4 +1,4 @@
-"""Answers about the server: figures, agents, keys, checks, and the nodes of the cluster."""
+"""Answers about the server: health, figures, agents, keys, checks, and nodes of the cluster."""
 
 from typing import Literal
 
@@ -173,3 +173,18 @@ class ServerAnswer(Answer):
     """Path of the project."""
     servers: list[OtherServerAnswer]
     """The other servers of this user on this machine."""
+
+
+class HealthAnswer(Answer):
+    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
+
+    status: str = Field(pattern="^(ok|unavailable)$")
+    ready: bool
+    checks: dict[str, str]
+    paused: str = ""
+    """Reason why no worker starts now; empty if workers start."""
+    usable_agents: int = 0
+    """Number of AI agents that are installed and have a login."""
+    known_agents: int = 0
+    containment: str
+    version: str

@@ -1,7 +1,6 @@
-"""The status of a job and its results, and answers to calls that start or change a job."""
+"""The status of a job, with its results, pause, and questions."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
@@ -14,29 +13,6 @@ from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.model.user_repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
-
-
-class AcceptedAnswer(Answer):
-    """The job is stored and will run."""
-
-    job_id: str
-    status: JobStatus
-    links: Links
-    duplicate: bool = False
-    """True if the job already existed: an earlier call had the same Idempotency-Key, or the calling
-    worker has already started a child job with the same request and tasks."""
-    remaining: dict[str, Any] = Field(default={})
-    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
-    left: dict[str, Any] = Field(default={})
-    """Alias of remaining."""
-    caller_remaining: dict[str, Any] = Field(default={})
-    """Remaining quota of the worker that submitted the job."""
-    caller_left: dict[str, Any] = Field(default={})
-    """Alias of caller_remaining."""
-    git_note: str | None = None
-    """Note on the base, such as on uncommitted files that workers do not get."""
-    limits_notice: str | None = None
-    """Settings in workers.limits that this machine does not enforce exactly."""
 
 
 class UsedAnswer(Answer):
@@ -349,46 +325,3 @@ class WaitAnswer(StatusAnswer):
 
     timed_out: bool
     """True if the wait timed out before the end of the job."""
-
-
-class CancelAnswer(Answer):
-    """The job is being stopped, or had already ended."""
-
-    job_id: str
-    status: JobStatus
-    reason: str
-    links: Links
-
-
-class DecidedAnswer(CancelAnswer):
-    """A person's decision was applied to a plan, a task's question, a pause, or a limit."""
-
-    paused: PausedAnswer | None = None
-    """The job's pause; omitted if the job is not paused."""
-
-
-class TriggerOutcome(StrEnum):
-    """Outcome of an event."""
-
-    #: a job was started
-    ACCEPTED = "accepted"
-    #: the comments are stored; the worker gets them in its next attempt
-    QUEUED = "queued"
-    #: an event with the same delivery id came before
-    DUPLICATE = "duplicate"
-    #: a condition is false
-    IGNORED = "ignored"
-
-
-class TriggerAnswer(Answer):
-    """Outcome of an event, with the job that the event started or concerns."""
-
-    trigger: str
-    """Name of the trigger."""
-    status: TriggerOutcome
-    """Outcome of the event: accepted, queued, duplicate, or ignored."""
-    reason: str = ""
-    """Why the event was ignored."""
-    job_id: str | None = None
-    """Job that the event started, or whose worker gets the comments."""
-    links: Links | None = None

@@ -16,5 +16,6 @@ if TYPE_CHECKING:
     from orchestrator.schemas.requests import plan_text as plan_text
     from orchestrator.schemas.requests import plan_validation as plan_validation
     from orchestrator.schemas.requests import query_parameters as query_parameters
+    from orchestrator.schemas.requests import worker_control as worker_control
 
 __getattr__ = import_at_first_use(__name__)

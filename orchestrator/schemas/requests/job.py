@@ -19,7 +19,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from orchestrator.core.gates.gate import OFF, Gate
-from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivered_work import is_in_project
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, GitUse, Setting, ValueKind, Workdir
@@ -28,7 +27,6 @@ from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK
 from orchestrator.core.text.formatting import listed
 from orchestrator.schemas.fields.bounded_types import (
-    CHECKPOINT_PATTERN,
     MOST_ITEMS,
     Command,
     Count,
@@ -38,7 +36,6 @@ from orchestrator.schemas.fields.bounded_types import (
     LockNames,
     MachineLabels,
     Money,
-    MoneyOrZero,
     RequestText,
     Seconds,
     TaskId,
@@ -432,32 +429,6 @@ class RetryRequest(Wire):
     """Settings that override the job's settings. ``default_timeout`` and ``max_retries`` also
     override the ``timeout`` and ``retries`` of tasks.
     """
-
-
-class UsageRequest(Wire):
-    """Cumulative usage of the worker's current attempt; null: unknown."""
-
-    steps: CountOrZero | None = None
-    input_tokens: CountOrZero | None = None
-    """Input tokens, without tokens that are read from or written to the provider's cache."""
-    output_tokens: CountOrZero | None = None
-    cache_read_tokens: CountOrZero | None = None
-    cache_write_tokens: CountOrZero | None = None
-    cost_usd: MoneyOrZero | None = None
-    cost_estimated: bool = False
-    """True if the cost was computed from a price table."""
-    partial: bool = False
-    """True if part of the usage is unknown."""
-
-    def to_usage(self) -> Usage:
-        return Usage(**self.model_dump())
-
-
-class RollbackRequest(Wire):
-    """Request for a rollback."""
-
-    checkpoint: str | None = Field(default=None, pattern=CHECKPOINT_PATTERN)
-    """Checkpoint, such as 1-before or start (default: before the latest attempt)."""
 
 
 class EmptyRequest(Wire):

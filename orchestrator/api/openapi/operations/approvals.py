@@ -1,8 +1,7 @@
 """Calls with which people approve or reject a job's plan and questions, or edit the plan."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import job as job_answers
-from orchestrator.schemas.answers import status
+from orchestrator.schemas.answers import job_control, status
 from orchestrator.schemas.requests import job_control as control_requests
 
 _WORKER = "403: the caller is a worker."
@@ -23,7 +22,7 @@ APPROVALS = (
         description="409: the job does not wait for approval. 403: the caller is a worker.",
         body=control_requests.AnswerRequest,
         examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -35,7 +34,7 @@ APPROVALS = (
         description="409: the job does not wait for approval. 403: the caller is a worker.",
         body=control_requests.AnswerRequest,
         examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -44,7 +43,7 @@ APPROVALS = (
         id="getPlan",
         tag="jobs",
         summary="Get the plan of a job, as in a plan file",
-        answers={OK: job_answers.PlanAnswer},
+        answers={OK: job_control.PlanAnswer},
         tagged=True,
     ),
     Operation(
@@ -61,7 +60,7 @@ APPROVALS = (
         body=control_requests.PlanRequest,
         body_required=True,
         examples={"one task": {"version": 1, "tasks": [{"id": "a", "command": "make test"}]}},
-        answers={OK: job_answers.PlanAnswer},
+        answers={OK: job_control.PlanAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -83,7 +82,7 @@ APPROVALS = (
         description=f"{_ANSWERS} {_WORKER}",
         body=control_requests.AnswerRequest,
         examples={"with a comment": {"comment": "only to staging"}},
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -95,7 +94,7 @@ APPROVALS = (
         description=f"Skips the tasks that depend on the rejected task. {_ANSWERS} {_WORKER}",
         body=control_requests.AnswerRequest,
         examples={"with a comment": {"comment": "the totals are wrong"}},
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
 )

@@ -1,8 +1,7 @@
 """Calls that retry, pause, stop, and remove jobs, and that change their limits."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import job as job_answers
-from orchestrator.schemas.answers import status
+from orchestrator.schemas.answers import job_control, submission
 from orchestrator.schemas.requests import job as job_requests
 from orchestrator.schemas.requests import job_control as control_requests
 
@@ -17,7 +16,7 @@ JOB_CONTROL = (
         tag="jobs",
         summary="Cancel a job (same as POST /api/v1/jobs/{job_id}/cancel)",
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: status.CancelAnswer, OK: status.CancelAnswer},
+        answers={ACCEPTED: job_control.CancelAnswer, OK: job_control.CancelAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -28,7 +27,7 @@ JOB_CONTROL = (
         summary="Cancel a job and its descendants, and stop their processes",
         description="202: the job is being stopped. 200: the job had already ended.",
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: status.CancelAnswer, OK: status.CancelAnswer},
+        answers={ACCEPTED: job_control.CancelAnswer, OK: job_control.CancelAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -39,7 +38,7 @@ JOB_CONTROL = (
         summary="Retry the unsuccessful tasks of a job",
         body=job_requests.RetryRequest,
         examples={"unchanged": {}, "with more time": {"config": {"default_timeout": 600}}},
-        answers={ACCEPTED: status.AcceptedAnswer},
+        answers={ACCEPTED: submission.AcceptedAnswer},
         errors=(CONFLICT,),
         leads_to_job=True,
     ),
@@ -56,7 +55,7 @@ JOB_CONTROL = (
         ),
         body=control_requests.PauseRequest,
         examples={"running workers finish": {}, "stop": {"running": "stop"}},
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -67,7 +66,7 @@ JOB_CONTROL = (
         summary="Resume a paused job and its descendants",
         description=(f"Idempotent. 409: the job has ended, or all jobs are paused. {_WORKER}"),
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -84,7 +83,7 @@ JOB_CONTROL = (
         body=control_requests.BudgetRequest,
         body_required=True,
         examples={"a higher cost cap": {"max_cost_usd": 5.0}},
-        answers={ACCEPTED: status.DecidedAnswer},
+        answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -96,7 +95,7 @@ JOB_CONTROL = (
         description="Idempotent. 403: the key lacks the scope admin.",
         body=control_requests.PauseRequest,
         examples={"running workers finish": {}, "stop": {"running": "stop"}},
-        answers={OK: job_answers.ServerPauseAnswer},
+        answers={OK: job_control.ServerPauseAnswer},
     ),
     Operation(
         method="post",
@@ -109,7 +108,7 @@ JOB_CONTROL = (
             "scope admin."
         ),
         body=job_requests.EmptyRequest,
-        answers={OK: job_answers.ServerPauseAnswer},
+        answers={OK: job_control.ServerPauseAnswer},
     ),
     Operation(
         method="post",
@@ -122,7 +121,7 @@ JOB_CONTROL = (
             "409: the job has not ended."
         ),
         body=job_requests.EmptyRequest,
-        answers={OK: job_answers.RemovedAnswer},
+        answers={OK: job_control.RemovedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -136,7 +135,7 @@ JOB_CONTROL = (
             "409: the job has not ended."
         ),
         body=job_requests.EmptyRequest,
-        answers={OK: job_answers.DiscardedAnswer},
+        answers={OK: job_control.DiscardedAnswer},
         errors=(CONFLICT,),
     ),
 )

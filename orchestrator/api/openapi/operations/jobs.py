@@ -7,6 +7,7 @@ from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, OK, TEX
 from orchestrator.schemas.answers import (
     candidates,
     changes,
+    checkpoints,
     job,
     job_list,
     status,
@@ -112,7 +113,7 @@ READING = (
         id="getCheckpoints",
         tag="jobs",
         summary="List the checkpoints of a job's workers",
-        answers={OK: job.CheckpointsAnswer},
+        answers={OK: checkpoints.CheckpointsAnswer},
     ),
     Operation(
         method="get",

@@ -10,7 +10,7 @@ from orchestrator.api.openapi.operations.operation import (
     TEXT,
     Operation,
 )
-from orchestrator.schemas.answers import answer, server
+from orchestrator.schemas.answers import server
 from orchestrator.schemas.requests import mcp
 from orchestrator.schemas.requests.job import EmptyRequest
 
@@ -107,8 +107,8 @@ SERVER = (
         tag="server",
         summary="Get the health and readiness of the server",
         answers={
-            OK: answer.HealthAnswer,
-            HTTPStatus.SERVICE_UNAVAILABLE: answer.HealthAnswer,
+            OK: server.HealthAnswer,
+            HTTPStatus.SERVICE_UNAVAILABLE: server.HealthAnswer,
         },
         needs_key=False,
     ),

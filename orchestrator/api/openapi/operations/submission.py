@@ -1,7 +1,7 @@
 """The call that submits a job: ``POST /api/v1/orchestrate``."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, Operation
-from orchestrator.schemas.answers import status
+from orchestrator.schemas.answers import submission
 from orchestrator.schemas.requests import job as job_requests
 
 SUBMISSION = (
@@ -28,7 +28,7 @@ SUBMISSION = (
                 ],
             },
         },
-        answers={ACCEPTED: status.AcceptedAnswer},
+        answers={ACCEPTED: submission.AcceptedAnswer},
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the job; a repeated call with "

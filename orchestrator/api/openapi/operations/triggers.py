@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, OK, Operation
-from orchestrator.schemas.answers.status import TriggerAnswer
+from orchestrator.schemas.answers.submission import TriggerAnswer
 
 TRIGGERS = (
     Operation(

@@ -2,11 +2,11 @@
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.core.model.known_agents import KNOWN
-from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import checkpoints, job_control, status, submission
 from orchestrator.schemas.answers import messages_and_feedback as message_answers
-from orchestrator.schemas.answers import status
 from orchestrator.schemas.requests import job as job_requests
 from orchestrator.schemas.requests import messages_and_feedback as message_requests
+from orchestrator.schemas.requests import worker_control as worker_requests
 
 _READERS = ", ".join(each.name for each in KNOWN if each.reads_messages)
 
@@ -53,7 +53,7 @@ OF_WORKERS = (
             "403: the caller is a worker."
         ),
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: status.AcceptedAnswer},
+        answers={ACCEPTED: submission.AcceptedAnswer},
         errors=(CONFLICT,),
         leads_to_job=True,
     ),
@@ -68,7 +68,7 @@ OF_WORKERS = (
             "skipped. An ended worker is unchanged. 403: the caller is a worker."
         ),
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: status.CancelAnswer},
+        answers={ACCEPTED: job_control.CancelAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -105,9 +105,9 @@ OF_WORKERS = (
             "The present state is saved as another checkpoint. The merged result of an ended job "
             "does not change. 409: the worker is running."
         ),
-        body=job_requests.RollbackRequest,
+        body=worker_requests.RollbackRequest,
         examples={"the start of the first attempt": {"checkpoint": "1-before"}},
-        answers={OK: job_answers.RolledBackAnswer},
+        answers={OK: checkpoints.RolledBackAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -120,7 +120,7 @@ OF_WORKERS = (
             "Lists and reports then also show the files of commits that are newer than the "
             "worker's end. The merged result does not change. 409: the worker is running."
         ),
-        answers={OK: job_answers.RecountedAnswer},
+        answers={OK: checkpoints.RecountedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -134,7 +134,7 @@ OF_WORKERS = (
             "attempt. Idempotent. The answer shows if a cap of the task, the job, or an ancestor "
             "is reached."
         ),
-        body=job_requests.UsageRequest,
+        body=worker_requests.UsageRequest,
         body_required=True,
         examples={"usage": {"steps": 3, "input_tokens": 1200, "output_tokens": 80}},
         answers={OK: status.UsedAnswer},

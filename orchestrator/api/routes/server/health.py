@@ -18,7 +18,7 @@ blueprint = Blueprint("health", __name__)
 def get_health() -> Response:
     reading.query(NoQuery)
     health = service().server_status.health()
-    answer = answers.answer.HealthAnswer(
+    answer = answers.server.HealthAnswer(
         status="ok" if health.ready else "unavailable",
         ready=health.ready,
         checks=dict(health.checks),

@@ -18,7 +18,7 @@ from orchestrator.api.openapi.document import document
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Submission
-from orchestrator.schemas.answers import answer, job_list, status
+from orchestrator.schemas.answers import answer, job_list, server, status
 from orchestrator.schemas.answers import job as job_answers
 from orchestrator.schemas.requests import job as requests
 from tests.unit.api.fake_service import KEY, FakeService
@@ -161,7 +161,7 @@ def test_answers_fit_their_schemas(
         f"/api/v1/jobs/{job.id}/tree": job_answers.TreeAnswer,
         f"/api/v1/jobs/{job.id}/wait": status.WaitAnswer,
         "/api/v1/jobs": job_list.JobsAnswer,
-        "/health": answer.HealthAnswer,
+        "/health": server.HealthAnswer,
     }.items():
         found = client.get(path)
         as_sent(model, found.json or {}, spec["components"]["schemas"][model.__name__])
