@@ -35,13 +35,14 @@ from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.worktree_transfer import NodeWorktree
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_changes import AttemptChanges
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.evidence_reader import EvidenceReader
 from orchestrator.engine.attempts.launch_preparation import LaunchPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
+from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.housekeeping import Housekeeping
 from orchestrator.engine.job_removal import JobRemoval

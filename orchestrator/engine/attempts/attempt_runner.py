@@ -24,7 +24,7 @@ from orchestrator.core.outcome.shortage_errors import NO_ROOM, is_full_disk, is_
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.evidence_reader import EvidenceReader, evidence_of_error
 from orchestrator.engine.attempts.launch_preparation import (
@@ -32,6 +32,7 @@ from orchestrator.engine.attempts.launch_preparation import (
     LaunchPreparation,
     RunningAttempt,
 )
+from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime import clock
