@@ -7,6 +7,6 @@
 - ``runtime``: The server's messages, processes, clock, threads, memory, and disk; port numbers
 - ``service``: Use cases that the API and the command line call
 - ``submission``: Selects a new job's agents and gates, checks its plan, and stores the job
-- ``supervisor``: The loop that owns the state of jobs, with recovery and lock calls
+- ``supervisor``: The loop that owns the state of jobs; recovery, stored job trees, lock calls
 - ``worktrees``: Worktrees of workers, checkpoints of worktrees, and the user's checkout
 """

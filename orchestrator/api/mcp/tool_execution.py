@@ -235,7 +235,7 @@ def _latest_commit(context: ToolContext, job_id: str, worker_id: str) -> str:
 def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is None:
-        job = context.service.submissions.retry(context.caller, job_id, ConfigRequest())
+        job = context.service.job_retry.retry(context.caller, job_id, ConfigRequest())
     else:
         worker_id = checked_worker_id(arguments.worker_id)
         job = context.service.workers.retry(context.caller, job_id, worker_id)

@@ -30,7 +30,7 @@ blueprint.before_request(check_request)
 def retry_job(job_id: str) -> Response:
     reading.query(NoQuery)
     request = reading.body(requests.job.RetryRequest, optional=True)
-    job = service().submissions.retry(caller(), checked_job_id(job_id), request.config.to_config())
+    job = service().job_retry.retry(caller(), checked_job_id(job_id), request.config.to_config())
     left = service().job_details.detail(caller(), job.id, with_tasks=False).left
     return accepted_response(Accepted(job=job, left=left))
 

@@ -54,8 +54,8 @@ from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import Message
-from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
+from orchestrator.engine.submission.planner_answer import AgentPlans
 from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import OutboxEntries

@@ -15,11 +15,12 @@ from orchestrator.engine.event_feed import Feed
 from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
+from orchestrator.engine.server_counters import Throughput
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.callers import Callers
-from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
+from orchestrator.engine.service.control.nodes import NodeCalls
 from orchestrator.engine.service.control.plan_approval import PlanCalls
 from orchestrator.engine.service.control.questions import QuestionCalls
 from orchestrator.engine.service.control.worker_control import WorkerControlCalls
@@ -27,16 +28,19 @@ from orchestrator.engine.service.control.worker_messages import WorkerMessageCal
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
+from orchestrator.engine.service.queries.changes import ChangeReads
 from orchestrator.engine.service.queries.job_details import JobDetails
-from orchestrator.engine.service.queries.job_files import ChangeReads, WorkerFiles
 from orchestrator.engine.service.queries.job_lists import JobLists
+from orchestrator.engine.service.queries.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
+from orchestrator.engine.service.reruns.job_retry import JobRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.service import Service
-from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
+from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.service.worker_reports import WorkerReportCalls
-from orchestrator.engine.throughput import Throughput
+from orchestrator.engine.submission.job_bases import JobBases
+from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.reports import write_report
 from orchestrator.workspace import FileLandingJournal
 
@@ -58,6 +62,7 @@ class UseCases:
             callers=self._callers,
             access=self._access,
             submissions=self._submission_calls,
+            job_retry=self._job_retry_calls,
             worker_messages=self._worker_messages,
             worker_reports=WorkerReportCalls(self._supervisor),
             job_control=JobControlCalls(self._supervisor, self._access),
@@ -85,6 +90,9 @@ class UseCases:
             job_details=self._job_details,
             job_lists=self._job_lists,
             server_status=self._server_status,
+            nodes=NodeCalls(
+                self._access, self._parts.cluster.drain if self._parts.cluster else None
+            ),
             outbox=self._parts.outbox_service,
         )
 
@@ -144,7 +152,6 @@ class UseCases:
             changes=changes,
             files=files,
             feed=self._feed,
-            reads_messages=self._worker_messages.reads_messages,
             agent_names=self._parts.agents.names,
         )
 
@@ -186,6 +193,7 @@ class UseCases:
             publisher=self._parts.publisher,
             access=self._access,
             submission_builder=self._parts.submission_builder,
+            reads_messages=self._worker_messages.reads_messages,
         )
 
     @cached_property
@@ -194,7 +202,6 @@ class UseCases:
             supervisor=self._supervisor,
             store=self._store,
             access=self._access,
-            trees=self._stored_trees,
             launcher=self._parts.launcher,
             planner=RulesPlanner(),
             submission_builder=self._parts.submission_builder,
@@ -203,6 +210,17 @@ class UseCases:
             new_job_id=partial(secrets.token_hex, 4),
             moved_error=self._parts.location.moved_error,
             check_url=self._parts.outbox_service.check_url,
+        )
+
+    @cached_property
+    def _job_retry_calls(self) -> JobRetryCalls:
+        return JobRetryCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            submission_builder=self._parts.submission_builder,
+            moved_error=self._parts.location.moved_error,
         )
 
     @cached_property
@@ -264,5 +282,4 @@ class UseCases:
             version=__version__,
             moved_error=self._parts.location.moved_error,
             nodes=lambda: self._parts.cluster.nodes() if self._parts.cluster else (),
-            drain=self._parts.cluster.drain if self._parts.cluster else None,
         )

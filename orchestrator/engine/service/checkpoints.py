@@ -13,7 +13,7 @@ from orchestrator.core.ports.read_models import Checkpoint, RolledBack
 from orchestrator.core.repository.git_refs import short, start_ref
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.stored_trees import StoredTrees
+from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT, in_order, number_of
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

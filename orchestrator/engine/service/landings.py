@@ -42,7 +42,7 @@ from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.stored_trees import StoredTrees
+from orchestrator.engine.supervisor.stored_trees import StoredTrees
 
 logger = logging.getLogger(__name__)
 

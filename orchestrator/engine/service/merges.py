@@ -19,7 +19,6 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.queries.job_details import JobDetails, no_such_task
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_conflicts,
@@ -27,6 +26,7 @@ from orchestrator.engine.service.reruns.rerun_checks import (
     check_not_discarded,
 )
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
+from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

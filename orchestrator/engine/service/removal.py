@@ -11,7 +11,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.stored_trees import StoredTrees
+from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

@@ -1,19 +1,19 @@
-"""The use cases that show the server itself: its agents, its health, and its statistics."""
+"""The use cases that show the server itself: agents, nodes, health, and statistics."""
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
-from orchestrator.core.errors import NotFound, StoreError
+from orchestrator.core.errors import StoreError
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
+from orchestrator.engine.server_counters import Throughput
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.throughput import Throughput
 
 #: Maximum seconds for which a call waits for the check of the store. The time is short because
 #: monitoring programs wait only about 1 s for an answer.
@@ -85,13 +85,8 @@ class ServerStatus:
         version: str,
         moved_error: Callable[[], str],
         nodes: Callable[[], Sequence[NodeState]],
-        drain: Callable[[str, bool], NodeState] | None,
     ) -> None:
-        """``moved_error``: returns an error text if the workspace or project was moved, else "".
-
-        ``drain``: a function with two arguments: a node's name; and True to drain the node, or
-        False to end the drain. None without a cluster.
-        """
+        """``moved_error``: returns an error text if the workspace or project was moved, else ""."""
         self._supervisor = supervisor
         self._store = store
         self._probe = StoreProbe(store.check)
@@ -101,7 +96,7 @@ class ServerStatus:
         self._throughput = throughput
         self._version = version
         self._moved_error = moved_error
-        self._nodes, self._drain = nodes, drain
+        self._nodes = nodes
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         """Return statistics of all jobs.
@@ -130,21 +125,6 @@ class ServerStatus:
         """
         self._access.check_statistics(caller)
         return self._nodes()
-
-    def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        """Drain a node of the cluster if ``drained`` is True; otherwise end its drain. Idempotent.
-
-        No worker starts on a drained node, but running workers continue. A drain survives restarts
-        of the server. Raise Forbidden without the scope admin. Raise NotFound, with the known
-        names, for an unknown node.
-        """
-        self._access.check_admin(caller, "nodes")
-        if self._drain is None:
-            raise NotFound(
-                f"unknown node {name!r}; known: none, because cluster.listen is not set in "
-                "config.yaml"
-            )
-        return self._drain(name, drained)
 
     def agents(self) -> Sequence[Availability]:
         """Return every agent that a task can name. An unavailable agent comes with the reasons."""

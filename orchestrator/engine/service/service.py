@@ -6,6 +6,7 @@ from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
+from orchestrator.engine.service.control.nodes import NodeCalls
 from orchestrator.engine.service.control.plan_approval import PlanCalls
 from orchestrator.engine.service.control.questions import QuestionCalls
 from orchestrator.engine.service.control.worker_control import WorkerControlCalls
@@ -17,6 +18,7 @@ from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.queries.job_lists import JobLists
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
+from orchestrator.engine.service.reruns.job_retry import JobRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.service.worker_reports import WorkerReportCalls
@@ -40,8 +42,10 @@ class Service:
 
     # A job, from its submission to its end
 
-    #: Submit a job, find it by its Idempotency-Key, retry its unsuccessful tasks.
+    #: Submit a job, find it by its Idempotency-Key.
     submissions: SubmissionCalls
+    #: Retry the unsuccessful tasks of an ended job.
+    job_retry: JobRetryCalls
     #: Edit, approve, or reject the plan of a job that waits for approval.
     plans: PlanCalls
     #: Show the question of a task, and answer it.
@@ -85,8 +89,13 @@ class Service:
     job_details: JobDetails
     #: Lists of jobs, workers, needs, and usage, without whole jobs; changes, files, and the feed.
     job_lists: JobLists
-    #: Health, statistics, agents, and nodes; drain a node.
+    #: Health, statistics, agents, and nodes.
     server_status: ServerStatus
+
+    # The cluster
+
+    #: Drain a node, or end its drain.
+    nodes: NodeCalls
 
     # Messages to webhooks and people
 

@@ -54,7 +54,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
     ReportsRendered,
     StopLoop,
 )
-from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.submission.planner_answer import AgentPlans
 from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import OutboxEntries

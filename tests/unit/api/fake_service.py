@@ -34,6 +34,7 @@ from orchestrator.core.ports.read_models import (
     NodeState,
     Progress,
     RolledBack,
+    WorkerDetail,
 )
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.supervisor.lock_calls import LockCall
@@ -156,6 +157,8 @@ class FakeSubmissions(_Part):
         known = self._service._idempotent.get(idempotency_key)
         return self._service._jobs[known] if known else None
 
+
+class FakeJobRetry(_Part):
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
         job = self._service.access.job(caller, job_id)
         if not job.status.ended:
@@ -220,6 +223,10 @@ class FakeJobDetails(_Part):
 
     def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
         return frozenset(self._service._below(self._service.access.job(caller, job_id)))
+
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> WorkerDetail:
+        self._service.access.job(caller, job_id)
+        raise AssertionError("worker needs a store")
 
     def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
         job = self._service.access.job(caller, job_id)
@@ -350,10 +357,19 @@ class FakeFeedback(_Part):
 
 class FakeWorkers(_Part):
     def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        return self._service.submissions.retry(caller, job_id, ConfigRequest())
+        return self._service.job_retry.retry(caller, job_id, ConfigRequest())
 
     def cancel(self, caller: Caller, job_id: str, worker_id: str) -> Job:
         return self._service.access.job(caller, job_id)
+
+
+class FakeNodes(_Part):
+    def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
+        for at, each in enumerate(self._service.node_states):
+            if each.name == name:
+                self._service.node_states[at] = replace(each, drained=drained)
+                return self._service.node_states[at]
+        raise NotFound(f"unknown node {name!r}")
 
 
 class FakeServerStatus(_Part):
@@ -362,13 +378,6 @@ class FakeServerStatus(_Part):
 
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         return self._service.node_states
-
-    def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        for at, each in enumerate(self._service.node_states):
-            if each.name == name:
-                self._service.node_states[at] = replace(each, drained=drained)
-                return self._service.node_states[at]
-        raise NotFound(f"unknown node {name!r}")
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         jobs: dict[str, int] = {}
@@ -420,6 +429,7 @@ class FakeService:
         self.callers = FakeCallers(self)
         self.access = FakeAccess(self)
         self.submissions = FakeSubmissions(self)
+        self.job_retry = FakeJobRetry(self)
         self.job_details = FakeJobDetails(self)
         self.checkpoints = FakeCheckpoints(self)
         self.removal = FakeRemoval(self)
@@ -428,6 +438,7 @@ class FakeService:
         self.feedback = FakeFeedback(self)
         self.workers = FakeWorkers(self)
         self.server_status = FakeServerStatus(self)
+        self.nodes = FakeNodes(self)
         self.locks = FakeLocks(self)
         self.ready = True
         self.left: dict[str, object] = {**LEFT}
@@ -519,7 +530,7 @@ class FakeService:
         """End and retry the job in one step, so that no reader sees its end."""
         with self._lock:
             self.end(job, JobStatus.FAILED)
-            self.submissions.retry(caller, job.id, Submission(request="x").config)
+            self.job_retry.retry(caller, job.id, Submission(request="x").config)
 
     def publish(
         self,

@@ -48,7 +48,7 @@ def get_worker(job_id: str, worker_id: str) -> Response:
     checked_id, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
     return tagged_answer(
         lambda: one_worker_answer(
-            service(), service().job_lists.worker(this_caller, checked_id, name)
+            service(), service().job_details.worker(this_caller, checked_id, name)
         )
     )
 

@@ -38,7 +38,7 @@ def undrain_node(name: str) -> Response:
 def _drain(name: str, *, drained: bool) -> Response:
     request.query(NoQuery)
     request.body(requests.job.EmptyRequest, optional=True)
-    node = _node_answer(service().server_status.drain_node(caller(), name, drained=drained))
+    node = _node_answer(service().nodes.drain_node(caller(), name, drained=drained))
     return json_answer(node, has_nulls=True)
 
 

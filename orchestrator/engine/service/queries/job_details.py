@@ -11,8 +11,9 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.plan_estimate import Estimate, estimate
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
+from orchestrator.core.outcome.job.human_needs import actions_on
 from orchestrator.core.ports import StateChange, Store, Tree, Workspace
-from orchestrator.core.ports.read_models import JobDetail
+from orchestrator.core.ports.read_models import JobDetail, WorkerDetail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
@@ -56,6 +57,7 @@ class JobDetails:
         publisher: Publisher,
         access: Access,
         submission_builder: SubmissionBuilder,
+        reads_messages: Callable[[Job, Worker], bool],
     ) -> None:
         self._supervisor = supervisor
         self._store = store
@@ -63,6 +65,7 @@ class JobDetails:
         self._publisher = publisher
         self._access = access
         self._submission_builder = submission_builder
+        self._reads_messages = reads_messages
 
     def detail(
         self,
@@ -102,6 +105,19 @@ class JobDetails:
             self._submission_builder.uses_model,
             lambda agent: self._store.recent_usage(agent, EARLIER_WORKERS),
             [task.review for task in compared_tasks if task.review],
+        )
+
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> WorkerDetail:
+        """Return a worker of the job; for a root job, also a worker of its descendants."""
+        worker = self._access.worker(caller, job_id, worker_id)
+        job = self._access.job(caller, worker.job_id)
+        actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
+        return WorkerDetail(
+            job=job,
+            worker=worker,
+            task=None if worker.is_adviser else self._store.task(job.id, worker.task_id),
+            attempts=self._store.attempts(worker.key),
+            can=list(actions) if self._access.may_change(caller, job) else (),
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:

@@ -8,9 +8,9 @@ from typing import Final
 from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input.question import PERSON
-from orchestrator.core.model.job import Job, Worker, with_descendants
+from orchestrator.core.model.job import Job, with_descendants
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.human_needs import Need, NeedKind, actions_on, needs_in
+from orchestrator.core.outcome.job.human_needs import Need, NeedKind, needs_in
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import (
     JobCard,
@@ -23,7 +23,6 @@ from orchestrator.core.ports.read_models import (
     UsageFilter,
     UsageRow,
     WorkerColumns,
-    WorkerDetail,
     WorkerFilter,
     WorkerPage,
 )
@@ -31,7 +30,8 @@ from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.engine.event_feed import Feed, FeedItem
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.queries.job_files import ChangeReads, WorkerFiles
+from orchestrator.engine.service.queries.changes import ChangeReads
+from orchestrator.engine.service.queries.worker_files import WorkerFiles
 
 
 def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[StatusCount]:
@@ -53,12 +53,10 @@ class JobLists:
         changes: ChangeReads,
         files: WorkerFiles,
         feed: Feed,
-        reads_messages: Callable[[Job, Worker], bool],
         agent_names: Callable[[], Sequence[str]],
     ) -> None:
         self._store = store
         self._access = access
-        self._reads_messages = reads_messages
         self._agent_names = agent_names
         #: Differences between commits, and files in conflict.
         self.changes: Final = changes
@@ -171,19 +169,6 @@ class JobLists:
                 continue
             message = unknown_name(f"agent {name!r}", name, sorted(known_names))
             raise UnknownAgent(message, field="agent")
-
-    def worker(self, caller: Caller, job_id: str, worker_id: str) -> WorkerDetail:
-        """Return a worker of the job; for a root job, also a worker of its descendants."""
-        worker = self._access.worker(caller, job_id, worker_id)
-        job = self._access.job(caller, worker.job_id)
-        actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
-        return WorkerDetail(
-            job=job,
-            worker=worker,
-            task=None if worker.is_adviser else self._store.task(job.id, worker.task_id),
-            attempts=self._store.attempts(worker.key),
-            can=list(actions) if self._access.may_change(caller, job) else (),
-        )
 
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
         """Return short rows of the job and its descendants, all read at the same moment.

@@ -24,13 +24,13 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut, plural
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
     check_reopens,
     check_worker_ended,
 )
 from orchestrator.engine.submission.job_creation import check_retry
+from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

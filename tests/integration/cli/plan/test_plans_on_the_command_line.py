@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.output.exit_codes import ExitCode
 from tests.integration.conftest import MakeSite
-from tests.integration.engine.submission.test_agent_plan import GOOD, Planner
+from tests.integration.engine.submission.test_planner_answer import GOOD, Planner
 from tests.integration.site import HANG_SECONDS, KEY, REPOSITORY, InProcess, until
 
 Command = Callable[..., tuple[int, str]]

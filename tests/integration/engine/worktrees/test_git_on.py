@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
-from tests.integration.engine.submission.test_agent_plan import (
+from tests.integration.engine.submission.test_planner_answer import (
     Planner,
     a_plan,
     a_task,

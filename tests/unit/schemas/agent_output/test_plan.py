@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.engine.submission.agent_plan import checked_plan
+from orchestrator.engine.submission.planner_answer import checked_plan
 from orchestrator.schemas.agent_output.plan import plan_in, plan_schema
 
 PRODUCT = Path(__file__).absolute().parents[4]

@@ -1,4 +1,4 @@
-"""The throughput of the last minute, from an observer of stored changes."""
+"""Counters of the server: ends in the last minute, and outcomes of gates since the start."""
 
 from collections import Counter, deque
 

@@ -1,16 +1,13 @@
-"""The use cases that show files: differences, conflicts, and a worker's prompt and steps."""
+"""The use cases that show changes: differences, patches, and conflicts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NoRepository, NotFound
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.ports import Workspace
-from orchestrator.core.ports.read_models import TranscriptStep
 from orchestrator.core.repository.change_reader import (
     Blobs,
     ChangeReader,
@@ -25,22 +22,10 @@ from orchestrator.core.repository.git_refs import (
     start_ref,
     worker_branch,
 )
-from orchestrator.engine.attempts.launch_preparation import PROMPT
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.queries.job_details import JobDetails
-from orchestrator.security.files.untrusted_files import read_tail
 
 BASE, RESULT = "base", "result"
-
-#: Name of the file with an agent's own output, in the control directory of an attempt.
-STREAM = "stream.jsonl"
-#: Maximum bytes of the file STREAM that are read. Of a longer file, only the end is read.
-MOST_BYTES = 16 * 1024 * 1024
-#: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
-MOST_STEPS = 5000
-
-#: Function that returns the steps in the saved output of an agent; None if the agent saves none.
-ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None]
 
 
 class ChangeReads:
@@ -147,41 +132,3 @@ class ChangeReads:
 def _check_git(job: Job) -> None:
     if not job.config.base:
         raise NoRepository(f"job {job.id} does not use git: its workers have plain directories")
-
-
-class WorkerFiles:
-    """Implements the calls that show files of one worker.
-
-    Every method raises NotFound for an object that the caller may not see.
-    """
-
-    def __init__(self, *, access: Access, workspace: Workspace, read_steps: ReadSteps) -> None:
-        self._access = access
-        self._workspace = workspace
-        self._read_steps = read_steps
-
-    def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        """Return the path of the latest attempt's prompt.
-
-        Raise NotFound if there is no prompt: the worker has not started, or it runs a command.
-        """
-        worker = self._access.worker(caller, job_id, worker_id)
-        path = Path(self._workspace.worker_directory(worker), PROMPT)
-        if path.is_symlink() or not path.is_file():
-            raise NotFound(f"{worker_id} has no prompt: it has not started, or it runs a command")
-        return path
-
-    def transcript(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[TranscriptStep]:
-        """Return the steps of the latest attempt. Raise NotFound if the agent saves no steps."""
-        worker = self._access.worker(caller, job_id, worker_id)
-        path = Path(self._workspace.control(worker, worker.attempt), STREAM)
-        directory = self._workspace.job_directory(worker.root_id)
-        content = read_tail(path, MOST_BYTES, within=directory)
-        lines = content.decode("utf-8", "replace").splitlines()
-        steps = self._read_steps(worker.agent, lines, worker.status.ended) if content else None
-        if steps is None:
-            raise NotFound(
-                f"{worker_id} has no transcript: its agent saves none; read its log: "
-                f"GET /api/v1/jobs/{job_id}/logs/{worker_id}"
-            )
-        return list(steps)[-MOST_STEPS:]

@@ -5,8 +5,8 @@ import pytest
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.ports import StateChange
-from orchestrator.engine import throughput
-from orchestrator.engine.throughput import Throughput
+from orchestrator.engine import server_counters
+from orchestrator.engine.server_counters import Throughput
 from tests.contract.store_values import a_job, an_event
 
 
@@ -20,7 +20,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(throughput, "clock", clock)
+    monkeypatch.setattr(server_counters, "clock", clock)
     return clock
 
 
