@@ -1,6 +1,7 @@
 """The project's repository, accessed by the program git.
 
-- ``command``: Running git, with its settings, locks, and refs; reading the user's checkout
+- ``checkout``: Reading the user's checkout: state, ref logs, and the files that git excludes
+- ``command``: Running git, with its settings, locks, and refs
 - ``commits``: Reading and creating commits of worktrees
 - ``environments``: Ignored files, environments, and packages that worktrees get from the checkout
 - ``landing``: Landing a job's result: in the user's checkout, on a branch, or as a pull request
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.git.commits.commit_diffs import between, of_worker
-    from orchestrator.git.commits.never_commit import NeverCommit
+    from orchestrator.git.commits.held_back_files import NeverCommit
     from orchestrator.git.environments.copied_files import CopyRules
     from orchestrator.git.landing.authorship import signature_of_user
     from orchestrator.git.landing.land import Landing
     from orchestrator.git.landing.pull_request import PullRequest
-    from orchestrator.git.repair.user_refs_and_settings import (
+    from orchestrator.git.repair.user_repository_restore import (
         RepositoryRestore,
         Restorable,
         RestoreState,
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 #: Module of each public name. Modules are imported when the name is first used.
 _HOMES = {
-    "RepositoryRestore": "repair.user_refs_and_settings",
+    "RepositoryRestore": "repair.user_repository_restore",
     "CopyRules": "environments.copied_files",
     "GitRepository": "repository",
     "Landing": "landing.land",
-    "NeverCommit": "commits.never_commit",
+    "NeverCommit": "commits.held_back_files",
     "PullRequest": "landing.pull_request",
-    "Restorable": "repair.user_refs_and_settings",
-    "RestoreState": "repair.user_refs_and_settings",
+    "Restorable": "repair.user_repository_restore",
+    "RestoreState": "repair.user_repository_restore",
     "between": "commits.commit_diffs",
     "of_worker": "commits.commit_diffs",
     "signature_of_user": "landing.authorship",

@@ -12,13 +12,13 @@ from orchestrator.core.repository.repository import (
     Signature,
     Undone,
 )
-from orchestrator.git import start_commit, submodules
+from orchestrator.git import base_commit
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
-from orchestrator.git.commits import commit_diffs
+from orchestrator.git.commits import commit_diffs, submodules
 from orchestrator.git.merge import file_merge, merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
 from orchestrator.git.repair import broken_worktrees
@@ -194,7 +194,7 @@ class CommitsAndRefs(ABC):
         return commit_diffs.patch(self.location().git, start, end, most_bytes)
 
     def tracks(self, commit: str, path: str) -> bool:
-        return start_commit.tracks(self.location().git, commit, path)
+        return base_commit.tracks(self.location().git, commit, path)
 
     def create_merge_commit(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""

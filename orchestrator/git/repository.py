@@ -18,13 +18,14 @@ from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, MergedSideWork, Signature, Tools
 from orchestrator.core.text.path_patterns import within
-from orchestrator.git import job_ref_removal, start_commit, submodules
-from orchestrator.git.command import frozen_config, git_config, user_repository
+from orchestrator.git import base_commit, job_ref_removal, unlanded_work
+from orchestrator.git.checkout import exclude_rules, ref_logs, repository_state
+from orchestrator.git.command import frozen_config, git_config
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.ref_files import REFLOG_ENV
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit_creation as commits
-from orchestrator.git.commits import commit_diffs, nested_repositories, never_commit
+from orchestrator.git.commits import commit_diffs, held_back_files, nested_repositories, submodules
 from orchestrator.git.commits_and_refs import CommitsAndRefs
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, copied_paths
@@ -209,7 +210,7 @@ class GitRepository(CommitsAndRefs):
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
             if is_requested:
-                raise start_commit.invalid_base(revision, error) from error
+                raise base_commit.invalid_base(revision, error) from error
             why = str(error)
             return Base(
                 note=f"workers get plain directories instead of worktrees: {why}", hindrance=why
@@ -225,16 +226,16 @@ class GitRepository(CommitsAndRefs):
         check_version(git)
         check_has_files(git)
         location = self.location()
-        commit = start_commit.commit_of(git, revision)
-        start_commit.check(location, commit, revision)
-        notes = start_commit.notes(location.git, commit)
+        commit = base_commit.commit_of(git, revision)
+        base_commit.check(location, commit, revision)
+        notes = base_commit.notes(location.git, commit)
         start = commit
         if dirty:
-            start, omitted = start_commit.snapshot(location.git, self._ours(location), commit)
+            start, omitted = base_commit.snapshot(location.git, self._ours(location), commit)
             notes += omitted
         elif not revision:
-            notes += start_commit.not_included(location.git, location.top, self._ours(location))
-        branch = start_commit.branch_of(git, revision)
+            notes += base_commit.not_included(location.git, location.top, self._ours(location))
+        branch = base_commit.branch_of(git, revision)
         return Base(
             commit=start,
             branch=branch,
@@ -250,7 +251,7 @@ class GitRepository(CommitsAndRefs):
         The command excludes the product's own folder.
         """
         home, project = os.path.realpath(self._home), os.path.realpath(self._project)
-        line = user_repository.exclude_line(home, project)
+        line = exclude_rules.exclude_line(home, project)
         exclude = f"echo {shlex.quote(line)} >> .git/info/exclude && " if line else ""
         return f"git init && {exclude}git add -A && git commit"
 
@@ -332,7 +333,7 @@ class GitRepository(CommitsAndRefs):
     def _hide(self, location: GitLocation) -> None:
         with self._finding:
             if not self._hidden:
-                user_repository.hide(
+                exclude_rules.hide(
                     location.git, location.top, location.common, str(self._workspace)
                 )
                 self._hidden = True
@@ -355,7 +356,8 @@ class GitRepository(CommitsAndRefs):
         git, nested = self._git_of(worktree), nested_refs(*self._worker_of(directory))
         if submodules.may_have_some(git, worktree.admin) or self.commits_below(nested):
             return False
-        if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed(git):
+        rules = self._ignore_rules(directory)
+        if repository_state.branch(git) != branch or rules.have_changed(git):
             return False
         # Ignore submodules, because the configuration of a nested repository may name programs,
         # which git would run.
@@ -409,14 +411,14 @@ class GitRepository(CommitsAndRefs):
             nested_repositories.save_histories(
                 git, added.nested, nested_refs(*self._worker_of(worktree.directory))
             )
-        never_commit.note(worktree.admin, added.held, rules.promised)
+        held_back_files.note(worktree.admin, added.held, rules.promised)
         return tip
 
     def _rules_of(
         self, worktree: RegisteredWorktree, promised: Sequence[str] | None = None
     ) -> commits.CommitRules:
         if promised is None:
-            paths = never_commit.noted(worktree.admin)[1]
+            paths = held_back_files.noted(worktree.admin)[1]
         else:
             paths = tuple(posixpath.join(self.location().prefix, each) for each in promised)
         root_id, worker_id = self._worker_of(worktree.directory)
@@ -458,7 +460,7 @@ class GitRepository(CommitsAndRefs):
             # The merged files may include links to nested repositories, so commit again.
             merged = self._commit(worktree, branch, message, signature, promised)
         copied = copied_paths(worktree.admin)
-        held = never_commit.noted(worktree.admin)[0]
+        held = held_back_files.noted(worktree.admin)[0]
         # Omit files that were copied when the worktree was created: the worker did not create them.
         theirs = (each for each in held if not any(within(each.path, copy) for copy in copied))
         return MergedSideWork(commit=merged, work=work, held_back=tuple(theirs))
@@ -633,7 +635,7 @@ class GitRepository(CommitsAndRefs):
 
     def ways_to_merge(self) -> str:
         location = self.location()
-        return user_repository.ways_to_merge(location.git, location.common)
+        return repository_state.ways_to_merge(location.git, location.common)
 
     def back_up_git_files(self, directory: str) -> None:
         location = self.location()
@@ -649,7 +651,7 @@ class GitRepository(CommitsAndRefs):
     def checkout_state(self) -> Mapping[str, str]:
         location = self.location()
         self._hide(location)
-        state = user_repository.state(
+        state = repository_state.state(
             location.git, location.top, location.common, self._ours(location)
         )
         return {**state, **dict(submodules.state(location.top, location.git))}
@@ -658,16 +660,16 @@ class GitRepository(CommitsAndRefs):
         return has_repository(self._project)
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        return tuple(user_repository.ref_moves(self.location().common, root_id, since))
+        return tuple(ref_logs.ref_moves(self.location().common, root_id, since))
 
     def checkout_files(self, state: Mapping[str, str] | None = None) -> Checkout | None:
         if not self.exists():
             return None
         location = self.location()
         self._hide(location)
-        fingerprints = None if state is None else user_repository.files_of(state)
+        fingerprints = None if state is None else repository_state.files_of(state)
         if fingerprints is None:
-            fingerprints = user_repository.files(location.git, location.top, self._ours(location))
+            fingerprints = repository_state.files(location.git, location.top, self._ours(location))
         files = {
             posixpath.relpath(path, f"./{location.prefix}"): fingerprint
             for path, fingerprint in fingerprints.items()
@@ -696,7 +698,7 @@ class GitRepository(CommitsAndRefs):
             return
         real = os.path.realpath(directory)
         if location.worktrees.below(real):
-            job_ref_removal.save_commits(location.git, location.worktrees, root_id, real, real)
+            unlanded_work.save_commits(location.git, location.worktrees, root_id, real, real)
 
     def discard_job(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
@@ -707,4 +709,4 @@ class GitRepository(CommitsAndRefs):
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return job_ref_removal.unlanded(self.location(), root_id, directory)
+        return unlanded_work.unlanded(self.location(), root_id, directory)

@@ -48,9 +48,9 @@ from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.triggers import event_feedback
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
-from orchestrator.git.commits import never_commit
+from orchestrator.git.commits import held_back_files
 from orchestrator.git.repair import git_directory_snapshot
-from orchestrator.git.repair.user_refs_and_settings import RepositoryRestore
+from orchestrator.git.repair.user_repository_restore import RepositoryRestore
 from orchestrator.git.worktrees import node_worktrees
 from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 from orchestrator.launchers.cluster.connection.server_addresses import ServerAddresses
@@ -147,7 +147,7 @@ REMARK = {
 
 READERS = {
     "held-back files": Reader(
-        never_commit.NAME, never_commit.noted, {"found": [asdict(HELD)], "promised": ["b"]}
+        held_back_files.NAME, held_back_files.noted, {"found": [asdict(HELD)], "promised": ["b"]}
     ),
     "snapshot of the git directory": Reader(
         "s.json", lambda at: git_directory_snapshot.read(at / "s.json"), SNAPSHOT

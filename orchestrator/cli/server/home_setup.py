@@ -107,7 +107,7 @@ def _exclude(folder: Path) -> str:
     Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: another
     person may have written these files, and their settings can run programs.
     """
-    from orchestrator.git.command.user_repository import exclude, tracked_below
+    from orchestrator.git.checkout.exclude_rules import exclude, tracked_below
 
     try:
         if tracked := tracked_below(folder):

@@ -102,7 +102,7 @@ def _show_folder(context: CliContext, folder: Path, dry_run: bool) -> int:
 def _exclude_command(folder: Path) -> str:
     """Return the command that makes git ignore the folder; "" if there is no repository."""
     from orchestrator.core.errors import RepositoryError
-    from orchestrator.git.command.user_repository import exclude_command
+    from orchestrator.git.checkout.exclude_rules import exclude_command
 
     try:
         return exclude_command(folder)

@@ -1,1 +1,1 @@
-"""Running git, with its settings, locks, and refs; reading the user's checkout."""
+"""Running git, with its settings, locks, and refs."""

@@ -25,11 +25,11 @@ from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import ID_LENGTHS, HeadLog
 from orchestrator.git.command.runner import FROM_INPUT, ITSELF, Git, with_nul
+from orchestrator.git.commits import held_back_files, object_quarantine
 from orchestrator.git.commits import nested_repositories as nested
-from orchestrator.git.commits import never_commit, object_quarantine
 from orchestrator.git.commits.commit_diffs import Differences, remember
+from orchestrator.git.commits.held_back_files import NOTHING, NeverCommit
 from orchestrator.git.commits.nested_repositories import Nested
-from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged_entries import LINK, Staged, as_new, staged
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -266,7 +266,7 @@ def _write_tree(
 def _held_beforehand(git: Git, rules: CommitRules) -> Sequence[Staged]:
     listed = git.run("ls-files", "--others", "--exclude-standard", "-z").fields
     new = {each: as_new(each) for each in listed if not each.endswith("/")}
-    held = never_commit.held(git, rules.never, rules.start, new.values(), rules.promised)
+    held = held_back_files.held(git, rules.never, rules.start, new.values(), rules.promised)
     return [new[each] for each in held.files]
 
 
@@ -320,7 +320,7 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     inner = [*entered, *declared, *nested.among(git, changed)]
     added_hidden = rules.patterns.add_hidden(git, excluded)
     changed = staged(git, rules.start) if entered or added_hidden else changed
-    held = never_commit.held(git, rules.never, rules.start, [*changed, *without], rules.promised)
+    held = held_back_files.held(git, rules.never, rules.start, [*changed, *without], rules.promised)
     _remove_from_index(git, held.files)
     held_paths = {*held.files}
     unwanted = {each.object for each in changed if each.path in held_paths}

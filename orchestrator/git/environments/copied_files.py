@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.git.checkout.exclude_rules import ignored
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.user_repository import ignored
-from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
+from orchestrator.git.commits.held_back_files import NOTHING, NeverCommit
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_regular
 
 logger = logging.getLogger(__name__)

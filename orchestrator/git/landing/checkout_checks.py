@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.core.errors import BlockingFiles, Conflict
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
-from orchestrator.git.command.checkout_status import path_of
+from orchestrator.git.checkout.git_status import path_of
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_diffs import differing
 from orchestrator.git.repair.broken_worktrees import unfinished

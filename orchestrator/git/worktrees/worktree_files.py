@@ -6,7 +6,7 @@ from pathlib import Path
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.git.command.private_index import edited_tree, private_index
 from orchestrator.git.command.runner import Git, with_nul
-from orchestrator.git.commits import never_commit
+from orchestrator.git.commits import held_back_files
 
 #: Variables that disable a sparse checkout. Otherwise git would remove files that were created
 #: outside of the sparse checkout.
@@ -61,7 +61,7 @@ def restore(git: Git, commit: str) -> None:
     A branch of the user that is checked out in the worktree is not moved.
     """
     git.run("read-tree", "--reset", "-u", commit)
-    exclusions = never_commit.clean_exclusions(Path(git.env["GIT_DIR"]))
+    exclusions = held_back_files.clean_exclusions(Path(git.env["GIT_DIR"]))
     git.run("clean", "-ffdq", *exclusions, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
     # Move only the worktree's own branch, never a branch of the user that is checked out here.

@@ -18,7 +18,7 @@ from orchestrator.core.model.user_repository_changes import (
     RepositoryChange,
     state_name,
 )
-from orchestrator.git.command import user_repository
+from orchestrator.git.checkout import ref_logs, repository_state
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.untrusted_files import replace_file
@@ -119,11 +119,11 @@ class RepositoryRestore:
     def _present_state(self, change: RepositoryChange) -> str:
         name = state_name(change)
         if change.kind is ChangedKind.SETTING:
-            return user_repository.settings(self._common).get(name, "")
+            return repository_state.settings(self._common).get(name, "")
         if change.kind is ChangedKind.STASH_ENTRY:
-            return user_repository.stash_entries(self._common).get(name, "")
+            return ref_logs.stash_entries(self._common).get(name, "")
         if change.kind in _FILES:
-            return user_repository.content(self._path(change))
+            return repository_state.content(self._path(change))
         return self._git.resolve(name)
 
     def _path(self, change: RepositoryChange) -> Path:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git.command import checkout_status, file_stamps
+from orchestrator.git.checkout import git_status
+from orchestrator.git.command import file_stamps
 from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.runner import Git
 from tests.support.project import Project
@@ -34,7 +35,7 @@ def _settle(project: Project) -> None:
 
 
 def _status(project: Project) -> list[str]:
-    return list(checkout_status.status(_git(project), str(project.path), ["ours"]))
+    return list(git_status.status(_git(project), str(project.path), ["ours"]))
 
 
 def _git(project: Project) -> Git:
@@ -42,7 +43,7 @@ def _git(project: Project) -> Git:
 
 
 def _by_git(project: Project) -> list[str]:
-    answer = _git(project).run("status", *checkout_status._HOW, accept=range(256))
+    answer = _git(project).run("status", *git_status._HOW, accept=range(256))
     return [each for each in answer.fields if not each.endswith("/")]
 
 
@@ -117,7 +118,7 @@ def test_an_ignored_directory_and_our_own_may_change(
 
 @pytest.mark.parametrize(
     ("module", "limit"),
-    [(file_stamps, "MOST_ENTRIES"), (checkout_status, "_MOST_INDEX_BYTES")],
+    [(file_stamps, "MOST_ENTRIES"), (git_status, "_MOST_INDEX_BYTES")],
 )
 def test_git_reads_a_large_checkout(
     checkout: Project,

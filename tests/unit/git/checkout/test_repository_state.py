@@ -1,16 +1,14 @@
 """Detected changes in the user's checkout while a job runs."""
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from orchestrator.core.repository.repository import ADDRESSES
 from orchestrator.git import GitRepository
-from orchestrator.git.command import user_repository
+from orchestrator.git.checkout import repository_state
 from orchestrator.git.command.git_config import SETTLED_SECONDS
 from tests.support.project import Project
 
@@ -132,84 +130,9 @@ def test_the_files_of_a_state_are_those_of_another_search(
 def test_a_state_that_may_lack_files_is_searched_again(
     state_before: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert user_repository.files_of(state_before) is not None
-    monkeypatch.setattr(user_repository, "MOST_FILES", 2)
-    assert user_repository.files_of(state_before) is None
-
-
-def test_a_workers_move_of_a_branch_that_was_undone_is_not_the_workers(
-    project: Project, repository: GitRepository
-) -> None:
-    def by(worker_id: str, *command: str) -> None:
-        email = f"{worker_id}@job1{ADDRESSES}" if worker_id else "user@example.org"
-        project.git("-c", f"alias.by=!GIT_COMMITTER_EMAIL={email} git", "by", *command)
-
-    def moves() -> list[tuple[str, str, str]]:
-        found = repository.ref_moves("job1", 0)
-        return [(e.worker_id, e.before, e.after) for e in found if e.ref == "refs/heads/main"]
-
-    at = project.git("rev-parse", "main")
-    by("worker_1", "commit", "-q", "--allow-empty", "-m", "theirs")
-    moved = project.git("rev-parse", "main")
-    assert moves() == [("worker_1", at, moved)]
-    by("", "commit", "-q", "--allow-empty", "-m", "on top")
-    assert moves() == [("worker_1", at, moved)]
-
-    by("", "reset", "-q", "--keep", at)
-    assert moves() == []
-    by("", "commit", "-q", "--allow-empty", "-m", "own")
-    assert moves() == []
-
-    at = project.git("rev-parse", "main")
-    by("worker_2", "commit", "-q", "--allow-empty", "-m", "theirs")
-    again = project.git("rev-parse", "main")
-    by("worker_3", "commit", "-q", "--allow-empty", "-m", "theirs, too")
-    by("", "reset", "-q", "--keep", again)
-    assert moves() == [("worker_2", at, again)]
-    by("worker_2", "reset", "-q", "--keep", at)
-    assert moves() == []
-
-
-def test_the_advice_to_create_a_repository_excludes_the_products_folder(tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    home = project / "my tools" / "orchestrator"
-    home.mkdir(parents=True)
-    (home / "file").touch()
-    (project / "app.py").touch()
-
-    def advice(home: Path) -> str:
-        why = GitRepository(project, home / "workspace", home).base().hindrance
-        return why.partition("create one: ")[2]
-
-    assert advice(tmp_path) == "git init && git add -A && git commit"
-    shown = advice(home)
-    assert shown == (
-        "git init && echo '/my\\ tools/orchestrator/' >> .git/info/exclude && git add -A && "
-        "git commit"
-    )
-    names = "-c user.name=a -c user.email=a@b"
-    run = shown.replace("git commit", f"git {names} commit -qm first")
-    subprocess.run(run, shell=True, cwd=project, check=True, capture_output=True)
-    listed = subprocess.run(["git", "ls-files"], cwd=project, check=True, capture_output=True)
-    assert listed.stdout == b"app.py\n"
-
-
-def test_the_command_that_excludes_a_directory_can_be_pasted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = Project(tmp_path / "project").begin({"app.py": ""})
-    folder = project.path / "tools" / "a copy"
-    folder.mkdir(parents=True)
-    (folder / "file").touch()
-    monkeypatch.chdir(folder.parent)
-
-    command = user_repository.exclude_command(folder)
-
-    assert command == "echo '/tools/a\\ copy/' >> ../.git/info/exclude"
-    subprocess.run(command, shell=True, check=True)
-    assert project.git("status", "--porcelain") == ""
-    assert user_repository.exclude_command(folder) == ""
-    assert user_repository.exclude_command(tmp_path / "outside") == ""
+    assert repository_state.files_of(state_before) is not None
+    monkeypatch.setattr(repository_state, "MOST_FILES", 2)
+    assert repository_state.files_of(state_before) is None
 
 
 def test_a_missing_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository, submodules
+from orchestrator.git import GitRepository
 from orchestrator.git.command.runner import Git
+from orchestrator.git.commits import submodules
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 

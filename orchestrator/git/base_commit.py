@@ -12,11 +12,11 @@ from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import within
-from orchestrator.git import submodules
-from orchestrator.git.command import user_repository
-from orchestrator.git.command.checkout_status import path_of, status
+from orchestrator.git.checkout import repository_state
+from orchestrator.git.checkout.git_status import path_of, status
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git, has_lfs, with_nul
+from orchestrator.git.commits import submodules
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
 
@@ -181,7 +181,7 @@ def branch_of(git: Git, revision: str) -> str:
     For the revision "", return the checked-out branch.
     """
     options = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
-    output = git.ask("rev-parse", *options, revision) if revision else user_repository.branch(git)
+    output = git.ask("rev-parse", *options, revision) if revision else repository_state.branch(git)
     name = output.split("\n")[-1]
     is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
     return short(name) if is_users else ""
