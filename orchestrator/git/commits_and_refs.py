@@ -19,9 +19,8 @@ from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, submodules
-from orchestrator.git.merge import file_merge, merge_tree, rebase
+from orchestrator.git.merge import conflicts, file_merge, merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
-from orchestrator.git.repair import broken_worktrees
 from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.worktrees import ignored_files
 
@@ -133,7 +132,7 @@ class CommitsAndRefs(ABC):
         git = self.location().git
         if not may_add_markers(git, start, end):
             return []
-        return broken_worktrees.marker_faults(broken_worktrees.conflict_markers(git, start, end))
+        return conflicts.marker_faults(conflicts.conflict_markers(git, start, end))
 
     def omitted_ignored(self, commit: str) -> Mapping[str, str]:
         omitted = ignored_files.note_of(self.location().git, commit).get("not_kept")

@@ -44,7 +44,7 @@ from orchestrator.core.model.user_repository_changes import (
 from orchestrator.core.ports.worktree_transfer import AttemptFiles
 from orchestrator.core.repository.landing import BegunLanding
 from orchestrator.engine.gates.baseline_store import BaselineStore
-from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
+from orchestrator.engine.merge.record.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.triggers import event_feedback
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree

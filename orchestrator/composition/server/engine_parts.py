@@ -47,8 +47,8 @@ from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.housekeeping import Housekeeping
 from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
+from orchestrator.engine.merge.record.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime.lazy_object import lazy

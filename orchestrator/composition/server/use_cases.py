@@ -12,7 +12,7 @@ from orchestrator.composition.settings.repository import change_reader, landing_
 from orchestrator.composition.settings.settings_map import api_keys
 from orchestrator.core.model.job import Worker
 from orchestrator.engine.event_feed import Feed
-from orchestrator.engine.merge.merge_record import MergeRecords
+from orchestrator.engine.merge.record.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.server_counters import Throughput

@@ -1,12 +1,10 @@
-"""Stores a merge's result on the result branch, and passes the result to the parent worker."""
+"""Stores a merge's result on the result branch."""
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 
 from orchestrator.core.model.job import Worker
-from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.repository.git_refs import (
     child_refs,
     child_results,
@@ -18,9 +16,9 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
     worker_commit_message,
 )
-from orchestrator.core.repository.repository import FileConflict, merger_of
+from orchestrator.core.repository.repository import merger_of
 from orchestrator.engine.merge.culprit_search import MergeStep, SearchResult
-from orchestrator.engine.merge.running_merge import RunningMerge
+from orchestrator.engine.merge.merge_state import RunningMerge
 
 LINEAR = "linear"
 #: Maximum number of files of a result whose added and removed lines are stored.
@@ -116,56 +114,3 @@ class ResultBranch:
             "added": sum(added for added, _ in lines.values()),
             "removed": sum(removed for _, removed in lines.values()),
         }
-
-    def pass_to_parent(self) -> None:
-        """Make a child job's result available to its parent worker. Idempotent.
-
-        The next merge of the parent worker's job includes the result. If the parent worker waits
-        for the child job, also add the result to the parent worker's files.
-
-        Do nothing if the job is a root job or has no result.
-        """
-        record, job, repository = self._merge.record, self._merge.job, self._merge.repository
-        if job.parent_worker_id is None or not record.commit:
-            return
-        workers = self._merge.tree.workers
-        parent = next(each for each in workers if each.id == job.parent_worker_id)
-        refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
-        repository.set_ref(f"{refs}base", record.base)
-        repository.set_ref(f"{refs}result", record.commit)
-        if parent.status is WorkerStatus.WAITING:
-            self._add_to_files(parent, refs)
-
-    def _add_to_files(self, parent: Worker, refs: str) -> None:
-        """Add the result to the parent worker's files. ``refs``: prefix of the result's refs."""
-        record, repository = self._merge.record, self._merge.repository
-        added = self._merge.worktrees.add_child_result(
-            self._merge.job, parent, record.base, record.commit, f"refs/heads/{record.branch}"
-        )
-        if added is None:
-            record.without_worktree = parent.id
-            return
-        conflicts, is_merged = added.merge.conflicts, bool(added.merge.commit)
-        with_loser = [_with_loser(parent, each) for each in conflicts]
-        record.add_conflicts(parent, with_loser, resolved=is_merged)
-        if conflicts:
-            # This commit is the only copy of the worker's uncommitted files, so protect it by a
-            # ref.
-            repository.set_ref(f"{refs}ours", added.ours)
-        if is_merged:
-            # Record that the worker has received the result. If changes of the result are later
-            # missing, the worker counts as having undone them.
-            repository.set_ref(f"{refs}brought", record.commit)
-        else:
-            record.handed = {
-                "worker_id": parent.id,
-                "branch": short(worker_branch(parent)),
-                "ours": added.ours,
-                "theirs": record.branch,
-                "paths": [each.path for each in conflicts],
-            }
-
-
-def _with_loser(parent: Worker, conflict: FileConflict) -> FileConflict:
-    lost = tuple(replace(hunk, workers=(parent.id,)) for hunk in conflict.lost)
-    return replace(conflict, lost=lost)

@@ -14,13 +14,7 @@ from dataclasses import replace
 from shlex import quote
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import (
-    Conflict,
-    Incomplete,
-    NotFound,
-    OrchestratorError,
-    OtherBranch,
-)
+from orchestrator.core.errors import Conflict, Incomplete, NotFound, OrchestratorError, OtherBranch
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker, with_descendants
 from orchestrator.core.model.job_facts import Landed, Missing
@@ -40,7 +34,7 @@ from orchestrator.core.repository.landing import (
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.merge.merge_record import MergeRecords
+from orchestrator.engine.merge.record.merge_record import MergeRecords
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 

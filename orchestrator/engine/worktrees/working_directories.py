@@ -45,12 +45,12 @@ from orchestrator.core.repository.repository import (
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.worktrees import conflict_resolution
-from orchestrator.engine.worktrees.branch_tips import (
-    BranchTips,
+from orchestrator.engine.worktrees.branch_rewrites import (
     without_held_back,
     without_rejected,
     without_secrets,
 )
+from orchestrator.engine.worktrees.branch_tips import BranchTips
 from orchestrator.engine.worktrees.checkpoint_commits import Checkpoints, CheckpointTarget
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.repository.repository import FileConflict
+from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.private_index import edited_tree
 from orchestrator.git.command.runner import Git, with_nul
 
@@ -126,3 +127,11 @@ def marked_lines(git: Git, start: str, end: str, *paths: str) -> list[tuple[str,
     lines = (line for line in os.fsdecode(answer.out).splitlines() if line.endswith(_MARKER_FOUND))
     places = (line.removesuffix(_MARKER_FOUND).rpartition(":") for line in lines)
     return [(path, number) for path, _, number in places]
+
+
+def conflict_markers(git: Git, start: str, end: str) -> list[str]:
+    return list(dict.fromkeys(path for path, _ in marked_lines(git, start, end)))
+
+
+def marker_faults(paths: list[str]) -> list[str]:
+    return [f"conflict markers remain in {listed(paths)}"] if paths else []

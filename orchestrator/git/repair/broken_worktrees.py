@@ -8,7 +8,6 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.commit_creation import unused_name
-from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import (
     MOVED_SUFFIX,
     GitWorktrees,
@@ -169,11 +168,3 @@ def abort_operation(worktree: RegisteredWorktree) -> None:
     """Abort an unfinished merge, rebase, or similar operation. Files stay unchanged. Idempotent."""
     for name in (*_UNFINISHED, *_LEFTOVERS, *_BISECT):
         remove(worktree.admin / name)
-
-
-def conflict_markers(git: Git, start: str, end: str) -> list[str]:
-    return list(dict.fromkeys(path for path, _ in marked_lines(git, start, end)))
-
-
-def marker_faults(paths: list[str]) -> list[str]:
-    return [f"conflict markers remain in {listed(paths)}"] if paths else []

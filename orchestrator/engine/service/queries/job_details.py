@@ -17,8 +17,8 @@ from orchestrator.core.ports.read_models import JobDetail, WorkerDetail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
-from orchestrator.engine.merge.merge_messages import outcome_lines
-from orchestrator.engine.merge.merge_record import record_of
+from orchestrator.engine.merge.record.merge_record import record_of
+from orchestrator.engine.merge.record.merge_report_text import outcome_lines
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder

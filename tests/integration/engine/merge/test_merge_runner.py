@@ -17,8 +17,8 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_branch
-from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
+from orchestrator.engine.merge.record.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.working_directories import Worktrees, merge_result_so_far
 from orchestrator.git import GitRepository

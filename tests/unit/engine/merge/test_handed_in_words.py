@@ -3,8 +3,12 @@
 import subprocess
 from pathlib import Path
 
-from orchestrator.engine.merge.merge_messages import MOST_PATHS, MOST_PATHSPECS, outcome_lines
-from orchestrator.engine.merge.merge_record import MergeRecord
+from orchestrator.engine.merge.record.merge_record import MergeRecord
+from orchestrator.engine.merge.record.merge_report_text import (
+    MOST_PATHS,
+    MOST_PATHSPECS,
+    outcome_lines,
+)
 from tests.support.project import Project
 
 BEGAN = {"gone.txt": "1\n", "a*b [x].txt": "1\n", "part/app.py": "1\n", "old.txt": "1\n2\n3\n"}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from orchestrator.engine.merge.merge_messages import MOST_LINES, MOST_PATHS, outcome_lines
-from orchestrator.engine.merge.merge_record import MergeRecord
+from orchestrator.engine.merge.record.merge_record import MergeRecord
+from orchestrator.engine.merge.record.merge_report_text import MOST_LINES, MOST_PATHS, outcome_lines
 
 
 def conflict(number: int, *, resolved: bool) -> dict[str, Any]:

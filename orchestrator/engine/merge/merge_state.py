@@ -10,7 +10,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree, Workspace
 from orchestrator.core.repository.repository import Repository, Strategy
-from orchestrator.engine.merge.merge_record import MergeRecord
+from orchestrator.engine.merge.record.merge_record import MergeRecord
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
 from orchestrator.engine.worktrees.working_directories import Worktrees

@@ -13,7 +13,7 @@ from orchestrator.core.outcome.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import Hindrance, MergeRule, record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
-from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord, paths_in_words
+from orchestrator.engine.merge.record.merge_record import MOST_PATHS, MergeRecord, paths_in_words
 
 #: Maximum number of a gate's findings that a sentence names.
 MOST_FINDINGS = 3

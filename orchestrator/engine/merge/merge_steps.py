@@ -5,9 +5,9 @@
 3. Merge each worker's changes (``branch_merge``), run the gates on the merged state
    (``merge_gates``), and drop the changes with which the gates fail (``culprit_search``).
 4. Store the merged state on the result branch (``result_branch``).
-5. Record what the result has and lacks (``merge_record``, ``result_facts``), and select the workers
-   that get another attempt (``resolver_selection``).
-6. For a child job, pass the result to the parent worker (``result_branch``).
+5. Record what the result has and lacks (``merge_record``, ``outcome_facts``), and select the
+   workers that get another attempt (``resolver_selection``).
+6. For a child job, pass the result to the parent worker (``child_result``).
 7. Protect the work of candidates that were not chosen. For a root job, search for changes in the
    user's checkout.
 
@@ -40,16 +40,17 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.branch_merge import BranchMerge
+from orchestrator.engine.merge.child_result import pass_to_parent
 from orchestrator.engine.merge.culprit_search import CulpritSearch, SearchResult
 from orchestrator.engine.merge.merge_gates import Abandoned, GateUnfit, MergeGates
-from orchestrator.engine.merge.merge_messages import failures_in_words
 from orchestrator.engine.merge.merge_order import MergePart
-from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
 from orchestrator.engine.merge.merge_selection import MergeSelection
+from orchestrator.engine.merge.merge_state import RunningMerge
+from orchestrator.engine.merge.outcome_facts import LostLines, ResultFacts, removed_promises
+from orchestrator.engine.merge.record.merge_record import MOST_PATHS, MergeRecord
+from orchestrator.engine.merge.record.merge_report_text import failures_in_words
 from orchestrator.engine.merge.resolver_selection import ResolverSelection
 from orchestrator.engine.merge.result_branch import ResultBranch
-from orchestrator.engine.merge.result_facts import LostLines, ResultFacts, removed_promises
-from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.user_checkout_changes import worker_ids_at
 
@@ -115,7 +116,7 @@ class JobMerge:
             removed=removed_promises(merge, outcome.files),
         )
         self._guarded(self._protect_other_candidates)
-        self._guarded(self._result_branch.pass_to_parent)
+        self._guarded(partial(pass_to_parent, merge))
         return self._with_parent_conflicts(outcome)
 
     def _guarded(self, step: Callable[[], T]) -> T | None:
@@ -156,7 +157,7 @@ class JobMerge:
         try:
             checkout.check_ways_to_merge(job.root_id)
             outcome = self._merge_workers(self._selection.workers(job.facts.taken))
-            self._result_branch.pass_to_parent()
+            pass_to_parent(self._merge)
         except RepositoryError as error:
             self._record_error(error)
             return MergeOutcome(error=error.message)

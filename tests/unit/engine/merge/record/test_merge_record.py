@@ -4,7 +4,7 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from orchestrator.engine.merge.merge_record import MergeRecord, record_of
+from orchestrator.engine.merge.record.merge_record import MergeRecord, record_of
 
 RECORD = asdict(MergeRecord(job_id="j", strategy="auto", base="b"))
 

@@ -1,0 +1,1 @@
+"""The stored record of a merge, and its text for people."""
