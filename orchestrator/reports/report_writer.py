@@ -30,7 +30,8 @@ from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Tree
 from orchestrator.core.text.formatting import plural
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
-from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex
+from orchestrator.reports.figures.worker_figures import WorkerFigures
 from orchestrator.reports.summary import (
     MOST_COMMANDS,
     Step,

@@ -25,7 +25,8 @@ from orchestrator.core.model.job_settings import Workdir
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.analytics import Analytics
-from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures, attempt_ended
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex, attempt_ended
+from orchestrator.reports.figures.worker_figures import WorkerFigures
 from orchestrator.reports.template_filters import bounded, one_line
 
 #: Maximum number of earlier attempts of a worker in a report, in addition to the last attempt.

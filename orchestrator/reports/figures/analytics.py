@@ -86,13 +86,9 @@ from orchestrator.core.outcome.job.listed_workers import (
     listed_workers,
     worker_pages_call,
 )
-from orchestrator.reports.figures.job_tree_index import (
-    CriticalPath,
-    JobTreeIndex,
-    WorkerFigures,
-    critical_path,
-    worker_figures,
-)
+from orchestrator.reports.figures.critical_path import CriticalPath, critical_path
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex
+from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_figures
 
 SCHEMA = 1
 #: Schema number of a file that lacks some workers, jobs, or comparisons.
