@@ -19,7 +19,8 @@ from orchestrator.engine.attempts.retry_prompt import advice, previous_failure
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts, entries_for
 from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
-from orchestrator.engine.worktrees.working_directories import WorkerWorktree, Worktrees
+from orchestrator.engine.worktrees.worker_changes import WorkerWorktree
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: Maximum bytes in a prompt for the results of all other tasks together.
 RESULTS_BYTES = 16 * 1024

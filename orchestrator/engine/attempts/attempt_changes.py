@@ -14,7 +14,8 @@ from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.engine.attempts.launch_preparation import RunningAttempt
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
-from orchestrator.engine.worktrees.working_directories import WorkerChanges, Worktrees
+from orchestrator.engine.worktrees.worker_changes import WorkerChanges
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: The changes of an attempt whose directory was empty before and after the attempt.
 NOTHING = WorkerChanges((), changed=False, has_work=False)
@@ -93,7 +94,8 @@ class AttemptChanges:
         job_id = running.worker.job_id
         task_ids = sources(self._view.tasks_of(job_id), running.task)
         workers = [chosen(self._view.candidates_of(job_id, each)) for each in task_ids]
-        return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
+        worker_ids = [each.id for each in workers if each]
+        return self._worktrees.branches.omitted(running.worker, worker_ids)
 
     def _changes_in_project(self, running: RunningAttempt) -> WorkerChanges:
         """Return the changes of an attempt that works in the user's checkout.

@@ -193,8 +193,8 @@ class AttemptGates:
         permissions: tuple[AlterationPermission, ...] = ()
         if worktree is not None:
             directory = worktree.directory
-            base, commit = self._worktrees.span(worker)
-            judged = frozenset(self._worktrees.files_of_children(worker, base, commit))
+            base, commit = self._worktrees.branches.span(worker)
+            judged = frozenset(self._worktrees.branches.files_of_children(worker, base, commit))
             permissions = (permission_of(running.task, judged),)
         return Check(
             root_id=worker.root_id,

@@ -46,11 +46,8 @@ from orchestrator.engine.runtime.supervisor_messages import (
     Post,
 )
 from orchestrator.engine.worktrees.setup_commands import why_failed
-from orchestrator.engine.worktrees.working_directories import (
-    WorkerChanges,
-    WorkerWorktree,
-    Worktrees,
-)
+from orchestrator.engine.worktrees.worker_changes import WorkerChanges, WorkerWorktree
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
 

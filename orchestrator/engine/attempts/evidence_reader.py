@@ -27,7 +27,7 @@ from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.planning.task_intent import intent_of_task
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.submission.planner_answer import AgentPlans
-from orchestrator.engine.worktrees.working_directories import WorkerChanges
+from orchestrator.engine.worktrees.worker_changes import WorkerChanges
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from orchestrator.engine.runtime.launch_settings import (
     project_programs,
 )
 from orchestrator.engine.runtime.port_ranges import PortRanges
-from orchestrator.engine.worktrees.working_directories import WorkerWorktree, uncopied_paths
+from orchestrator.engine.worktrees.worker_changes import WorkerWorktree
+from orchestrator.engine.worktrees.working_directories import uncopied_paths
 from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary

@@ -45,7 +45,7 @@ class ReviewPrompts:
         if not assignment.job.config.base:
             return entry
         worker = replace(assignment.worker, id=entry.worker_id)
-        patch = self._worktrees.patch(worker, MOST_PATCH_BYTES)
+        patch = self._worktrees.branches.patch(worker, MOST_PATCH_BYTES)
         return replace(entry, patch=patch, shown=cut_bytes(patch, max_bytes))
 
     def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:

@@ -43,7 +43,7 @@ class BranchMerge:
         is_whole = True
         start = repository.commit_of(start_ref(worker))
         heads = self._heads_to_merge(worker)
-        children = self._merge.worktrees.children(worker) if len(heads) > 1 else []
+        children = self._merge.worktrees.branches.children(worker) if len(heads) > 1 else []
         child_of = {each.result: each.job_id for each in children}
         for head in heads:
             self._fast_forward_branch(worker, head)

@@ -95,8 +95,8 @@ class MergeGates:
         return {gate.name for gate in gates if gate.tests_may_vanish}
 
     def _permission(self, part: MergePart) -> AlterationPermission:
-        worktrees = self._merge.worktrees
-        judged = worktrees.files_of_children(part.worker, *worktrees.span(part.worker))
+        branches = self._merge.worktrees.branches
+        judged = branches.files_of_children(part.worker, *branches.span(part.worker))
         return permission_of(self._merge.tasks[part.worker.task_id], frozenset(judged))
 
     def _doubtful_gates(self, results: Sequence[GateResult]) -> tuple[Gate, ...]:

@@ -59,7 +59,8 @@ class LostLines:
             return conflict
         merge = self._merge
         workers = (each for each in merge.tree.workers if each.job_id == conflict.child_job_id)
-        names = (each.id for each in workers if conflict.path in merge.worktrees.touched(each))
+        branches = merge.worktrees.branches
+        names = (each.id for each in workers if conflict.path in branches.touched(each))
         return replace(conflict, child_workers=tuple(names))
 
     def _workers_that_lost(self, path: str, hunk: LostHunk) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ class LostLines:
 
     def _changed_paths(self, worker: Worker) -> frozenset[str]:
         if worker.id not in self._touched:
-            paths = self._merge.worktrees.touched(worker, self._merge.record.base)
+            paths = self._merge.worktrees.branches.touched(worker, self._merge.record.base)
             self._touched[worker.id] = frozenset(paths)
         return self._touched[worker.id]
 
@@ -140,7 +141,7 @@ class ResultFacts:
             # stored paths may be incomplete.
             if not changed.isdisjoint(worker.touched_files):
                 continue
-            touched = {*self._merge.worktrees.touched(worker)}
+            touched = {*self._merge.worktrees.branches.touched(worker)}
             if touched and touched.isdisjoint(changed):
                 result, branch = self._search.commit, worker_branch(worker)
                 differing = self._merge.repository.differing_paths(result, branch)

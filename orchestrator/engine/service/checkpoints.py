@@ -112,7 +112,7 @@ class CheckpointCalls:
             # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_can_change(worker, "then update the list of the worker's files")
-            files = self._worktrees.own_files(worker)
+            files = self._worktrees.branches.own_files(worker)
             self._trees.amend(
                 worker.root_id, lambda tree: tree.branch_files_changed(worker.key, files)
             )

@@ -149,7 +149,7 @@ class MergeCalls:
         counting_ids = {each.id for each in workers.values() if each.belongs_to_result}
         if any(each not in workers for each in choice.include):
             return False
-        if any(self._worktrees.has_moved(workers[each]) for each in choice.include):
+        if any(self._worktrees.branches.has_moved(workers[each]) for each in choice.include):
             return False
         return {*choice.include} <= merged_ids & {*counting_ids, *job.facts.taken}
 

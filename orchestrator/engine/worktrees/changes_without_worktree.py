@@ -20,11 +20,9 @@ from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.core.text.path_patterns import matches
 from orchestrator.engine.worktrees.promised_paths import is_hollow, is_inside
 from orchestrator.engine.worktrees.user_checkout_changes import is_in_span
-from orchestrator.engine.worktrees.working_directories import (
-    MOST_FILES,
-    REPORT_NAMES,
-    WorkerChanges,
-)
+from orchestrator.engine.worktrees.worker_branches import MOST_FILES
+from orchestrator.engine.worktrees.worker_changes import WorkerChanges
+from orchestrator.engine.worktrees.working_directories import REPORT_NAMES
 from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.untrusted_files import replace_file
 

@@ -97,7 +97,7 @@ class LostChildChanges:
         return child_id in self._results_by_job(worker)
 
     def _results_by_job(self, worker: Worker) -> dict[str, ChildResult]:
-        return {each.job_id: each for each in self._worktrees.children(worker)}
+        return {each.job_id: each for each in self._worktrees.branches.children(worker)}
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
         """True if the worker itself has committed a merge of the child job's result.
@@ -137,7 +137,7 @@ class LostChildChanges:
         workers = [
             each for each in tree.workers if each.job_id == child.id and each.belongs_to_result
         ]
-        touched = {each.id: self._worktrees.touched(each) for each in workers}
+        touched = {each.id: self._worktrees.branches.touched(each) for each in workers}
         places_by_worker: dict[str, list[dict[str, Any]]] = {}
         for place in places:
             worker_ids = [

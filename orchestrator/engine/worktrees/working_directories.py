@@ -9,25 +9,18 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import field, replace
+from dataclasses import replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, RepositoryError, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork, normalized
+from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.attempt.failure import after, before
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.ports.worktree_transfer import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
-    ChildResult,
-    adopted_result_ref,
-    branch_of,
     checkpoint_refs,
-    child_refs,
-    child_results,
-    sent_ref,
     short,
     start_ref,
     worker_branch,
@@ -44,7 +37,6 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
-from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.branch_rewrites import (
     without_held_back,
     without_rejected,
@@ -54,7 +46,10 @@ from orchestrator.engine.worktrees.branch_tips import BranchTips
 from orchestrator.engine.worktrees.checkpoint_commits import Checkpoints, CheckpointTarget
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
+from orchestrator.engine.worktrees.result_adoption import merge_result_so_far
 from orchestrator.engine.worktrees.user_checkout_changes import UsersCheckout
+from orchestrator.engine.worktrees.worker_branches import MOST_FILES, WorkerBranches
+from orchestrator.engine.worktrees.worker_changes import WorkerChanges, WorkerWorktree
 from orchestrator.engine.worktrees.worktree_lifetime import (
     NAME,
     OpenedWorktrees,
@@ -67,8 +62,6 @@ logger = logging.getLogger(__name__)
 
 #: Suffix for the path of the directory with the project's programs, which is next to the worktree.
 PROGRAMS = ".programs"
-#: Maximum number of files that are listed individually.
-MOST_FILES = 10_000
 #: Files of a worker's directory that an agent may have written to its worktree by mistake.
 REPORT_NAMES = ("output.md", "result.json")
 #: Seconds until opening a worktree is retried.
@@ -85,103 +78,9 @@ MOST_TRIES = 6
 OpenOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
-def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start: str) -> str:
-    """Merge the job's result so far into the branch of a rejected worker. Idempotent.
-
-    Return the new start commit:
-
-    - Without a conflict: a merge of ``start`` and the job's result so far.
-    - With a conflict that no agent is to resolve: ``start``. The branch stays unchanged.
-    - With a conflict that the next attempt is to resolve: the job's result so far. The branch then
-      has conflict markers.
-
-    The branch must not be checked out in any worktree.
-    """
-    result = repository.commit_of(sent_ref(worker))
-    if not result:
-        return start
-    resolves = bool(job.config.resolve and worker.result and worker.result.conflicts)
-    if resolves and conflict_resolution.unresolved(repository, worker):
-        start = conflict_resolution.begin(repository, job, worker, result)
-        repository.delete_ref(sent_ref(worker))
-        return start
-    message = worker_commit_message(f"Merge the job's result so far into {worker.id}", worker)
-    tip = repository.commit_of(worker_branch(worker)) or start
-    merged_start, merged_tip = (
-        repository.merge(each, result, message, merger_of(job), force=False).commit
-        for each in (start, tip)
-    )
-    if merged_start and merged_tip:
-        # Move the start, so that changes of other workers do not count as this worker's changes.
-        repository.set_ref(start_ref(worker), merged_start)
-        failpoints.reached("rejection: worker's start moved")
-        repository.set_ref(worker_branch(worker), merged_tip)
-        repository.set_ref(adopted_result_ref(worker), result)
-        start = merged_start
-    elif resolves:
-        start = conflict_resolution.begin(repository, job, worker, result)
-    repository.delete_ref(sent_ref(worker))
-    return start
-
-
 def uncopied_paths(directory: str) -> tuple[str, ...]:
     """Return the paths to omit when a worker's directory is copied to another machine."""
     return f"{directory}/{NAME}", f"{directory}/{NAME}{PROGRAMS}"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerWorktree:
-    directory: str
-    #: The agent's working directory: the project's directory in the worktree; empty for an attempt
-    #: that an earlier server started.
-    cwd: str
-    branch: str
-    #: The branch head when the attempt began; empty if unknown.
-    before: str
-    #: The worker's start commit.
-    start: str
-    tools: Tools = field(default_factory=Tools)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerChanges:
-    #: Files that the worker created or changed in all attempts; at most ``MOST_FILES``.
-    files: tuple[str, ...]
-    #: True if the latest attempt created or changed files.
-    changed: bool
-    #: Damage to the worktree, as text; None if the worker has a plain directory.
-    faults: tuple[str, ...] | None = None
-    #: Size of the changes, by which candidates are compared; None if the worker is no candidate.
-    size: ChangeSize | None = None
-    #: True if an attempt changed files. A removal of files counts as a change.
-    has_work: bool = False
-    #: Promised paths that do not exist.
-    missing: tuple[str, ...] = ()
-    #: Promised paths without a committed file, because git ignores all their files.
-    ignored: tuple[str, ...] = ()
-    #: Promised files that git ignores and that were saved.
-    saved: tuple[str, ...] = ()
-    #: Saved new sources that git ignores. These files do not count as changes of the result.
-    ignored_sources: tuple[str, ...] = ()
-    #: Files of the user's checkout that changed while the attempt ran.
-    checkout: tuple[str, ...] = ()
-    #: Git objects, such as other branches, that the worker created outside its own branch.
-    side_work: tuple[SideWork, ...] = ()
-    #: New files that must not be committed.
-    held_back: tuple[HeldBack, ...] = ()
-    #: Ids of the dependencies' workers whose changes conflict with another dependency's changes.
-    #: The worker's start commit lacks these changes.
-    omitted: tuple[str, ...] = ()
-    #: The worker's branch head.
-    commit: str = ""
-    #: Files that the worker removed in all attempts; at most ``MOST_FILES``.
-    removed: tuple[str, ...] = ()
-    #: All files that a worker without a worktree changed or removed. New files that match the
-    #: setting ``git.never_commit`` are omitted.
-    touched: tuple[str, ...] = ()
-    #: True if git had an unresolved conflict at the attempt's end. The changes then contain
-    #: conflict markers.
-    has_conflicts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +115,8 @@ class Worktrees:
         #: monotonic seconds.
         self._refresh_after: dict[WorkerKey, float] = {}
         self._repository = repository
+        #: Reads the commits of workers' branches.
+        self.branches = WorkerBranches(repository)
         self.rule = WorktreeRule(agents)
         self._workspace = workspace
         self.checkpoints = Checkpoints(repository)
@@ -316,7 +217,7 @@ class Worktrees:
         """
         results = assignment.dependency_results
         worker_ids = [each.worker_id for each in results.values()]
-        if omitted := self.omitted(assignment.worker, worker_ids):
+        if omitted := self.branches.omitted(assignment.worker, worker_ids):
             marked_results = {
                 task_id: replace(each, is_omitted=each.worker_id in omitted)
                 for task_id, each in results.items()
@@ -404,27 +305,6 @@ class Worktrees:
                 merge = self._tips.merge(job, commit, tip, message, union=True)
                 commit = merge.commit or commit
         return commit
-
-    def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
-        """Return the dependencies whose changes are not in the worker's start commit.
-
-        These changes conflict with changes of other dependencies.
-
-        ``dependencies``: ids of the workers that ran the dependencies. Raise RepositoryError if git
-        fails.
-        """
-        if len(dependencies) < 2:
-            # The changes of a single dependency cannot conflict.
-            return ()
-        start = self._repository.commit_of(start_ref(worker))
-        tips = [
-            self._repository.commit_of(branch_of(worker.root_id, each)) for each in dependencies
-        ]
-        return tuple(
-            each
-            for each, tip in zip(dependencies, tips, strict=True)
-            if tip and start and not self._repository.contains(start, tip)
-        )
 
     def tips_of(self, job: Job, worker_id: str) -> list[str]:
         """Return an ended worker's branch heads. See ``engine.worktrees.branch_tips``."""
@@ -570,7 +450,7 @@ class Worktrees:
         """
         tip = work.commit
         files = self._repository.changed_paths(start or tip, tip)
-        child_files = self.files_of_children(worker, start, tip)
+        child_files = self.branches.files_of_children(worker, start, tip)
         own_files = tuple(each for each in files if each not in child_files)[:MOST_FILES]
         touched = self._repository.differing_paths(start or tip, tip)
         removed = {*touched} - {*files} - child_files
@@ -616,69 +496,6 @@ class Worktrees:
             self._repository.set_ref(start_ref(worker), worktree.start)
         return worktree.start or stored_start
 
-    def patch(self, worker: Worker, most_bytes: int) -> str:
-        """Return an ended worker's changes as a patch of at most ``most_bytes`` bytes.
-
-        Return "" if the worker had no worktree.
-        """
-        start = self._repository.commit_of(start_ref(worker))
-        tip = self._repository.commit_of(worker_branch(worker))
-        return self._repository.patch(start, tip, most_bytes) if start and tip else ""
-
-    def has_moved(self, worker: Worker) -> bool:
-        """True if a person has committed on the worker's branch since the worker's last attempt."""
-        last_commit = worker.delivery.commit if worker.delivery else ""
-        return (
-            bool(last_commit) and self._repository.commit_of(worker_branch(worker)) != last_commit
-        )
-
-    def span(self, worker: Worker) -> tuple[str, str]:
-        """Return the worker's start commit and its branch head.
-
-        Without a stored start commit, both values are the branch head; "" without a branch. Raise
-        RepositoryError if git fails.
-        """
-        tip = self._repository.commit_of(worker_branch(worker))
-        return self._repository.commit_of(start_ref(worker)) or tip, tip
-
-    def touched(self, worker: Worker, base: str = "") -> Collection[str]:
-        """Return every path that the worker's branch changes or removes; empty without a branch.
-
-        ``base``: the commit to compare with if the worker's start commit is not stored. Raise
-        RepositoryError if git fails.
-        """
-        start = self._repository.commit_of(start_ref(worker)) or base
-        tip = self._repository.commit_of(worker_branch(worker))
-        return self._repository.differing_paths(start, tip) if start and tip else ()
-
-    def own_files(self, worker: Worker) -> Sequence[str]:
-        """Return the files that the worker's branch changes, at most ``MOST_FILES``.
-
-        Files that only child jobs changed are omitted.
-        """
-        start = self._repository.commit_of(start_ref(worker))
-        tip = self._repository.commit_of(worker_branch(worker))
-        child_files = self.files_of_children(worker, start, tip)
-        files = self._repository.changed_paths(start or tip, tip)
-        return tuple(each for each in files if each not in child_files)[:MOST_FILES]
-
-    def files_of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return the files that only the worker's child jobs changed or removed.
-
-        Files that the worker itself also changed are omitted. ``start``, ``tip``: the worker's
-        start commit and branch head; "" without a worktree.
-        """
-        child_paths: set[str] = set()
-        for child in self.children(worker):
-            paths = set(self._repository.differing_paths(child.base, child.result))
-            # Without a worktree, ``start`` and ``tip`` are empty. The worker itself then changed no
-            # file.
-            paths -= set(self._repository.differing_paths(start, child.base)) if start else set()
-            child_paths |= paths - (
-                set(self._repository.differing_paths(child.result, tip)) if tip else set()
-            )
-        return child_paths
-
     def _move_reports(
         self, worker: Worker, worktree: WorkerWorktree, promised_paths: Collection[str]
     ) -> None:
@@ -691,9 +508,6 @@ class Worktrees:
                 self._repository.commit_of(start_ref(worker)), relative_path
             ):
                 os.replace(f"{cwd}/{name}", f"{worker_directory}/{name}")
-
-    def children(self, worker: Worker) -> list[ChildResult]:
-        return child_results(self._repository.commits_below(child_refs(worker.root_id, worker.id)))
 
     def drop_spares(self, root_id: str) -> None:
         """Remove the job tree's spare worktrees: worktrees of ended workers, stored for reuse."""
