@@ -52,8 +52,9 @@ def measure(options: Options) -> Findings:
     return Findings(
         figures=[*figures, *_differences(options)],
         notes=[
-            f"{workers} workers in a job, {jobs} jobs; {reads} reads of each kind by one client; "
-            "times are the client's."
+            f"The database has two jobs of {workers:,} workers, and {jobs:,} jobs of 3 workers. "
+            f"One client reads each answer {reads} times, and measures the times. Polls are "
+            "measured separately."
         ],
     )
 
@@ -130,12 +131,17 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
     for order in ORDERS:
         path = f"/api/v1/jobs/{BIG}/workers?order={order}&page=2"
         yield _p95(client, path, f"page of workers by {order}", reads)
-    yield _best(client, "/api/v1/jobs?page_size=50", "50 jobs", reads, LIST_MS)
+    yield _best(
+        client, "/api/v1/jobs?page_size=50", "page of 50 jobs in the list of jobs", reads, LIST_MS
+    )
     yield _best(client, "/api/v1/jobs?q=nothing", "search for a text in all jobs", reads, None)
     status = _milliseconds(client, f"/api/v1/jobs/{BIG}/status?tasks=none", reads)
     per_worker = min(status) * 1000 / client.get(f"/jobs/{BIG}/workers?page_size=1")["total"]
     yield Figure(
-        what="poll of a status, per worker", value=per_worker, unit="µs", at_most=POLL_MICROSECONDS
+        what="read of a large job's status, best, divided by its workers",
+        value=per_worker,
+        unit="µs",
+        at_most=POLL_MICROSECONDS,
     )
 
 
@@ -180,10 +186,10 @@ def _polls(server: Server, options: Options) -> Iterator[Figure]:
     """
     seconds, pollers, workers = options.pick((20.0, 50, 500), (1.5, 5, 20))
     base_cores = _cores(server, workers, 0, seconds, "")
-    for query, what in (("", "whole status"), ("?tasks=changed", "changed rows")):
+    for query, what in (("", "all workers"), ("?tasks=changed", "changed workers")):
         cores = _cores(server, workers, pollers, seconds, query) - base_cores
         yield Figure(
-            what=f"{pollers} clients poll {workers} workers, {what}",
+            what=f"server's CPU, {pollers} clients poll a job of {workers} workers: {what}",
             value=cores,
             unit="cores",
             at_most=POLL_CORES,

@@ -214,7 +214,9 @@ _MEANINGS = {
         "array per field. This answer is measured for a job of commands and for a job of agents. A "
         '"page" is one page of the list of workers, sorted by a field; "by attention" means failed '
         'workers first. A "difference" is the diff of two commits. "Best" is the shortest time of '
-        "all reads."
+        'all reads. A "poll" reads a job\'s status: all workers, or only those that changed since '
+        "the client's previous poll. Its cores are the server's CPU time per second with the "
+        "clients, less that without clients."
     ),
 }
 

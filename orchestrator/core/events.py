@@ -43,13 +43,19 @@ _LANDING = (
 #: keys; otherwise none.
 _FAILURE = (
     Key("failure_kind", str, "`transient`, `corrupted_state`, `logic_error`, or `unknown`", False),
-    Key("strategy", str, "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate`", False),
+    Key(
+        "strategy",
+        str,
+        "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate` (no attempt follows)",
+        False,
+    ),
     Key("strategy_reason", str, "why this strategy was selected", False),
     Key("confidence", float, "how certain `failure_kind` and `strategy` are, from 0 to 1", False),
     Key(
         "checkpoint",
         str,
-        "checkpoint from which the next attempt starts; empty if no files are restored",
+        "checkpoint from which the next attempt starts; empty if no attempt follows, or if the "
+        "next attempt starts from the current files",
         False,
     ),
     Key("kept", str, "checkpoint with the attempt's changes; empty without a worktree", False),
@@ -153,7 +159,8 @@ class EventKind(StrEnum):
         Key(
             "due_at",
             float | None,
-            "time at which the timeout answers, in seconds since 1970; null: no timeout",
+            "time at which the question is answered automatically if no person has answered, in "
+            "seconds since 1970; null: never",
         ),
     )
     QUESTION_ANSWERED = (
@@ -161,7 +168,11 @@ class EventKind(StrEnum):
         "A person, or the timeout, has answered the question.",
         _TASK,
         Key("answer", str, "`approve` or `reject`"),
-        Key("by", str, "name of the person's API key; empty for the timeout"),
+        Key(
+            "by",
+            str,
+            "name of the API key of the person who answered; empty if the timeout answered",
+        ),
         Key("comment", str, "comment of the person; possibly empty"),
     )
     JOB_REOPENED = (
@@ -261,7 +272,8 @@ class EventKind(StrEnum):
     GATE_RUN_STARTED = "gate_run_started", "A run of a gate begins.", _GATE, _ON
     GATE_RUN_ENDED = (
         "gate_run_ended",
-        "A run of a gate has ended. Two runs of a gate on the base commit have one event.",
+        "A run of a gate has ended. If a gate runs twice on the base commit to confirm its "
+        "findings, one event reports both runs.",
         _GATE,
         _ON,
         Key("seconds", float, "duration in seconds"),
@@ -293,7 +305,9 @@ class EventKind(StrEnum):
         "Locks were released.",
         _LOCKS,
         _LOCK,
-        Key("by", str, "API key of the person who ended a lease; otherwise empty", False),
+        Key(
+            "by", str, "name of the API key of the person who ended a lease; otherwise empty", False
+        ),
     )
     LATE_RESULT = (
         "late_result",

@@ -292,7 +292,10 @@ class Repository(Protocol):
         """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return git settings that prevent pushes, with values; empty without a repository."""
+        """Return git settings, with values, that make git reject the pushes of an AI agent.
+
+        Empty without a repository.
+        """
 
     def project_path(self, directory: str) -> str:
         """Return the path of the project in a worktree.

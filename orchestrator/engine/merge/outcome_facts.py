@@ -92,7 +92,7 @@ class ResultFacts:
     """Reads the facts of a merged result, after the merge is recorded."""
 
     def __init__(self, merge: RunningMerge, search: SearchResult, merged: Sequence[Worker]) -> None:
-        """``search``: the merged state, with the results of the gates.
+        """``search``: the result of the search for the parts with which gates fail.
 
         ``merged``: the workers whose changes are merged.
         """

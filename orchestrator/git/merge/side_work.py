@@ -262,8 +262,9 @@ class _SideWorkMerge:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
             logger.warning(
-                "cannot merge the agent's branch, worktree, or stash entry into the worktree %s, "
-                "because a file prevents the merge; the commits are saved on a ref",
+                "cannot merge a branch, worktree, or stash entry that the agent created into the "
+                "worker's worktree %s, because a file there prevents the merge; the commits are "
+                "saved on a ref",
                 self._git.directory,
                 exc_info=True,
             )

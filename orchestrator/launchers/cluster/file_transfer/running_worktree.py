@@ -38,7 +38,10 @@ _Answer = TypeVar("_Answer", SnapshotAnswer, ChangeAnswer)
 
 
 class RunningWorktree:
-    """Sends requests for one worktree, one at a time. Only the loop's thread may call."""
+    """Reads and changes the worktree of an attempt that runs on a node.
+
+    It sends one message to the node at a time. Only the loop's thread may call.
+    """
 
     def __init__(
         self, exchange: ServerFiles, attempt_id: str, exit_path: str, worktree: WorktreeFiles
