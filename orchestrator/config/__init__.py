@@ -1,7 +1,7 @@
 """Declares and loads the settings. Errors name the file, the line, and the expected value.
 
 - ``fields``: Types of the settings' values, and checks of the values
-- ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
+- ``sections``: One module for each section of the settings, with defaults, bounds, and descriptions
 - ``yaml``: Reads the text of ``config.yaml``, gives each value a path, and adds an API key
 
 The names in ``__all__`` are imported on first use, because the modules of the settings take long to
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         roles_directory,
     )
     from orchestrator.config.sections.agents import UserAgent
+    from orchestrator.config.sections.workers import ModelPrice
     from orchestrator.config.setting_checks import is_loopback
-    from orchestrator.config.settings import ModelPrice, Settings
+    from orchestrator.config.settings import Settings
     from orchestrator.config.template_and_schema import (
         render_schema,
         render_starter,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "FILE_NAME": "yaml.key_paths",
     "Loaded": "loading",
-    "ModelPrice": "settings",
+    "ModelPrice": "sections.workers",
     "Processors": "fields.value_types",
     "Project": "project_discovery",
     "Settings": "settings",

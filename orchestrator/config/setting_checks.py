@@ -14,8 +14,9 @@ from pathlib import Path
 from orchestrator.config.fields.choices import ExecutionMode
 from orchestrator.config.layer import ConfigProblem, Layer, Origin
 from orchestrator.config.sections.agents import INHERITABLE, KNOWN_AGENTS, RESERVED_NAMES, UserAgent
+from orchestrator.config.sections.api import ApiKey
 from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
-from orchestrator.config.settings import ApiKey, Settings
+from orchestrator.config.settings import Settings
 from orchestrator.config.yaml.key_paths import FILE_NAME, dotted
 from orchestrator.core.text.command_name import COMMAND, KEY_COMMAND
 from orchestrator.security.secrets.trigger_signatures import Verification

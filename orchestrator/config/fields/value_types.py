@@ -48,6 +48,7 @@ class Section(DescribedFields, BaseModel):
         return cls.model_construct()
 
 
+MIB = 1024 * 1024
 SIZE_PATTERN = r"^[1-9][0-9]{0,18}(\.[0-9]{1,18})?([KMGT](i?B)?|B)?$"
 _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 

@@ -1,1 +1,1 @@
-"""Sections of the settings that have lists of entries: agents, triggers, receivers."""
+"""One module for each section of the settings, with defaults, bounds, and descriptions."""

@@ -19,7 +19,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
 )
 from orchestrator.agents.model_loop.settings.loop_settings import POLICIES
 from orchestrator.config.sections.agents import INHERITABLE
-from orchestrator.config.settings import Workers
+from orchestrator.config.sections.workers import Workers
 from orchestrator.core.model.known_agents import CLAUDE, KNOWN, OPENCODE
 
 TOOLS = [each for each in tools() if each != "custom"]

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.config import Settings
-from orchestrator.config.settings import Logging
+from orchestrator.config.sections.logging import Logging
 
 SECRET = "the-key-of-the-server"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config.settings import NEVER_COMMIT
+from orchestrator.config.sections.git import NEVER_COMMIT
 from orchestrator.core.model.attempt.delivered_work import HeldBack, HeldBackRule
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
 from tests.support.project import Project
