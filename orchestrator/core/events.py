@@ -39,27 +39,24 @@ _LANDING = (
     Key("commit", str, "the branch's commit after the landing"),
     Key("before", str, "the branch's commit before the landing"),
 )
-#: Keys of events about failed attempts. If the failure was classified, the event has all of these
-#: keys; otherwise none.
-_FAILURE = (
-    Key("failure_kind", str, "`transient`, `corrupted_state`, `logic_error`, or `unknown`", False),
-    Key(
-        "strategy",
-        str,
-        "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate` (no attempt follows)",
-        False,
-    ),
-    Key("strategy_reason", str, "why this strategy was selected", False),
-    Key("confidence", float, "how certain `failure_kind` and `strategy` are, from 0 to 1", False),
-    Key(
-        "checkpoint",
-        str,
-        "checkpoint from which the next attempt starts; empty if no attempt follows, or if the "
-        "next attempt starts from the current files",
-        False,
-    ),
-    Key("kept", str, "checkpoint with the attempt's changes; empty without a worktree", False),
-)
+
+
+def _failure(strategy: str, reason: str, checkpoint: str) -> tuple[Key, ...]:
+    """Return the keys of an event about a failed attempt, with the meanings of three of them.
+
+    If the failure was classified, the event has all of these keys; otherwise none.
+    """
+    kinds = "`transient`, `corrupted_state`, `logic_error`, or `unknown`"
+    return (
+        Key("failure_kind", str, kinds, False),
+        Key("strategy", str, strategy, False),
+        Key("strategy_reason", str, reason, False),
+        Key("confidence", float, "how certain `failure_kind` and `strategy` are, 0 to 1", False),
+        Key("checkpoint", str, checkpoint, False),
+        Key("kept", str, "checkpoint with the attempt's changes; empty without a worktree", False),
+    )
+
+
 _STARTED = (
     _ATTEMPT,
     _AGENT,
@@ -69,13 +66,21 @@ _RETRYING = (
     Key("attempt", int, "number of the failed attempt"),
     Key("reason", str, "why the attempt failed"),
     Key("delay_seconds", float, "seconds until the retry"),
-    *_FAILURE,
+    *_failure(
+        "`retry_current`, `rollback_last`, or `rollback_safe`",
+        "why this strategy was selected",
+        "checkpoint from which the next attempt starts; empty if it starts from the current files",
+    ),
 )
 _ENDED = (
     Key("status", str, "the final status of the worker"),
     Key("reason", str, "why the worker has this status"),
     Key("files_created", list[str], "at most 100 paths of changed files"),
-    *_FAILURE,
+    *_failure(
+        "`escalate`: no automatic retry follows",
+        "why no automatic retry follows",
+        "empty, because no automatic retry follows",
+    ),
 )
 
 
@@ -290,7 +295,11 @@ class EventKind(StrEnum):
         Key("seconds", float, "duration in seconds"),
         Key("failures", list[str], "the first 10 findings that are not in the baseline"),
         Key("known", int, "number of findings that are also in the baseline"),
-        Key("note", str, "why the gate did not run, or how the change affects the gate"),
+        Key(
+            "note",
+            str,
+            "why the gate did not run, or that the change modifies the gate; possibly empty",
+        ),
         Key("log", str, "path of the output, below the root job's directory"),
     )
     LOCK_TAKEN = (

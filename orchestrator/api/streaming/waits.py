@@ -150,7 +150,7 @@ def _job_if_decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _ignore_error(future: Future[None]) -> None:
-    """Ignore an error while a lock request is dropped.
+    """Ignore the error of a lock request that could not be dropped.
 
-    A lock request that was not dropped stays until the end of the worker's attempt.
+    The request stays until the end of the worker's attempt.
     """

@@ -61,10 +61,10 @@ def _number_of_findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | No
 
 
 def _passed_tests_of_base(now: Reading, base: Reading) -> Iterator[str]:
-    """Yield the passed tests that the base also has, under the same name or in another file.
+    """Yield the tests that passed in ``now`` and that the base also has.
 
-    Also yield each passed test of a file that the base cannot load. If the base lists no tests at
-    all, yield every passed test.
+    A test that was moved to another file counts as the same test. Also yield each passed test of a
+    file that the base cannot load. If the base lists no tests at all, yield every passed test.
     """
     names = {*(base.passed or ()), *(each.key for each in base.findings)}
     unloaded = (each.key for each in base.findings if each.is_error)

@@ -137,10 +137,10 @@ def fallback_reason(agent: str, other: str, why: str) -> str:
 
 
 def tool_start_delay(worker: Worker) -> float | None:
-    """Return the seconds until the next attempt of a worker whose tool worked before.
+    """Return the seconds until the next attempt, if the latest attempt could not start its tool.
 
-    Return None if the latest attempt did not fail to start the tool, or if all
-    ``TOOL_START_DELAYS`` are used up.
+    Return None if the latest attempt failed for another reason, or if all ``TOOL_START_DELAYS`` are
+    used up. The caller checks that the tool worked before.
     """
     count = 0
     for failure in reversed(worker.result.failures if worker.result else ()):

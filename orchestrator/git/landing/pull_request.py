@@ -56,7 +56,8 @@ class PullRequest:
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._run(push).returncode:
             raise Conflict(
-                f"git push to {remote} failed; no pull request was opened; see why: {join(push)}"
+                f"git push to {remote} failed; no pull request was opened; to see why, type: "
+                f"{join(push)}"
             )
         command = self._command(tool)
         if tool == "gh":

@@ -122,7 +122,7 @@ def snapshot_json(git: Git, common: Path) -> bytes:
     where = _format_and_top_by_settings(git) or _format_and_top(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError(
-            f"git does not recognize {git.directory} as a repository; see why: "
+            f"git does not recognize {git.directory} as a repository; to see why, type: "
             f"git -C {quote(git.directory)} status"
         )
     admin = admin_of(git)

@@ -202,8 +202,9 @@ class GitWorktrees:
     ) -> RegisteredWorktree:
         """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
 
-        A new branch begins at the commit ``start``. ``with_saved_settings`` receives the worktree's
-        Git, and returns the Git that writes the files. ``Repository.open_worktree`` has the full
+        A new branch begins at the commit ``start``. ``with_saved_settings`` receives the ``Git``
+        of the worktree, and returns a ``Git`` with the job's saved settings, which writes the files
+        of the worktree. ``Repository.open_worktree`` has the full
         contract.
         """
         existing = self.sound(directory, branch)

@@ -141,9 +141,10 @@ class ShimLink:
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Stop a running attempt. If its launch is preloaded, ask the shim to return the launch.
+        """Stop an attempt, whether or not it has begun.
 
-        Only the first call for a running attempt decides how and why the attempt ended.
+        If its launch is only preloaded, the shim is also asked to return the launch without a
+        start. If the attempt has begun, only the first call decides how and why it ended.
         """
         if attempt_id in self.preloaded:
             self.withdraw_launch(attempt_id)

@@ -42,7 +42,10 @@ _BLOCKED = ("rejected", "unreachable")
 
 
 class SchedulerScaling(SchedulerPlugin):
-    """Runs in Dask's scheduler, and answers ``cluster.adapt()`` with this server's figures.
+    """Runs in Dask's scheduler, and answers ``cluster.adapt()``.
+
+    The answers are orchestrator's figures: the number of Dask workers that it needs, and the Dask
+    workers that may be closed.
 
     The object is sent to the scheduler with its code, because this product is not installed there.
     Therefore each method uses only the standard library, and contains its own imports.

@@ -99,7 +99,7 @@ class AttemptReports:
         self._wake.set()
 
     async def send_until_closed(self, link: Link) -> None:
-        """Send output and ends until the connection breaks."""
+        """Send the output and the end of each attempt, until the connection breaks."""
         try:
             while True:
                 await self._wake.wait()
