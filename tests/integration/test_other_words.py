@@ -29,7 +29,7 @@ SCHEDULER = [
     "::test_an_attempt_that_never_began_is_followed_by_another_at_once",
     "tests/unit/core/scheduler/test_restore.py::test_the_wall_time_continues_after_a_restore",
     "tests/unit/core/scheduler/test_restore.py::test_a_stop_is_commanded_again_after_a_restore",
-    "tests/unit/cli/follow/test_progress.py",
+    "tests/unit/cli/follow/test_tree_progress.py",
 ]
 JOBS = [
     "tests/integration/engine/merge/test_merging.py::test_a_culprit_is_rejected_and_repairs_its_change",

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.api.openapi.document import document
 from orchestrator.api.serializers.events import brief_values
 from orchestrator.cli.follow.display import is_permanent, timed_line
-from orchestrator.cli.follow.progress import TreeProgress
+from orchestrator.cli.follow.tree_progress import TreeProgress
 from orchestrator.cli.output.style import Style
 from orchestrator.core.events import Event, EventKind
 from tests.support.event_data import PAGE, check_event, page

@@ -12,8 +12,8 @@ import click
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
-from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.follow.progress_line import progress_line
+from orchestrator.cli.follow.tree_progress import TreeProgress
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.status_answer import SUCCEEDED

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from orchestrator.cli.follow.progress import TreeProgress
+from orchestrator.cli.follow.tree_progress import TreeProgress
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal_text import duration
 from orchestrator.cli.output.text_width import columns
@@ -57,7 +57,7 @@ def _parts(
     if cost := _cost(progress):
         yield "cost", cost
     yield "elapsed", style.dim(duration(0 if began is None else max(0.0, now - began)))
-    remaining = progress.seconds_left(now)
+    remaining = progress.remaining_seconds(now)
     if remaining is not None and remaining >= LEAST_SECONDS_LEFT:
         yield "left", style.dim(f"about {duration(round(remaining))} left")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.follow.progress import TreeProgress
+from orchestrator.cli.follow.tree_progress import TreeProgress
 from orchestrator.cli.output.job_summary import summary_lines
 from tests.integration.engine.gates.test_gates import (
     FILES,

@@ -209,7 +209,7 @@ class TreeProgress:
     def cost_is_partial(self) -> bool:
         return None in self._costs.values()
 
-    def seconds_left(self, now: float) -> float | None:
+    def remaining_seconds(self, now: float) -> float | None:
         """Return the estimated time until all tasks are done, in seconds.
 
         Return None if too few tasks have ended for an estimate, or if no task remains.

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.cli.follow.blocked_reason import waiting_workers
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
-from orchestrator.cli.follow.progress import TreeProgress
 from orchestrator.cli.follow.progress_line import progress_line
+from orchestrator.cli.follow.tree_progress import TreeProgress
 from orchestrator.cli.output.status_answer import counts_of
 from orchestrator.cli.output.style import Style, wants_color
 from orchestrator.cli.output.terminal_text import (
@@ -268,11 +268,11 @@ def test_the_remaining_time_is_estimated_from_ended_tasks() -> None:
     for number in (1, 2, 3):
         progress.record(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
     progress.record(event("worker_ended", "worker_1", at=110.0, status="success"))
-    assert progress.seconds_left(110.0) is None, "one task is not enough for an estimate"
+    assert progress.remaining_seconds(110.0) is None, "one task is not enough for an estimate"
     progress.record(event("worker_ended", "worker_2", at=114.0, status="success"))
 
     # 12 s each: three are queued, one has run for 14 s, and at most three ran in parallel.
-    assert progress.seconds_left(114.0) == 12.0
+    assert progress.remaining_seconds(114.0) == 12.0
     assert counters(progress).startswith("2/6 done, 1 running, 3 queued")
 
 
