@@ -69,7 +69,10 @@ class SpaceWaits:
             return earlier_wait is None
 
     def done(self, name: str) -> bool:
-        """Record that the work no longer waits. Return True if the work was waiting. Idempotent."""
+        """Record that the named work needs no further retry. Idempotent.
+
+        Return True if the work was waiting for a retry.
+        """
         with self._changed:
             return self._waits.pop(name, None) is not None
 

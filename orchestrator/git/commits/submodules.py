@@ -58,7 +58,7 @@ class Submodule:
 
     @property
     def is_workers(self) -> bool:
-        """True if the files in the submodule's directory are the worker's, not the product's."""
+        """True if the worker, not orchestrator, put the files into the submodule's directory."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 

@@ -353,7 +353,7 @@ class JobAnswer(Answer):
     """True if a person removed the job's branches and checkpoints."""
     child_job_ids: list[str]
     usage: UsageAnswer
-    """Sum of the job's own workers, planner, and reviewers."""
+    """Usage of the job's own workers, planner, and reviewers, added up; without child jobs."""
     remaining: dict[str, Any]
     """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
     left: dict[str, Any]

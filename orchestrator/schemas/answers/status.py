@@ -52,8 +52,8 @@ class TaskResult(Answer):
     missing: list[str] = Field(default_factory=no_items)
     """Promised files that do not exist."""
     saved: list[str] = Field(default_factory=no_items)
-    """Promised files and new source files that git ignores. Copies are in files/ of the
-    worker's directory.
+    """Files that git ignores and that were saved: promised files, and new source files. The
+    copies are in files/ of the worker's directory.
     """
     outside: list[str] = Field(default_factory=no_items)
     """Files that the agent changed outside of its worktree."""

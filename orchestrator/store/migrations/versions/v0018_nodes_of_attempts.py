@@ -1,4 +1,4 @@
-"""Adds the node that runs an attempt, in a cluster."""
+"""Adds a column to the attempts: the node of a cluster that runs the attempt."""
 
 import sqlalchemy as sa
 from alembic import op
