@@ -32,7 +32,7 @@ from orchestrator.core.text.formatting import plural
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex
 from orchestrator.reports.figures.worker_figures import WorkerFigures
-from orchestrator.reports.summary import (
+from orchestrator.reports.headline_and_next_steps import (
     MOST_COMMANDS,
     Step,
     diff_steps,

@@ -27,7 +27,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from orchestrator import IS_INSTALLED
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
-from orchestrator.reports import summary, template_filters
+from orchestrator.reports import headline_and_next_steps, template_filters
 from orchestrator.reports.template_filters import cell, duration, href, size
 from orchestrator.reports.template_values import WorkerView, bar_name
 
@@ -69,7 +69,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "last_lines": template_filters.last_lines,
     # Numbers, times, and states.
     "dollars": template_filters.dollars,
-    "as_text": summary.as_text,
+    "as_text": headline_and_next_steps.as_text,
     "bar_name": bar_name,
     "duration": template_filters.duration,
     "lower_first": template_filters.lower_first,
@@ -226,7 +226,7 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
     )
     environment.filters.update(_FILTERS)
     environment.globals.update(
-        headline=summary.headline,
+        headline=headline_and_next_steps.headline,
         shell=template_filters.shell,
         command=COMMAND,
         is_installed=IS_INSTALLED,
