@@ -81,6 +81,7 @@ def reason(answer: dict[str, Any]) -> str:
     return str(answer["results"]["tasks"][0]["reason"])
 
 
+@pytest.mark.nightly
 def test_good_work_is_completed_and_judged_by_its_own_tests(flask: Path) -> None:
     code = "printf '\\n\\ndef answer() -> int:\\n    return 42\\n' >> src/flask/helpers.py"
     test = (
@@ -101,6 +102,7 @@ def test_broken_code_fails_although_the_checkout_is_sound(flask: Path) -> None:
     assert reason(answer).startswith("gate pytest failed: tests.test_")
 
 
+@pytest.mark.nightly
 def test_a_worker_that_silences_the_tests_fails_and_the_reason_names_the_file(flask: Path) -> None:
     done, answer = work(flask, f"{BREAK}\n{HIDE}\necho done")
 

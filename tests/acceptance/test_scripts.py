@@ -930,6 +930,7 @@ def test_uv_trusts_the_certificates_of_the_machine_by_default(
     assert f"system certificates: {expected}" in (folder / ".install.log").read_text()
 
 
+@pytest.mark.nightly
 @needs_uv
 @pytest.mark.slow
 @installing

@@ -116,6 +116,7 @@ def test_no_page_has_a_fault(page: Page, site: Site, jobs: Jobs, axe: str) -> No
     assert wrong == {}
 
 
+@pytest.mark.nightly
 def test_the_head_has_one_line_in_a_narrow_window(page: Page, site: Site, jobs: Jobs) -> None:
     page.set_viewport_size({"width": 800, "height": 860})
     page.goto(site.url)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.agents.model_api import Call, Script, Turn
@@ -93,6 +94,7 @@ def test_a_log_grows_while_it_is_open_and_its_sections_fold(page: Page, site: Si
     expect(page.locator("#L33 mark.cur")).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_a_large_log_opens_at_its_end_and_earlier_lines_are_loaded(page: Page, site: Site) -> None:
     job = site.job([shell("seq 700000")])
     page.goto(f"{site.url}/jobs/{job}/w/worker_1")
@@ -202,6 +204,7 @@ def test_workers_get_messages_are_stopped_and_retried_and_the_job_is_paused(
     assert any("Use tabs" in each for each in bodies)
 
 
+@pytest.mark.nightly
 def test_the_list_of_jobs_is_live_and_still_under_the_pointer(page: Page, site: Site) -> None:
     site.job([shell("true")])
     page.goto(site.url)

@@ -75,6 +75,7 @@ def test_a_number_of_a_step_lists_its_workers(page: Page, site: Site) -> None:
     expect(page.locator(".foot")).to_contain_text("302 workers")
 
 
+@pytest.mark.nightly
 def test_the_graph_has_one_box_for_many_equal_tasks(page: Page, site: Site) -> None:
     """Failed tasks of the group are visible. A click or Enter shows the other tasks."""
     build = shell("true", id="build", title="Build")

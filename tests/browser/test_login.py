@@ -31,6 +31,7 @@ def test_a_key_logs_in_and_out_and_the_address_stays(context: BrowserContext, si
     expect(page.get_by_label("Key")).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_a_login_and_a_logout_reach_other_tabs(context: BrowserContext, site: Site) -> None:
     one, other = context.new_page(), context.new_page()
     site.log_in(one, "/costs")

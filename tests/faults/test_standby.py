@@ -82,6 +82,7 @@ def test_a_waiting_standby_ends_at_sigterm(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.nightly
 def test_a_standby_is_refused_if_the_holder_is_not_on_this_machine(tmp_path: Path) -> None:
     """A standby server takes a lock without a process here for the lock of another machine."""
     server = ServerProcess(tmp_path / "site", {})

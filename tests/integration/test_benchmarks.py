@@ -38,6 +38,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_one_command_prints_tables_and_keeps_their_figures_as_json(tmp_path: Path) -> None:

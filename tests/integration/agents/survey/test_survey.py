@@ -165,6 +165,7 @@ def test_a_survey_of_flask_counts_names_and_explains_itself(tmp_path: Path) -> N
     assert "Blank: nothing but white space" in ended.report
 
 
+@pytest.mark.nightly
 def test_the_result_of_recursion_equals_that_of_one_worker(
     tmp_path: Path, large_project: Path, recursion: dict[str, str]
 ) -> None:

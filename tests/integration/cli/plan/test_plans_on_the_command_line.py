@@ -238,6 +238,7 @@ def test_an_estimate_counts_candidates_and_who_compares_them(
     assert (found["workers"], found["reviewers"], found["tokens"]) == (3, 1, 400_000)
 
 
+@pytest.mark.nightly
 def test_a_plan_that_is_left_as_it_is_in_the_editor_runs(
     site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:
@@ -271,6 +272,7 @@ def test_a_plan_that_is_invalid_after_the_editor_runs_nothing(
     assert (code, jobs(site)) == (2, [("cancelled", "thinker")])
 
 
+@pytest.mark.nightly
 def test_a_plan_of_the_rules_can_be_edited_too(
     site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:

@@ -64,6 +64,7 @@ def test_a_check_that_hangs_ends_with_a_failure(
     assert found.fix.endswith("doctor")
 
 
+@pytest.mark.nightly
 def test_a_second_caller_does_not_wait_for_the_first(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

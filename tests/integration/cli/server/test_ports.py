@@ -109,6 +109,7 @@ def test_a_former_port_that_nothing_calls_is_left_alone(
     assert is_closed(former)
 
 
+@pytest.mark.nightly
 def test_a_former_port_that_is_taken_costs_a_warning(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_former_port_that_is_taken_costs_a_warning(
         assert server.wait(job)["status"] == "completed"
 
 
+@pytest.mark.nightly
 def test_a_configured_port_that_is_taken_leaves_a_killed_server_its_own(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_a_configured_port_that_is_taken_leaves_a_killed_server_its_own(
         assert f"; listening on port {former} instead" in server.output()
 
 
+@pytest.mark.nightly
 def test_a_server_in_the_background_uses_another_port_if_its_own_was_taken_meanwhile(
     make_server: MakeServer,
 ) -> None:

@@ -194,6 +194,7 @@ def test_a_person_overrules_the_choice_and_goes_back(
     assert site.status(job)["status"] == "completed"
 
 
+@pytest.mark.nightly
 def test_what_cannot_be_chosen_is_refused(make_project: MakeProject) -> None:
     site, project = make_project()
     job = site.run("count", [candidates_task(4), edit("echo b > b.txt", id="b")])["job_id"]
@@ -224,6 +225,7 @@ def run_command(site: InProcess, *arguments: str) -> int:
     return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
+@pytest.mark.nightly
 def test_the_answer_has_all_candidates_side_by_side(make_project: MakeProject) -> None:
     site, _ = make_project()
 

@@ -78,6 +78,7 @@ def test_an_attempt_whose_setup_fails_has_failed_with_its_reason(
     assert "log: logs/gate_worker_1.setup.1.log" in row["reason"]
 
 
+@pytest.mark.nightly
 def test_a_setup_that_takes_too_long_is_ended(make_site_with_setup: Make) -> None:
     site = make_site_with_setup("sleep 600", timeout=1)
 
@@ -100,6 +101,7 @@ def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(make_site_with_setup
     assert found["blocks"], found
 
 
+@pytest.mark.nightly
 def test_a_cancel_ends_the_setup(make_site_with_setup: Make, effects: Path) -> None:
     site = make_site_with_setup(f"echo begun >> {effects}; sleep 600")
     job = site.submit("x", [edit("echo x > x")])

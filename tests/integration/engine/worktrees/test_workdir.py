@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from orchestrator.cli.output.job_summary import summary_lines
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import Answer, InProcess, shell, until
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\n", ".gitignore": "*.tmp\n"}
@@ -77,6 +78,7 @@ def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
     assert (task["workdir"], task["locks"]) == ("project", ["project"])
 
 
+@pytest.mark.nightly
 def test_a_task_and_its_gate_work_with_the_umask_of_the_servers_user(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
@@ -273,9 +275,11 @@ def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
     ("task", "expected"),
     [
         ({"git": "on", "workdir": "project"}, "git: on"),
-        ({"git": "off", "workdir": "worktree"}, "git: off"),
-        ({"agent": ["editor", "shell"], "workdir": "project", "prompt": "x"}, "name one agent"),
-        ({"workdir": "elsewhere"}, "own"),
+        *nightly(
+            ({"git": "off", "workdir": "worktree"}, "git: off"),
+            ({"agent": ["editor", "shell"], "workdir": "project", "prompt": "x"}, "name one agent"),
+            ({"workdir": "elsewhere"}, "own"),
+        ),
     ],
 )
 def test_contradicting_settings_are_rejected(
@@ -370,6 +374,7 @@ def test_code_in_an_own_directory_is_not_judged_if_it_is_the_result(
     assert below["not_judged"] == UNSEEN.replace("worker_1", "worker_1_1") + "z.py"
 
 
+@pytest.mark.nightly
 def test_an_answer_whose_reason_names_a_file_that_is_not_utf_8_has_its_rows(
     make_project: MakeProject,
 ) -> None:

@@ -50,6 +50,7 @@ def test_settings_of_the_environment_are_copied_and_never_committed(
     assert "x.txt" in files and ".env" not in files and "pkg/.env.local" not in files
 
 
+@pytest.mark.nightly
 def test_what_is_derived_and_not_ignored_is_not_named_as_held_back(
     project: Project, make_host: MakeHost
 ) -> None:
@@ -65,6 +66,7 @@ def test_what_is_derived_and_not_ignored_is_not_named_as_held_back(
     assert not [each for each in files if "node_modules" in each]
 
 
+@pytest.mark.nightly
 def test_directories_are_copied_when_the_settings_name_them(
     project: Project, make_host: MakeHost
 ) -> None:

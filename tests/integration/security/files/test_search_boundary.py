@@ -203,6 +203,7 @@ def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 BY_DAY = ("pytest", "ruff", "git")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "name", [*BY_DAY, *nightly(*(name for name in TOOLS if name not in BY_DAY))]
 )

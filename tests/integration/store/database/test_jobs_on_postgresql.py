@@ -95,6 +95,7 @@ def cut_off_others(own: "psycopg.Connection[Any]") -> None:
     own.commit()
 
 
+@pytest.mark.nightly
 def test_leases_hold_while_connections_are_cut_off(
     site: InProcess, url: str, tmp_path: Path
 ) -> None:
