@@ -192,7 +192,7 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
 
 
 #: Cases that run only at night, because by day another case covers the same kind of tool.
-AT_NIGHT = ("jest", "mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
+AT_NIGHT = ("go", "jest", "mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
 TABLE = [
     pytest.param(
         name,

@@ -89,6 +89,7 @@ def serving(several: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
             server.terminate()
 
 
+@pytest.mark.nightly
 def test_a_job_keeps_its_project_although_later_calls_name_another(several: Path) -> None:
     def ask(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return run(several / "orchestrator/bin/orchestrator", *arguments, cwd=several)

@@ -435,11 +435,12 @@ def test_every_check_runs_and_arguments_reach_pytest(installed: Path, tmp_path: 
     calls = [json.loads(line)["argv"] for line in result.stdout.splitlines() if line[:1] == "{"]
     assert [call[1] for call in calls] == ["ruff", "ruff", "mypy", "pytest"]
     assert calls[3][-5:] == ["-m", "not slow and not nightly", "tests/unit", "-k", "a b"]
-    words_of_summary = [line.split()[:2] for line in result.stdout.splitlines()[-6:]]
+    words_of_summary = [line.split()[:2] for line in result.stdout.splitlines()[-7:]]
     assert words_of_summary == [
         ["style", "ok"],
         ["format", "ok"],
         ["types", "FAILED"],
+        ["compile", "ok"],
         ["scripts", "ok"],
         ["tests", "ok"],
         ["total", "FAILED"],

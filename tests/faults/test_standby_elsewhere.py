@@ -172,6 +172,7 @@ def test_a_server_without_its_database_stops_before_it_is_replaced(two: TwoMachi
         two.finish(job)
 
 
+@pytest.mark.nightly
 def test_a_server_that_hangs_is_killed_before_it_is_replaced(two: TwoMachines) -> None:
     job = two.start()
     pid = two.first.server_pid
@@ -200,6 +201,7 @@ def test_a_machine_that_wakes_after_its_lease_writes_nothing(two: TwoMachines) -
     check_events_once(two.events(job), two.second.output())
 
 
+@pytest.mark.nightly
 def test_a_standby_starts_at_once_after_an_orderly_stop(two: TwoMachines) -> None:
     job = two.start()
 
@@ -242,6 +244,7 @@ def test_a_standby_adopts_the_workers_of_nodes(tmp_path: Path) -> None:
         assert list(two.runs()) == [f"{job}/worker_1/1"]
 
 
+@pytest.mark.nightly
 def test_a_standby_elsewhere_is_refused_without_a_lease(tmp_path: Path) -> None:
     with ExitStack() as stack:
         two = TwoMachines(tmp_path, stack)

@@ -29,7 +29,12 @@ REFUSALS = {"claude": 6, "codex": 6, "gemini": 4, "opencode": 4}
 GOOD = ("success", "recursive_success")
 
 
-@each_with("files, a commit, and the agent's answer", "steps, tokens, cache reads", "cost")
+@each_with(
+    "files, a commit, and the agent's answer",
+    "steps, tokens, cache reads",
+    "cost",
+    nightly=("opencode",),
+)
 def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     cached = 0 if agent == "ollama" else CACHED
     job = site.run(agent, f"{agent}-work", scripts.work(cached))
@@ -100,7 +105,7 @@ def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: 
     "child job by MCP",
     "child job by `orchestrator spawn`",
     "child job by HTTP",
-    nightly=("opencode",),
+    nightly=("gemini", "opencode"),
 )
 def test_child_jobs_are_started_in_each_way(site: Site, agent: str) -> None:
     check_children(site, agent, commands=True)
@@ -146,7 +151,7 @@ def test_a_wrong_key_is_not_retried(site: Site, agent: str) -> None:
 # test_sessions.py runs every tool with a limit of one worker.
 @each_with(
     "4 workers get 429, and all succeed after a retry",
-    nightly=("codex", "gemini", "opencode", "openai-compatible", "ollama"),
+    nightly=("claude", "codex", "gemini", "opencode", "openai-compatible", "ollama"),
 )
 def test_many_rate_limits_cost_only_time(site: Site, agent: str) -> None:
     name = f"{agent}-429"

@@ -148,6 +148,7 @@ def test_an_audit_without_an_answer_did_not_run(make_project: MakeProject) -> No
     assert (found["outcome"], found["cause"]) == ("did_not_run", "no_network"), found
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("pip-audit")
 def test_only_new_advisories_of_pip_audit_count(make_project: MakeProject, advisories: str) -> None:
     service = f"--no-deps --disable-pip -s osv --osv-url {advisories}/v1/query"

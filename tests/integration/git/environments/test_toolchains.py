@@ -122,7 +122,7 @@ LAYOUTS = {
 
 
 #: An editable install leads to the checkout by a finder, or by a path.
-BY_DAY = ("setuptools flat", "hatch src")
+BY_DAY = ("setuptools flat",)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +258,7 @@ def test_programs_that_a_worker_installs_do_not_replace_gates(
     assert gate(site, ended)["outcome"] == "failed", gate(site, ended)
 
 
+@pytest.mark.nightly
 def test_what_is_installed_in_a_worktree_stays_there(make_project: Any, backends: Path) -> None:
     """Gates find a package that the worker adds. The user's environment does not change."""
     files = {
@@ -396,6 +397,7 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
         assert gate(site, again)["outcome"] == "failed", gate(site, again)
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("yarn")
 @pytest.mark.parametrize("is_committed", [True, *nightly(False)])
 def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(

@@ -71,6 +71,7 @@ def _status(refresher: Refresher, view: View, job: str) -> str:
     return "".join(each.status for each in snapshot.jobs if each.job_id == job)
 
 
+@pytest.mark.nightly
 def test_the_rows_of_a_job_and_its_worker_have_tokens_and_cost_with_and_without_a_server(
     make_site: MakeSite, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

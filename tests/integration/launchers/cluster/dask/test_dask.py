@@ -79,6 +79,7 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
         site.close()
 
 
+@pytest.mark.nightly
 def test_dask_is_scaled_by_waiting_workers_and_keeps_machines_that_work(
     tmp_path: Path, dask_cluster: DaskCluster
 ) -> None:
