@@ -86,7 +86,6 @@ def test_keys_that_are_dead_foreign_or_made_up_open_nothing(
     site.wait(running)
 
 
-@pytest.mark.nightly
 def test_a_thousand_submissions_at_once_lose_no_job(site: FaultSite) -> None:
     with requests.Session() as session, ThreadPoolExecutor(50) as threads:
         session.headers["X-API-Key"] = KEY

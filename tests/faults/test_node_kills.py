@@ -20,7 +20,6 @@ def test_no_kill_of_nodes_loses_or_doubles_work(
     _check(kill_nodes(tmp_path / "site", zygote, SEED, KILLS), KILLS)
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(examples(480, 3600))
 def test_no_kill_of_nodes_without_shared_files_loses_or_doubles_work(
