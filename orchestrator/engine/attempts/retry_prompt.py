@@ -43,8 +43,6 @@ CONFLICTS = (
     "conflict: git merge-tree --write-tree $(git rev-parse $(git rev-list --merges -1 HEAD)^@). "
     "Keep the intent of both sides, remove every marker, and change nothing else."
 )
-
-
 #: Values of ``Worker.failure`` for which the worker is not responsible. After such a failure, the
 #: next attempt's prompt contains no advice.
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
@@ -69,6 +67,10 @@ def _rejection_text(result: WorkerResult) -> str:
 
 
 def previous_failure(worker: Worker) -> str:
+    """Return the text for the prompt about what the previous attempt lacks.
+
+    Return "" for a first attempt, and for an attempt that works on a person's feedback.
+    """
     if worker.attempt < 2 or worker.result is None or worker.failure == FEEDBACK:
         return ""
     if worker.failure == HANDED_ON:
@@ -83,6 +85,7 @@ def previous_failure(worker: Worker) -> str:
 
 
 def advice(worker: Worker) -> str:
+    """Return the advice for an attempt after a failure of which the worker is the cause; or ""."""
     if worker.attempt < 2 or worker.result is None or worker.failure in _NOT_ITS_FAULT:
         return ""
     causes = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]

@@ -3,11 +3,19 @@
 from dataclasses import replace
 
 from orchestrator.core.gates.gate import GateResult, GateStatus
-from orchestrator.core.model.attempt.failure import HANDED_ON, SENT_BACK
+from orchestrator.core.model.attempt.failure import FEEDBACK, HANDED_ON, SENT_BACK
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.engine.attempts.retry_prompt import GATE_CHARACTERS, previous_failure
 from tests.unit.core.factories import a_worker
+
+
+def test_a_first_attempt_and_feedback_have_no_text_about_a_failure() -> None:
+    worker = replace(a_worker(), result=WorkerResult(exit_code=1, output="bad"))
+
+    assert previous_failure(replace(worker, attempt=1)) == ""
+    assert previous_failure(replace(worker, attempt=2, failure=FEEDBACK)) == ""
+    assert "bad" in previous_failure(replace(worker, attempt=2))
 
 
 def test_the_next_attempt_gets_the_findings_of_its_gates() -> None:
