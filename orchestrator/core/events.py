@@ -42,9 +42,10 @@ _LANDING = (
 
 
 def _failure(strategy: str, reason: str, checkpoint: str) -> tuple[Key, ...]:
-    """Return the keys of an event about a failed attempt, with the meanings of three of them.
+    """Return the keys of an event about a failed attempt.
 
-    If the failure was classified, the event has all of these keys; otherwise none.
+    If the failure was classified, the event has all of these keys; otherwise none. The arguments
+    are the meanings of the keys ``strategy``, ``strategy_reason``, and ``checkpoint``.
     """
     kinds = "`transient`, `corrupted_state`, `logic_error`, or `unknown`"
     return (

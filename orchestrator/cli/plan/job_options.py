@@ -243,7 +243,7 @@ def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mappin
 
 
 def _from_stdin() -> str:
-    # An argument is limited to 128 KiB on Linux.
+    # For long requests: Linux limits an argument to 128 KiB.
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

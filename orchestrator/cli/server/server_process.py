@@ -64,8 +64,8 @@ ANSWER_SECONDS = 0.3
 #: server creates few cycles.
 GC_THRESHOLDS = 50_000, 10, 10
 #: Seconds for which a service of systemd waits for its database, such as after a reboot. systemd
-#: stops a service permanently after five failed starts within a minute. Five starts of more than 12
-#: seconds each take longer than a minute, so they do not count as such.
+#: stops a service permanently after five failed starts within a minute. With this wait, five starts
+#: take longer than a minute, so systemd keeps restarting the service.
 DATABASE_SECONDS = 20.0
 #: Pause between two attempts to reach the database, in seconds.
 RETRY_SECONDS = 0.5

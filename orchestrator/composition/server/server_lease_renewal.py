@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: Maximum seconds between two renewals, and minimum number of renewals during a lease.
 _RENEWAL_SECONDS, _RENEWALS = 1.0, 8
-#: Seconds for which a server that stops waits for a renewal in progress.
+#: Seconds for which the server's stop waits for a renewal in progress.
 _END_SECONDS = 5.0
 
 
@@ -196,8 +196,8 @@ class LeaseObserver:
         self._lease: HeldLease | None = None
         #: Time at which the renewal in ``_lease`` was first read, in seconds since the boot.
         self._since = 0.0
-        #: True if the latest change that ``read_lease`` found was the renewal of a lease that an
-        #: earlier call had found.
+        #: True if ``_lease`` replaced an earlier state of the lease. The other server then renews
+        #: its lease.
         self.is_renewed = False
 
     @property

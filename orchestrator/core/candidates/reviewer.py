@@ -58,8 +58,8 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
         ranking = json.loads(reviewer.result.output)["ranking"]
         ranked = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
-        # The review was checked when the reviewer ended, so its stored text is damaged. The other
-        # criteria then select a candidate.
+        # The review was valid when the reviewer ended, so the stored text was damaged later. The
+        # other criteria then select a candidate.
         return {}
     return {
         worker_id: Opinion(place=place, remark=reason)

@@ -69,7 +69,8 @@ class GateStatus(StrEnum):
     #: The gate did not judge the change, and did not have to. For example, the change touches no
     #: file that the gate checks.
     SKIPPED = "skipped"
-    #: The gate could not run: for example, its program is missing, or it timed out.
+    #: The gate did not judge the change, but had to. For example, the gate's program is missing, or
+    #: the gate timed out.
     BROKEN = "broken"
 
 

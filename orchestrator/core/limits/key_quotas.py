@@ -1,6 +1,7 @@
-"""Quotas of API keys: costs per day, which the server limits, too, and running jobs. Pure.
+"""Quotas of API keys: cost per day, and number of unfinished jobs. Pure.
 
-Days are UTC. The costs per day are stored, and stay unchanged when old jobs are removed.
+The cost of the whole server per day is limited, too. Days are UTC. The costs per day are stored,
+and stay unchanged when old jobs are removed.
 """
 
 from collections.abc import Iterable, Mapping

@@ -303,7 +303,8 @@ class LockManager:
         request.
         """
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
-            return False  # No worker waits for a worker of a root job.
+            # No attempt of this worker runs, so the worker holds no lock. It has no ancestors.
+            return False
         return bool(self._waits.shortest_chain(earlier, later.party.line, soft=True))
 
     def _enqueue_behind(self, entry: LockEntry, blocker: LockEntry) -> None:

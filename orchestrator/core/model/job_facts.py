@@ -261,8 +261,8 @@ class JobFacts:
     taken: tuple[str, ...] = ()
     #: Child jobs whose changes a person merged into the result again.
     taken_jobs: tuple[str, ...] = ()
-    #: Hunks that are not in the result: other hunks replaced them, because the user selected
-    #: ``theirs``, or a parent worker undid them.
+    #: Hunks that are not in the result. Either other hunks replaced them (``theirs``), or a parent
+    #: worker undid them.
     overruled: tuple[Overruled, ...] = ()
     #: Hunks that are not in the results of descendants, for the same causes as ``overruled``.
     overruled_below: tuple[Overruled, ...] = ()
@@ -290,8 +290,8 @@ class JobFacts:
     #: Code that workers of the job or its descendants changed without a worktree, and that no gate
     #: judged. Without a worktree, fewer gates run.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
-    #: Changes of the user's checkout that are in no result. A worker of the tree or the user made
-    #: them.
+    #: Changes of the user's checkout that are in no result. The user or a worker of the job tree
+    #: made these changes.
     checkout: tuple[CheckoutChange, ...] = ()
     #: Caps on steps, tokens, and cost that the job exceeded.
     caps_passed: tuple[CapPassed, ...] = ()

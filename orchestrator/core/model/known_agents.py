@@ -164,7 +164,8 @@ CLAUDE = KnownTool(
         # The tool's default is 10 retries, which take three minutes for a wrong key.
         "CLAUDE_CODE_MAX_RETRIES": "2",
         "API_TIMEOUT_MS": "600000",
-        # A background command would end after the agent's final text.
+        # Run commands in the foreground, with long timeouts. A background command could still run
+        # after the agent's final text.
         "BASH_DEFAULT_TIMEOUT_MS": str(COMMAND_SECONDS * 1000),
         "BASH_MAX_TIMEOUT_MS": "3600000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",

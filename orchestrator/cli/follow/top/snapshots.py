@@ -66,7 +66,7 @@ class SnapshotQuery(Protocol):
 class ServerSource:
     """Reads jobs from a server, and the workers of jobs that are open on the screen.
 
-    The reads do without the package ``requests``, because its import takes longer than a frame.
+    Reads do not use the package ``requests``, because its import takes longer than a frame.
     """
 
     def __init__(self, address: "Address") -> None:

@@ -33,7 +33,8 @@ SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
 SystemCallErrorNumber=EPERM
 """
 
-#: Restrictions that need privileges. A service of a user has none, and needs a user namespace.
+#: Restrictions that need privileges. A service of a user has no privileges, so it needs a user
+#: namespace.
 FILE_SYSTEM_HARDENING = """\
 ProtectSystem=strict
 ProtectHome=read-only
@@ -172,7 +173,7 @@ class Unit:
             lines.append("PrivateTmp=yes")
         else:
             lines.append("ReadWritePaths=/tmp /var/tmp")
-        # Root without capabilities could not start containment pidns.
+        # A server that runs as root needs its capabilities to start containment ``pidns``.
         capabilities = [] if self.user == "root" else ["CapabilityBoundingSet="]
         namespace = "" if self.user else USER_NAMESPACE
         return namespace + _joined(capabilities) + FILE_SYSTEM_HARDENING + _joined(lines)

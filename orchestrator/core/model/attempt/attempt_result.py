@@ -179,7 +179,7 @@ class Evidence:
     has_work: bool = False
     #: The agent's own report of success; None if it reports nothing.
     claimed_success: bool | None = None
-    #: Name of the AI tool that ran, which texts of reasons contain; empty for commands.
+    #: Name of the AI tool that ran, for the text of the reason; empty for commands.
     tool: str = ""
     #: Absolute paths of files that the agent reports to have written outside its directory.
     outside: tuple[str, ...] = ()
