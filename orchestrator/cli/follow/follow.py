@@ -169,7 +169,7 @@ def _show(
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
     try:
         display.say(
-            f"stopping job {job_id}; press Ctrl-C again to exit now (the job keeps stopping)"
+            f"stopping job {job_id}; press Ctrl-C again to exit without waiting for the job's end"
         )
         client.cancel(job_id)
     except KeyboardInterrupt:

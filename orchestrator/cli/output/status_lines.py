@@ -46,7 +46,7 @@ def _unmerged_lines(answer: Mapping[str, Any], width: int) -> list[str]:
             lines.append(f"    to show the changes: {pasteable(entry['show'])}")
         if entry["otherwise"]:
             lines.append(
-                "    to merge these changes now, with the better result in each conflict: "
+                "    to merge these changes now, with one worker's version of each conflict: "
                 f"{pasteable(entry['otherwise'])}"
             )
     if len(entries) > MAX_UNMERGED:

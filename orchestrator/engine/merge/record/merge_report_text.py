@@ -82,7 +82,7 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f"after job {above[-1]} has ended" if above else "now"
         yield (
-            f"To merge {when}, with the better result in each conflict: "
+            f"To merge {when}, with one worker's version of each conflict: "
             f"{merge_commands(' --strategy theirs', record.job_id, above)}."
         )
 

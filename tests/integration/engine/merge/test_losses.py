@@ -65,7 +65,7 @@ def test_the_loss_at_depth_3_reaches_the_root(make_project: MakeProject) -> None
     first = f"bin/orchestrator merge {deepest['job_id']} --strategy theirs"
     assert loss["command"] == " && ".join([first, *merges])
     changes = site.status(deepest["job_id"])["results"]["changes"]
-    when = f"To merge after job {job} has ended, with the better result in each conflict: "
+    when = f"To merge after job {job} has ended, with one worker's version of each conflict: "
     assert f"{when}{loss['command']}." in changes, changes
     assert "--resolve" not in " ".join(changes), "it is rejected now"
 

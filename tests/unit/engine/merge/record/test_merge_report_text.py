@@ -42,7 +42,7 @@ def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
     text = " ".join(outcome_lines(made, above=["2", "3"]))
 
     chain = "merge 1 --strategy theirs && bin/orchestrator merge 2 && bin/orchestrator merge 3."
-    begin = "To merge after job 3 has ended, with the better result in each conflict: "
+    begin = "To merge after job 3 has ended, with one worker's version of each conflict: "
     assert f"{begin}bin/orchestrator {chain}" in text
     assert "--resolve" not in text
     assert "bin/orchestrator merge 1 --resolve worker." in " ".join(outcome_lines(made))
