@@ -26,8 +26,8 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 try:
     from orchestrator.cli.command_line.main import main as main
 except KeyboardInterrupt:
-    # ExitCode.INTERRUPTED, whose module may not be loaded yet. The place of the interrupt in
-    # Python does not matter.
+    # 130 is ExitCode.INTERRUPTED, whose module may not be loaded yet. Print no traceback, because
+    # the user interrupted the program.
     raise SystemExit(130) from None
 
 if __name__ == "__main__":

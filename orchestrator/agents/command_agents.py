@@ -89,7 +89,8 @@ class CommandAgent:
 #: this number plus a final NUL.
 LONGEST_ARGUMENT = 32 * 4096 - 1
 #: File in the attempt's control directory with a command that is too long for an argument. Bash
-#: runs the text with ``eval``, which needs no argument because it starts no program.
+#: reads the file, and runs its text with ``eval``. The limit does not apply to ``eval``, because
+#: ``eval`` is part of bash and starts no program.
 _FILE = "command.sh"
 _FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
 

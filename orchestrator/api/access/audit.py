@@ -102,7 +102,8 @@ class AuditMiddleware:
             code = int(status.split(" ", 1)[0])
             if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
-            # Return waitress' own ``write`` method, which leads the socket loop to the connection.
+            # Return waitress' own ``write`` method: it belongs to the task of waitress, through
+            # which the socket loop takes over the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -89,8 +89,9 @@ class OriginGuard:
         cors = self._cors_headers(environ)
 
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
-            # Return waitress' own ``write`` method, which leads the socket loop to the connection.
             added = [each for each in cors if each not in headers]
+            # Return waitress' own ``write`` method: it belongs to the task of waitress, through
+            # which the socket loop takes over the connection.
             return start_response(status, [*secured(headers), *added], exc_info)
 
         problem = self._problem(environ)

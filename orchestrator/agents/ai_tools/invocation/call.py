@@ -116,8 +116,8 @@ class AgentCall:
     inherited: Mapping[Path, Path] = field(default_factory=dict)
     #: The tool's home directory, which must be set up once, before the first attempt uses it.
     home: AgentHome | None = None
-    #: Session files that the reader needs in addition to the output; None: the output is enough.
-    #: For example, the output may report usage only at the end.
+    #: Session files that the reader needs in addition to the output, for example because the output
+    #: reports usage only at the end. None: the output is enough.
     session: SessionFile | None = None
     #: True if ``argv`` resumes a session. Its files then contain the usage of earlier runs.
     resumes: bool = False

@@ -41,8 +41,8 @@ class SourceFile:
     #: Line of the main function or of ``if __name__ == "__main__"``; 0 if the file has neither.
     main_line: int = 0
     test_cases: int = 0
-    #: True if the file counts as a module. Only the lines are counted of a file that is no module:
-    #: its text is minified or generated, or no grammar exists for its language.
+    #: True if the file counts as a module. False if the text is minified or generated, or if no
+    #: grammar exists for the language: then only the file's lines are counted.
     is_module: bool = True
     #: True if symbols, imports and tests are unknown, because no grammar for them is installed.
     lacks_grammar: bool = False
