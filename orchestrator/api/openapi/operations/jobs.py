@@ -221,9 +221,10 @@ READING = (
         summary="Stream the events of all jobs",
         description=(
             "Server-Sent Events for programs that show lists of jobs. The stream has the events of "
-            "jobs, `needs` with the needs of a job tree, and `usage` with the tree's number of "
-            "workers and cost, at most once a second. Ids are valid until the server restarts. "
-            "After an unknown id, the first event is `reset`: read the lists again."
+            "jobs, and two other kinds of events. `needs` has the present needs of a job tree. "
+            "`usage` has the tree's number of workers by status, tokens, and cost, at most once a "
+            "second. Ids are valid until the server restarts. After an unknown id, the first event "
+            "is `reset`: read the lists again."
         ),
         query=query_parameters.FeedQuery,
         answers={OK: ("text/event-stream",)},
