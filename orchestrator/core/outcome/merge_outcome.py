@@ -53,7 +53,7 @@ class MergeOutcome:
     by_driver: tuple[str, ...] = ()
     #: See ``JobFacts.undone``.
     undone: tuple[str, ...] = ()
-    #: Facts on the gates that did not pass: see ``job_outcome.gate_facts``.
+    #: Facts on the gates that did not pass: see ``gate_facts.gate_facts``.
     gates: tuple[GateFact, ...] = ()
     gates_passed: tuple[str, ...] = ()
     flaky: tuple[FlakyGate, ...] = ()

@@ -532,13 +532,13 @@ class Repository(Protocol):
         """Return the items of ``paths`` that a commit after ``start`` up to ``tip`` changed."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash the commits after ``onto`` up to ``refused`` into the next commit.
+        """Squash the commits after ``onto`` up to ``refused``, and the commit after ``refused``.
 
         Later commits up to ``tip`` stay separate. Return the new tip.
 
         The message of the new commit is ``message``, followed by the subjects of the squashed
         commits. A subject that equals the subject of ``message`` is omitted. If no subject remains,
-        the new commit keeps the message of the next commit.
+        the new commit keeps the message of the commit after ``refused``.
 
         Return ``tip`` unchanged if ``tip`` does not build on ``onto`` and ``refused``, or if a
         commit to squash is a merge.

@@ -1,4 +1,7 @@
-"""Stored facts about the gates of an ended job: passed, failed, not run, flaky, switched off."""
+"""Stored facts about the gates of an ended job: passed, failed, not run, or flaky.
+
+Another fact is which new code comments switch off findings of gates.
+"""
 
 from collections.abc import Iterable, Sequence
 

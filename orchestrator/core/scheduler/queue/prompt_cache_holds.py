@@ -15,10 +15,9 @@ from orchestrator.core.ports import Prompting
 
 @dataclass(slots=True)
 class _Group:
-    """Workers of one job and agent that wait for the model's first answer to one of them.
+    """Workers of one job and agent that wait until the model has answered the worker ``first``.
 
-    The worker ``first`` gets this answer. The wait ends at the time ``until`` even without an
-    answer.
+    ``behind``: the waiting workers. The wait ends at the time ``until`` even without an answer.
     """
 
     first: Worker

@@ -5,8 +5,9 @@ All workers of an agent share one account, with one throttle.
 
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Seconds for which no worker of an agent starts after a rate limit, if the provider does not name
-#: its end: the first pause, and the longest pause. Each further rate limit doubles the pause.
+#: Seconds for which no worker of an agent starts after a rate limit: the first pause, and the
+#: longest pause. Each further rate limit doubles the pause. Used if the provider does not name the
+#: end of the rate limit.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0

@@ -98,8 +98,8 @@ class JobTrees:
         #: Lost attempts of unfinished trees, by worker and attempt number. Their exit records may
         #: still appear.
         self.lost_attempts: dict[WorkerKey, dict[int, Attempt]] = {}
-        #: Workers with lost attempts whose latest attempt has just ended. The exit records of the
-        #: lost attempts are read next.
+        #: Workers that have lost attempts, and whose latest attempt has just ended. The exit
+        #: records of the lost attempts are read next.
         self.ended_after_loss: set[WorkerKey] = set()
         #: The pause of all jobs; None if jobs are not paused.
         self.pause: Pause | None = None

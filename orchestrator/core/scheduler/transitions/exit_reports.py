@@ -182,7 +182,7 @@ class ExitReports:
         )
         if exit.ended_by is EndedBy.LOST or worker.key in self._trees.lost_attempts:
             self._late.ended(recorded)
-        # Gates belong to the task's time.
+        # The gates count as part of the task, so include their time.
         own_seconds = exit.ended_at - exit.started_at
         self._preloads.task_ended(worker, ended.seconds if evidence.gates else own_seconds)
 

@@ -178,8 +178,8 @@ def _combined(current: Pause | None, requested: Pause) -> Pause:
     """Return one pause that combines a job's present pause, if any, and a new pause.
 
     The combined pause has the start of the present pause. It stops running attempts if one of the
-    two pauses stops them. All other fields, such as the cause, are those of the present pause.
-    Exception: if only the new pause has the cause ``PERSON``, they are those of the new pause.
+    two pauses stops them. All other fields, such as the cause, come from the present pause.
+    Exception: these fields come from the new pause if only the new pause has the cause ``PERSON``.
     """
     if current is None:
         return requested
