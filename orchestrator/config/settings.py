@@ -44,7 +44,7 @@ class Settings(Section):
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""
     triggers: Mapping[AgentName, TriggerSettings] = Field(default_factory=dict)
-    """Triggers by name: events from outside that start a job (see docs/triggers.md)."""
+    """Triggers by name: events from outside start jobs or give feedback (see docs/triggers.md)."""
 
     @classmethod
     def from_sections(cls, sections: Mapping[str, Any]) -> Self:

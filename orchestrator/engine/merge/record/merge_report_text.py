@@ -77,7 +77,7 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
             f"{worker} discarded these changes; branch {each['branch']}. To merge the changes: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
-    # Do not suggest another attempt to workers of a child job: their parent worker has ended.
+    # Do not suggest another attempt of a child job's workers: their parent worker has ended.
     yield from () if above else (*_command_for_workers(record), *_command_for_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f"after job {above[-1]} has ended" if above else "now"
@@ -94,9 +94,9 @@ def _detail_lines(record: MergeRecord) -> Iterator[str]:
     yield from _lines_on_parent_conflict(record)
     if record.leaks:
         yield (
-            "Your checkout changed while the job ran. Possible causes: you, the named worker, or "
-            f"a worker outside its worktree. To see and undo the changes: {COMMAND} restore "
-            f"{record.job_id}."
+            "Your checkout changed while the job ran. Possible causes of a change without a "
+            "worker's name: you, or a worker that changed files outside its worktree. To see and "
+            f"undo the changes: {COMMAND} restore {record.job_id}."
         )
         yield from (f"Changed in your checkout: {each}." for each in record.leaks[:MOST_PATHS])
     if record.leaks[MOST_PATHS:]:
