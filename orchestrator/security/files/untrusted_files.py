@@ -147,7 +147,10 @@ def open_log(path: Path | str) -> int:
 def replace_file(
     path: Path, content: bytes, *, mode: int = _PRIVATE, durable: bool = False
 ) -> None:
-    """Replace a file atomically. Never follows links. After an OSError, the file is unchanged.
+    """Replace a file atomically. Never follows links.
+
+    Raise OSError if the file cannot be replaced: for example, a worker created a directory at
+    ``path``. The file is then unchanged, and no temporary file remains.
 
     ``mode``: permissions of the new file. ``durable``: first wait until the content is on the disk.
     """
@@ -169,9 +172,9 @@ def replace_file(
             if durable:
                 file.flush()
                 os.fsync(handle)
+        failpoints.reached(f"{path.name}: before the rename")
+        os.replace(temporary, path)
     except OSError:
         os.unlink(temporary)
         raise
-    failpoints.reached(f"{path.name}: before the rename")
-    os.replace(temporary, path)
     failpoints.reached(f"{path.name}: after the rename")

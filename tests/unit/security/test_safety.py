@@ -229,6 +229,15 @@ def test_a_file_at_the_temporary_name_is_not_written_through(tmp_path: Path) -> 
     assert sorted(os.listdir(tmp_path)) == ["a", "other"]
 
 
+def test_a_file_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        replace_file(tmp_path / "a", b"new")
+
+    assert os.listdir(tmp_path) == ["a"]
+
+
 def test_several_threads_may_replace_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     contents = [bytes([65 + each]) * 5000 for each in range(4)]
