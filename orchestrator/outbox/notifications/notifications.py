@@ -89,6 +89,7 @@ def quiet_seconds(quiet: tuple[int, int] | None, at: datetime) -> float:
     """Return the seconds from ``at`` to the end of the quiet hours; 0 outside of quiet hours.
 
     ``quiet``: begin and end of the quiet hours, in minutes since midnight; None: no quiet hours.
+    ``at``: local time, without a time zone.
     """
     if quiet is None:
         return 0.0
@@ -101,4 +102,6 @@ def quiet_seconds(quiet: tuple[int, int] | None, at: datetime) -> float:
     end_time = midnight + timedelta(minutes=end)
     if end_time <= at:
         end_time += timedelta(days=1)
-    return (end_time - at).total_seconds()
+    # Local times differ by an hour from the elapsed time in a night in which summer time begins or
+    # ends. Timestamps do not.
+    return end_time.timestamp() - at.timestamp()

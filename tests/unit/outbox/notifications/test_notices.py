@@ -1,5 +1,6 @@
 """The text of notifications, their targets, and quiet hours."""
 
+import time
 from datetime import datetime
 from typing import Any
 
@@ -77,6 +78,19 @@ def test_quiet_hours_end_in_the_morning(hour: int, minute: int, expected: float)
     night = (22 * 60, 7 * 60)
 
     assert quiet_seconds(night, datetime(2026, 1, 31, hour, minute)) == expected
+
+
+@pytest.mark.parametrize(("day", "hours"), [((2026, 3, 28), 8), ((2026, 10, 24), 10)])
+def test_quiet_hours_in_which_summer_time_begins_or_ends(
+    day: tuple[int, int, int], hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        found = quiet_seconds((22 * 60, 7 * 60), datetime(*day, 22, 0))
+    time.tzset()
+
+    assert found == hours * 3600
 
 
 def test_quiet_hours_of_one_day_and_none() -> None:
