@@ -215,8 +215,8 @@ _MEANINGS = {
         '"page" is one page of the list of workers, sorted by a field; "by attention" means failed '
         'workers first. A "difference" is the diff of two commits. "Best" is the shortest time of '
         'all reads. A "poll" reads a job\'s status: all workers, or only those that changed since '
-        "the client's previous poll. Its cores are the server's CPU time per second with the "
-        "clients, less that without clients."
+        "the client's previous poll. In the rows of the server's CPU, \"cores\" is the server's "
+        "CPU time per second with the clients, minus its CPU time per second without clients."
     ),
 }
 

@@ -5,7 +5,7 @@
 - ``yaml``: Reads the text of ``config.yaml``, gives each value a path, and adds an API key
 
 The names in ``__all__`` are imported on first use, because the modules of the settings take long to
-import. A command that starts a server does not need these modules.
+import. A command that only starts the server's process reads a few values without these modules.
 """
 
 from importlib import import_module

@@ -136,7 +136,7 @@ class EventKind(StrEnum):
     JOB_RESUMED = "job_resumed", "A paused job continues.", _BY_OR_CAUSE
     JOB_RETRIED = (
         "job_retried",
-        "Unsuccessful tasks run again.",
+        "Unsuccessful tasks of an ended job run again. The event `job_reopened` follows.",
         _BY,
         Key("workers", int, "number of workers that run again"),
         _RUN,
@@ -289,7 +289,12 @@ class EventKind(StrEnum):
         "The result of a gate for an attempt is known.",
         _ATTEMPT,
         _GATE,
-        Key("status", str, "`passed`, `failed`, `known` (pre-existing), `skipped`, or `broken`"),
+        Key(
+            "status",
+            str,
+            "`passed`, `failed`, `known` (pre-existing), `skipped` (did not run; does not block), "
+            "or `broken` (did not run; blocks if required)",
+        ),
         Key("outcome", str, "`passed`, `failed`, or `did_not_run`"),
         Key("cause", str | None, "why the gate has no verdict: `no_tests`, ..."),
         Key("required", bool, "true if the gate can reject the change"),

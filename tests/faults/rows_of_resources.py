@@ -71,8 +71,9 @@ ROWS = (
         fault="a workspace that cannot be written",
         injection="read-only mounts",
         promise=(
-            "the server does not start, and names the path; a worker fails with the cause; other "
-            "workers continue"
+            "at a start: the server does not start, and names the path; while a server runs: a "
+            "worker whose directory cannot be created fails with the cause, and other workers "
+            "continue"
         ),
         tests=(
             (

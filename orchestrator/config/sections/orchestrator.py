@@ -14,7 +14,7 @@ Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 class _Workplace(Section):
     execution_mode: Mode = ExecutionMode.NATIVE
-    """Platform of AI tools: native, wsl (same as native), or windows (server in WSL)."""
+    """Platform of AI tools: native, wsl (same), or windows (Windows tools, server in WSL)."""
     workspace_root: PathText = Path("workspace")
     """Directory for the files of all jobs."""
 

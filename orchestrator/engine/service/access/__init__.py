@@ -1,1 +1,1 @@
-"""Access to stored jobs: which jobs a caller may see and change, and changes of job trees."""
+"""Access to stored jobs: which jobs a caller may see and change."""

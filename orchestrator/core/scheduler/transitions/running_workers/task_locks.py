@@ -1,6 +1,6 @@
 """Claims: the locks that tasks name in ``locks``.
 
-A worker holds its claims from its start to its end.
+A worker holds its claims during each attempt, until the attempt's child jobs have ended.
 """
 
 from collections.abc import Sequence
