@@ -109,7 +109,7 @@ class AgentChoice:
         if task.model and is_chosen and not self._agents.takes_model(name):
             raise InvalidRequest(
                 f"task {task.id!r}: agent {name!r} takes no model; remove the model "
-                f"{task.model!r}, or set agent to an AI agent: {COMMAND} agents",
+                f"{task.model!r}, or set agent to an AI agent; list agents: {COMMAND} agents",
                 kind="no-model",
             )
 

@@ -262,9 +262,8 @@ class _SideWorkMerge:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
             logger.warning(
-                "cannot merge a branch, worktree, or stash entry that the agent created into the "
-                "worker's worktree %s, because a file there prevents the merge; the commits are "
-                "saved on a ref",
+                "cannot merge a branch, worktree, or stash entry of the agent: a file in the "
+                "worktree %s prevents the merge; the commits are saved on a ref",
                 self._git.directory,
                 exc_info=True,
             )
