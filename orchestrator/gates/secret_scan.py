@@ -122,8 +122,8 @@ class Additions:
 MOST_BYTES = 128 * 1024 * 1024
 #: Maximum number of findings that are reported.
 MOST_FOUND = 200
-#: Paths of files that are not scanned: lock files of packages, which contain checksums, minified
-#: scripts, and source maps.
+#: Paths of files that are not scanned: minified scripts, source maps, and the lock files of
+#: package managers, which contain checksums.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
 #: Matches text in UTF-16 or UTF-32, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")

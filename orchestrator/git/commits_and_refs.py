@@ -56,7 +56,7 @@ def commit_patches(git: Git, start: str, end: str, path_prefix: str = "") -> Ite
         yield cached
         return
     lines = [f"{end} {start}"] if _is_next(git, start, end) else _with_parents(git, start, end)
-    # Compare a commit that has no parent with ``start``, because part of its content may not be
+    # If a commit has no parent, compare it with ``start``, because part of its content may not be
     # new.
     request = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{path_prefix}", f"--dst-prefix=b/{path_prefix}")

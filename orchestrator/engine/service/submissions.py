@@ -140,7 +140,8 @@ class SubmissionCalls:
     def _submit_in_turn(
         self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float
     ) -> Accepted:
-        # Check again inside the turn, because two calls with the same key may run at the same time.
+        # Check again here, in the supervisor's thread, because two calls with the same key may run
+        # at the same time.
         key, key_name = resolved.submission.idempotency_key, resolved.caller.full_name
         if key is not None:
             for job in scheduler.view.jobs.values():

@@ -118,7 +118,7 @@ def _adopt(
             if never_began and scheduler.view.is_preloaded(worker.key):
                 is_free = False  # For a preloaded attempt, the scheduler never counts a retry.
             else:
-                # If the cause is in FREE_RETRY, the supervisor does not count the retry.
+                # Exclude causes in FREE_RETRY: the supervisor itself makes their retries free.
                 is_free = (never_began and not never_begins(worker)) or (
                     is_interrupted and exit.cause not in FREE_RETRY
                 )

@@ -44,7 +44,8 @@ class WorkerChanges:
     saved: tuple[str, ...] = ()
     #: Saved new sources that git ignores. These files do not count as changes of the result.
     ignored_sources: tuple[str, ...] = ()
-    #: Files of the user's checkout that changed while the attempt ran.
+    #: Files of the user's checkout that changed while the attempt ran. If the attempt works in the
+    #: checkout: only files that other workers may have changed, too.
     checkout: tuple[str, ...] = ()
     #: Git objects, such as other branches, that the worker created outside its own branch.
     side_work: tuple[SideWork, ...] = ()

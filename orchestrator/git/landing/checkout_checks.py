@@ -56,9 +56,9 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if tracked files are changed, and each changed file differs between two commits.
+    """True if tracked files have uncommitted changes, and all these files differ between commits.
 
-    ``before`` and ``after``: the two commits. A changed file has uncommitted changes.
+    ``before`` and ``after``: the two commits to compare.
     """
     changed = {path_of(each) for each in _changed_entries(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}

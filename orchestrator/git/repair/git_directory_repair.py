@@ -257,7 +257,7 @@ class _Restoration:
         """Restore refs after a fault.
 
         ``all_gone``: True if the directory of the refs was missing. Then each ref gets its commit
-        from before the job. A ref that did not exist then gets the commit in its line of the
+        from before the job. A ref that was created since then gets the commit in its line of the
         packed-refs file.
 
         ``all_gone`` is False if the packed-refs file is broken. Then only missing refs are

@@ -220,7 +220,7 @@ class SnapshotAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ChangeAnswer:
-    """The answer to ``ChangeRequest``: success, a reason, the attempt's end, or an error."""
+    """The answer to ``ChangeRequest``: success, git's refusal, the attempt's end, or an error."""
 
     attempt: str
     n: Count
@@ -272,7 +272,8 @@ class Welcome:
     plan: RequestedContainment
     #: Descriptions of the agents. A node uses them to find its installed agents.
     agents: tuple[Mapping[str, Any], ...]
-    #: The server's environment. The node replaces these values by its own values.
+    #: Variables of the server's environment. In workers' environments, the node's values replace
+    #: these values.
     environment: Mapping[str, str]
     workspace: str
     #: Paths outside the workspace that workers use, such as the project's.
