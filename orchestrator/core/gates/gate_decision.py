@@ -16,7 +16,7 @@ from orchestrator.core.gates.findings import (
     new_findings,
 )
 from orchestrator.core.gates.gate import Gate, GateCause, GateResult, GateStatus
-from orchestrator.core.gates.removed_tests import RemovalPermission, can_remove
+from orchestrator.core.gates.removal_permission import RemovalPermission, can_remove
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.lazy_pattern import lazy_pattern
 from orchestrator.core.text.path_patterns import matching

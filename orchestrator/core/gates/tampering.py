@@ -27,7 +27,7 @@ from orchestrator.core.gates.gate import (
     GateStatus,
 )
 from orchestrator.core.gates.gate_decision import LONGEST_SHOWN, MOST_LISTED
-from orchestrator.core.gates.removed_tests import CHANGE, how_to_allow
+from orchestrator.core.gates.removal_permission import CHANGE, how_to_allow
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import matches

@@ -37,7 +37,7 @@ from orchestrator.core.gates.gate import (
     GateStatus,
 )
 from orchestrator.core.gates.gate_decision import did_not_run, needs_base, result_of
-from orchestrator.core.gates.removed_tests import removal_permission
+from orchestrator.core.gates.removal_permission import removal_permission
 from orchestrator.core.gates.repeated_runs import combined_on_result, flaky, needs_confirmation
 from orchestrator.core.gates.tampering import (
     JudgeAlteration,

@@ -14,7 +14,7 @@ from orchestrator.core.gates.gate_decision import (
     needs_base,
     result_of,
 )
-from orchestrator.core.gates.removed_tests import RemovalPermission
+from orchestrator.core.gates.removal_permission import RemovalPermission
 from orchestrator.core.text.path_patterns import matches
 
 GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=("conftest.py",))

@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
 from orchestrator.core.gates.gate_decision import LOST, result_of
-from orchestrator.core.gates.removed_tests import RemovalPermission, removal_permission
+from orchestrator.core.gates.removal_permission import RemovalPermission, removal_permission
 
 GATE = Gate(
     name="pytest", run="x", report=GateReport.JUNIT, configured_by=("conftest.py", "pytest.ini")
