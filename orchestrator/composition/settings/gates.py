@@ -17,9 +17,9 @@ from orchestrator.engine.gates.baseline_store import FOLDER as BASE_RESULTS
 from orchestrator.engine.gates.baseline_store import BaselineStore
 from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
 from orchestrator.engine.gates.gate_runner import GateRunner
+from orchestrator.engine.runtime.background_pool import BackgroundPool
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.lazy_object import lazy
-from orchestrator.engine.runtime.preparation_threads import BackgroundPool
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.engine.submission.agents_and_gates import GatePlans

@@ -36,7 +36,7 @@ from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.preparation_threads import BackgroundPool
+from orchestrator.engine.runtime.background_pool import BackgroundPool
 from orchestrator.engine.runtime.running_processes import PreloadHandlers, RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import (
     AttemptBegun,

@@ -25,13 +25,13 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
 from orchestrator.engine.gates import missing_packages
+from orchestrator.engine.runtime.background_pool import BackgroundPool
 from orchestrator.engine.runtime.launch_settings import (
     GATE_REPORT,
     LaunchSettings,
     base_environment,
     project_programs,
 )
-from orchestrator.engine.runtime.preparation_threads import BackgroundPool
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.worktrees.setup_commands import Setup, why_failed
 from orchestrator.security.files import scratch_directory as scratch

@@ -58,7 +58,7 @@ from orchestrator.engine.gates.tampering_detection import (
     gate_rewrites,
     permissions_from,
 )
-from orchestrator.engine.runtime.preparation_threads import BackgroundPool
+from orchestrator.engine.runtime.background_pool import BackgroundPool
 from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.security.files.untrusted_files import read_regular
 

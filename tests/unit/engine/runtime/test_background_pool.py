@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.engine.runtime.preparation_threads import BackgroundPool
+from orchestrator.engine.runtime.background_pool import BackgroundPool
 
 STOPPED = Exit(ended_by=EndedBy.CANCEL, stopped_by="somebody")
 WITHIN = 20.0

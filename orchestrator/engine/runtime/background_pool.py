@@ -1,4 +1,4 @@
-"""A pool of background threads that prepare attempts."""
+"""A pool of background threads for slow work, such as gates and the preparation of attempts."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundPool:
-    """A few threads that prepare attempts. Any thread may call.
+    """A few threads for slow work, such as the preparation of attempts. Any thread may call.
 
     If ``stop`` is called before an attempt's launch, the attempt is never launched. After the
     launch, only the launcher can stop the attempt.
