@@ -24,7 +24,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
-from orchestrator.engine.gates import missing_packages
+from orchestrator.engine.gates import missing_npm_packages
 from orchestrator.engine.runtime.background_pool import BackgroundPool
 from orchestrator.engine.runtime.launch_settings import (
     GATE_REPORT,
@@ -213,8 +213,8 @@ class GateProcesses:
         if not gate.program or which(gate.program, path=search_path) is not None:
             return ""
         message = f"{gate.program} is not installed here"
-        lacks_packages = missing_packages.is_missing(gate.program, cwd, worktree or cwd)
-        return f"{message}: {missing_packages.MESSAGE}" if lacks_packages else message
+        lacks_packages = missing_npm_packages.is_missing(gate.program, cwd, worktree or cwd)
+        return f"{message}: {missing_npm_packages.MESSAGE}" if lacks_packages else message
 
     def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
         self._launcher.stop(name, ended_by, stopped_by)
@@ -274,7 +274,7 @@ class GateProcesses:
         run = active_run.run
         cause, message = _why_broken(run.gate, exit)
         if _lacks_packages(run, exit, output):
-            cause, message = GateCause.PROGRAM_MISSING, missing_packages.MESSAGE
+            cause, message = GateCause.PROGRAM_MISSING, missing_npm_packages.MESSAGE
         if cause:
             return replace(ran, broken=message, cause=cause)
         sources = active_run.report.parent / SOURCES
@@ -457,8 +457,8 @@ def _lacks_packages(run: GateProcess, exit: Exit, output: str) -> bool:
         return False
     top = run.worktree or run.cwd
     if exit.code == _NOT_FOUND and run.gate.program == _NPM:
-        return missing_packages.are_missing(run.cwd, top)
-    return missing_packages.reports_missing(output, run.cwd, top)
+        return missing_npm_packages.are_missing(run.cwd, top)
+    return missing_npm_packages.reports_missing(output, run.cwd, top)
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:

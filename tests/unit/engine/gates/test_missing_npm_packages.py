@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.gates.missing_packages import are_missing, is_missing, reports_missing
+from orchestrator.engine.gates.missing_npm_packages import are_missing, is_missing, reports_missing
 
 PACKAGE = json.dumps({"devDependencies": {"jest": "1", "@scope/lib": "1"}})
 
