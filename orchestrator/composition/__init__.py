@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.composition.server.job_manager import JobManager
     from orchestrator.composition.settings.agent_name_checks import check_agents
-    from orchestrator.composition.settings.available_agents import availability
+    from orchestrator.composition.settings.agents import availability
     from orchestrator.composition.settings.gates import gates_here, why_no_gates
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
     from orchestrator.composition.settings.triggers import triggers
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AttachedSession": "attached_session",
     "JobManager": "server.job_manager",
-    "availability": "settings.available_agents",
+    "availability": "settings.agents",
     "check_agents": "settings.agent_name_checks",
     "check_dependencies": "plan_preview",
     "check_receivers": "settings.webhooks_and_notifications",

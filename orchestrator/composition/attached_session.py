@@ -10,7 +10,7 @@ from shlex import quote
 
 from orchestrator.agents.driven_agent import DrivenAgent
 from orchestrator.agents.terminal_resumption import Resumable, in_terminal, resumable
-from orchestrator.composition.settings.available_agents import registry
+from orchestrator.composition.settings.agents import registry
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.config import load, project_root
 from orchestrator.core.errors import Conflict, UnknownAgent

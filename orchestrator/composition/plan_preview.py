@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
-from orchestrator.composition.settings.available_agents import registry
+from orchestrator.composition.settings.agents import registry
 from orchestrator.config import load, roles_directory
 from orchestrator.core.limits.plan_estimate import Estimate, estimate
 from orchestrator.core.model.job import RULES, TaskSpec

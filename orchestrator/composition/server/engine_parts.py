@@ -13,7 +13,7 @@ from orchestrator.agents.prompts.shared_context import JobContexts
 from orchestrator.agents.survey.assignment import request_words
 from orchestrator.composition.server.outbox import create_outbox_service
 from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
-from orchestrator.composition.settings.available_agents import descriptions, registry
+from orchestrator.composition.settings.agents import descriptions, registry
 from orchestrator.composition.settings.gates import gate_runner_of
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import (

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.composition.settings.available_agents import registry
+from orchestrator.composition.settings.agents import registry
 from orchestrator.composition.settings.triggers import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError, UnknownAgent

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.agents.command_agents import CommandAgent
 from orchestrator.agents.driven_agent import DrivenAgent
-from orchestrator.composition.settings.available_agents import registry
+from orchestrator.composition.settings.agents import registry
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError, UnknownAgent
 

@@ -14,7 +14,7 @@ from orchestrator.agents.discovery.node_availability import (
     description,
     node_report,
 )
-from orchestrator.composition.settings.available_agents import descriptions, registry
+from orchestrator.composition.settings.agents import descriptions, registry
 from orchestrator.config import Settings
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.composition.settings.available_agents import registry
+from orchestrator.composition.settings.agents import registry
 from orchestrator.config import Settings
 
 _AGENT = """

@@ -1,4 +1,4 @@
-"""The available agents: known agents, agents of config.yaml, and agents of installed packages."""
+"""Creates all agents: known agents, agents of config.yaml, and agents of installed packages."""
 
 import os
 import sys
