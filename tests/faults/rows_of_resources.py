@@ -384,7 +384,7 @@ ROWS = (
                 "integration/workspace/test_moved.py::"
                 "test_a_server_whose_project_was_moved_rejects_jobs"
             ),
-            "unit/workspace/test_location.py::test_a_moved_or_replaced_project_is_noticed",
+            "unit/workspace/test_move_detection.py::test_a_moved_or_replaced_project_is_noticed",
             "unit/launchers/shim/test_worker_log.py::test_a_log_whose_workspace_was_moved_is_whole",
         ),
     ),

@@ -60,7 +60,7 @@ from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_lease import NodeLease
 from orchestrator.workspace.landing_journal import NAME as LANDINGS
 from orchestrator.workspace.landing_journal import FileLandingJournal
-from orchestrator.workspace.location import WorkspaceLocation
+from orchestrator.workspace.move_detection import WorkspaceLocation
 
 NESTED = b"[" * 60_000
 DAMAGED = {

@@ -1,4 +1,4 @@
-"""Location of the workspace and the project.
+"""Detects that the workspace or the project was moved.
 
 A person may move these two directories, even while a server runs.
 """
