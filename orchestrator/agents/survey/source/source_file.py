@@ -41,8 +41,9 @@ class SourceFile:
     #: Line of the main function or of ``if __name__ == "__main__"``; 0 if the file has neither.
     main_line: int = 0
     test_cases: int = 0
-    #: True if the file counts as a module. False if the text is minified or generated, or if no
-    #: grammar exists for the language: then only the file's lines are counted.
+    #: True if the file counts as a module; always True for Python. In other languages, False if the
+    #: text looks minified or generated, or if no grammar exists for the language. Of such a file,
+    #: only the lines are counted.
     is_module: bool = True
     #: True if symbols, imports and tests are unknown, because no grammar for them is installed.
     lacks_grammar: bool = False
