@@ -20,7 +20,7 @@ from orchestrator.core.repository.git_refs import (
     worker_commit_message,
 )
 from orchestrator.core.repository.repository import ConflictText, Repository, merger_of
-from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.formatting import cut, plural
 
 
 def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
@@ -109,7 +109,8 @@ def _prompt_texts(
         ]
         text = _prompt_text(conflict, worker_ids)
         if len(text) > remaining:
-            yield f"{len(conflicts) - number} more places conflict; git diff shows the markers."
+            omitted = plural(len(conflicts) - number, "more conflict")
+            yield f"{omitted}: git diff shows the markers."
             return
         remaining -= len(text)
         yield text

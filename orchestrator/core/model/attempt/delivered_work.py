@@ -220,6 +220,7 @@ class DeliveredWork:
     #: Absolute paths of files outside the worktree or directory that the agent changed.
     outside: tuple[str, ...] = ()
     #: Files of the user's checkout that changed while the worker ran, possibly by another process.
+    #: If the worker works in the checkout: only files that other workers may have changed, too.
     checkout: tuple[str, ...] = ()
     #: Git objects that the agent created outside its branch: merged, or saved on refs.
     side_work: tuple[SideWork, ...] = ()

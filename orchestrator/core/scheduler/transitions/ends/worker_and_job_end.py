@@ -128,8 +128,8 @@ class JobEnd:
     def _changed_while_running(self, worker: Worker) -> frozenset[str]:
         """Return the project's files that changed while the worker ran in the project.
 
-        Another worker may have changed these files. The result is empty if the worker did not run
-        in the project.
+        Other workers may have changed these files, too. The result is empty if the worker did not
+        run in the project.
         """
         delivery = worker.delivery
         in_project = self._trees.task_of(worker).works_in_project
