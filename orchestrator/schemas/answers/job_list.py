@@ -125,7 +125,8 @@ class JobCardAnswer(JobSummary):
     needs: list[NeedAnswer] = Field(default_factory=no_items)
     """What the job and its descendants need from a person."""
     first_failure: FirstFailureAnswer | None = None
-    """First failed worker of a job that ended as failed or partial, in order of tasks."""
+    """First failed worker in the order of tasks; omitted for a job that did not end as failed or
+    partial."""
 
 
 class JobsAnswer(Answer):

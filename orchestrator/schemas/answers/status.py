@@ -297,7 +297,8 @@ class StatusAnswer(Answer):
     """All changes that are not in the result, also of failed workers and of candidates that were
     not chosen. Present after the job's end."""
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=no_items)
-    """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
+    """Pushes, and changed git settings, hooks, branches, and tags; present after the end of the
+    job."""
     landed: list[LandedAnswer] = Field(default_factory=no_items)
     """Branches on which the current result has landed, except landings that were undone."""
     discarded: bool = False
