@@ -216,7 +216,7 @@ def longest_lease(
     ``addresses``: the addresses at which nodes may reach the server.
     """
     node_addresses = tuple(addresses) if entry is None else entry.addresses
-    # Earlier releases store no addresses, and have only one address.
+    # An earlier release supports only one address, and stores no addresses in the registry.
     has_none = not node_addresses and len(addresses) <= 1
     is_current = has_none or node_addresses == tuple(addresses)
     if is_current or not terms.refusal_is_absence:

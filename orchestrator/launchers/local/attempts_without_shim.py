@@ -44,8 +44,8 @@ def settle(
     """Return the end of an attempt whose shim has exited: the published exit record, or LOST.
 
     If there is no record, the attempt is lost: also kill its processes, and prevent another start.
-    If another process runs the attempt, the outcome is unknown: return LOST, but kill and change
-    nothing.
+    If another process runs the attempt, the outcome is unknown: return LOST, kill no process, and
+    change nothing.
 
     - ``strays``: leftover processes that are already killed.
     - ``masker`` masks secrets in the command lines of killed processes.

@@ -25,11 +25,13 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield the living processes of this workspace's attempts that no shim runs any more.
+    """Yield living processes of this workspace's attempts.
 
-    Omits processes that this user may not inspect, and processes of the caller's own attempt. A
-    process without a marker is found only if it is an orphan in a worker's directory. Caution: the
-    worker of such an orphan may still run.
+    A process with a marker is yielded if no shim runs its attempt any more. A process without a
+    marker is yielded if it is an orphan in a worker's directory. Caution: a shim may still run the
+    worker of such an orphan.
+
+    Omits processes that this user may not inspect, and processes of the caller's own attempt.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)

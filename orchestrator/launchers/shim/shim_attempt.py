@@ -283,9 +283,9 @@ class ShimAttempt:
 
     def reap(self, now: float) -> None:
         for pid, status, usage in self._containment.reap():
+            self._cpu_seconds += usage.ru_utime + usage.ru_stime
             # The kernel's peak includes the worker before its exec, when it still has this shim's
             # memory. Therefore the peak is never smaller than the shim's own size.
-            self._cpu_seconds += usage.ru_utime + usage.ru_stime
             self._peak_kib = max(self._peak_kib, usage.ru_maxrss)
             if pid == self._worker:
                 self._worker_ended(status)
@@ -367,7 +367,7 @@ class ShimAttempt:
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        # This ends, because all writers have exited.
+        # Limited, because a process that could not be killed may still write to the pipe.
         drained_bytes = 0
         while drained_bytes < _DRAIN_BYTES and (length := self._read_chunk()):
             drained_bytes += length

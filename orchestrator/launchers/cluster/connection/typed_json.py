@@ -116,8 +116,8 @@ def _converting(conversion: Conversion) -> _Reader:
         try:
             return conversion.convert(value)
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            # RecursionError: the value is nested too deeply to be shown in the message of another
-            # of these errors.
+            # RecursionError: the conversion raised another error. Its message shows the value, but
+            # the value is nested too deeply to be shown.
             raise WrongType(conversion.expected) from None
 
     return read
