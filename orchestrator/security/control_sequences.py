@@ -67,10 +67,11 @@ class Cleaner:
         return clean, stream[first_removed:] if self._has_removed else b""
 
     def finish(self) -> bytes:
-        """End the stream. Return the held-back bytes of an incomplete sequence, or b"".
+        """End the stream. Return original bytes that ``feed`` has not returned, or b"".
 
-        Return b"" if ``feed`` has removed anything from the stream. In that case, the second values
-        of ``feed`` already contain the held-back bytes.
+        These bytes are an incomplete sequence at the stream's end, which the clean text lacks.
+        Return b"" if ``feed`` has removed anything from the stream: the second values of ``feed``
+        then already contain the sequence.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held

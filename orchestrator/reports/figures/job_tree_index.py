@@ -135,8 +135,8 @@ class JobTreeIndex:
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
         """Return the field ``index`` of each agent's first worker, by agent.
 
-        The first worker is the worker that started first, among the agent's workers of the job
-        with a prompt.
+        An agent's first worker is the earliest started of the job's workers that run the agent and
+        have a prompt.
         """
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}

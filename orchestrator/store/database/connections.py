@@ -373,7 +373,7 @@ def as_unreadable(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # This release did not write the value, because it can read every value that it writes.
+        # The message does not blame this release, which can read every value that it writes.
         raise StoreError(
             f"{where} contains an unreadable value: {error}; the data is damaged, or a newer "
             "release wrote it"
