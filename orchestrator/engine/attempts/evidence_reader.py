@@ -24,7 +24,7 @@ from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.engine.attempts.attempt_changes import NOTHING, AttemptChanges
 from orchestrator.engine.attempts.launch_preparation import RunningAttempt
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
-from orchestrator.engine.planning.task_intent import intent_of_task
+from orchestrator.engine.attempts.task_intent import intent_of_task
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.submission.planner_answer import AgentPlans
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges

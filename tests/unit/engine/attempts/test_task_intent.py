@@ -7,8 +7,8 @@ import pytest
 
 from orchestrator.core.model.attempt.delivered_work import Intent
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.engine.attempts.task_intent import intent_of, intent_of_task
 from orchestrator.engine.planning.rule_planner import split
-from orchestrator.engine.planning.task_intent import intent_of, intent_of_task
 
 CHANGES = [
     "Add a login form",
