@@ -11,7 +11,8 @@ from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports import Agent
-from orchestrator.core.ports.read_models import Availability, TranscriptStep
+from orchestrator.core.ports.agent_availability import Availability
+from orchestrator.core.ports.read_models import TranscriptStep
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.security.files.product_files import PACKAGES
 

@@ -18,8 +18,8 @@ from urllib.request import urlopen
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import PLANNER, TaskSpec
 from orchestrator.core.model.known_agents import KnownTool
+from orchestrator.core.ports.agent_availability import Availability, Login
 from orchestrator.core.ports.agents import COMMAND_WITHOUT_SHELL
-from orchestrator.core.ports.read_models import Availability, Login
 
 #: Seconds for which an available agent counts as available without another check.
 FRESH_SECONDS = 60.0

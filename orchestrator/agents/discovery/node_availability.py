@@ -17,7 +17,7 @@ from orchestrator.agents.discovery.availability import (
 )
 from orchestrator.core.model.known_agents import KnownTool, known
 from orchestrator.core.model.machines import Machine, hindrance
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 
 #: A description of an agent, as JSON.
 Description = Mapping[str, Any]

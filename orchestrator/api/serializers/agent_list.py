@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 from orchestrator.schemas import answers
 
 

@@ -10,7 +10,7 @@ from orchestrator.core.model.job import CandidateSettings, Job, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.model.submission import ConfigRequest, Submission
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas.calls.tasks_api import CliAssignment, TaskBody, context_text
 from orchestrator.schemas.fields.bounded_types import LONGEST_LABEL

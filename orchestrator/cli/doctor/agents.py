@@ -11,7 +11,7 @@ from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings, UserAgent
-    from orchestrator.core.ports.read_models import Availability
+    from orchestrator.core.ports.agent_availability import Availability
 
 NONE_USABLE = (
     f"no AI agent is available: a request only surveys the project; how to fix: {COMMAND} agents"

@@ -35,7 +35,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
 from orchestrator.core.model.machines import Machine
 from orchestrator.core.ports import Agent
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 
 GROUP = "orchestrator.agents"
 _MEMORY_BYTES = 512 * 1024 * 1024

@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.human_input.feedback import Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 from orchestrator.core.repository.repository import BranchWork
 
 

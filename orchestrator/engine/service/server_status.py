@@ -8,8 +8,9 @@ from concurrent.futures import Future
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Store
+from orchestrator.core.ports.agent_availability import Availability, with_login
 from orchestrator.core.ports.launcher import Launcher
-from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
+from orchestrator.core.ports.read_models import Health, NodeState
 from orchestrator.engine.server_counters import Throughput
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder

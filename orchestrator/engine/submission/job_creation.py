@@ -34,7 +34,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.outcome.job.reason import approval_wait_fields
 from orchestrator.core.ports import Agents, Roles
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_view import TreeSize

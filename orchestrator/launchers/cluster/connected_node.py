@@ -6,7 +6,8 @@ from dataclasses import field
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.machines import Machine
-from orchestrator.core.ports.read_models import NodeState, UnusableAgent
+from orchestrator.core.ports.agent_availability import UnusableAgent
+from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
 from orchestrator.launchers.cluster.attempt_state import NodeAttempt

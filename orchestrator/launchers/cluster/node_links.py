@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from orchestrator import __version__
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.ports.read_models import UnusableAgent
+from orchestrator.core.ports.agent_availability import UnusableAgent
 from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.launchers.cluster.connected_node import MOST_KNOWN, ConnectedNode
 from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint

@@ -22,8 +22,8 @@ from orchestrator.core.model.submission import Accepted, ConfigRequest, Submissi
 from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
 from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.ports import Tree
+from orchestrator.core.ports.agent_availability import Availability
 from orchestrator.core.ports.read_models import (
-    Availability,
     Checkpoint,
     Health,
     JobCard,

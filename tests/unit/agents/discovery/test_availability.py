@@ -33,7 +33,7 @@ from orchestrator.core.model.known_agents import (
     PROGRAMS,
 )
 from orchestrator.core.model.known_agents import KnownTool as Agent
-from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.ports.agent_availability import Availability
 
 
 @pytest.fixture

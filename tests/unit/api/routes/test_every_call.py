@@ -17,7 +17,8 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Submission
-from orchestrator.core.ports.read_models import NodeState, UnusableAgent
+from orchestrator.core.ports.agent_availability import UnusableAgent
+from orchestrator.core.ports.read_models import NodeState
 from orchestrator.schemas.answers import answer as answer_base
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
