@@ -16,8 +16,9 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import StateChange
 from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.iso_time import iso
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_tail
-from orchestrator.workspace.layout import WorkspaceLayout, iso, write_all
+from orchestrator.workspace.layout import WorkspaceLayout
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ class JobLog:
 
     def _write(self, handle: int, root_id: str, events: Sequence[Event]) -> None:
         if events:
-            write_all(handle, "".join(map(line_of, events)).encode("utf-8", "replace"))
+            _write_all(handle, "".join(map(line_of, events)).encode("utf-8", "replace"))
             self._written[root_id] = events[-1].seq
 
     def _descriptor(self, root_id: str) -> int:
@@ -211,3 +212,8 @@ def _quoted(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     text = cut(text, _MAX_TEXT_CHARACTERS)
     return text if _PLAIN.match(text) or not isinstance(value, str) else json.dumps(text)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(handle, content) :]

@@ -1,14 +1,8 @@
-"""Paths of a job's files, and removal of these files.
-
-A job's directory is removed in two steps, so that a removal can be completed after a crash. First
-the directory is renamed. The new name shows that the job's rows in the database must be deleted,
-too. Then the directory is deleted.
-"""
+"""Paths of a job's files, and creation of these files."""
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from itertools import chain, islice
 from operator import attrgetter
@@ -23,7 +17,6 @@ from orchestrator.core.model.human_input.messages import (
     message_file_name,
 )
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import NotPlain, open_log, read_tail, replace_file
 from orchestrator.workspace.attach_lock import ATTACHED, is_attached
 
@@ -257,104 +250,3 @@ def _write_new(path: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
-
-
-def write_all(handle: int, content: bytes) -> None:
-    while content:
-        content = content[os.write(handle, content) :]
-
-
-def iso(at: float | None) -> str | None:
-    """Format a time in ISO 8601, in UTC with milliseconds. Return None for None."""
-    if at is None:
-        return None
-    # Round to microseconds first, as the API does.
-    milliseconds = round(at * 1_000_000) // 1000
-    return f"{_formatted_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
-
-
-@lru_cache(maxsize=64)
-def _formatted_second(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-_JOB = "job_"
-PREFIX = f".removing-{_JOB}"
-Forget = Callable[[str, str, str], Sequence[str]]
-Secure = Callable[[str, str], None]
-
-
-class WorkspaceJobFiles:
-    """The directories of root jobs in the workspace's directory ``root``."""
-
-    def __init__(
-        self,
-        root: Path,
-        forget: Forget = lambda root_id, directory, removed_path: (),
-        secure: Secure = lambda root_id, directory: None,
-    ) -> None:
-        """``forget`` is a function that removes a job's data outside of the job's directory.
-
-        The arguments of ``forget`` are the job's id, the former path of the job's directory, and
-        the directory's new path. ``forget`` returns the names of the remaining git refs, and must
-        be idempotent.
-
-        ``secure`` is a function that saves work of a job before the removal. The arguments are the
-        job's id and the path of the job's directory. ``secure`` raises OSError if the disk lacks
-        space.
-        """
-        self._root = root
-        self._forget = forget
-        self._secure = secure
-
-    def secure(self, root_id: str) -> None:
-        self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
-
-    def mark_removed(self, root_id: str) -> None:
-        """Rename the job's directory to mark the job as removed. Idempotent.
-
-        If the directory does not exist or is a link, create an empty directory with the new name
-        instead. The new name is synced to disk. Raise OSError if the directory cannot be renamed.
-        """
-        removed_path, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
-        if directory.is_symlink() or not directory.exists():
-            removed_path.mkdir(mode=0o700, exist_ok=True)
-        else:
-            self.delete_files(root_id)
-            directory.rename(removed_path)
-        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-    def in_use(self, root_id: str) -> bool:
-        lock_paths = self._root.glob(f"{_JOB}{root_id}/depth_*/*/{ATTACHED}")
-        return any(is_attached(path.parent) for path in lock_paths)
-
-    def jobs_with_directory(self) -> Sequence[str]:
-        return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
-
-    def marked_removed(self) -> Sequence[str]:
-        directories = self._root.glob(f"{PREFIX}*")
-        return sorted(path.name.removeprefix(PREFIX) for path in directories)
-
-    def unmark_removed(self, root_id: str) -> None:
-        """Undo ``mark_removed``. Raise OSError if the job has a new directory."""
-        self._removal_path(root_id).rename(self._root / f"{_JOB}{root_id}")
-
-    def delete_files(self, root_id: str) -> Sequence[str]:
-        """Delete a directory that ``mark_removed`` renamed, and the job's data in other places.
-
-        Return the names of the git refs that save work of the job. Links are deleted, but the
-        targets of links are not. Idempotent. Raise OSError if a file cannot be deleted.
-        """
-        removed_path = self._removal_path(root_id)
-        if not removed_path.exists():
-            return ()
-        refs = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(removed_path))
-        remove(removed_path)
-        return refs
-
-    def _removal_path(self, root_id: str) -> Path:
-        return self._root / f"{PREFIX}{root_id}"

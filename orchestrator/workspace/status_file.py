@@ -32,8 +32,9 @@ from orchestrator.core.outcome.job.listed_workers import (
 )
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import StateChange, Tree
+from orchestrator.core.text.iso_time import iso
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
-from orchestrator.workspace.layout import WorkspaceLayout, iso
+from orchestrator.workspace.layout import WorkspaceLayout
 
 logger = logging.getLogger(__name__)
 

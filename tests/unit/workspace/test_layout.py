@@ -1,4 +1,4 @@
-"""The paths of a job's files; current and former locations of workspace and project."""
+"""The paths of a job's files."""
 
 import os
 from dataclasses import replace
@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.serializers.answer_parts import moment
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.workspace import WorkspaceLayout, layout
-from orchestrator.workspace.layout import iso
 
 CONFIG = JobConfig(
     max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99
@@ -110,8 +108,3 @@ def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
     )
     for name in ("", "..", ".hidden", "a/b", "../config.yaml", "LEVEL_x_REPORT.md"):
         assert workspace.report(JOB, name) is None
-
-
-def test_times_are_those_of_the_api() -> None:
-    for at in (1_764_180_000.123, 1_764_180_000.1239998, 1_764_180_000.9999998):
-        assert iso(at) == moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -136,7 +136,7 @@ def test_a_log_that_cannot_be_written_delays_no_other_log_and_is_completed_later
             raise OSError(errno.ENOSPC, "no space")
         os.write(handle, content)
 
-    monkeypatch.setattr("orchestrator.workspace.job_log.write_all", write)
+    monkeypatch.setattr("orchestrator.workspace.job_log._write_all", write)
     log = JobLog(WorkspaceLayout(tmp_path), history)
     both = [*history.add(SUBMITTED, ENDED).events, *history.add(SUBMITTED, root="def").events]
     log(StateChange(events=both))
