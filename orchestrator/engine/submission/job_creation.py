@@ -183,7 +183,8 @@ class SubmissionBuilder:
     def _submit_root(
         self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float
     ) -> Accepted:
-        _check_quotas(scheduler, resolved.caller.full_name, now)
+        scheduler.view.check_day(resolved.caller.full_name, now)
+        scheduler.view.check_running_jobs(resolved.caller.full_name)
         config = root_config(resolved.submission.config, self._defaults, self._ceilings)
         config = _within_key_limits(
             config, resolved, scheduler.view.limits_of(resolved.caller.full_name)
@@ -405,20 +406,6 @@ class SubmissionBuilder:
             )
             for index, (task, name) in enumerate(pairs)
         ]
-
-
-def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
-    """Raise LimitReached if the job's API key has reached a limit on cost or running jobs."""
-    root = scheduler.view.jobs.get(job.root_id, job)
-    if job.is_root:
-        _check_quotas(scheduler, job.submitted_by, now)
-    else:
-        scheduler.view.check_day(root.submitted_by, now)
-
-
-def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
-    scheduler.view.check_day(key_name, now)
-    scheduler.view.check_running_jobs(key_name)
 
 
 def _within_key_limits(

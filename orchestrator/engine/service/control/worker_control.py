@@ -12,10 +12,10 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
+    check_key_quotas,
     check_reopens,
     check_worker_ended,
 )
-from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
@@ -56,7 +56,7 @@ class WorkerControlCalls:
 
         def action(scheduler: Scheduler, now: float) -> None:
             if job.status.ended:
-                check_retry(scheduler, job, now)
+                check_key_quotas(scheduler, job, now)
             self._trees.reopen(scheduler, job, now, check)
             scheduler.retry_worker(scheduler.view.workers[worker.key], caller.name, now)
 

@@ -26,10 +26,10 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
+    check_key_quotas,
     check_reopens,
     check_worker_ended,
 )
-from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -188,7 +188,7 @@ class FeedbackCalls:
     ) -> None:
         def action(scheduler: Scheduler, now: float) -> None:
             if job.status.ended:
-                check_retry(scheduler, job, now)
+                check_key_quotas(scheduler, job, now)
             self._trees.reopen(scheduler, job, now, check)
             present_worker = scheduler.view.workers[worker.key]
             scheduler.give_feedback(

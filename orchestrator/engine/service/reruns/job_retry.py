@@ -10,8 +10,12 @@ from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.reruns.rerun_checks import check_not_discarded, check_rerun
-from orchestrator.engine.submission.job_creation import SubmissionBuilder, check_retry
+from orchestrator.engine.service.reruns.rerun_checks import (
+    check_key_quotas,
+    check_not_discarded,
+    check_rerun,
+)
+from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
@@ -46,7 +50,7 @@ class JobRetryCalls:
         check_not_discarded(job, f"retry job {job_id}")
 
         def action(scheduler: Scheduler, now: float) -> None:
-            check_retry(scheduler, job, now)
+            check_key_quotas(scheduler, job, now)
             changed = replace(job, config=self._submission_builder.retry_config(job.config, config))
             self._trees.check_not_attached(*self._store.workers(job_id))
             self._trees.reopen(scheduler, changed, now, check_rerun)

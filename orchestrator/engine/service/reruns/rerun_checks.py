@@ -1,4 +1,4 @@
-"""Checks whether a worker or a job can run again."""
+"""Checks whether a worker or a job can run again: its state, and the limits of its API key."""
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.job import Job, Worker
@@ -121,6 +121,14 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
     if is_complete and all(tasks_succeeded(workers).values()):
         raise Conflict(f"every task of job {job.id} succeeded; nothing to retry")
     _check_parent(scheduler, job)
+
+
+def check_key_quotas(scheduler: Scheduler, job: Job, now: float) -> None:
+    """Raise LimitReached if the job's API key has reached a limit on cost or running jobs."""
+    root = scheduler.view.jobs.get(job.root_id, job)
+    scheduler.view.check_day(root.submitted_by, now)
+    if job.is_root:
+        scheduler.view.check_running_jobs(root.submitted_by)
 
 
 def check_conflicts(scheduler: Scheduler, job: Job) -> None:
