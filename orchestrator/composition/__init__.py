@@ -26,13 +26,12 @@ if TYPE_CHECKING:
         estimate_of,
         plan,
         planner_of,
-        role_text,
-        roles,
     )
     from orchestrator.composition.server.job_manager import JobManager
     from orchestrator.composition.settings.agent_name_checks import check_agents
     from orchestrator.composition.settings.agents import availability
     from orchestrator.composition.settings.gates import gates_here, why_no_gates
+    from orchestrator.composition.settings.roles import role_text, roles
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
     from orchestrator.composition.settings.triggers import triggers
     from orchestrator.composition.settings.webhooks_and_notifications import check_receivers
@@ -57,8 +56,8 @@ _HOMES = {
     "planner_of": "plan_preview",
     "remove": "offline",
     "repository_restore": "git_for_commands",
-    "role_text": "plan_preview",
-    "roles": "plan_preview",
+    "role_text": "settings.roles",
+    "roles": "settings.roles",
     "triggers": "settings.triggers",
     "unlanded": "git_for_commands",
     "why_no_gates": "settings.gates",

@@ -1,13 +1,12 @@
-"""Previews a request's tasks, planner, and roles. Needs no server."""
+"""Previews a request's tasks, planner, and usage. Needs no server."""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.composition.settings.agents import registry
-from orchestrator.config import load, roles_directory
+from orchestrator.config import load
 from orchestrator.core.limits.plan_estimate import Estimate, estimate
 from orchestrator.core.model.job import RULES, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
@@ -37,22 +36,6 @@ def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
     """
     body = {"request": "plan", "tasks": list(tasks)}
     check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)
-
-
-def roles(folder: Path) -> Sequence[Role]:
-    settings = load(folder, environ=os.environ).settings
-    return RolePrompts(roles_directory(settings, folder)).roles()
-
-
-def role_text(folder: Path, name: str) -> str:
-    """Return the text of the role ``name``, as an agent gets it.
-
-    Raise UnknownRole if the role does not exist.
-    """
-    settings = load(folder, environ=os.environ).settings
-    prompts = RolePrompts(roles_directory(settings, folder))
-    prompts.check(name)
-    return prompts.text(name)
 
 
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
