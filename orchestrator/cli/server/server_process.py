@@ -36,7 +36,10 @@ from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict, StoreAway
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.engine.runtime.machine_headroom import DiskReserve
-from orchestrator.engine.service.triggers.event_feedback import EventFeedback
+from orchestrator.engine.service.triggers.event_feedback import (
+    EventFeedback,
+    longest_settle_seconds,
+)
 from orchestrator.engine.service.triggers.pull_requests import PullRequests
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
@@ -204,7 +207,7 @@ def _serve(
 ) -> None:
     api = settings.api
     servers = RunningServers(os.environ)
-    settle = max((each.settle_seconds for each in options.triggers), default=0.0)
+    settle = longest_settle_seconds(options.triggers)
     service = manager.service
     feedback = EventFeedback(
         service.access, service.job_details, service.feedback, manager.parts.workspace.root, settle

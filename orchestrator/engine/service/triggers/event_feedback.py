@@ -12,9 +12,9 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.core.errors import InvalidRequest, NotFound, OrchestratorError, Outdated
 from orchestrator.core.lazy_dataclass import dataclass
@@ -28,6 +28,9 @@ from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.security.files.untrusted_files import replace_file
 
+if TYPE_CHECKING:
+    from orchestrator.engine.service.triggers.trigger import Trigger
+
 logger = logging.getLogger(__name__)
 
 DIRECTORY = ".events"
@@ -39,6 +42,11 @@ PATIENCE_SECONDS = 3600.0
 #: Seconds for which delivery ids are stored. GitHub may repeat a delivery for 3 days.
 REMEMBERED_SECONDS = 7 * 86_400.0
 MOST_COMMENTS, MOST_CHARACTERS = 200, 20_000
+
+
+def longest_settle_seconds(triggers: "Iterable[Trigger]") -> float:
+    """Return the largest ``settle_seconds`` of the triggers for feedback; 0 if there are none."""
+    return max((each.settle_seconds for each in triggers if each.template is None), default=0.0)
 
 
 class EventRemark(Protocol):

@@ -15,8 +15,15 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import JobDetail
-from orchestrator.engine.service.triggers.event_feedback import PATIENCE_SECONDS, EventFeedback
+from orchestrator.engine.service.triggers.event_feedback import (
+    PATIENCE_SECONDS,
+    EventFeedback,
+    longest_settle_seconds,
+)
 from orchestrator.engine.service.triggers.github_remarks import Remark
+from orchestrator.engine.service.triggers.job_template import JobTemplate
+from orchestrator.engine.service.triggers.trigger import Trigger
+from orchestrator.security.secrets.trigger_signatures import Verification
 from tests.contract.store_values import a_job, a_worker
 
 HEAD = "0123abc"
@@ -85,6 +92,15 @@ def feedback(jobs: Jobs, clock: Clock, tmp_path: Path) -> EventFeedback:
 
 def put(feedback: EventFeedback, remark: Remark, delivery: str) -> bool:
     return feedback.put("reviews", delivery, remark, remark.as_text())[1]
+
+
+def test_only_triggers_for_feedback_decide_how_long_comments_wait() -> None:
+    reviews = Trigger(name="reviews", verify=Verification.GITHUB, secret="s", settle_seconds=2)
+    template = JobTemplate(trigger="issues", document={"request": "x"})
+    issues = replace(reviews, name="issues", template=template, settle_seconds=10)
+
+    assert longest_settle_seconds([reviews, issues]) == 2
+    assert longest_settle_seconds([issues]) == 0
 
 
 def test_events_are_given_together_to_the_workers_that_they_are_about(
