@@ -244,7 +244,7 @@ ERROR_HEADERS = {
 
 
 def problems() -> Schema:
-    """Return {name: description} for all error answers in the table of calls."""
+    """Return {name: OpenAPI response} for all error answers in the table of calls."""
     statuses = {status for operation in OPERATIONS for status in problems_of(operation)}
     return {problem_name(status): _problem(status) for status in sorted(statuses)}
 

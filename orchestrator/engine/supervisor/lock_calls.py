@@ -45,7 +45,7 @@ class LockCall:
     failure: OrchestratorError | None = None
     #: Why the call waits, as text; empty if the call does not wait.
     why: str = ""
-    #: True if the client got an answer. The answer that the call still waits counts, too.
+    #: True if the client got an answer, even if the answer only says that the call still waits.
     is_answered: bool = False
     #: Names on which the worker held leases before the call.
     names_before: frozenset[str]
