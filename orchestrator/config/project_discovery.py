@@ -1,4 +1,7 @@
-"""Finds the project's directory, by the first rule that applies (README.md, "Which project")."""
+"""Finds the project's directory, by the first rule that applies.
+
+docs/reference/folder.md, section "Which project", lists the rules.
+"""
 
 import os
 import pwd

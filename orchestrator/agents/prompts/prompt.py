@@ -17,8 +17,8 @@ from orchestrator.core.text.formatting import plural
 #: Text of each remaining quota in a prompt, by the quota's key in the API's ``remaining``.
 _REMAINING = {
     "child_jobs": "child jobs that you may start",
-    "child_jobs_in_root": "child jobs that all workers of your root job and its child jobs may start",
-    "workers": "workers that your root job and all its child jobs may still start",
+    "child_jobs_in_root": "child jobs that all workers of your root job's tree may start",
+    "workers": "workers that your root job and its child jobs may still start",
     "steps": "steps that your job may still use",
     "tokens": "tokens that your job may still use",
     "cost_usd": "US dollars that your job may still spend",
