@@ -65,7 +65,8 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
         repository.commit_of(adopted_result_ref(worker)),
     )
     tip = repository.commit_of(worker_branch(worker))
-    # Without such an attempt, the refs do not exist. After a crash, one of the refs may be missing.
+    # If no attempt was made to resolve conflicts, the refs do not exist. After a crash, one of the
+    # refs may be missing.
     if not (tip_before and result and tip and repository.contains(tip, result)):
         return ()
     if worker.result and worker.result.unresolved:

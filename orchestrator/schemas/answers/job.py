@@ -355,7 +355,8 @@ class JobAnswer(Answer):
     usage: UsageAnswer
     """Usage of the job's own workers, planner, and reviewers, added up; without child jobs."""
     remaining: dict[str, Any]
-    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
+    """Remaining quota of a new worker of this job: depth, child jobs, and seconds; also workers,
+    steps, tokens, and cost, if they are limited."""
     left: dict[str, Any]
     """Alias of remaining."""
     workspace: str

@@ -97,7 +97,8 @@ class RepositoryChangeAnswer(Answer):
     """Name of the setting, hook, branch, or path."""
     alteration: RepositoryAlteration
     before: str
-    """Previous commit of a ref or push; empty: none."""
+    """For refs and pushes: the commit before the change. For the checkout: the branch. Otherwise
+    empty."""
     after: str
     worker_id: str
     """Worker that made the change, according to git's log; empty: unknown."""
@@ -306,7 +307,8 @@ class StatusAnswer(Answer):
     counts: dict[str, int]
     """Number of workers by status, including all child jobs."""
     remaining: dict[str, Any]
-    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
+    """Remaining quota of a new worker of this job: depth, child jobs, and seconds; also workers,
+    steps, tokens, and cost, if they are limited."""
     left: dict[str, Any]
     """Alias of remaining."""
     created_at: datetime

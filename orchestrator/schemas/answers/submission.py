@@ -19,7 +19,8 @@ class AcceptedAnswer(Answer):
     """True if the job already existed: an earlier call had the same Idempotency-Key, or the calling
     worker has already started a child job with the same request and tasks."""
     remaining: dict[str, Any] = Field(default={})
-    """What each worker of this job may still use: depth, child jobs, workers, and seconds."""
+    """Remaining quota of a new worker of this job: depth, child jobs, and seconds; also workers,
+    steps, tokens, and cost, if they are limited."""
     left: dict[str, Any] = Field(default={})
     """Alias of remaining."""
     caller_remaining: dict[str, Any] = Field(default={})
