@@ -26,7 +26,7 @@ from orchestrator.outbox.delivery.delivery_retries import GONE, after_attempt
 from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.delivery.messages import moment
 from orchestrator.outbox.delivery.outbox_dispatcher import MOST_OF_ENDPOINT, OutboxDispatcher
-from orchestrator.outbox.notifications import notifications as notes
+from orchestrator.outbox.notifications import notification_sender as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.security.secrets.masking import shown_address
 

@@ -123,7 +123,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_worktree_is_reused_loses_no_file"
     ): OF_SPARES,
     (
-        "unit/security/files/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
+        "unit/security/files/test_confined_writer.py::test_a_crash_before_the_rename_leaves_what_was_there"
     ): OF_APPLYING,
     (
         "integration/engine/service/control/test_worker_messages.py::test_a_message_survives_a_crash_and_comes_once"

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome
-from orchestrator.agents.model_loop.conversation import Mail, converse
+from orchestrator.agents.model_loop.agent_loop import Mail, converse
 from orchestrator.agents.model_loop.json_answer import ask_for_json
 from orchestrator.agents.model_loop.model_calls import Emit
 from orchestrator.agents.model_loop.providers.dialect import Dialect

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome, FinalAnswerEvent
-from orchestrator.agents.model_loop.conversation import ask, failed
+from orchestrator.agents.model_loop.agent_loop import ask, failed
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
 from orchestrator.agents.model_loop.providers.dialect import Dialect, StopReason, Turn

@@ -16,7 +16,7 @@ from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages.compression import compress_answers
 from orchestrator.api.http_messages.metrics import Metrics
 from orchestrator.api.http_messages.shared_reads import SharedReads
-from orchestrator.api.http_server.repeated_polls import PollCache
+from orchestrator.api.http_server.poll_cache import PollCache
 from orchestrator.api.routes import (
     approvals,
     job_control,

@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
-from orchestrator.api.http_server.repeated_polls import PollCache
+from orchestrator.api.http_server.poll_cache import PollCache
 from orchestrator.api.http_server.waitress_connections import (
     LARGEST_HEADER_BYTES,
     RESERVED_CONNECTIONS,

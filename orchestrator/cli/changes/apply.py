@@ -37,7 +37,7 @@ from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Reposit
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.core.text.formatting import plural
-from orchestrator.security.files.safe_write import SafeWriter
+from orchestrator.security.files.confined_writer import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
 from orchestrator.workspace.layout import INSTALLED, MAX_FILES
 

@@ -12,7 +12,7 @@ from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.messages import Messages
-from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.notifications.notification_sender import Notifications
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.outbox.webhooks import Webhooks
 from orchestrator.store import SqlStore

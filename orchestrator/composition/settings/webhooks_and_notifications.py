@@ -14,7 +14,7 @@ from orchestrator.core.ports.outbox import CALLBACK, Subscription
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl
 from orchestrator.outbox.notifications import mail
-from orchestrator.outbox.notifications import notifications as notes
+from orchestrator.outbox.notifications import notification_sender as notes
 from orchestrator.outbox.notifications.targets import Target, TargetKind, kind_of
 from orchestrator.outbox.webhooks import KEY_PREFIX, key_of
 

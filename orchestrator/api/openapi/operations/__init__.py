@@ -10,9 +10,9 @@ from orchestrator.api.openapi.operations.operation import Operation
 from orchestrator.api.openapi.operations.outbox import OUTBOX
 from orchestrator.api.openapi.operations.server import SERVER
 from orchestrator.api.openapi.operations.submission import SUBMISSION
-from orchestrator.api.openapi.operations.tasks import OF_TASKS
+from orchestrator.api.openapi.operations.tasks_api import OF_TASKS
 from orchestrator.api.openapi.operations.triggers import TRIGGERS
-from orchestrator.api.openapi.operations.workers import OF_WORKERS
+from orchestrator.api.openapi.operations.worker_control import OF_WORKERS
 
 __all__ = ["OPERATIONS", "Operation"]
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox.notifications import mail
 from orchestrator.outbox.notifications.notice import notice_of
-from orchestrator.outbox.notifications.notifications import quiet_seconds
+from orchestrator.outbox.notifications.notification_sender import quiet_seconds
 from orchestrator.outbox.notifications.targets import TargetKind, kind_of
 
 

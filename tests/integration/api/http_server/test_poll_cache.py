@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.api.http_messages.poll_answer import ANSWER_SOURCE, HEAD, PollAnswer
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.http_server.repeated_polls import MOST_REPEATED, PollCache
+from orchestrator.api.http_server.poll_cache import MOST_REPEATED, PollCache
 from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.api.serializers.status_cache import MOST_QUICK_CHANGES
 from orchestrator.api.server_options import ApiOptions

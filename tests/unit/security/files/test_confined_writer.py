@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.files.safe_write import SafeWriter
+from orchestrator.security.files.confined_writer import SafeWriter
 from orchestrator.security.files.untrusted_files import NotPlain
 from tests.support.crashing import Crash, crash_at
 
@@ -98,7 +98,7 @@ def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
 def test_the_next_write_removes_leftovers_of_a_killed_one(target: Path) -> None:
     killed = (
         "import os, pathlib, sys\n"
-        "from orchestrator.security.files.safe_write import SafeWriter\n"
+        "from orchestrator.security.files.confined_writer import SafeWriter\n"
         "os.replace = lambda *_, **__: os.kill(os.getpid(), 9)\n"
         "SafeWriter(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
     )

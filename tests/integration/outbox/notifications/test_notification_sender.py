@@ -27,7 +27,7 @@ from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.delivery.outbox_dispatcher import OutboxDispatcher
 from orchestrator.outbox.notifications import apprise_services, mail
 from orchestrator.outbox.notifications.notice import Notice
-from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.notifications.notification_sender import Notifications
 from orchestrator.outbox.notifications.targets import Target, TargetKind
 from orchestrator.store import SqlStore, sqlite_url
 from tests.contract.store_values import a_job, a_worker, an_event
