@@ -50,6 +50,7 @@ def test_a_follow_up_job_builds_on_the_result_and_lands_both(tmp_path: Path) -> 
     assert (project.path / "second.txt").read_text() == "one\n"
 
 
+@pytest.mark.nightly
 def test_a_job_without_a_result_cannot_be_continued(tmp_path: Path) -> None:
     project = Project(tmp_path / "host").begin({"README.md": "hello\n"})
     folder = copy_product(project.path)

@@ -22,6 +22,8 @@ WORK = {
     "microservices.yaml",
 }
 PLANS = sorted({path.name for path in (FOLDER / "examples").glob("*.yaml")} - WORK)
+#: Other plans run at night, because they use the same functions.
+BY_DAY = ("dependencies.yaml",)
 AGENT = Path(__file__).with_name("example_agent.py")
 
 
@@ -65,7 +67,13 @@ def test_there_are_examples_of_every_kind() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*PLANS} - {"recurse_with_curl.yaml"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in BY_DAY else pytest.mark.nightly)
+        for name in sorted({*PLANS} - {"recurse_with_curl.yaml"})
+    ],
+)
 def test_a_plan_of_the_examples_completes(name: str, environment: dict[str, str]) -> None:
     plan = str(FOLDER / "examples" / name)
 
@@ -165,6 +173,7 @@ def test_an_agent_has_services_built_by_a_child_job(project: Server) -> None:
     assert job.gates("worker_1")["tests-of-services"] == "passed"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_full_stack_is_built_in_the_order_of_its_parts(project: Server) -> None:
     job = ran(project, "full_stack.yaml")
@@ -175,6 +184,7 @@ def test_a_full_stack_is_built_in_the_order_of_its_parts(project: Server) -> Non
     assert [each[name] for each, name in zip(passed, names, strict=True)] == ["passed"] * 4
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_broken_link_of_the_documentation_is_returned(project: Server) -> None:
     job = ran(project, "documentation.yaml")
@@ -184,6 +194,7 @@ def test_a_broken_link_of_the_documentation_is_returned(project: Server) -> None
     assert "failed: gate links failed" in job.report("LEVEL_0_REPORT.md")
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_smallest_candidate_that_passes_is_chosen(project: Server) -> None:
     job = ran(project, "candidates.yaml")
@@ -194,6 +205,7 @@ def test_the_smallest_candidate_that_passes_is_chosen(project: Server) -> None:
     assert (found["chosen"], found["by"]) == ("worker_3", "size"), found
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_worker_retries_with_the_findings_of_a_gate(project: Server) -> None:
     job = ran(project, "gates.yaml")

@@ -20,6 +20,7 @@ tasks:
 """
 
 
+@pytest.mark.nightly
 def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) -> None:
     project = Project(tmp_path / "host").begin({"README.md": "host\n"})
     tool = copy_product(project.path) / "bin" / "orchestrator"

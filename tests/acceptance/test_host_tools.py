@@ -192,12 +192,14 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
 
 
 #: Cases that run only at night, because by day another case covers the same kind of tool.
-AT_NIGHT = ("go", "jest", "mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
+AT_NIGHT = (
+    *("go", "jest", "mypy", "mypy in pyproject.toml", "mypy without settings", "prettier", "tsc"),
+)
 TABLE = [
     pytest.param(
         name,
         is_clone,
-        marks=pytest.mark.nightly if name in AT_NIGHT or (is_clone and name != "pytest") else [],
+        marks=pytest.mark.nightly if name in AT_NIGHT or is_clone != (name == "pytest") else [],
     )
     for name, case in CASES.items()
     for is_clone in {False, case.add is None}

@@ -25,6 +25,7 @@ tasks:
 """
 
 
+@pytest.mark.nightly
 def test_a_nested_scaffold_lands_as_files(tmp_path: Path) -> None:
     project = Project(tmp_path.resolve() / "host").begin({"README.md": "host\n"})
     tool = copy_product(project.path) / "bin" / "orchestrator"

@@ -58,8 +58,7 @@ def final(host: Path, answer: dict[str, str]) -> str:
     ("agent", "expected"),
     [
         ("liar", "no file was changed"),
-        *nightly(("cook", "no file was changed")),
-        ("asker", "Which one should I use?"),
+        *nightly(("cook", "no file was changed"), ("asker", "Which one should I use?")),
     ],
 )
 def test_a_worker_that_only_talks_fails_after_a_second_attempt(
@@ -97,6 +96,7 @@ def test_answer_report_and_status_state_that_nothing_was_changed(
     assert (status.returncode, "nothing was changed by worker_1" in status.stdout) == (0, True)
 
 
+@pytest.mark.nightly
 def test_a_run_that_changed_nothing_ends_with_a_note(ask: Ask) -> None:
     shown = ask("finder", ASKS)
 
@@ -110,8 +110,7 @@ def test_a_run_that_changed_nothing_ends_with_a_note(ask: Ask) -> None:
     ("agent", "request_"),
     [
         ("worker", ASKS),
-        ("reader", "Explain how the views work"),
-        *nightly(("cook", "How do I add a login form?")),
+        *nightly(("reader", "Explain how the views work"), ("cook", "How do I add a login form?")),
     ],
 )
 def test_good_work_is_completed_without_a_reason(
@@ -130,6 +129,7 @@ def test_a_request_without_work_is_rejected(ask: Ask) -> None:
         assert (done.returncode, "describe the work" in done.stderr) == (2, True), done.stderr
 
 
+@pytest.mark.nightly
 def test_without_git_words_alone_fail_and_code_is_not_judged(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = 1\n")
     folder = copy_product(tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.conftest import wait_until
 from tests.acceptance.embedding import copy_product, run
+from tests.support.examples import nightly
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,8 @@ def several(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", [["run", "x"], ["run", "x", "--plan-only"], ["serve"], ["gates"], ["init"]]
+    "command",
+    [["run", "x"], ["serve"], *nightly(["run", "x", "--plan-only"], ["gates"], ["init"])],
 )
 def test_without_a_project_a_command_ends_with_2_and_names_the_option(
     several: Path, command: list[str]
@@ -44,6 +46,7 @@ def test_without_a_project_a_command_ends_with_2_and_names_the_option(
     assert not (several / "orchestrator/workspace/server.json").exists()
 
 
+@pytest.mark.nightly
 def test_the_first_line_names_the_project(several: Path) -> None:
     (several / "plan.yaml").write_text(PLAN)
     (several / "plan.yaml").rename(several / "one" / "plan.yaml")

@@ -19,6 +19,7 @@ import yaml
 from orchestrator.agents.survey.source.languages import _BY_ENDING as ENDINGS
 from orchestrator.agents.survey.source.tree_sitter_parsing import is_read_by_grammar
 from orchestrator.cli.output.command_paths import path_here
+from tests.support.examples import nightly
 
 PRODUCT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["install.sh", "quick-start.sh", "check-status.sh", "run-tests.sh", "bin/orchestrator"]
@@ -447,7 +448,9 @@ def test_every_check_runs_and_arguments_reach_pytest(installed: Path, tmp_path: 
     ]
 
 
-@pytest.mark.parametrize(("processors", "processes"), [("1", "3"), ("2", "4"), ("64", "8")])
+@pytest.mark.parametrize(
+    ("processors", "processes"), [("1", "3"), ("64", "8"), *nightly(("2", "4"))]
+)
 def test_there_are_two_processes_more_than_processors_and_at_most_eight(
     installed: Path, tmp_path: Path, processors: str, processes: str
 ) -> None:
@@ -659,6 +662,7 @@ def in_a_project_in_go(installer: Installer) -> Installer:
     return installer
 
 
+@pytest.mark.nightly
 def test_grammars_are_installed_by_default(in_a_project_in_go: Installer) -> None:
     installer = in_a_project_in_go
     assert installer.run().returncode == 0
@@ -697,6 +701,7 @@ def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) 
     assert installer.asked()[-1] == LISTS[1]
 
 
+@pytest.mark.nightly
 def test_a_moved_folder_keeps_grammars(installer: Installer) -> None:
     assert installer.run("--grammars").returncode == 0
     assert installer.asked() == LISTS[:2]
@@ -707,6 +712,7 @@ def test_a_moved_folder_keeps_grammars(installer: Installer) -> None:
     assert moved.asked() == LISTS[:2]
 
 
+@pytest.mark.nightly
 def test_an_upgrade_keeps_grammars(installer: Installer) -> None:
     assert installer.run("--grammars").returncode == 0
     assert installer.asked() == LISTS[:2]
@@ -722,6 +728,7 @@ def test_the_languages_that_need_grammars_are_those_of_the_survey() -> None:
     assert set(line.split()) == {each for each in known if ENDINGS[each] != "Bash"}
 
 
+@pytest.mark.nightly
 def test_further_packages_are_installed_into_a_complete_folder(installer: Installer) -> None:
     assert installer.run("--with", "first==1").returncode == 0
     assert installer.asked() == [LISTS[0], "first==1"]
@@ -752,6 +759,7 @@ def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(
     assert installer.run("--quiet").stderr == ""
 
 
+@pytest.mark.nightly
 def test_the_list_for_development_holds_the_grammars(installer: Installer) -> None:
     assert installer.run("--dev").returncode == 0
     assert installer.asked() == LISTS[2:]
@@ -946,6 +954,7 @@ def test_a_moved_folder_gets_a_new_venv_and_keeps_its_key(compiled: Path) -> Non
     assert modules_import(moved, "flask, pydantic, sqlalchemy, yaml")
 
 
+@pytest.mark.nightly
 @needs_uv
 @pytest.mark.slow
 @installing

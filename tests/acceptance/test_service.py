@@ -18,6 +18,7 @@ import requests
 
 from orchestrator.cli.server.systemd.manager import BOOTED
 from tests.acceptance.conftest import PRODUCT, Server, wait_until
+from tests.support.examples import nightly
 
 #: Kinds of services in docs/service.md, with their options.
 KINDS = {
@@ -205,7 +206,7 @@ def test_systemd_restarts_a_killed_server_which_adopts_its_workers(
 
 
 @pytest.mark.needs("systemd-analyze")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [next(iter(KINDS)), *nightly(*list(KINDS)[1:])])
 def test_systemd_accepts_the_unit_and_its_exposure_is_as_documented(
     product: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -252,7 +253,7 @@ def check_unit(unit: Path, kind: str) -> None:
 
 
 @pytest.mark.skipif(BOOTED.is_dir(), reason="systemd runs here, and the machine's services stay")
-@pytest.mark.parametrize("option", [["--run-as", "root"], ["--user"]])
+@pytest.mark.parametrize("option", [["--user"], *nightly(["--run-as", "root"])])
 def test_without_systemd_nothing_is_changed_and_two_commands_are_named(
     product: Path, option: list[str]
 ) -> None:

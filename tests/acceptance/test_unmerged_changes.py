@@ -47,6 +47,7 @@ def folder(project: Project) -> Iterator[Path]:
             server.terminate()
 
 
+@pytest.mark.nightly
 def test_a_losing_an_unmerged_and_a_failed_worker_have_different_causes(
     folder: Path, project: Project
 ) -> None:
@@ -122,6 +123,7 @@ def test_the_shown_commands_work_after_run_has_stopped_its_server(project: Proje
     wait_until(lambda: not record.exists())
 
 
+@pytest.mark.nightly
 def test_an_interrupted_merge_without_a_server_names_the_command_that_continues_it(
     project: Project, tmp_path: Path
 ) -> None:

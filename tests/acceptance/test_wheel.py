@@ -156,6 +156,7 @@ def test_the_wheel_runs_in_a_fresh_repository_and_leaves_only_its_home(
         assert stranger.uv(*again, stranger.wheel).returncode == 0
 
 
+@pytest.mark.nightly
 def test_a_first_run_takes_less_than_ten_seconds(stranger: Stranger, tmp_path: Path) -> None:
     def first_run(number: int) -> float:
         path = Project(tmp_path / f"shop {number}").begin({"main.py": "print(1)\n"}).path
@@ -226,6 +227,7 @@ def test_the_wheel_serves_ai_tools_by_mcp(stranger: Stranger, project: Project) 
     assert "orchestrate" in tools
 
 
+@pytest.mark.nightly
 def test_the_wheel_creates_the_portable_folder(stranger: Stranger, project: Project) -> None:
     made = project.path / "tools" / "orchestrator"
     stranger.done("orchestrator", "init", "--folder", made, cwd=project.path)
@@ -238,6 +240,7 @@ def test_the_wheel_creates_the_portable_folder(stranger: Stranger, project: Proj
     assert (made / "config.yaml").exists() and not (project.path / ".orchestrator").exists()
 
 
+@pytest.mark.nightly
 def test_uvx_runs_the_wheel(stranger: Stranger, project: Project) -> None:
     program = shutil.which("uv", path=search_path())
     assert program

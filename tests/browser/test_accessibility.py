@@ -1,31 +1,26 @@
 """axe reports no problem on any page, in two themes and two widths. No content overflows."""
 
+from collections.abc import Sequence
+
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.site import Site, shell
+from tests.support.examples import nightly
 
 WIDTHS = {"phone": (390, 844), "laptop": (1280, 860)}
+#: One page of each view; if a view has a page with long texts, that page.
 PAGES = (
     "/",
     "/new",
     "/agents",
     "/costs",
-    "/jobs/{job}/nothing",
-    "/jobs/{job}",
-    "/jobs/{job}/table",
     "/jobs/{job}/timeline",
-    "/jobs/{job}/timeline?by=slots",
-    "/jobs/{job}/changes?worker=worker_2",
-    "/jobs/{job}/report",
     "/jobs/{job}/events",
     "/jobs/{plan}/plan",
-    "/jobs/{job}/w/worker_1",
-    "/jobs/{job}/w/worker_3",
     "/jobs/{ask}/w/worker_1",
-    "/jobs/{job}/w/worker_2?tab=prompt",
+    "/jobs/{job}/w/worker_3",
     "/jobs/{job}/t/first",
-    "/jobs/{job}/t/nothing",
     "/jobs/{conflict}/changes?conflict=worker_2",
     "/jobs/{many}",
     "/jobs/00000000",
@@ -33,6 +28,18 @@ PAGES = (
     "/jobs/{long}/table",
     "/jobs/{long}/changes?worker=worker_1",
     "/jobs/{long}/report",
+)
+#: More pages of these views.
+MORE_PAGES = (
+    "/jobs/{job}/nothing",
+    "/jobs/{job}",
+    "/jobs/{job}/table",
+    "/jobs/{job}/timeline?by=slots",
+    "/jobs/{job}/changes?worker=worker_2",
+    "/jobs/{job}/report",
+    "/jobs/{job}/w/worker_1",
+    "/jobs/{job}/w/worker_2?tab=prompt",
+    "/jobs/{job}/t/nothing",
     "/jobs/{long}/w/worker_1",
 )
 Jobs = dict[str, str]
@@ -97,13 +104,16 @@ def show(page: Page, theme: str, width: str) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_no_page_has_a_fault(page: Page, site: Site, jobs: Jobs, axe: str) -> None:
+@pytest.mark.parametrize("paths", [PAGES, *nightly((MORE_PAGES,))], ids=["each view", "more pages"])
+def test_no_page_has_a_fault(
+    page: Page, site: Site, jobs: Jobs, axe: str, paths: Sequence[str]
+) -> None:
     """Each page is opened once, and checked in two themes and widths. It must have one ``h1`` and
     one ``main``.
     """
     page.add_init_script(axe)
     wrong = {}
-    for path in PAGES:
+    for path in paths:
         page.goto(site.url + path.format(**jobs))
         settle(page)
         counts = [page.locator(each).count() for each in ("h1", "main")]
@@ -137,7 +147,7 @@ def test_no_page_has_a_fault_in_another_theme_or_width(
     page.add_init_script(axe)
     page.goto(site.url)
     wrong = {}
-    for path in PAGES:
+    for path in (*PAGES, *MORE_PAGES):
         show(page, theme, width)
         page.goto(site.url + path.format(**jobs))
         settle(page)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.site import KEY, READER, Site
@@ -35,6 +36,7 @@ def test_a_reader_sees_the_servers_health_only(context: BrowserContext, site: Si
     expect(doctor.get_by_role("button")).to_have_count(0)
 
 
+@pytest.mark.nightly
 def test_only_an_admin_drains_nodes(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
     node = {"name": "gpu1", "state": "up", "slots": 4, "running": 3, "waiting": 0, "labels": {}}

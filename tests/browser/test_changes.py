@@ -162,6 +162,7 @@ def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     expect(page.locator(".dag")).to_contain_text("2 branches")
 
 
+@pytest.mark.nightly
 def test_a_conflict_in_a_long_file_is_shown_without_the_rest_of_the_file(
     page: Page, site: Site
 ) -> None:

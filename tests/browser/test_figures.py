@@ -4,6 +4,7 @@ import itertools
 import re
 import time
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.site import Site, shell
@@ -89,6 +90,7 @@ def test_an_edge_does_not_pass_behind_a_box(page: Page, site: Site) -> None:
     assert behind == 0
 
 
+@pytest.mark.nightly
 def test_the_graph_names_the_chosen_candidate(page: Page, site: Site) -> None:
     script = "case $ORCHESTRATOR_WORKER_ID in *_1) seq 9 > n.txt;; *) seq 2 > n.txt;; esac"
     task = {"id": "c", "command": script, "agent": ["shell", "shell"], "git": "on"}
@@ -110,6 +112,7 @@ def test_the_head_of_a_failed_job_gives_the_reason(page: Page, site: Site) -> No
     expect(page.locator("tbody")).to_contain_text("Build")
 
 
+@pytest.mark.nightly
 def test_the_head_of_a_failed_job_names_a_worker_once(page: Page, site: Site) -> None:
     both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]
     job = site.job([shell("exit 3", title="Check", retries=0), *both], resolve="off", gates=[])
@@ -134,6 +137,7 @@ def test_the_list_of_jobs_shows_why_a_job_failed(page: Page, site: Site) -> None
     expect(row).to_contain_text(re.compile(r"worker_2: .*exit code 3"))
 
 
+@pytest.mark.nightly
 def test_a_closed_group_shows_the_worker_with_a_child_job(page: Page, site: Site) -> None:
     child = '[{"title": "Below", "agent": "shell", "command": "true"}]'
     spawn = f"echo '{child}' > t.json; orchestrator spawn c --tasks t.json --wait"

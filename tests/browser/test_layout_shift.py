@@ -37,17 +37,26 @@ def with_costs(route: Route) -> None:
     [
         ("/", r"/api/v1/jobs\?", r"/needs\?page_size=200", "#needs"),
         ("/agents", "/api/v1/agents", "/api/v1/locks", "table.tbl td"),
-        ("/agents", "/api/v1/keys", "/api/v1/agents", "table.tbl td"),
-        ("/new", "/api/v1/agents", "/api/v1/stats", "fieldset"),
+        *nightly(
+            ("/agents", "/api/v1/keys", "/api/v1/agents", "table.tbl td"),
+            ("/new", "/api/v1/agents", "/api/v1/stats", "fieldset"),
+        ),
         ("/costs", r"/api/v1/jobs\?depth", "/usage.*by=agent", ".timeplot canvas"),
         ("/jobs/{job}", "/conflicts$", "/columns", ".dag .node.st-failed"),
-        ("/jobs/{job}/changes?conflict=worker_2", "/conflicts/worker_2", "/conflicts$", ".three"),
         ("/jobs/{job}/w/worker_1", "/logs/", "/workers/worker_1$", "main [role=log]"),
-        (
-            "/jobs/{job}/w/worker_1",
-            "/checkpoints",
-            "/workers/worker_1$",
-            "aside .mono:text('1-after')",
+        *nightly(
+            (
+                "/jobs/{job}/changes?conflict=worker_2",
+                "/conflicts/worker_2",
+                "/conflicts$",
+                ".three",
+            ),
+            (
+                "/jobs/{job}/w/worker_1",
+                "/checkpoints",
+                "/workers/worker_1$",
+                "aside .mono:text('1-after')",
+            ),
         ),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.site import KEY, READER, Site, shell
+from tests.support.examples import nightly
 
 
 def test_a_key_logs_in_and_out_and_the_address_stays(context: BrowserContext, site: Site) -> None:
@@ -43,7 +44,7 @@ def test_a_login_and_a_logout_reach_other_tabs(context: BrowserContext, site: Si
     expect(other.locator("h1")).to_have_text("Agents and server")
 
 
-@pytest.mark.parametrize("lost", ["dashboard.js", "dashboard.css"])
+@pytest.mark.parametrize("lost", ["dashboard.js", *nightly("dashboard.css")])
 def test_a_page_recovers_when_one_of_its_files_could_not_be_fetched(
     context: BrowserContext, site: Site, lost: str
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_page_recovers_when_one_of_its_files_could_not_be_fetched(
     expect(page.locator(".top")).to_have_css("position", "sticky")
 
 
+@pytest.mark.nightly
 def test_a_page_whose_files_are_missing_shows_an_error(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
     page.route("**/dashboard.js", lambda route: route.abort("connectionreset"))

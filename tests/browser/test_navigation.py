@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.site import Site, shell
@@ -106,6 +107,7 @@ def test_the_search_field_follows_the_address(page: Page, site: Site) -> None:
     expect(page.get_by_role("cell", name="made", exact=True)).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_a_page_names_what_it_waits_for_and_shows_the_rest(page: Page, site: Site) -> None:
     held: list[Route] = []
     job = site.job([shell("true")], request="A request on a slow link")
@@ -127,6 +129,7 @@ def test_a_page_names_what_it_waits_for_and_shows_the_rest(page: Page, site: Sit
         expect(page.locator(".dag")).to_be_visible()
 
 
+@pytest.mark.nightly
 def test_the_list_of_jobs_does_not_move_when_needs_appear(page: Page, site: Site) -> None:
     held: list[Route] = []
     question = site.job([{"id": "ok", "approve": "Go on?"}], wait=False)

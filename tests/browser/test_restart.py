@@ -34,6 +34,7 @@ def test_a_page_survives_a_killed_server(page: Page, site: Site) -> None:
     assert page.evaluate("() => window.sameDocument")
 
 
+@pytest.mark.nightly
 def test_a_log_is_still_followed_after_a_restart(page: Page, site: Site) -> None:
     go = site.project.path / "logged"
     command = f"seq 9000; until [ -e '{go}' ]; do sleep 0.05; done; echo the end; sleep 5"
@@ -55,6 +56,7 @@ def test_a_log_is_still_followed_after_a_restart(page: Page, site: Site) -> None
         client.cancel(job)
 
 
+@pytest.mark.nightly
 def test_a_page_opened_while_the_server_is_stopped_appears_later(page: Page, site: Site) -> None:
     page.goto(site.url)
     expect(page.locator("h1")).to_have_text("Jobs")
@@ -71,6 +73,7 @@ def test_a_page_opened_while_the_server_is_stopped_appears_later(page: Page, sit
     assert failed == []
 
 
+@pytest.mark.nightly
 def test_the_page_of_an_ended_job_rarely_asks_for_new_events(page: Page, site: Site) -> None:
     job = site.job([shell("exit 1", retries=0)])
     addresses: list[str] = []

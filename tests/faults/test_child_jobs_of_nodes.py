@@ -100,10 +100,10 @@ def check(found: ApartCluster, job: str, runs: str = "parent child") -> None:
 
 _CUTS = [
     ("up", "snapshot", "after"),
-    ("down", "bring", "before"),
-    ("up", "brought", "before"),
 ]
 _MORE_CUTS = [
+    ("down", "bring", "before"),
+    ("up", "brought", "before"),
     ("down", "snapshot", "before"),
     ("down", "bring", "after"),
     ("down", "snapshot", "after"),

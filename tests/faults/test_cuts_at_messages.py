@@ -48,17 +48,17 @@ Link.post, Link.receive = cutting_post, cutting_receive
 TERMS = NodeLeaseTerms(beat=0.2, notice=1.5, lease=60.0)
 #: Direction and kind of the message, and True if its receiver still gets it.
 DAILY = [
-    ("up", "hello", "before"),
     ("up", "started", "before"),
     ("up", "piece", "after"),
-    ("up", "ended", "before"),
     ("up", "ended", "after"),
-    ("down", "start", "before"),
     ("down", "start", "after"),
     ("down", "stop", "before"),
     ("down", "kept", "before"),
 ]
 OTHERS = [
+    ("down", "start", "before"),
+    ("up", "ended", "before"),
+    ("up", "hello", "before"),
     ("up", "hello", "after"),
     ("up", "beat", "before"),
     ("up", "beat", "after"),

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,10 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 @pytest.mark.parametrize(
     "ways",
-    [*zip(WAYS, WAYS, strict=True), *nightly(*((each,) for each in permutations(WAYS, 2)))],
+    [
+        (WAYS[0],) * 2,
+        *nightly(*((each,) for each in product(WAYS, WAYS) if each != (WAYS[0],) * 2)),
+    ],
     ids="-then-".join,
 )
 def test_two_ends_in_a_row_change_nothing(

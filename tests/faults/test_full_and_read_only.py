@@ -12,6 +12,7 @@ from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.site import shell, until
+from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow
 MakeDisk = Callable[..., Path]
@@ -95,7 +96,7 @@ def test_a_start_on_a_full_disk_reports_it_and_existing_jobs_can_be_read(
     assert site.status(job)["status"] == "completed"
 
 
-@pytest.mark.parametrize("reserve", [True, False], ids=["with-reserve", "without"])
+@pytest.mark.parametrize("reserve", [*nightly(True), False], ids=["with-reserve", "without"])
 def test_a_start_on_a_full_disk_with_its_database_elsewhere_serves(
     make_site: MakeSite, tmp_path: Path, reserve: bool
 ) -> None:

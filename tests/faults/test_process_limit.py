@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.site import Answer, ServerProcess, shell, until
+from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ def reasons(server: OrdinarySite, job: str) -> list[str]:
     return [row["reason"] for row in server.get(f"/jobs/{job}")["workers"]]
 
 
-@pytest.mark.parametrize("is_warm", [False, True], ids=["no shims yet", "idle shims"])
+@pytest.mark.parametrize("is_warm", [True, *nightly(False)], ids=["idle shims", "no shims yet"])
 def test_workers_wait_for_processes_and_none_fails(server: OrdinarySite, is_warm: bool) -> None:
     tasks: list[Any] = [shell("echo done", retries=0)] * 3
     if is_warm:

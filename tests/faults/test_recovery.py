@@ -161,6 +161,7 @@ def test_the_client_waits_and_follows_on_while_the_server_is_killed(
     assert seen[-1]["kind"] == "job_ended"
 
 
+@pytest.mark.nightly
 def test_a_stream_continues_after_a_kill_without_a_gap_or_a_repeat(
     make: MakeFaultSite, tmp_path: Path
 ) -> None:

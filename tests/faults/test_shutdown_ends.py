@@ -14,6 +14,7 @@ from orchestrator.security import process_table
 from tests.faults.site import STORE, store_settings
 from tests.faults.zygote import Zygote
 from tests.integration.site import Answer, ServerProcess, shell, until
+from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow
 #: Longer than a restart, so that a worker that ignores SIGTERM outlives its server.
@@ -101,8 +102,8 @@ def outcome(stage: Stage) -> tuple[str, int]:
 ENDS = [(0, ("success", 1)), (3, ("success", 2))]
 
 
-@pytest.mark.parametrize("adopted", [False, True], ids=["own", "adopted"])
-@pytest.mark.parametrize(("code", "expected"), ENDS)
+@pytest.mark.parametrize("adopted", [True, *nightly(False)], ids=["adopted", "own"])
+@pytest.mark.parametrize(("code", "expected"), [ENDS[0], *nightly(ENDS[1])])
 def test_a_worker_that_ends_before_its_stopped_server(
     make_stage: MakeStage, code: int, expected: tuple[str, int], adopted: bool
 ) -> None:
@@ -120,8 +121,8 @@ def test_a_worker_that_ends_before_its_stopped_server(
     assert outcome(stage) == expected
 
 
-@pytest.mark.parametrize("adopted", [False, True], ids=["own", "adopted"])
-@pytest.mark.parametrize(("code", "expected"), ENDS)
+@pytest.mark.parametrize("adopted", [True, *nightly(False)], ids=["adopted", "own"])
+@pytest.mark.parametrize(("code", "expected"), [ENDS[1], *nightly(ENDS[0])])
 def test_a_stopping_worker_ends_under_the_next_server(
     make_stage: MakeStage, code: int, expected: tuple[str, int], adopted: bool
 ) -> None:
@@ -178,7 +179,7 @@ def test_a_worker_that_is_killed_after_its_grace_time_under_the_next_server_runs
     assert outcome(stage) == ("success", 2)
 
 
-@pytest.mark.parametrize("adopted", [False, True], ids=["own", "adopted"])
+@pytest.mark.parametrize("adopted", [True, *nightly(False)], ids=["adopted", "own"])
 def test_a_worker_whose_shim_is_killed_during_the_shutdown_runs_again(
     make_stage: MakeStage, adopted: bool
 ) -> None:
@@ -230,7 +231,7 @@ def test_a_cancelled_worker_that_ends_with_0_is_cancelled(make_stage: MakeStage)
     assert outcome(stage) == ("cancelled", 1)
 
 
-@pytest.mark.parametrize("stop", ["pause", "shutdown"])
+@pytest.mark.parametrize("stop", ["shutdown", *nightly("pause")])
 def test_a_cancel_after_another_stop_is_a_cancel(make_stage: MakeStage, stop: str) -> None:
     stage = make_stage()
     if stop == "pause":

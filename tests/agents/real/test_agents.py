@@ -71,7 +71,7 @@ def test_the_shared_start_of_prompts_has_its_own_cache_mark(site: Site) -> None:
     assert "cached-" in own["text"]
 
 
-@each_with("plans a request", nightly=("gemini", "opencode"))
+@each_with("plans a request", nightly=("gemini", "opencode", "openai-compatible", "ollama"))
 def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     site.api.scripts[f"{agent}-plan"] = scripts.plan(agent)
     site.api.scripts["part-a"] = scripts.part("a")
@@ -96,7 +96,9 @@ def _answer_shape(body: Answer) -> object:
 
 # In the next test, all tools start child jobs by MCP. In this test, one tool has a sandbox, and
 # one has none.
-@each_with("child job by MCP", nightly=("claude", "gemini", "opencode"))
+@each_with(
+    "child job by MCP", nightly=("claude", "gemini", "opencode", "openai-compatible", "ollama")
+)
 def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: str) -> None:
     check_children(editing_site, agent, commands=agent not in LOOPS)
 
@@ -105,7 +107,7 @@ def test_child_jobs_are_started_with_the_policy_edit(editing_site: Site, agent: 
     "child job by MCP",
     "child job by `orchestrator spawn`",
     "child job by HTTP",
-    nightly=("gemini", "opencode"),
+    nightly=("gemini", "opencode", "anthropic", "ollama"),
 )
 def test_child_jobs_are_started_in_each_way(site: Site, agent: str) -> None:
     check_children(site, agent, commands=True)
@@ -124,7 +126,10 @@ def check_children(site: Site, agent: str, *, commands: bool) -> None:
     assert {child["status"] for child in children} == {"completed"}
 
 
-@each_with("cancelled while a tool runs: no process remains", nightly=("gemini", "opencode"))
+@each_with(
+    "cancelled while a tool runs: no process remains",
+    nightly=("gemini", "opencode", "anthropic", "openai-compatible"),
+)
 def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
     job_id = site.submit(agent, f"{agent}-hanging", scripts.hanging())
     until(lambda: site.begun(job_id), "a command of the agent runs", 60)
@@ -137,7 +142,7 @@ def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
     assert worker_processes(job_id) == []
 
 
-@each_with("401: one attempt, class `auth`", nightly=("gemini", "opencode"))
+@each_with("401: one attempt, class `auth`", nightly=("gemini", "opencode", "anthropic", "ollama"))
 def test_a_wrong_key_is_not_retried(site: Site, agent: str) -> None:
     script = Script.failing(unauthorized())
     job = site.run(agent, f"{agent}-401", script, retries=2)
@@ -164,7 +169,7 @@ def test_many_rate_limits_cost_only_time(site: Site, agent: str) -> None:
     assert [worker["status"] for worker in job["workers"]] == ["success"] * 4
 
 
-@each_with("`max_steps` enforced", nightly=("gemini", "opencode"))
+@each_with("`max_steps` enforced", nightly=("gemini", "opencode", "openai-compatible", "ollama"))
 def test_max_steps_is_enforced(site: Site, agent: str) -> None:
     job = site.run(agent, f"{agent}-forever", scripts.FOREVER, max_steps=3)
 
@@ -176,7 +181,10 @@ def test_max_steps_is_enforced(site: Site, agent: str) -> None:
 
 
 # Steps and tokens come from the same lines.
-@each_with("`max_tokens` enforced during the attempt", nightly=("claude", "gemini", "opencode"))
+@each_with(
+    "`max_tokens` enforced during the attempt",
+    nightly=("claude", "gemini", "opencode", "anthropic", "openai-compatible"),
+)
 def test_max_tokens_is_enforced_while_the_agent_works(site: Site, agent: str) -> None:
     # Gemini stops if the same call is repeated, so each call differs.
     commands = [f"sleep 0.3; echo {number}" for number in range(40)]
@@ -194,7 +202,8 @@ def test_max_tokens_is_enforced_while_the_agent_works(site: Site, agent: str) ->
 
 
 @each_with(
-    "`read-only`: a worker that should write cannot, and fails", nightly=("gemini", "opencode")
+    "`read-only`: a worker that should write cannot, and fails",
+    nightly=("gemini", "opencode", "openai-compatible", "ollama"),
 )
 def test_a_read_only_agent_writes_nothing(read_only_site: Site, agent: str) -> None:
     job = read_only_site.run(agent, f"{agent}-looking", scripts.trespass(agent))

@@ -41,7 +41,7 @@ def run_side_by_side(site: Site, agent: str, name: str, config: Answer) -> Answe
 
 
 # One tool that reports a step at its end, and one whose steps are read from its session.
-@each_of(AGENTS, nightly=("gemini", "opencode"))
+@each_of(AGENTS, nightly=("gemini", "opencode", "openai-compatible", "ollama"))
 def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: str) -> None:
     name = f"{agent}-capped-steps"
     job = run_side_by_side(site, agent, name, {"max_steps": STEPS})
@@ -54,7 +54,7 @@ def test_steps_beyond_a_cap_are_at_most_one_of_each_worker(site: Site, agent: st
     assert worker_processes(job["job_id"]) == []
 
 
-@each_of(STEP_COST, nightly=("claude", "gemini"))
+@each_of(STEP_COST, nightly=("claude", "gemini", "anthropic"))
 def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent: str) -> None:
     name, step = f"{agent}-capped-cost", STEP_COST[agent]
     cap = STEPS * step
@@ -67,7 +67,7 @@ def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent
     assert calls <= STEPS + WORKERS + 1
 
 
-@each_of(AGENTS, nightly=("codex", "gemini", "opencode"))
+@each_of(AGENTS, nightly=("codex", "gemini", "opencode", "anthropic", "openai-compatible"))
 def test_a_worker_that_is_complete_when_the_cap_is_reached_has_succeeded(
     site: Site, agent: str
 ) -> None:

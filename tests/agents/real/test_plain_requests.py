@@ -12,9 +12,10 @@ from tests.agents.real.tools import AGENTS, LOOPS
 LIE = "I added the login form. All tests pass."
 QUESTION = "There are two templates. Which one should I use?"
 
-#: By day, only the loops and one tool run, because the text is the same for all agents.
+#: By day, only one loop and one tool run, because the text is the same for all agents.
+BY_DAY = ("claude", "ollama")
 each_agent = pytest.mark.parametrize(
-    "agent", parameters(AGENTS, nightly=("codex", "gemini", "opencode"))
+    "agent", parameters(AGENTS, nightly=[each for each in AGENTS if each not in BY_DAY])
 )
 
 
@@ -48,7 +49,9 @@ def test_a_worker_that_explains_has_succeeded(site: Site, agent: str) -> None:
     assert (job["status"], job["reason"]) == ("completed", ""), job
 
 
-@pytest.mark.parametrize("agent", LOOPS)
+@pytest.mark.parametrize(
+    "agent", parameters(list(LOOPS), nightly=[each for each in LOOPS if each != "anthropic"])
+)
 def test_a_file_in_the_home_directory_is_named(site: Site, agent: str) -> None:
     place = site.server.project / "home" / f"{agent}.md"
     script = Script.of(Turn(calls=(Call.write(str(place), "x"),)), Turn("Done."))

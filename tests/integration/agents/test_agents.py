@@ -12,6 +12,7 @@ from tests.integration.agents.conftest import KEY, STAND_IN
 from tests.integration.agents.driver_process.rig import is_alive
 from tests.integration.conftest import MakeSite
 from tests.integration.site import Answer, InProcess, until, worker_processes
+from tests.support.examples import nightly
 
 
 def row(ended: Answer) -> Answer:
@@ -103,7 +104,7 @@ def test_leftover_processes_of_an_agent_are_killed(site: InProcess) -> None:
     assert worker_processes(ended["job_id"]) == []
 
 
-@pytest.mark.parametrize("behaviour", ["hangs", "ignores-term hangs"])
+@pytest.mark.parametrize("behaviour", ["ignores-term hangs", *nightly("hangs")])
 def test_a_cancelled_agent_has_exited(site: InProcess, behaviour: str) -> None:
     job_id = site.submit("Build a house", [task(behaviour)])
     until(lambda: has_begun(site, job_id), "the agent is at work")

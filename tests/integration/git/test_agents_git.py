@@ -10,7 +10,7 @@ from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing
 from tests.integration.git.conftest import FILES, Host
 from tests.integration.site import shell, until
-from tests.support.examples import every_second
+from tests.support.examples import nightly
 from tests.support.project import Project, edit
 
 SCAFFOLD = """
@@ -200,10 +200,12 @@ def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Ho
 @pytest.mark.parametrize(
     "rewrites",
     [
-        "git commit -q -a --amend -m amended",
         "git commit -q -a -m a; b=$(git branch --show-current); git checkout -q --orphan new; "
         "git commit -q -m all; git branch -q -D $b; git branch -m $b",
-        "git checkout -q --orphan new; git commit -q -a -m all",
+        *nightly(
+            "git commit -q -a --amend -m amended",
+            "git checkout -q --orphan new; git commit -q -a -m all",
+        ),
     ],
 )
 def test_changes_count_also_if_an_agent_rewrites_the_first_commit(
@@ -224,19 +226,21 @@ def test_changes_count_also_if_an_agent_rewrites_the_first_commit(
 @pytest.mark.parametrize(
     ("script", "second"),
     [
-        ("echo b > second.txt; git commit -qa --amend -m b", "b"),
         ("echo a > second.txt; git commit -qa --amend -m a; echo b > second.txt; "
          "git commit -qa --amend -m b; git commit -q --allow-empty -m c", "b"),
-        ("git rm -q second.txt; touch x; git add .; git commit -q --amend -m b", None),
-        ("git switch -q --detach HEAD~1", "s"),
         ("git switch -q -c fix HEAD~1; git commit -q --allow-empty -m fix", "s"),
-        ("git commit -q --amend -m b; git reset -q --hard HEAD~1", "s"),
-        ("git reset -q --hard HEAD~1", "s"),
         ("git reset -q --hard HEAD~1; log=$(git rev-parse --git-path logs/HEAD); "
          "printf 'x\\nx rebase\\tx\\nx none a\\trebase (start): x\\n' >> $log", "s"),
-        ("echo b > second.txt; git reset -q --soft HEAD~1; git add .; git commit -q -m b", "b"),
-        ("echo b > second.txt; git commit -qa --fixup HEAD; git commit -q --allow-empty -m c; "
-         "GIT_SEQUENCE_EDITOR=true git rebase -q -i --autosquash HEAD~3", "b"),
+        *nightly(
+            ("echo b > second.txt; git commit -qa --amend -m b", "b"),
+            ("git rm -q second.txt; touch x; git add .; git commit -q --amend -m b", None),
+            ("git switch -q --detach HEAD~1", "s"),
+            ("git commit -q --amend -m b; git reset -q --hard HEAD~1", "s"),
+            ("git reset -q --hard HEAD~1", "s"),
+            ("echo b > second.txt; git reset -q --soft HEAD~1; git add .; git commit -q -m b", "b"),
+            ("echo b > second.txt; git commit -qa --fixup HEAD; git commit -q --allow-empty -m c; "
+             "GIT_SEQUENCE_EDITOR=true git rebase -q -i --autosquash HEAD~3", "b"),
+        ),
     ],
 )  # fmt: skip
 def test_changes_count_also_if_an_agent_amends_the_users_last_commit(
@@ -266,7 +270,7 @@ def test_the_reason_names_what_the_candidate_lacks_that_a_person_chose(host: Hos
         assert ("worker_2: not committed" in reason) is (worker == "worker_2")
 
 
-@pytest.mark.parametrize("how", ["pop -q", "drop -q", "clear"])
+@pytest.mark.parametrize("how", ["pop -q", *nightly("drop -q", "clear")])
 def test_a_users_stash_entry_that_an_agent_removes_is_named_and_can_be_restored(
     host: Host, how: str
 ) -> None:
@@ -291,8 +295,10 @@ def test_a_users_stash_entry_that_an_agent_removes_is_named_and_can_be_restored(
     ("then", "undone"),
     [
         ("git revert --no-edit HEAD; echo b > b.txt", True),
-        ("git checkout -q HEAD~1 -- README.md; git rm -qf n.txt", True),
-        ("git rm -qf n.txt; echo b > b.txt", False),
+        *nightly(
+            ("git checkout -q HEAD~1 -- README.md; git rm -qf n.txt", True),
+            ("git rm -qf n.txt; echo b > b.txt", False),
+        ),
         ("echo other > n.txt; git checkout -q HEAD~1 -- README.md", False),
     ],
 )
@@ -370,7 +376,13 @@ def test_what_an_agent_does_elsewhere_is_merged_or_named_with_a_command(host: Ho
     assert (outside["command"], outside["in_part"], outside["brings_in"]) == (command, True, True)
 
 
-@pytest.mark.parametrize("point", every_second(crash_points.OF_SIDE_WORK))
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(each, marks=[] if number % 4 == 2 else pytest.mark.nightly)
+        for number, each in enumerate(crash_points.OF_SIDE_WORK)
+    ],
+)
 def test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing(
     crashing: MakeCrashing, point: str
 ) -> None:

@@ -70,9 +70,9 @@ def test_in_a_repository_with(names: Sequence[str], project: Project, make_host:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--depth=1"],
         ["--filter=blob:none", "--sparse"],
         *nightly(
+            ["--depth=1"],
             ["--filter=blob:none"],
             ["--shared"],
             ["--branch=main", "--single-branch"],
@@ -89,7 +89,7 @@ def test_in_a_clone_made_with(options: list[str], project: Project, make_host: M
 
 
 @pytest.mark.usefixtures("spawning")
-@pytest.mark.parametrize("shape", [("--cone", "src"), ("--no-cone", "/src/")])
+@pytest.mark.parametrize("shape", [("--no-cone", "/src/"), *nightly((("--cone", "src"),))])
 def test_what_is_made_outside_of_a_sparse_checkout_is_kept(
     project: Project, make_host: MakeHost, shape: tuple[str, str]
 ) -> None:
@@ -247,11 +247,14 @@ def meanwhile(host: Host, script: str, **config: object) -> Answer:
             id="housekeeping, and a stash",
         ),
         "git switch -q -c elsewhere; echo e > e.txt; git add e.txt; git commit -qm e",
-        "touch .git/index.lock",
-        *nightly("git branch -m main trunk", "git config core.autocrlf input"),
+        *nightly(
+            "touch .git/index.lock",
+            "git branch -m main trunk",
+            "git config core.autocrlf input",
+        ),
         # Not prune --expire=now, which git's documentation calls unsafe while others write
         # objects.
-        "git reflog expire --expire=now --all; git gc -q",
+        *nightly("git reflog expire --expire=now --all; git gc -q"),
         "git checkout -q --orphan fresh; git rm -rfq .",
     ],
 )
@@ -266,12 +269,13 @@ def test_a_person_at_work_in_the_checkout_harms_no_job(host: Host, script: str) 
 @pytest.mark.parametrize(
     "script",
     [
-        'rm -rf "$OLDPWD"',
         "rm -rf .git/worktrees",
-        *nightly('git worktree remove --force --force "$OLDPWD"'),
+        *nightly('rm -rf "$OLDPWD"', 'git worktree remove --force --force "$OLDPWD"'),
         'git worktree unlock "$OLDPWD"; mv "$OLDPWD" "$OLDPWD.moved"; git worktree prune',
-        'rm -f "$OLDPWD/.git"',
-        *nightly('echo broken > "$(git -C "$OLDPWD" rev-parse --git-path index)"'),
+        *nightly(
+            'rm -f "$OLDPWD/.git"',
+            'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path index)"',
+        ),
         'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path HEAD)"',
     ],
 )

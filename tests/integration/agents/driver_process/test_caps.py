@@ -52,13 +52,9 @@ INSTANTS = [
     Instant("after the final result", "words result hangs", '"result"', succeeds=True),
     Instant("after the exit", "words result", '"result"', succeeds=True),
 ]
-#: Instants that are tested after a restart only at night.
-AT_NIGHT = (
-    "in the middle of a step",
-    "between two steps",
-    "at the final result",
-    "after the exit",
-)
+#: Instants that are tested by day: three without a restart, and one after a restart.
+BY_DAY = ("in the middle of a step", "at the final result", "after the exit")
+BY_DAY_AFTER_A_RESTART = ("after the final result",)
 
 
 def claude(behaviour: str, **more: object) -> Answer:
@@ -126,7 +122,14 @@ def site(make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch) ->
     return make_site(orchestrator={"claude_command": str(program)}, workers=GRACE)
 
 
-@pytest.mark.parametrize("instant", INSTANTS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "instant",
+    [
+        pytest.param(each, marks=[] if each.name in BY_DAY else pytest.mark.nightly)
+        for each in INSTANTS
+    ],
+    ids=lambda each: each.name,
+)
 def test_a_cap_is_reached(site: InProcess, instant: Instant, tmp_path: Path) -> None:
     check(site, instant, tmp_path, lambda: None)
 
@@ -151,7 +154,7 @@ def server(
 @pytest.mark.parametrize(
     "instant",
     [
-        pytest.param(each, marks=pytest.mark.nightly if each.name in AT_NIGHT else [])
+        pytest.param(each, marks=[] if each.name in BY_DAY_AFTER_A_RESTART else pytest.mark.nightly)
         for each in INSTANTS
     ],
     ids=lambda each: each.name,

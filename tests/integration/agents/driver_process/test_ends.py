@@ -34,7 +34,7 @@ def test_exit_code_1_after_a_whole_result_is_a_success_with_a_note(site: InProce
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        ("has-a-fault", "claude failed with an internal error: exit code 1: TypeError"),
+        *nightly(("has-a-fault", "claude failed with an internal error: exit code 1: TypeError")),
         ("crashes", "claude was killed: killed by signal 11"),
     ],
 )

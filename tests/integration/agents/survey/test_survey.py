@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from orchestrator.agents.survey import command
 from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
+from tests.support.examples import nightly
 from tests.unit.agents.survey.trees import commit, git, plant
 
 REPOSITORY = Path(__file__).parents[4]
@@ -194,7 +195,7 @@ def test_at_the_last_depth_a_worker_surveys_everything_itself(
     assert "without child jobs: the maximum depth of child jobs is reached (3)" in ended.output
 
 
-@pytest.mark.parametrize("exit_code", [2, 4, 5, 7])
+@pytest.mark.parametrize("exit_code", [4, *nightly(2, 5, 7)])
 def test_the_part_of_a_rejected_child_job_is_surveyed_here_with_a_note(
     tmp_path: Path, large_project: Path, recursion: dict[str, str], exit_code: int
 ) -> None:

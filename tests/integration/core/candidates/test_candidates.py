@@ -23,6 +23,7 @@ from tests.integration.site import (
     until,
     worker_processes,
 )
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -378,7 +379,7 @@ def test_a_review_survives_its_server_and_needs_no_git(
     assert "made.txt" in judge.asked[0]
 
 
-@pytest.mark.parametrize("point", ["attempt: end received", "worktree: committed"])
+@pytest.mark.parametrize("point", ["worktree: committed", *nightly("attempt: end received")])
 def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
     crashing: MakeCrashing, point: str
 ) -> None:

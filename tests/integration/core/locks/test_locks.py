@@ -24,6 +24,7 @@ def test_claims_keep_workers_apart(make_site: MakeSite, tmp_path: Path) -> None:
     assert log.read_text().split() == ["in", "out"] * 4
 
 
+@pytest.mark.nightly
 def test_contending_workers_hold_a_lock_one_after_the_other(
     make_site: MakeSite, tmp_path: Path
 ) -> None:

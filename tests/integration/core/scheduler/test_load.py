@@ -30,6 +30,7 @@ def recording_command(effects: Path, seconds: float) -> str:
     return f'date "++ %s.%N" >> {effects}; sleep {seconds}; date "+- %s.%N" >> {effects}'
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_three_hundred_workers_never_use_more_than_eight_slots(
     site: InProcess, effects: Path

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import REPOSITORY, Answer, InProcess, Site, shell, until
+from tests.support.examples import nightly
 from tests.unit.agents.prompts.test_prompts import beginning_of
 
 AGENT = """
@@ -131,7 +132,7 @@ def test_an_unknown_role_is_refused_and_nothing_starts(site: InProcess) -> None:
     assert site.get("/jobs")["total"] == 0
 
 
-@pytest.mark.parametrize("place", ["project/.orchestrator/roles", "roles"])
+@pytest.mark.parametrize("place", ["project/.orchestrator/roles", *nightly("roles")])
 def test_a_users_role_is_in_the_prompt(make_site: MakeSite, tmp_path: Path, place: str) -> None:
     roles, project = tmp_path / place, tmp_path / "project"
     roles.mkdir(parents=True)

@@ -14,6 +14,7 @@ from orchestrator.security.files import scratch_directory
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import shell, until
 from tests.support.crashing import Crash, crash_at
+from tests.support.examples import nightly
 from tests.support.project import EDITOR, Project, agents, edit
 
 BIND = (
@@ -66,7 +67,7 @@ def test_a_plain_command_has_ports_and_no_directory(make_site: MakeSite) -> None
     assert scratch_directory.PREFIX not in found.get("TMPDIR", "")
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
+@pytest.mark.parametrize("how", ["kill", *nightly("terminate")])
 def test_directories_of_a_killed_server_are_removed_by_the_next(
     how: str, make_server: MakeServer, tmp_path: Path
 ) -> None:

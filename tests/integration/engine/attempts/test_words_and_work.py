@@ -115,6 +115,7 @@ def test_an_apology_without_a_change_has_failed_in_every_role(
     assert failures(site, ended) == ["no_changes", "no_changes"]
 
 
+@pytest.mark.nightly
 def test_work_in_the_checkout_is_named_of_a_worker_that_changed_nothing(
     run: Run, project: Project
 ) -> None:
@@ -199,7 +200,7 @@ DELEGATES = (
 
 @pytest.mark.parametrize(
     ("script", "status", "attempts"),
-    [("echo two >> src/app.py", "recursive_success", 1), ("true", "failed", 2)],
+    [("true", "failed", 2), *nightly(("echo two >> src/app.py", "recursive_success", 1))],
 )
 def test_a_worker_that_delegates_all_is_judged_when_its_child_jobs_have_ended(
     run: Run, script: str, status: str, attempts: int
@@ -303,8 +304,10 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
     ("makes", "status"),
     [
         ("echo x > dist/app.js; echo two > src/app.py", "partial"),
-        ("echo x > dist/app.js; git add -f dist/app.js", "completed"),
-        ("echo x > dist/app.js; echo > .gitignore", "completed"),
+        *nightly(
+            ("echo x > dist/app.js; git add -f dist/app.js", "completed"),
+            ("echo x > dist/app.js; echo > .gitignore", "completed"),
+        ),
         # The result has a promised file, and the task does not name the ignored files.
         ("touch dist/app.js src/x.csv; echo two > README.md", "completed"),
     ],
@@ -363,6 +366,7 @@ def test_a_link_out_of_the_worktree_keeps_no_promise(run: Run) -> None:
     assert only(ended)["missing"] == ["gen/a.md", "a.md", "b.md"]
 
 
+@pytest.mark.nightly
 def test_a_job_whose_result_has_only_such_a_link_is_partial(site: InProcess) -> None:
     linked = {"agent": "editor", "prompt": "ln -s none b.md", "writes": ["b.md"]}
     other = {"agent": "editor", "prompt": "echo x > c.md"}
@@ -376,7 +380,7 @@ def test_a_job_whose_result_has_only_such_a_link_is_partial(site: InProcess) -> 
 IN_PROJECT = {"workdir": "project"}
 
 
-@pytest.fixture(params=["own", "project"])
+@pytest.fixture(params=["own", *nightly("project")])
 def bare(
     make_site: MakeSite, tmp_path: Path, project: Project, request: pytest.FixtureRequest
 ) -> Run:
@@ -447,7 +451,7 @@ def test_work_in_the_project_is_work_of_a_worker_with_a_directory_of_its_own(
     assert only(ended)["unchanged"] is False
 
 
-@pytest.mark.parametrize("has_git", [True, False])
+@pytest.mark.parametrize("has_git", [True, *nightly(False)])
 @pytest.mark.parametrize(
     ("place", "then", "lacking"),
     [
@@ -477,8 +481,7 @@ def test_a_promised_file_that_is_removed_later_without_a_worktree_is_missing(
     ("then", "lacking"),
     [
         ("rm docs/new.md", True),
-        ("git mv docs/new.md docs/other.md", True),
-        ("rm src/app.py", False),
+        *nightly(("git mv docs/new.md docs/other.md", True), ("rm src/app.py", False)),
         ("git checkout HEAD~1 src/app.py; mkdir lib; mv docs/new.md lib", True),
         ("echo x >> docs/new.md", False),
     ],

@@ -74,6 +74,7 @@ def write_command(path: str, text: str) -> str:
             "tests/unit/test_app.py",
             "2 == 1",
             id="moved",
+            marks=pytest.mark.nightly,
         ),
     ],
 )
@@ -105,6 +106,7 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
             "echo 'import os' > src/a.py; echo \"lint.select = ['E9']\" > src/ruff.toml",
             "src/ruff.toml",
             id="ruff below",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(
             {**LINT, "mypy.ini": MYPY},
@@ -156,7 +158,12 @@ CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
     ("task", "config"),
     [
         pytest.param({"writes": ["tests/test_app.py"]}, {}, id="promised"),
-        pytest.param({}, {"gates": [{"name": "pytest", "tests_may_change": True}]}, id="gate"),
+        pytest.param(
+            {},
+            {"gates": [{"name": "pytest", "tests_may_change": True}]},
+            id="gate",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_task_that_may_change_tests_succeeds_with_a_note(
@@ -183,7 +190,12 @@ REPAIR = "sed -i 's/== 3/== 1/' tests/test_app.py"
 @pytest.mark.parametrize(
     ("script", "found"),
     [
-        pytest.param(CHANGE, "with tests/test_app.py from the base commit: ", id="weakened"),
+        pytest.param(
+            CHANGE,
+            "with tests/test_app.py from the base commit: ",
+            id="weakened",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(
             f"{BREAK}; sed -i '/test_one/,$d' tests/test_app.py; echo 'def test_more(): pass' >> "
             "tests/test_app.py",
@@ -207,7 +219,12 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
 @pytest.mark.parametrize(
     ("script", "more"),
     [
-        pytest.param(f"{REPAIR}; {write_command('tests/test_two.py', TEST)}", "", id="tests alone"),
+        pytest.param(
+            f"{REPAIR}; {write_command('tests/test_two.py', TEST)}",
+            "",
+            id="tests alone",
+            marks=pytest.mark.nightly,
+        ),
         pytest.param(
             f"{REPAIR}; sed -i '/test_one/,/assert/d' tests/test_app.py",
             "",
@@ -300,6 +317,7 @@ def test_good_work_stays_good(make_project: MakeProject, script: str) -> None:
     assert gates(site, ended)["pytest"]["status"] == "passed"
 
 
+@pytest.mark.nightly
 def test_a_candidate_that_alters_what_judges_it_loses(make_project: MakeProject) -> None:
     site, _ = make_project(FILES)
     honest = "echo '# a note' >> app.py; echo 'x = 1' > new.py; seq 9 >> new.py"

@@ -51,6 +51,7 @@ def rows(found: Answer) -> dict[str, Answer]:
     return {each["worker_id"]: each for each in found["candidates"]}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("task", "by"),
     [
@@ -104,6 +105,7 @@ def test_fifty_trivial_tests_do_not_win(
     assert "base_tests" in shown
 
 
+@pytest.mark.nightly
 def test_tests_of_its_own_do_not_help_where_all_else_is_equal_but_size(
     make_project: MakeProject,
 ) -> None:
@@ -114,6 +116,7 @@ def test_tests_of_its_own_do_not_help_where_all_else_is_equal_but_size(
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
 
 
+@pytest.mark.nightly
 def test_a_new_test_that_passes_on_two_counts_against_the_third(make_project: MakeProject) -> None:
     agreeing = NOTE + write_command("tests/test_meant.py", MEANT)
 
@@ -125,6 +128,7 @@ def test_a_new_test_that_passes_on_two_counts_against_the_third(make_project: Ma
     assert by_worker["worker_1"]["place"] == 3
 
 
+@pytest.mark.nightly
 def test_a_new_test_that_the_task_names_counts_with_two(make_project: MakeProject) -> None:
     meant = NOTE + write_command("tests/test_meant.py", MEANT)
 

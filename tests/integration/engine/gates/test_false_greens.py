@@ -32,6 +32,7 @@ def test_pytest_without_settings_does_not_find_those_of_the_folder(
     assert "test_one" in reasons(bad)[0]
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not which("npm"), reason="npm is not installed")
 def test_a_script_of_npm_that_runs_no_test_has_not_passed(make_project: MakeProject) -> None:
     package = json.dumps({"name": "x", "scripts": {"test": "node --test"}})
@@ -66,6 +67,7 @@ SKIPS = {
 }
 
 
+@pytest.mark.nightly
 def test_product_code_that_makes_tests_skip_has_not_passed(make_project: MakeProject) -> None:
     site, _ = make_project(SKIPS)
     scripts = [

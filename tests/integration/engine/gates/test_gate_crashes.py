@@ -8,10 +8,13 @@ import pytest
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing
 from tests.integration.site import ServerProcess, until, worker_processes
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 
-@pytest.mark.parametrize("point", crash_points.OF_GATES)
+@pytest.mark.parametrize(
+    "point", [crash_points.OF_GATES[-1], *nightly(*crash_points.OF_GATES[:-1])]
+)
 def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
     crashing: MakeCrashing, point: str
 ) -> None:
@@ -43,7 +46,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
     assert project.snapshot() == before
 
 
-@pytest.mark.parametrize("how", ["kill", "terminate"])
+@pytest.mark.parametrize("how", ["kill", *nightly("terminate")])
 def test_gates_of_a_server_that_ended_are_run_again_and_never_twice_at_once(
     make_server: Callable[..., ServerProcess], tmp_path: Path, effects: Path, how: str
 ) -> None:

@@ -39,6 +39,7 @@ def merge(site: InProcess, ended: Answer) -> str:
     return (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_tests_that_cannot_run_at_the_base_did_not_run(make_project: MakeProject) -> None:
     needs = "import a_package_that_is_missing\nfrom app import one\n\n\ndef test(): assert one()\n"
@@ -62,12 +63,18 @@ def test_tests_that_cannot_run_at_the_base_did_not_run(make_project: MakeProject
 @pytest.mark.parametrize(
     "gate",
     [
-        {"name": "none", "run": f"{JUNIT} -k no_such_test", "report": "junit"},
-        {"name": "none", "run": "echo '?   	example.com/x	[no test files]'", "report": "go"},
         {"name": "none", "run": "pytest -q -k no_such_test"},
-        *nightly({"name": "none", "run": "printf 'No tests found, exiting with code 0'"}),
+        *nightly(
+            {"name": "none", "run": f"{JUNIT} -k no_such_test", "report": "junit"},
+            {
+                "name": "none",
+                "run": "echo '?   	example.com/x	[no test files]'",
+                "report": "go",
+            },
+            {"name": "none", "run": "printf 'No tests found, exiting with code 0'"},
+        ),
     ],
-    ids=["junit", "go", "pytest exit code 5", "jest --passWithNoTests"],
+    ids=["pytest exit code 5", "junit", "go", "jest --passWithNoTests"],
 )
 def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
     make_project: MakeProject, gate: dict[str, object]
@@ -100,7 +107,7 @@ NO_NODE_MODULES = {
 
 @pytest.mark.slow
 @pytest.mark.needs("npm", "node")
-@pytest.mark.parametrize("what", NO_NODE_MODULES)
+@pytest.mark.parametrize("what", ["a module", *nightly("a program")])
 def test_without_node_modules_nothing_is_judged(what: str, make_project: MakeProject) -> None:
     """The import of a dependency fails, or a dependency's program is missing."""
     package = {"scripts": NO_NODE_MODULES[what], "dependencies": {"one-that-nobody-has": "1"}}
@@ -118,6 +125,7 @@ def test_without_node_modules_nothing_is_judged(what: str, make_project: MakePro
     assert worker(site, requested["job_id"])["reason"].startswith(why)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(
     make_project: MakeProject,
@@ -130,6 +138,7 @@ def test_a_detected_gate_without_tests_does_not_block_and_is_no_pass(
     assert outcome(site, ended, "pytest") == ("did_not_run", "no_tests", False)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_worker_that_removes_all_tests_has_failed(make_project: MakeProject) -> None:
     site, _ = make_project()
@@ -140,6 +149,7 @@ def test_a_worker_that_removes_all_tests_has_failed(make_project: MakeProject) -
     assert statuses(site, ended["job_id"])["pytest"] == "failed"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
     make_project: MakeProject, effects: Path
@@ -165,7 +175,9 @@ def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", ["kill -9 $$", "sleep 300"], ids=["killed", "out of time"])
+@pytest.mark.parametrize(
+    "end", ["kill -9 $$", *nightly("sleep 300")], ids=["killed", "out of time"]
+)
 def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
     make_project: MakeProject, end: str
 ) -> None:
@@ -179,6 +191,7 @@ def test_a_base_run_that_was_killed_or_out_of_time_excuses_nothing(
     assert outcome(site, ended, "tests") == ("failed", None, True)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_what_fails_in_both_runs_of_the_base_is_excused(make_project: MakeProject) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
@@ -191,6 +204,7 @@ def test_what_fails_in_both_runs_of_the_base_is_excused(make_project: MakeProjec
     assert results(site, ended["job_id"])["pytest"]["known"] == 1
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_test_that_fails_for_another_reason_than_at_the_base_is_not_excused(
     make_project: MakeProject,
@@ -329,6 +343,7 @@ def test_with_unjudged_fail_in_the_settings_such_a_job_has_failed(
     assert site.run("z", [edit(BREAKS)], gates="off")["status"] == "completed"
 
 
+@pytest.mark.nightly
 def test_the_reason_names_why_the_gates_of_a_change_did_not_run(make_project: MakeProject) -> None:
     needs = "import a_package_that_is_missing\n\n\ndef test(): pass\n"
     site, _ = make_project({**FILES, "tests/test_app.py": needs})
@@ -367,6 +382,7 @@ def test_a_gate_that_hides_failed_tests_has_not_passed(make_project: MakeProject
     assert worker(site, ended["job_id"])["reason"].startswith(f"gate tests failed: {HIDES}")
 
 
+@pytest.mark.nightly
 def test_failed_tests_that_a_gate_hides_are_excused_if_they_fail_at_the_base(
     make_project: MakeProject,
 ) -> None:
@@ -382,6 +398,7 @@ def test_failed_tests_that_a_gate_hides_are_excused_if_they_fail_at_the_base(
     assert ended["reason"].startswith(reason)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     make_project: MakeProject,

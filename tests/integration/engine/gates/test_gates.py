@@ -15,6 +15,7 @@ from tests.integration.site import (
     until,
     worker_processes,
 )
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit, python_programs
 
 #: Options that disable the plugins of this environment, because loading them takes too long.
@@ -94,7 +95,10 @@ def test_a_detected_gate_that_fails_is_in_the_reason_and_repaired_in_the_next_at
 
 @pytest.mark.parametrize(
     ("attempts", "subjects"),
-    [("fold", ["tidy", "work"]), ("keep", ["tidy", "work", "third", "second", "first"])],
+    [
+        ("fold", ["tidy", "work"]),
+        *nightly(("keep", ["tidy", "work", "third", "second", "first"])),
+    ],
 )
 def test_commits_of_refused_attempts_are_part_of_the_next(
     make_project: MakeProject, attempts: str, subjects: list[str]
@@ -333,6 +337,7 @@ def test_gates_of_a_task_judge_only_this_task(make_project: MakeProject) -> None
     assert rows[1]["reason"] == "gate test-s-y-txt failed: exit code 1"
 
 
+@pytest.mark.nightly
 def test_a_missing_program_fails_only_a_requested_gate(
     make_project: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,7 +444,7 @@ def test_the_repositorys_own_file_names_the_gates(make_project: MakeProject) -> 
     assert (off["status"], worker(site, off["job_id"])["gates"]) == ("completed", [])
 
 
-@pytest.mark.parametrize("source", ["request", "repository"])
+@pytest.mark.parametrize("source", ["repository", *nightly("request")])
 def test_each_line_of_a_gate_with_several_lines_counts(
     make_project: MakeProject, source: str
 ) -> None:

@@ -114,6 +114,7 @@ def test_work_that_is_judged_and_what_is_no_source_stay_quiet(site: InProcess) -
     assert ended["unjudged_files"] == []
 
 
+@pytest.mark.nightly
 def test_a_linter_and_own_gates_count_for_the_files_that_they_check(
     site: InProcess,
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_linter_and_own_gates_count_for_the_files_that_they_check(
     assert of_task["reason"] == f"judged in part: {why}"
 
 
+@pytest.mark.nightly
 def test_modules_are_not_named_if_python_reports_no_executed_files(
     make_project: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

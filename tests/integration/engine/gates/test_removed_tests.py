@@ -44,7 +44,7 @@ PROMISED = "tests/test_old.py"
             id="renamed, promised",
             marks=pytest.mark.nightly,
         ),
-        pytest.param(RENAME, {"role": "testing"}, id="renamed, role"),
+        pytest.param(RENAME, {"role": "testing"}, id="renamed, role", marks=pytest.mark.nightly),
     ],
 )
 def test_a_task_that_may_remove_tests_succeeds_also_when_it_is_merged(
@@ -60,6 +60,7 @@ def test_a_task_that_may_remove_tests_succeeds_also_when_it_is_merged(
     assert (PROMISED in project.files(result)) is (script == RENAME)
 
 
+@pytest.mark.nightly
 def test_a_setting_lets_any_work_remove_tests(make_project: MakeProject) -> None:
     site, _ = make_project(PROJECT, gates={"tests_may_vanish": True})
 
@@ -68,6 +69,7 @@ def test_a_setting_lets_any_work_remove_tests(make_project: MakeProject) -> None
     assert ended["status"] == "completed", reasons(ended)
 
 
+@pytest.mark.nightly
 def test_with_another_worker_only_the_tests_that_may_go_are_removed(
     make_project: MakeProject,
 ) -> None:
@@ -82,6 +84,7 @@ def test_with_another_worker_only_the_tests_that_may_go_are_removed(
     assert "# a note" in project.show(result, "tests/test_app.py")
 
 
+@pytest.mark.nightly
 def test_the_tests_that_a_child_job_may_remove_are_not_in_the_result(
     make_project: MakeProject,
 ) -> None:

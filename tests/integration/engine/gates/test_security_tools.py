@@ -27,6 +27,7 @@ rules:
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("bandit")
 def test_only_new_findings_of_bandit_count(make_project: MakeProject) -> None:
     site, _ = make_project({"old.py": SHELL, "pyproject.toml": "[tool.bandit]\n"})
@@ -125,6 +126,7 @@ def write_command(files: dict[str, str]) -> str:
     return "\n".join(f"cat > {name} <<'END'\n{text}\nEND" for name, text in files.items())
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("npm")
 def test_only_new_advisories_of_npm_count(make_project: MakeProject, advisories: str) -> None:
     known = npm_files(advisories, lodash="4.0.0")
@@ -138,6 +140,7 @@ def test_only_new_advisories_of_npm_count(make_project: MakeProject, advisories:
     assert reasons(new)[0].startswith("gate npm-audit failed: lodash: Command Injection"), new
 
 
+@pytest.mark.nightly
 @pytest.mark.needs("npm")
 def test_an_audit_without_an_answer_did_not_run(make_project: MakeProject) -> None:
     site, _ = make_project(npm_files("http://127.0.0.1:9"))

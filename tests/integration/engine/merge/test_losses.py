@@ -9,6 +9,7 @@ import pytest
 from tests.integration.cli.changes.test_applying import command
 from tests.integration.conftest import MakeSite
 from tests.integration.site import Answer, InProcess, shell, until
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]
@@ -70,7 +71,7 @@ def test_the_loss_at_depth_3_reaches_the_root(make_project: MakeProject) -> None
     assert "--resolve" not in " ".join(changes), "it is rejected now"
 
 
-@pytest.mark.parametrize("link", ["", "; ln -s /nonexistent b.md"])
+@pytest.mark.parametrize("link", ["; ln -s /nonexistent b.md", *nightly("")])
 def test_half_a_promise_at_depth_2_reaches_the_root(make_project: MakeProject, link: str) -> None:
     site, project = make_project()
     half = edit(f"echo a > a.md{link}", writes=["a.md", "b.md"])
@@ -103,6 +104,7 @@ def test_without_git_a_new_job_creates_a_promised_file_of_a_child_job(
     assert [each["command"] for each in site.status_file(job)["missing"]] == [loss["command"]]
 
 
+@pytest.mark.nightly
 def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(
     make_project: MakeProject,
 ) -> None:
@@ -118,7 +120,7 @@ def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(
     ] * 3
 
 
-@pytest.mark.parametrize("link", ["", "; ln -s /nonexistent b.md"])
+@pytest.mark.parametrize("link", ["; ln -s /nonexistent b.md", *nightly("")])
 def test_a_file_that_a_child_job_promised_may_come_from_its_parent(
     make_project: MakeProject, link: str
 ) -> None:
@@ -149,7 +151,7 @@ def test_hunks_overruled_below_are_named_at_the_root(make_project: MakeProject) 
     assert lost in site.status(job)["reason"]
 
 
-@pytest.mark.parametrize("strategy", ["auto", "theirs"])
+@pytest.mark.parametrize("strategy", ["auto", *nightly("theirs")])
 def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     make_project: MakeProject, tmp_path: Path, strategy: str
 ) -> None:

@@ -26,6 +26,7 @@ from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import WorkspaceLayout
 from tests.support.crashing import Crash, crash_at
+from tests.support.examples import nightly
 from tests.support.gates import RunningGates
 from tests.support.project import Project
 from tests.unit.core.factories import a_config, a_job, a_task, a_worker
@@ -184,7 +185,7 @@ def test_a_worker_that_conflicts_with_the_result_so_far_continues_alone(bench: B
     assert bench.project.show(worker_branch(culprit), "a.txt") == "two"
 
 
-@pytest.mark.parametrize("history", ["merge", "linear"])
+@pytest.mark.parametrize("history", ["merge", *nightly("linear")])
 def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> None:
     bench.job = replace(bench.job, config=replace(bench.job.config, history=history))
     bench.worker({"one": "x\n"})

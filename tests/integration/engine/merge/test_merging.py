@@ -417,7 +417,7 @@ def test_theirs_overrules_hunks_and_keeps_all_else(make_project: MakeProject) ->
 @pytest.mark.parametrize(
     "more",
     [
-        [],
+        *nightly([]),
         # The start of the third worker merges both branches, so that the result needs no merge.
         [edit("echo new > new.txt", id="both", depends_on=["one", "two"])],
     ],

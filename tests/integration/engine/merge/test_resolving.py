@@ -89,8 +89,7 @@ def test_marks_that_are_left_are_no_resolution(make_site: MakeSite, tmp_path: Pa
     ("first", "second"),
     [
         ("printf '\\0a' > n", "printf '\\0b' > n"),
-        ("git rm -q a.txt", "sed -i s/two/2/ a.txt"),
-        *nightly(("ln -s x n", "ln -s y n")),
+        *nightly(("git rm -q a.txt", "sed -i s/two/2/ a.txt"), ("ln -s x n", "ln -s y n")),
     ],
 )
 def test_what_has_no_marks_is_not_resolved_by_doing_nothing(

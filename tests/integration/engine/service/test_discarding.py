@@ -11,6 +11,7 @@ from orchestrator.cli.command_line.main import execute
 from orchestrator.workspace import attach
 from tests.integration.conftest import MakeSite
 from tests.integration.site import HOLD, KEY, InProcess, shell, until
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 FILES = {"app.py": "one\n"}
@@ -56,7 +57,7 @@ def test_a_job_without_worktrees_has_nothing_to_discard_and_can_be_retried(
     assert site.call("POST", f"/jobs/{job}/retry").status_code == 202
 
 
-@pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
+@pytest.mark.parametrize("up", [True, *nightly(False)], ids=["server up", "server down"])
 def test_what_has_not_landed_is_shown_and_discarded(
     site: InProcess, project: Project, capfd: Capture, up: bool
 ) -> None:
@@ -125,7 +126,7 @@ def test_what_has_landed_stays_and_can_be_undone(
     assert project.git("rev-parse", "main") == start
 
 
-@pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
+@pytest.mark.parametrize("up", [*nightly(True), False], ids=["server up", "server down"])
 def test_a_discarded_result_lands_again_after_its_landing_was_undone(
     site: InProcess, project: Project, capfd: Capture, up: bool
 ) -> None:

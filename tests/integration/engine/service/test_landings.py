@@ -105,7 +105,7 @@ def first_screen(site: InProcess, job: str) -> str:
     return final.partition("## Request")[0]
 
 
-@pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
+@pytest.mark.parametrize("up", [True, *nightly(False)], ids=["server up", "server down"])
 def test_the_report_names_a_landing_instead_of_the_command_that_lands(
     make_project: MakeProject, capfd: pytest.CaptureFixture[str], up: bool
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_result_whose_branch_was_removed_can_be_merged_again(make_project: Mak
     assert done(site, job, "land")["files"] == ["a.txt"]
 
 
-@pytest.mark.parametrize("to", ["main", "newer", "earlier"])
+@pytest.mark.parametrize("to", ["earlier", *nightly("main", "newer")])
 def test_a_result_branch_that_was_moved_back_is_not_landed(
     make_project: MakeProject, to: str
 ) -> None:
@@ -386,9 +386,12 @@ def stored_kinds(site: FaultSite, job: str) -> list[str]:
 @pytest.mark.parametrize(
     ("point", "action"),
     [
-        *((point, "land") for point in LANDINGS),
-        *nightly(*((point, "undo") for point in LANDINGS[1:])),
         (LANDINGS[0], "undo"),
+        (LANDINGS[2], "land"),
+        *nightly(
+            *((point, "land") for point in LANDINGS if point != LANDINGS[2]),
+            *((point, "undo") for point in LANDINGS[1:]),
+        ),
     ],
 )
 def test_a_landing_has_one_event_at_any_crash(

@@ -163,7 +163,9 @@ def test_the_planner_gets_the_request_and_the_published_schema(
             marks=pytest.mark.nightly,
         ),
         ("Sorry, no.", "no JSON object"),
-        (a_plan(*(a_task(f"t{each}") for each in range(9))), "of 8 used (max_total_workers)"),
+        *nightly(
+            (a_plan(*(a_task(f"t{each}") for each in range(9))), "of 8 used (max_total_workers)")
+        ),
     ],
 )
 def test_an_invalid_plan_is_requested_again_with_the_reason(
@@ -460,7 +462,7 @@ def test_a_child_job_is_planned_too_and_its_workers_are_numbered_after_the_other
     assert planners == ["worker_1_planner_2", "worker_1_planner_3"]
 
 
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("named", [False, *nightly(True)])
 def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules_unless_its_planner_was_named(
     make_site: MakeSite, planner: Planner, spawning: None, named: bool
 ) -> None:
@@ -537,6 +539,7 @@ def test_a_planner_runs_while_the_server_is_dead_and_its_plan_counts(
     assert (job["plan_source"], len(job["tasks"]), len(planner.asked)) == ("thinker", 3, 1)
 
 
+@pytest.mark.nightly
 def test_a_planner_that_was_stopped_with_its_server_is_asked_again(
     make_server: MakeServer, planner: Planner
 ) -> None:

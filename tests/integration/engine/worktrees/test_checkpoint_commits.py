@@ -16,7 +16,7 @@ from orchestrator.engine.worktrees.checkpoint_commits import pending
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing, MakeSite
 from tests.integration.site import KEY, Answer, InProcess, shell, until
-from tests.support.examples import every_second
+from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 FILES = {"app.py": "one\n", ".gitignore": "*.log\n"}
@@ -115,7 +115,7 @@ def test_a_retry_of_a_transient_failure_has_all_files_with_ignored_ones(
     assert first["failure"]["strategy"] == "retry_current"
 
 
-@pytest.mark.parametrize("victim", ["the tool", "the shim"])
+@pytest.mark.parametrize("victim", ["the shim", *nightly("the tool")])
 def test_crashes_after_the_work_do_not_undo_it(make_project: MakeProject, victim: str) -> None:
     site, project = make_project()
     killed = "$$" if victim == "the tool" else "$PPID"
@@ -211,7 +211,13 @@ def test_without_a_worktree_nothing_is_rolled_back(make_project: MakeProject) ->
 # Crashes
 
 
-@pytest.mark.parametrize("point", every_second(crash_points.OF_CHECKPOINTS))
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(each, marks=[] if number % 4 == 2 else pytest.mark.nightly)
+        for number, each in enumerate(crash_points.OF_CHECKPOINTS)
+    ],
+)
 def test_a_crash_between_decision_and_rollback_changes_nothing(
     crashing: MakeCrashing, tmp_path: Path, point: str
 ) -> None:

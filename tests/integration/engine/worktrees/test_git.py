@@ -16,7 +16,7 @@ from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing, MakeSite
 from tests.integration.site import KEY, Answer, InProcess, Site, shell, until
-from tests.support.examples import every_second
+from tests.support.examples import nightly
 from tests.support.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
@@ -149,7 +149,10 @@ def test_a_change_of_the_users_checkout_is_reported(make_project: MakeProject) -
 
 @pytest.mark.parametrize(
     "breaks",
-    ["echo '[core' > {git}/config", "git config core.bare true", "echo junk > {git}/HEAD"],
+    [
+        "echo '[core' > {git}/config",
+        *nightly("git config core.bare true", "echo junk > {git}/HEAD"),
+    ],
 )
 def test_a_worker_that_breaks_the_repository_costs_the_others_nothing(
     make_project: MakeProject, breaks: str
@@ -234,7 +237,7 @@ def test_conflicts_are_listed_by_file_and_unmerged_branches_stay(make_project: M
     "hide",
     [
         'echo "*" >> "$(git rev-parse --git-common-dir)/info/exclude"',
-        'echo "*" > ../all; git config core.excludesFile "$PWD/../all"',
+        *nightly('echo "*" > ../all; git config core.excludesFile "$PWD/../all"'),
     ],
 )
 def test_what_a_worker_has_git_ignore_hides_no_file_of_another(
@@ -424,7 +427,7 @@ def test_an_agents_own_commits_and_branches_come_back_to_its_branch(
     )
 
 
-@pytest.mark.parametrize("name", ["result.json", "output.md"])
+@pytest.mark.parametrize("name", ["result.json", *nightly("output.md")])
 def test_a_promised_file_with_a_reports_name_is_in_the_result(
     make_project: MakeProject, name: str
 ) -> None:
@@ -713,7 +716,13 @@ def test_land_onto_another_branch_than_the_base_names_both(
 
 
 #: Every worker reaches each failpoint, so the server dies there repeatedly.
-@pytest.mark.parametrize("point", every_second(crash_points.OF_WORKTREES))
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(each, marks=[] if number % 4 == 2 else pytest.mark.nightly)
+        for number, each in enumerate(crash_points.OF_WORKTREES)
+    ],
+)
 def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, point: str) -> None:
     site, project = crashing(point, files=FILES)
     before = project.snapshot()

@@ -118,7 +118,7 @@ def links(report: Path) -> Iterator[Path]:
                 yield report.parent / unquote(str(token.attrs["href"]))
 
 
-@pytest.mark.parametrize("begun", [True, False], ids=["git", "no git"])
+@pytest.mark.parametrize("begun", [True, *nightly(False)], ids=["git", "no git"])
 def test_every_link_of_the_reports_leads_to_a_file(make_project: MakeProject, begun: bool) -> None:
     # No worktree is created, so no setup command runs, and no log exists.
     git = {"git": {"setup": ["echo no such package; exit 3"]}} if begun else {}
@@ -325,7 +325,7 @@ CODE = "echo two >> src/app.py"
 UNSEEN = "gates do not check work without a worktree: worker_1 changed "
 
 
-@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("begun", [True, *nightly(False)])
 def test_code_that_was_changed_in_the_checkout_is_not_judged(
     make_project: MakeProject, begun: bool
 ) -> None:

@@ -361,7 +361,7 @@ MANAGERS: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("manager", MANAGERS)
+@pytest.mark.parametrize("manager", ["npm", *nightly("pnpm", "yarn")])
 def test_a_workspace_of_a_package_manager_is_the_worktrees(
     manager: str, make_project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,7 +116,7 @@ def test_a_killed_server_adopts_the_workers_of_its_nodes(served: ServedCluster) 
 
 
 @pytest.mark.parametrize(
-    ("store", "moves"), [("sqlite", False), *nightly(("sqlite", True)), ("postgresql", True)]
+    ("store", "moves"), [("postgresql", True), *nightly(("sqlite", False), ("sqlite", True))]
 )
 def test_a_standby_server_adopts_the_workers_of_nodes(
     tmp_path: Path, make_server: Callable[..., ServerProcess], store: str, moves: bool

@@ -20,6 +20,7 @@ from orchestrator.security import process_table
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import InProcess, make_folder, shell, until, worker_processes
 from tests.support import above
+from tests.support.examples import nightly
 from tests.support.project import Project
 
 pytestmark = pytest.mark.usefixtures("spawning")
@@ -37,7 +38,7 @@ def held(make_site: MakeSite, mode: str, **workers: object) -> InProcess:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["cgroup", "pidns", "sandbox", "basic"])
+@pytest.mark.parametrize("mode", ["sandbox", "basic", *nightly("cgroup", "pidns")])
 def test_child_jobs_work_and_every_place_names_the_mode(make_site: MakeSite, mode: str) -> None:
     site = held(make_site, mode)
     ended = site.run("go down", [shell(SPAWN)])

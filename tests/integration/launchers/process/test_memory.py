@@ -13,6 +13,7 @@ from orchestrator.launchers.containment.containment_plan import ContainmentPlan,
 from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
 from orchestrator.security import process_table
 from tests.integration.launchers.conftest import open_stage
+from tests.support.examples import nightly
 
 MIB = 1024 * 1024
 PYTHON = (sys.executable, "-S", "-E", "-c")
@@ -32,7 +33,7 @@ def script(use: str, mibs: int, after: str = "") -> str:
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("mode", [Mode.SUBREAPER, Mode.PIDNS, Mode.SANDBOX, Mode.BASIC])
+@pytest.mark.parametrize("mode", [*nightly(Mode.SUBREAPER, Mode.PIDNS), Mode.SANDBOX, Mode.BASIC])
 def test_shared_memory_counts(mode: Mode, use: str, tmp_path: Path) -> None:
     stage = open_stage(tmp_path, ContainmentPlan(mode=mode, limits=WorkerLimits(memory=100 * MIB)))
     ended = stage.run("a", *PYTHON, script(use, 150, "import time; time.sleep(60)"))

@@ -19,6 +19,7 @@ import pytest
 
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.security.files.product_files import FOLDER
+from tests.support.examples import nightly
 from tests.unit.cli import fake_api
 from tests.unit.cli.fake_api import KEY, FakeApi
 
@@ -156,7 +157,9 @@ def test_a_key_that_looks_like_an_example_is_warned_about(product: Path, start: 
     assert "api.api_key looks like a published example" in finish(start("run", "x"))[2]
 
 
-@pytest.mark.parametrize(("outcome", "code"), [("failed", 1), ("partial", 6), ("cancelled", 1)])
+@pytest.mark.parametrize(
+    ("outcome", "code"), [("partial", 6), *nightly(("failed", 1), ("cancelled", 1))]
+)
 def test_run_exits_with_the_code_of_the_job(start: Run, outcome: str, code: int) -> None:
     assert finish(start("run", "x", OUTCOME=outcome))[0] == code
 
@@ -169,6 +172,7 @@ def test_json_goes_to_standard_output_and_progress_to_standard_error(start: Run)
     assert "worker_1" in err
 
 
+@pytest.mark.nightly
 def test_keep_server_leaves_the_server_for_the_next_run(product: Path, start: Run) -> None:
     first = finish(start("run", "x", "--keep-server"))
     record = server_of(product)
@@ -254,6 +258,7 @@ def test_the_server_checks_a_plan_before_it_starts(product: Path, start: Run) ->
     assert "serving at" not in (product / "logs" / "server.log").read_text()
 
 
+@pytest.mark.nightly
 def test_a_plan_that_a_running_server_rejects_is_named_with_its_line(
     product: Path, start: Run
 ) -> None:
@@ -285,7 +290,7 @@ def test_a_refused_request_stops_the_server_too(product: Path, start: Run) -> No
     assert server_of(product) is None, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, *nightly(signal.SIGTERM, signal.SIGHUP)])
 def test_the_first_ctrl_c_cancels_the_job_and_waits(
     product: Path, start: Run, number: signal.Signals
 ) -> None:
@@ -331,7 +336,7 @@ def test_a_terminal_that_is_closed_is_written_to_no_more(product: Path, start: R
 
 
 @pytest.mark.parametrize(
-    ("kind", "until"), [("xterm", b"1 running"), ("dumb", b"worker_1 started")]
+    ("kind", "until"), [("xterm", b"1 running"), *nightly(("dumb", b"worker_1 started"))]
 )
 def test_a_terminal_that_ends_without_a_signal_is_a_hangup(
     product: Path, start: Run, kind: str, until: bytes
@@ -450,6 +455,7 @@ def test_the_workspace_has_the_outcome_of_a_job_that_ended_just_before_its_serve
     assert "job j1: partial after 2.0 s" in out
 
 
+@pytest.mark.nightly
 def test_a_server_that_another_run_started_first_is_not_stopped(product: Path, start: Run) -> None:
     server = start("serve")
     wait_until(lambda: server_of(product))
@@ -480,11 +486,10 @@ def test_run_does_not_stop_a_server_that_serve_started(product: Path, start: Run
     ("extra", "is_live", "has_color"),
     [
         ({}, True, True),
-        ({"NO_COLOR": "1"}, True, False),
         ({"TERM": "dumb"}, False, False),
-        ({"CI": "true"}, False, True),
+        *nightly(({"NO_COLOR": "1"}, True, False), ({"CI": "true"}, False, True)),
     ],
-    ids=["terminal", "NO_COLOR", "dumb", "CI"],
+    ids=["terminal", "dumb", "NO_COLOR", "CI"],
 )
 def test_on_a_terminal_running_workers_are_shown_in_place(
     start: Run, extra: dict[str, str], is_live: bool, has_color: bool
@@ -501,7 +506,9 @@ def test_on_a_terminal_running_workers_are_shown_in_place(
     assert ("worker_1 started (shell)" in shown) is not is_live
 
 
-@pytest.mark.parametrize("command", [["wait", "j1"], ["status", "j1", "--watch"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["wait", "j1"], *nightly(["status", "j1", "--watch"])], ids=" ".join
+)
 def test_waiting_on_a_terminal_shows_progress_and_leaving_stops_nothing(
     start: Run, product: Path, command: list[str]
 ) -> None:

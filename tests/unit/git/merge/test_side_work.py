@@ -19,6 +19,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git import GitRepository
 from tests.faults.crash_points import OF_HEADS
 from tests.support.crashing import Crash, crash_at
+from tests.support.examples import nightly
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -454,7 +455,7 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [ADDRESSES[0], *nightly(*ADDRESSES[1:])])
 @pytest.mark.parametrize(
     ("script", "paths"),
     [
@@ -508,7 +509,7 @@ def test_commits_with_another_address_on_a_branch_of_the_worker_are_merged(
     assert added(repository, tip) == ["w.txt"]
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [ADDRESSES[0], *nightly(*ADDRESSES[1:])])
 def test_a_deleted_branch_with_another_address_is_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path, address: str
 ) -> None:
@@ -520,7 +521,7 @@ def test_a_deleted_branch_with_another_address_is_saved_and_named(
     assert project.show(f"{KEPT}/deleted/feature", "f.txt") == "f"
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [ADDRESSES[0], *nightly(*ADDRESSES[1:])])
 def test_work_of_others_with_the_agents_address_is_not_touched(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path, address: str
 ) -> None:

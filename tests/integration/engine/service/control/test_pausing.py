@@ -9,6 +9,7 @@ from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.output.command_paths import COMMAND
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import KEY, Answer, InProcess, shell, until, worker_processes
+from tests.support.examples import nightly
 
 
 def in_a_row(effects: Path) -> list[Answer]:
@@ -117,7 +118,7 @@ def test_only_people_pause_and_only_admins_pause_everything(make_site: MakeSite)
     site.wait(job)
 
 
-@pytest.mark.parametrize("everything", [False, True])
+@pytest.mark.parametrize("everything", [True, *nightly(False)])
 def test_a_pause_outlives_a_server_that_is_killed(
     make_server: MakeServer, effects: Path, everything: bool
 ) -> None:

@@ -30,6 +30,7 @@ from tests.integration.site import (
     until,
 )
 from tests.support.cluster import NodeProcess, TestCluster
+from tests.support.examples import nightly
 from tests.support.machines import hiding_prefix
 from tests.support.project import Project, agents, edit
 
@@ -143,6 +144,7 @@ def test_workers_change_files_and_commit_on_a_node_without_the_project(
     until(lambda: not list((apart.directory / "n1" / "files").iterdir()), "the node keeps no files")
 
 
+@pytest.mark.nightly
 def test_what_an_agent_does_with_git_on_such_a_node_is_in_the_result(
     make_apart: Callable[..., ApartCluster],
 ) -> None:
@@ -209,6 +211,7 @@ def test_a_child_job_starts_from_the_files_of_a_worker_and_changes_them(
     )
 
 
+@pytest.mark.nightly
 def test_a_worker_resolves_a_conflict_with_its_child_job_on_such_a_node(
     make_apart: Callable[..., ApartCluster],
 ) -> None:
@@ -255,6 +258,7 @@ def test_a_worktree_with_submodules_waits_for_a_machine_that_shares_files(
     assert server.wait(job)["status"] == "cancelled"
 
 
+@pytest.mark.nightly
 def test_the_diff_of_a_running_worker_shows_its_commits_on_such_a_node(
     make_apart: Callable[..., ApartCluster],
 ) -> None:
@@ -273,6 +277,7 @@ def test_the_diff_of_a_running_worker_shows_its_commits_on_such_a_node(
     assert apart.project.show(f"orchestrator/{job}/result", "app.py") == "print(1)\n2\n3"
 
 
+@pytest.mark.nightly
 def test_an_ai_tool_resumes_its_session_on_such_a_node(
     make_apart: Callable[..., ApartCluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,7 +303,7 @@ def test_an_ai_tool_resumes_its_session_on_such_a_node(
     assert files == [".gitignore", "app.py", "b", "first.txt", "second.txt"]
 
 
-@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("is_cut", [True, *nightly(False)])
 def test_a_message_reaches_a_worker_that_runs_on_such_a_node(
     make_apart: Callable[..., ApartCluster],
     monkeypatch: pytest.MonkeyPatch,
