@@ -266,7 +266,8 @@ def project_option(command: Command) -> Command:
         callback=remember,
         expose_value=False,
         metavar="DIR",
-        help="Directory of the project (default: the repository around orchestrator's folder).",
+        help="Directory of the project (default: the parent of orchestrator's folder, or the "
+        "repository around the current directory if orchestrator was installed as a package).",
     )
     return option(command)
 

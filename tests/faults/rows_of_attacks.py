@@ -102,7 +102,10 @@ ROWS = (
         number=42,
         fault="expired or invented keys, and keys of other callers",
         injection="each key on every call",
-        promise="401, or 404 for jobs that the key does not see",
+        promise=(
+            "no call shows or changes a job of another caller: 401 for an invalid key (403 in "
+            "`/api/v1/tasks`); otherwise 404, 403, or 422"
+        ),
         tests=(
             (
                 "faults/test_keys_and_floods.py::"
@@ -222,7 +225,7 @@ ROWS = (
     Row(
         number=49,
         fault="many faults for a long time",
-        injection="random jobs and kills: `python -m tests.support.kills`",
+        injection="random jobs and kills: `.venv/bin/python -m tests.support.kills`",
         promise="no job is lost or runs twice; no process remains",
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
     ),

@@ -100,10 +100,11 @@ def apply_command(
 ) -> int:
     """Copy the files of JOB's workers into a project without git.
 
-    Copies the merged result; without a merged result, copies the files in the workers' directories.
-    Asks before it overwrites a file. Removes no file. If several workers made different versions of
-    a file, the file is copied only if --take names one of these workers. Files of `workdir:
-    project` tasks are already in the project. Exit code 6: a file was not copied ("refused").
+    Copies the merged result, which needs --to; without a merged result, copies the files of
+    successful workers. Asks before it overwrites a file. Removes no file. If several workers made
+    different versions of a file, the file is copied only if --take names one of these workers.
+    Files of `workdir: project` tasks are already in the project. Exit code 6: a file was not copied
+    ("refused").
     """
     if target is None and not dry_run:
         context.check_not_in_worker("apply without --to")

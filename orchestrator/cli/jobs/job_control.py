@@ -26,14 +26,12 @@ from orchestrator.cli.plan.job_options import cap_options
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 
-SECONDS = Seconds(min=0)
-
 
 @click.command("wait")
 @job_argument
 @click.option(
     "--timeout",
-    type=SECONDS,
+    type=Seconds(min=0),
     metavar="S",
     help="Maximum time to wait, in seconds (then exit code 124).",
 )
@@ -158,7 +156,7 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
 @click.option(
     "--max-wall",
     "max_wall_seconds",
-    type=Seconds(min=0),
+    type=Seconds(min=0, min_open=True),
     metavar="S",
     help="Maximum wall time of the job, in seconds.",
 )
@@ -233,7 +231,7 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
 @click.option(
     "--timeout",
     "default_timeout",
-    type=SECONDS,
+    type=Seconds(min=0, min_open=True),
     metavar="S",
     help="Timeout of one attempt, in seconds; replaces the timeout that a task sets.",
 )

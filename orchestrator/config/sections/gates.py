@@ -18,6 +18,6 @@ class GateSettings(Section):
     tests_may_change: bool = False
     """Allow all tasks to change tests; false: only tasks that list the test files under writes."""
     tests_may_vanish: bool = False
-    """Allow all tasks to remove tests; false: only tasks that list the test files under writes."""
+    """Allow all tasks to remove, rename, or skip tests; false: only tasks with these in writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
     """Effect of changes that no gate checked: tell (a note in the reason) or fail (the job)."""

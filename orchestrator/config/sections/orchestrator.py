@@ -14,7 +14,7 @@ Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 class _Workplace(Section):
     execution_mode: Mode = ExecutionMode.NATIVE
-    """Platform of AI tools: native, wsl (same), or windows (Windows tools, server in WSL)."""
+    """Platform of AI tools: native or wsl (no difference), or windows (server in WSL)."""
     workspace_root: PathText = Path("workspace")
     """Directory for the files of all jobs."""
 
@@ -44,7 +44,7 @@ class Orchestrator(_Commands):
     """Project, workspace, and agent programs."""
 
     project_root: PathText | None = None
-    """Directory of the project; null: the rules under "Which project" in README.md decide."""
+    """Directory of the project; null: see "Which project" in docs/reference/folder.md."""
     keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
     """Retention of ended jobs, in seconds; null: keep forever."""
 

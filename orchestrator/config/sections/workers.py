@@ -102,13 +102,14 @@ class Workers(Section):
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """USD per million tokens, in place of built-in prices: [{model: m, input: 1, output: 5}]"""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Jobs with a cost cap and an unknown price: refuse, or first (stop after the first worker)."""
+    """Jobs with a cost cap and an unknown price: refuse, or first (stop after the first worker
+    with an unknown price)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)
     """Seconds between SIGTERM and SIGKILL to a worker."""
     retry_backoff_seconds: float = Field(default=2.0, ge=0, le=86400)
-    """Seconds before the first retry of a worker; doubled before each further retry."""
+    """Seconds before a worker's first retry; doubled before each further retry, at most 60."""
     log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
     """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO

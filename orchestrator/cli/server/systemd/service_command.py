@@ -37,7 +37,7 @@ def unit_options(command: Command) -> Command:
         "--user",
         "of_user",
         is_flag=True,
-        help="Use the service manager of your user, not of the machine.",
+        help="Use the service manager of your user; the service starts at login, not at boot.",
     )
     name = click.option(
         "--name",
