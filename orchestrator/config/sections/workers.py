@@ -102,8 +102,7 @@ class Workers(Section):
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """USD per million tokens, in place of built-in prices: [{model: m, input: 1, output: 5}]"""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Jobs with a cost cap and an unknown price: refuse, or first (stop after the first worker
-    with an unknown price)."""
+    """Jobs with a cost cap and an unknown price: refuse, or first (stop after one such worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)
