@@ -102,7 +102,8 @@ class AttemptLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LockRefused(f"{path} is locked by a running process") from None
-        # Between ``_open`` and ``flock``, another process may have published and renamed the file.
+        # Between ``_open`` and ``flock``, another process may have written the exit record, and
+        # renamed the file.
         if not _is_same_file(self._descriptor, path):
             raise LockRefused(f"{self._exit_path}: the server declared this attempt lost")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
