@@ -50,7 +50,8 @@ class KindTask:
     prompt: str
     role: str | None = None
     needs: tuple[str, ...] = ()
-    #: Name of the layer whose technologies are named in the task's title.
+    #: Name of the task's layer. The task's title names the technologies of this layer that the
+    #: request names.
     layer: str = ""
     only_if: str = ""
 

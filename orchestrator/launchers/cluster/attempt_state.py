@@ -57,7 +57,8 @@ class NodeAttempt:
     files_error: OSError | None = None
     #: The attempt's worktree, on a node with its own file system.
     worktree: RunningWorktree | None = None
-    #: Messages with files that the server wrote after the attempt's start, by path of the file.
+    #: Messages to the node, by path: each has one file that the server wrote after the attempt's
+    #: start. They are sent again after each new connection.
     late_files: dict[str, LateFile] = field(default_factory=dict)
     #: A lock that is held while the worktree is copied, so that the attempt cannot end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)

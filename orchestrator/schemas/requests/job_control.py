@@ -64,7 +64,7 @@ class PlanRequest(Wire):
     """The new tasks. A task without env keeps the env of the previous plan's task with the same
     id."""
     version: Count
-    """Version of the plan that was edited, from GET plan."""
+    """Version of the plan on which the new tasks are based, from GET plan."""
 
     @field_validator("tasks")
     @classmethod
