@@ -79,7 +79,7 @@ class UnknownPrice(StrEnum):
 class Unjudged(StrEnum):
     """Handling of a job with changed code that gates have not judged."""
 
-    #: the job's reason lists the code
+    #: the job's reason lists the code that was not judged
     TELL = "tell"
     #: the job fails
     FAIL = "fail"

@@ -74,7 +74,7 @@ class ConflictVersions:
     base: str | None = None
     ours: str | None = None
     theirs: str | None = None
-    #: The merged text, with conflict markers where the sides differ.
+    #: The merged text, with conflict markers where the changes of the two sides conflict.
     merged: str | None = None
     state: VersionState = VersionState.UNRESOLVED
 

@@ -144,10 +144,11 @@ class CulpritSearch:
         """Exclude the part that makes the gates fail. Return the number of steps to keep.
 
         The gates pass after the first ``good`` steps, and fail after the next step. The culprit is
-        the part of this next step, or an earlier part that is the real cause.
+        the part (one worker's changes) that this next step merges, or an earlier part that is the
+        real cause.
 
-        If the part of the next step was merged as a union, exclude no part: merge this part again
-        without the union.
+        If the next step merged its part as a union, exclude no part: merge this part again without
+        the union.
         """
         culprit, results = self._steps[good].part, self._results_after(good + 1)
         if self._steps[good].has_union:

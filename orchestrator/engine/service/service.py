@@ -37,7 +37,8 @@ class Service:
 
     #: Find the caller who has a key.
     callers: Callers
-    #: Check what a caller may change; return a caller's job without its tasks and workers.
+    #: Check what a caller may see and change. Return a job that the caller may see, without its
+    #: tasks and workers.
     access: Access
 
     # A job, from its submission to its end

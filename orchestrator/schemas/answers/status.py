@@ -86,7 +86,7 @@ class Results(Answer):
     workspace: str
     final_report: str
     changes: list[str] = Field(default_factory=no_items)
-    """Merge results of the workers' changes, as text; present after the end of the job."""
+    """Notes on the merge of the workers' changes, as text; present after the end of the job."""
 
 
 class RepositoryChangeAnswer(Answer):

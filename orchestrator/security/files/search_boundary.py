@@ -121,8 +121,9 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     has_own = any(os.path.exists(f"{directory}/go.work") for directory in directories)
     environment = {"GOWORK": "" if has_own else "off"}
     if not any(map(_configures_pytest, directories)):
-        # Otherwise, pytest's root would be the workspace's top directory, where its search ends.
-        # The ids of tests would then be relative to this directory.
+        # Otherwise, pytest would search parent directories for settings, find ``pytest.ini`` in the
+        # workspace's top directory, and use this directory as its root. The ids of tests would then
+        # be relative to this directory.
         environment["PYTEST_ADDOPTS"] = "--rootdir=."
     return environment
 

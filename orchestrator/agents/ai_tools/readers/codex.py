@@ -179,7 +179,8 @@ class CodexReader:
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         if self._facts.policy == "read-only" and was_refused_by_sandbox(text):
-            # The output stream omits a command that ends at once, so this line is the only sign.
+            # The output stream omits a command that ends at once. Therefore only this line of the
+            # session log shows that the sandbox refused the command.
             self._denied["command_execution"] = None
         if not self._session_log.line(text, source):
             return []
