@@ -29,6 +29,8 @@ from orchestrator.core.model.states import ENDED_JOB
 TICK_SECONDS = 0.25
 #: Seconds between two updates of the lines above the workers.
 REFRESH_SECONDS = 1.0
+#: Seconds for which a user who exits at once waits for the request that cancels the job.
+REQUEST_SECONDS = 2.0
 #: File descriptor to which progress lines are written.
 STANDARD_ERROR = 2
 
@@ -167,14 +169,26 @@ def _show(
 
 
 def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> None:
+    errors: list[ClientError] = []
+
+    def cancel() -> None:
+        try:
+            client.cancel(job_id)
+        except ClientError as error:
+            errors.append(error)
+
+    # A thread, because a second Ctrl-C at once must not prevent the request.
+    request = threading.Thread(target=cancel, daemon=True)
+    request.start()
     try:
         display.say(
             f"stopping job {job_id}; press Ctrl-C again to exit without waiting for the job's end"
         )
-        client.cancel(job_id)
+        request.join()
     except KeyboardInterrupt:
+        request.join(REQUEST_SECONDS)
         raise UserExited(job_id) from None
-    except ClientError as error:
+    for error in errors:
         display.say(f"cannot stop job {job_id}: {error.message}")
 
 
