@@ -1,13 +1,11 @@
 """The context of every command: its home, its environment, and the format of its output."""
 
-import math
 import os
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.core.model.caller import Caller
     from orchestrator.engine.service.service import Service
     from orchestrator.security.http_client.http_retry import Waiting
-
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(kw_only=True)
@@ -187,123 +182,9 @@ def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
     )
 
 
-_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
-_SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def age(_: click.Context, __: click.Parameter, value: str) -> int:
-    """Convert an age such as ``7d`` to seconds. Raise BadParameter for an invalid age."""
-    match = _AGE.fullmatch(value.strip())
-    if match is None:
-        raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
-    return int(match[1]) * _SECONDS_OF[match[2]]
-
-
-class _Range:
-    """Describes a range of numbers as text, such as ``1 or more``, in errors and in the help."""
-
-    def _describe_range(self: Any) -> str:
-        if self.max is None:
-            return f"more than {self.min}" if self.min_open else f"{self.min} or more"
-        return f"{self.min} to {self.max}"
-
-    def fail(self: Any, message: str, *arguments: Any) -> NoReturn:
-        message = message.replace("is not in the range", "is out of range; use")
-        raise click.ParamType.fail(self, message, *arguments)
-
-
-class Count(_Range, click.IntRange):
-    """Type of an option whose value is a whole number."""
-
-    #: Name of the type in error messages such as "'x' is not a valid whole number".
-    name = "whole number"
-
-
-class Amount(_Range, click.FloatRange):
-    """Type of an option whose value is a number, such as an amount of money."""
-
-    name = "number"
-
-
-class Seconds(_Range, click.FloatRange):
-    """Type of an option whose value is a number of seconds.
-
-    Rejects "nan" and "inf", which Python's ``float`` accepts.
-    """
-
-    name = "number of seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if not math.isfinite(seconds):
-            self.fail(f"{value!r} is not a number of seconds, such as 300", param, ctx)
-        return seconds
-
-
 pass_cli_context = click.make_pass_decorator(CliContext, ensure=True)
 
 
 #: Environment variable with the project's directory. ``--project`` sets the variable for this
 #: command, and for a server that this command starts.
 PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
-
-
-def project_option(command: Command) -> Command:
-    """Add the option ``--project``, the directory to work on."""
-
-    def remember(
-        click_context: click.Context, _: click.Parameter, value: Path | None
-    ) -> Path | None:
-        if value is not None:
-            click_context.ensure_object(CliContext).use_project(value)
-        return value
-
-    option = click.option(
-        "--project",
-        type=click.Path(exists=True, file_okay=False, path_type=Path),
-        callback=remember,
-        expose_value=False,
-        metavar="DIR",
-        help="Directory of the project (default: the parent of orchestrator's folder, or the "
-        "repository around the current directory if orchestrator was installed as a package).",
-    )
-    return option(command)
-
-
-def json_option(command: Command) -> Command:
-    """Add the option ``--json``. It prints results and errors as JSON objects."""
-
-    def remember(click_context: click.Context, _: click.Parameter, value: bool) -> bool:
-        click_context.ensure_object(CliContext).as_json = value
-        return value
-
-    option = click.option(
-        "--json", is_flag=True, callback=remember, expose_value=False, help="Print JSON."
-    )
-    return option(command)
-
-
-def bare_job_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Convert the name or path of a job's directory to the job's id; return None for None.
-
-    Raise BadParameter if ``value`` cannot name a job.
-    """
-    if value is None:
-        return None
-    name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
-    if not name or name in (".", ".."):
-        raise click.BadParameter("must be the id of a job, such as abc123")
-    return name
-
-
-def job_argument(command: Command) -> Command:
-    """Add the argument ``JOB``: a job id, or the name or path of a job's directory."""
-    return click.argument("job_id", metavar="JOB", callback=bare_job_id)(command)
-
-
-def optional_job_argument(command: Command) -> Command:
-    """Add the argument ``JOB``, as ``job_argument`` does; None without this argument."""
-    argument = click.argument("job_id", metavar="[JOB]", required=False, callback=bare_job_id)
-    return argument(command)

@@ -13,14 +13,8 @@ import click
 
 from orchestrator.cli.changes.discard import check_not_discarded
 from orchestrator.cli.changes.land import landing_of
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-    project_option,
-    unconfirmed,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context, unconfirmed
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode

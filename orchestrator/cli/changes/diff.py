@@ -7,13 +7,8 @@ import click
 
 from orchestrator.cli.changes.discard import check_not_discarded
 from orchestrator.cli.changes.land import landing_of
-from orchestrator.cli.command_context import (
-    CliContext,
-    Count,
-    job_argument,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import Count, job_argument, project_option
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import echo_patch

@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-    project_option,
-    unconfirmed,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context, unconfirmed
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.offline.jobs_on_disk import whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import (

@@ -11,13 +11,8 @@ from orchestrator.cli.changes.comment_parsing import (
     comments_of_diff,
     comments_of_file,
 )
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound

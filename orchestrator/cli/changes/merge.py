@@ -7,12 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import job_argument, json_option
 from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_summary import branch_text, purpose
 from orchestrator.cli.output.terminal_text import pasteable

@@ -5,13 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    pass_cli_context,
-    project_option,
-    unconfirmed,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context, unconfirmed
+from orchestrator.cli.command_line.parameters import job_argument, project_option
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode

@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option
 from orchestrator.cli.demo.folder import DemoFailed, DemoFolder, new_folder
 from orchestrator.cli.demo.story import Story
 from orchestrator.cli.offline.jobs_on_disk import root_jobs

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.doctor.agents import agent_checks
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks

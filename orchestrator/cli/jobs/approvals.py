@@ -4,12 +4,8 @@ from functools import partial
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import job_argument, json_option
 from orchestrator.cli.jobs.job_control import print_status
 
 _task_argument = click.argument("task_id", metavar="[TASK]", required=False)

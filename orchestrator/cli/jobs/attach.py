@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.agents_in_help import AgentsInHelp
+from orchestrator.cli.command_line.parameters import job_argument, project_option
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode

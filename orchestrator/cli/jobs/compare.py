@@ -6,13 +6,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import duration, echo_patch, first_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound

@@ -7,13 +7,8 @@ import click
 
 from orchestrator.cli.changes.discard import check_not_discarded
 from orchestrator.cli.changes.land import incompleteness, landing_of
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.plan.job_options import (
     JobOptions,

@@ -10,16 +10,15 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.agents_in_help import AgentsInHelp
+from orchestrator.cli.command_line.parameters import (
     Count,
     Seconds,
     job_argument,
     json_option,
     optional_job_argument,
-    pass_cli_context,
 )
-from orchestrator.cli.command_line.agents_in_help import AgentsInHelp
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, Count, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import Count, json_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus

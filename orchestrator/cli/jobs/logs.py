@@ -8,13 +8,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    Count,
-    job_argument,
-    json_option,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import Count, job_argument, json_option
 from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import printable

@@ -5,12 +5,8 @@ import webbrowser
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    json_option,
-    optional_job_argument,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option, optional_job_argument
 
 
 @click.command("open")

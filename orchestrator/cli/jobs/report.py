@@ -6,12 +6,8 @@ import shlex
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    job_argument,
-    json_option,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import job_argument, json_option
 from orchestrator.cli.output.terminal_text import printable
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.untrusted_files import read_regular

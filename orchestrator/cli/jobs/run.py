@@ -6,12 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.terminal_text import terminal_width

@@ -12,12 +12,8 @@ from typing import Any
 import click
 
 from orchestrator.api.client.errors import ApiError
-from orchestrator.cli.command_context import (
-    CliContext,
-    json_option,
-    optional_job_argument,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option, optional_job_argument
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
 from orchestrator.cli.output.command_paths import COMMAND

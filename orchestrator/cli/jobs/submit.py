@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from orchestrator.api.client.server_discovery import read_record
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.plan.job_options import (
     RequestCommand,

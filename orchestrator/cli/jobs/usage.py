@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, age, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import age, json_option
 from orchestrator.cli.follow.top.frame import count as tokens
 from orchestrator.cli.output.terminal_text import table
 from orchestrator.core.text.formatting import dollars

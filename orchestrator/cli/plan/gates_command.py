@@ -5,12 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from orchestrator.cli.command_context import (
-    CliContext,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import first_line, table
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.command_context import Amount, Count, Seconds
+from orchestrator.cli.command_line.parameters import Amount, Count, Seconds
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
 from orchestrator.core.lazy_dataclass import dataclass

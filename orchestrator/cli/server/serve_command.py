@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from orchestrator.cli.command_context import CliContext, Count, pass_cli_context, project_option
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import Count, project_option
 
 #: Modules that import many others, the lowest layer first. The server imports them in this order,
 #: so that imports are not deeply nested. Deeply nested imports are slow: the call stack of Python

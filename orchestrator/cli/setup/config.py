@@ -5,7 +5,8 @@ from functools import partial
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option
 from orchestrator.cli.output.terminal_text import table
 from orchestrator.core.errors import ConfigError
 

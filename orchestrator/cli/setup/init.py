@@ -9,12 +9,8 @@ from pathlib import Path
 import click
 
 from orchestrator import IS_INSTALLED
-from orchestrator.cli.command_context import (
-    CliContext,
-    json_option,
-    pass_cli_context,
-    project_option,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER

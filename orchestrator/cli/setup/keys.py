@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option
 
 SCOPES = ("read", "submit", "admin")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option
 from orchestrator.cli.output.terminal_text import first_line, local_time, table
 
 

@@ -8,7 +8,8 @@ from dataclasses import field
 
 import click
 
-from orchestrator.cli.command_context import CliContext, optional_job_argument, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import optional_job_argument
 from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
 from orchestrator.cli.follow.top.screen_model import JobLine
 from orchestrator.cli.follow.top.snapshots import AnySource

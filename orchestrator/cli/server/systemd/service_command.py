@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_cli_context, project_option
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import project_option
 from orchestrator.cli.offline.server_record import running_server
 from orchestrator.cli.server.home_setup import prepare_home
 from orchestrator.cli.server.systemd.folder_unit import (

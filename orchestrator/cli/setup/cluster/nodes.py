@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator import IS_INSTALLED
-from orchestrator.cli.command_context import (
-    Amount,
-    CliContext,
-    Count,
-    json_option,
-    pass_cli_context,
-)
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import Amount, Count, json_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.core.errors import ConfigError

@@ -2,7 +2,8 @@
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import json_option
 from orchestrator.cli.setup.integrations.webhooks import show_tests
 
 NONE = (

@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, bare_job_id, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_line.parameters import bare_job_id, json_option
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import local_time, terminal_width, wrapped
