@@ -17,7 +17,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.config.yaml.key_paths import FILE_NAME
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 #: Variables that override a key in the file.
 VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")

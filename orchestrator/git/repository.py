@@ -44,7 +44,7 @@ from orchestrator.git.repository_location import (
 )
 from orchestrator.git.worktrees import ignored_files, node_worktrees, worktree_files
 from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree, is_complete
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 logger = logging.getLogger(__name__)
 

@@ -54,9 +54,9 @@ from orchestrator.reports.template_values import (
     job_view,
     made_files,
     texts_of_people,
-    timeline,
     worker_output,
 )
+from orchestrator.reports.timeline import timeline
 from orchestrator.security import process_table
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -29,7 +29,8 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
 from orchestrator.reports import headline_and_next_steps, template_filters
 from orchestrator.reports.template_filters import cell, duration, href, size
-from orchestrator.reports.template_values import WorkerView, bar_name
+from orchestrator.reports.template_values import WorkerView
+from orchestrator.reports.timeline import bar_name
 
 #: Text of a table cell without a value.
 NONE = "–"

@@ -17,7 +17,8 @@ from orchestrator.core.model.human_input.messages import (
     message_file_name,
 )
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.security.files.untrusted_files import NotPlain, open_log, read_tail, replace_file
+from orchestrator.security.files.atomic_write import replace_file
+from orchestrator.security.files.untrusted_files import NotPlain, open_log, read_tail
 from orchestrator.workspace.attach_lock import ATTACHED, is_attached
 
 #: Files in a worker's directory that orchestrator itself writes.

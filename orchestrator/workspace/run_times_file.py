@@ -12,7 +12,8 @@ from pathlib import Path
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.ports import Observer, StateChange
-from orchestrator.security.files.untrusted_files import read_tail, replace_file
+from orchestrator.security.files.atomic_write import replace_file
+from orchestrator.security.files.untrusted_files import read_tail
 
 logger = logging.getLogger(__name__)
 

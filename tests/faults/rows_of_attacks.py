@@ -50,10 +50,10 @@ ROWS = (
                 "test_a_directory_of_a_job_that_became_a_link_gives_nothing_away"
             ),
             (
-                "unit/security/test_safety.py::"
+                "unit/security/files/test_untrusted_files.py::"
                 "test_a_file_that_is_exchanged_all_the_time_is_never_read_through_a_link"
             ),
-            "unit/security/test_safety.py::test_no_spelling_of_a_path_reads_outside",
+            "unit/security/files/test_untrusted_files.py::test_no_spelling_of_a_path_reads_outside",
             "unit/git/command/test_fifo_guard.py::test_a_planted_pipe_blocks_no_commit_and_loses_no_work",
             (
                 "integration/security/files/test_files_of_workers.py::"

@@ -164,6 +164,7 @@ LIGHT = frozenset(
         "security.control_sequences",
         "security.files",
         "security.files.state_file",
+        "security.files.atomic_write",
         "security.files.untrusted_files",
         "security.http_client.http_exchange",
         "security.http_client.http_retry",

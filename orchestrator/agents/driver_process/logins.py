@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.agents.ai_tools.invocation.call import AgentLogin
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 _LARGEST_BYTES = 1 << 20
 

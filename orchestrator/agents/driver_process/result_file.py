@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.secrets.masking import Masker
 
 NAME = "agent.json"

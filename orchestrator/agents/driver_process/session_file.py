@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 NAME = "session.json"
 

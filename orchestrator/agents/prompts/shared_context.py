@@ -15,8 +15,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation
 from orchestrator.core.text.formatting import cut_bytes, fence, one_line
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.product_files import PACKAGES
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 
 
 @cache

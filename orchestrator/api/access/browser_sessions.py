@@ -22,7 +22,8 @@ from pathlib import Path
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.atomic_write import replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.api_keys import hash_key
 
 logger = logging.getLogger(__name__)

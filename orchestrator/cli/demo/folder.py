@@ -14,7 +14,7 @@ from orchestrator.cli.demo import scripted_agent, shop
 from orchestrator.cli.server.home_setup import write_command
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 PREFIX = "orchestrator-demo-"
 #: Prefixes of environment variables that could name another project, server, or repository.

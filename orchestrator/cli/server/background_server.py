@@ -31,8 +31,9 @@ from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 from orchestrator.core.text.formatting import plural
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.product_files import FOLDER
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 
 if TYPE_CHECKING:
     from orchestrator.api.client.client import OrchestratorClient

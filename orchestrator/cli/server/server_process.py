@@ -44,7 +44,7 @@ from orchestrator.engine.service.triggers.pull_requests import PullRequests
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.files import umask
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 if TYPE_CHECKING:
     from orchestrator.engine.service.triggers.trigger import Trigger

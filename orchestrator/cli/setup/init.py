@@ -14,8 +14,8 @@ from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.product_files import product_file
-from orchestrator.security.files.untrusted_files import replace_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
 #: Directories with skills. Most AI tools read the first directory, and Claude Code the second.

@@ -17,7 +17,7 @@ from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
 from orchestrator.security.allowed_environment import allowed_environment
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.secrets.api_keys import new_proof
 
 logger = logging.getLogger(__name__)

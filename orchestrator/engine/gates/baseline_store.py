@@ -19,8 +19,8 @@ from typing import Any
 from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.gates.gate_decision import has_no_details
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
-from orchestrator.security.files.untrusted_files import replace_file
 
 #: Name of the directory with the results, in the workspace.
 FOLDER = "base_results"

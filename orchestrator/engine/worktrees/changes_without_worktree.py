@@ -23,8 +23,8 @@ from orchestrator.engine.worktrees.user_checkout_changes import is_in_span
 from orchestrator.engine.worktrees.worker_branches import MOST_FILES
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges
 from orchestrator.engine.worktrees.working_directories import REPORT_NAMES
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
-from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 

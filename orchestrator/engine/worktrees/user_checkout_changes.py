@@ -23,8 +23,8 @@ from orchestrator.core.model.user_repository_changes import (
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
-from orchestrator.security.files.untrusted_files import replace_file
 
 #: Name of the file with the checkout's state before the job, in a root job's directory.
 BEFORE = "checkout.json"

@@ -13,7 +13,8 @@ from pathlib import Path
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import FROM_INPUT, Git, with_nul
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.atomic_write import replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 
 
 def write_once(path: Path, content: Callable[[], bytes]) -> None:

@@ -27,7 +27,8 @@ from orchestrator.git.repair.git_directory_snapshot import (
     regular_content,
     snapshot_json,
 )
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.atomic_write import replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Name of the directory with broken files in a root job's directory.
 BROKEN = "repository-broken"

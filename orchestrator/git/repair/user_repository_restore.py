@@ -20,8 +20,8 @@ from orchestrator.core.model.user_repository_changes import (
 )
 from orchestrator.git.checkout import ref_logs, repository_state
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
-from orchestrator.security.files.untrusted_files import replace_file
 
 _MOST_BYTES = 256 << 20
 #: Maximum numbers that are shown: lines of a file's difference, and commits of a branch's

@@ -40,8 +40,9 @@ from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
 from orchestrator.git.worktrees.worktree_files import change_files
 from orchestrator.git.worktrees.worktrees import refill
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Names of files in the directory that one machine sends to the other.
 _COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"

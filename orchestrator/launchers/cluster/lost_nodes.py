@@ -30,7 +30,7 @@ from orchestrator.launchers.cluster.connected_node import ConnectedNode
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 logger = logging.getLogger(__name__)
 

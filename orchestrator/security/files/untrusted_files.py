@@ -2,11 +2,8 @@
 
 import os
 import stat
-import threading
 from pathlib import Path
 from typing import BinaryIO
-
-from orchestrator.core import failpoints
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Without O_NONBLOCK, a FIFO that a worker created would block the open call.
@@ -126,10 +123,6 @@ def _read(handle: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-#: Permissions of a file that only its owner may read.
-_PRIVATE = 0o600
-
-
 def open_log(path: Path | str) -> int:
     """Open a plain file for appending, and return its descriptor. Does not block at a FIFO.
 
@@ -142,39 +135,3 @@ def open_log(path: Path | str) -> int:
         os.close(handle)
         raise NotPlain(f"{path} is not a regular file")
     return handle
-
-
-def replace_file(
-    path: Path, content: bytes, *, mode: int = _PRIVATE, durable: bool = False
-) -> None:
-    """Replace a file atomically. Never follows links.
-
-    Raise OSError if the file cannot be replaced: for example, a worker created a directory at
-    ``path``. The file is then unchanged, and no temporary file remains.
-
-    ``mode``: permissions of the new file. ``durable``: first wait until the content is on the disk.
-    """
-    # Several threads may replace the same file.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        handle = os.open(temporary, flags, _PRIVATE)
-    except FileExistsError:
-        # The temporary file already exists: from a crash, or from a worker, possibly as a hard link
-        # to another file.
-        os.unlink(temporary)
-        handle = os.open(temporary, flags, _PRIVATE)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if mode != _PRIVATE:
-                os.fchmod(handle, mode)
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(handle)
-        failpoints.reached(f"{path.name}: before the rename")
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    failpoints.reached(f"{path.name}: after the rename")

@@ -21,7 +21,7 @@ from orchestrator.core.outcome.job.listed_workers import LISTED_WORKERS
 from orchestrator.reports import Reports
 from orchestrator.reports.figures import job_tree_index
 from orchestrator.reports.template_filters import document
-from orchestrator.reports.template_values import BAR_LIMIT
+from orchestrator.reports.timeline import BAR_LIMIT
 
 
 def names(paths: list[Path], directory: Path) -> list[str]:

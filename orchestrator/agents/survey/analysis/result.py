@@ -44,7 +44,7 @@ from typing import Any, ClassVar, TypeVar
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.source.line_count import RULE, LineCount
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 
 @dataclass

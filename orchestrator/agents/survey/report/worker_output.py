@@ -18,7 +18,7 @@ from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 from orchestrator.core.text.formatting import listed, plural
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 OUTPUT_FILE = "output.md"
 #: Maximum number of rows of a list; result.json has all rows.

@@ -25,8 +25,8 @@ from orchestrator.cli.server.systemd.folder_unit import (
 from orchestrator.cli.server.systemd.manager import BOOTED, Manager, systemd_version
 from orchestrator.cli.server.systemd.unit import Unit, folder_of
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.orchestrator_home import is_home
-from orchestrator.security.files.untrusted_files import replace_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

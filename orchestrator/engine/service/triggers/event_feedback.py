@@ -26,7 +26,7 @@ from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 if TYPE_CHECKING:
     from orchestrator.engine.service.triggers.trigger import Trigger

@@ -16,7 +16,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.service import Service
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 logger = logging.getLogger(__name__)
 

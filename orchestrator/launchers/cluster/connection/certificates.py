@@ -11,7 +11,7 @@ from orchestrator.core.errors import ConfigError, Conflict
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND, install_command
 from orchestrator.launchers.cluster.connection.link import SERVER_NAME
-from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.files.atomic_write import replace_file
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -29,8 +29,9 @@ from orchestrator.launchers.cluster.connection.messages import ArchiveFigures
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 from orchestrator.security.files import search_boundary
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.tree_removal import remove
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Names of two archives: the files that the server sent, and the files that the node returns.
 RECEIVED, RETURNED = "received", "returned"

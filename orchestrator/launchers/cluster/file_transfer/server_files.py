@@ -24,9 +24,9 @@ from orchestrator.launchers.cluster.connection.messages import ArchiveFigures, F
 from orchestrator.launchers.cluster.connection.typed_json import WrongType, typed
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.tree_removal import remove
-from orchestrator.security.files.untrusted_files import replace_file
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024
 

@@ -11,8 +11,8 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings
 from orchestrator.security import process_table
+from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.product_files import FOLDER
-from orchestrator.security.files.untrusted_files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,78 +1,14 @@
-"""Keys, the environment of workers, and paths that a worker may have tampered with."""
+"""Files that a worker may have tampered with."""
 
 import os
-import stat
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.security.allowed_environment import allowed_environment, no_proxy_variables
-from orchestrator.security.files.untrusted_files import (
-    open_log,
-    read_regular,
-    read_tail,
-    replace_file,
-)
-from orchestrator.security.secrets.api_keys import DEFAULT, ApiKeys, hash_key, new_key
-
-
-def test_a_worker_gets_only_the_variables_that_programs_need() -> None:
-    server = {
-        "PATH": "/bin",
-        "HOME": "/home/x",
-        "LC_ALL": "C",
-        "https_proxy": "http://proxy",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "ORCHESTRATOR_API__API_KEY": "s",
-        "PYTHONPATH": "/x",
-        "LD_PRELOAD": "/x.so",
-    }
-
-    direct = {"NO_PROXY", "no_proxy"}
-    assert set(allowed_environment(server)) == {"PATH", "HOME", "LC_ALL", "https_proxy"} | direct
-
-
-@pytest.mark.parametrize(
-    ("server", "upper", "lower"),
-    [
-        ({}, "localhost,127.0.0.1,::1", "localhost,127.0.0.1,::1"),
-        ({"NO_PROXY": "a, ::1"}, "a,::1,localhost,127.0.0.1", "a,::1,localhost,127.0.0.1"),
-        ({"NO_PROXY": "a", "no_proxy": "*"}, "a,localhost,127.0.0.1,::1", "*"),
-    ],
-)
-def test_no_proxy_is_used_for_this_machine(server: dict[str, str], upper: str, lower: str) -> None:
-    assert allowed_environment(server) == {"NO_PROXY": upper, "no_proxy": lower}
-
-
-def test_no_proxy_variables_of_a_task_always_include_this_machine() -> None:
-    base = allowed_environment({"NO_PROXY": "a"})
-    assert no_proxy_variables({**base, "no_proxy": "b", "NO_PROXY": ""}) == {
-        "no_proxy": "b,localhost,127.0.0.1,::1",
-        "NO_PROXY": "b,localhost,127.0.0.1,::1",
-    }
-
-
-def test_a_key_is_known_by_its_hash_alone() -> None:
-    key = new_key()
-    keys = ApiKeys.single(key)
-
-    assert keys.holder_of(key) == DEFAULT
-    assert keys.holder_of(key + "x") is None
-    assert keys.holder_of("") is None
-    assert keys.holder_of("\udc80 not text") is None
-    assert key not in repr(keys)
-    assert hash_key(key) in keys.holders
-
-
-def test_keys_are_long_and_never_the_same() -> None:
-    keys = {new_key() for _ in range(100)}
-
-    assert len(keys) == 100
-    assert min(map(len, keys)) >= 43
+from orchestrator.security.files.untrusted_files import open_log, read_regular, read_tail
 
 
 def test_a_plain_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
@@ -200,54 +136,3 @@ def test_no_spelling_of_a_path_reads_outside(
         assert "null" in str(error)
         return
     assert found is None
-
-
-def test_a_file_is_replaced_as_a_whole_and_for_its_owner_only(tmp_path: Path) -> None:
-    path, elsewhere = tmp_path / "status.json", tmp_path / "elsewhere"
-    elsewhere.write_text("untouched")
-    path.symlink_to(elsewhere)
-
-    replace_file(path, b"new")
-
-    assert path.read_bytes() == b"new"
-    assert not path.is_symlink()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert elsewhere.read_text() == "untouched"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["elsewhere", "status.json"]
-
-
-def test_a_file_at_the_temporary_name_is_not_written_through(tmp_path: Path) -> None:
-    path, other = tmp_path / "a", tmp_path / "other"
-    other.write_text("untouched")
-    temporary = tmp_path / f".a.{os.getpid()}.{threading.get_ident()}.tmp"
-    temporary.hardlink_to(other)
-
-    replace_file(path, b"new")
-
-    assert path.read_bytes() == b"new"
-    assert other.read_text() == "untouched"
-    assert sorted(os.listdir(tmp_path)) == ["a", "other"]
-
-
-def test_a_file_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-
-    with pytest.raises(IsADirectoryError):
-        replace_file(tmp_path / "a", b"new")
-
-    assert os.listdir(tmp_path) == ["a"]
-
-
-def test_several_threads_may_replace_the_same_file(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    contents = [bytes([65 + each]) * 5000 for each in range(4)]
-
-    def replace_often(content: bytes) -> None:
-        for _ in range(100):
-            replace_file(path, content)
-
-    with ThreadPoolExecutor(len(contents)) as threads:
-        list(threads.map(replace_often, contents))
-
-    assert path.read_bytes() in contents
-    assert os.listdir(tmp_path) == ["a"]
