@@ -6,7 +6,6 @@ Work that was not landed is saved first, on separate refs, if no other ref conta
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, candidate_refs, hidden, kept_refs
@@ -81,16 +80,3 @@ def _drop_refs(location: GitLocation, root_id: str) -> Sequence[str]:
         remaining |= {name.replace(others, branches, 1) for name in listed_refs(git, others)}
     _delete(git, [*(names - remaining), *listed_refs(git, hidden(root_id))])
     return sorted(names & remaining)
-
-
-def has_traces(common: Path, root_id: str) -> bool:
-    """True if the repository may have refs of a root job. False if the repository has none.
-
-    With a reftable, the result is always True. This function reads only git's files, because it is
-    called for every removed job.
-    """
-    kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
-    if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():
-        return True
-    packed = common / "packed-refs"
-    return packed.exists() and f"{BRANCHES}/{root_id}/".encode() in packed.read_bytes()

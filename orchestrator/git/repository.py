@@ -1,17 +1,14 @@
 """The project's repository; implements ``core.repository.repository``."""
 
-import json
 import logging
 import os
 import posixpath
 import shlex
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
 from pathlib import Path
 
-from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.user_repository_changes import RefMove
 from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
@@ -20,21 +17,20 @@ from orchestrator.core.repository.repository import Base, Checkout, MergedSideWo
 from orchestrator.core.text.path_patterns import within
 from orchestrator.git import base_commit, job_ref_removal, unlanded_work
 from orchestrator.git.checkout import exclude_rules, ref_logs, repository_state
-from orchestrator.git.command import frozen_config, git_config
+from orchestrator.git.command import frozen_config, push_refusals
 from orchestrator.git.command.frozen_config import FrozenConfig
-from orchestrator.git.command.ref_files import REFLOG_ENV
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.ref_files import has_traces
+from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, held_back_files, nested_repositories, submodules
+from orchestrator.git.commits.commit_files import CommitFiles
 from orchestrator.git.commits_and_refs import CommitsAndRefs
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, copied_paths
 from orchestrator.git.environments.installed_packages import InstalledPackages
-from orchestrator.git.job_ref_removal import has_traces
 from orchestrator.git.merge import side_work
-from orchestrator.git.repair import broken_worktrees, git_directory_repair
+from orchestrator.git.repair import broken_worktrees, git_directory_repair, relocation, rollback
 from orchestrator.git.repair.git_directory_repair import RepositoryBackup
-from orchestrator.git.repair.git_directory_snapshot import moved, read
 from orchestrator.git.repository_location import (
     GitLocation,
     check_has_files,
@@ -43,142 +39,9 @@ from orchestrator.git.repository_location import (
     location_of,
 )
 from orchestrator.git.worktrees import ignored_files, node_worktrees, worktree_files
-from orchestrator.git.worktrees.worktrees import GitWorktrees, RegisteredWorktree, is_complete
-from orchestrator.security.files.atomic_write import replace_file
+from orchestrator.git.worktrees.worktrees import RegisteredWorktree, is_complete
 
 logger = logging.getLogger(__name__)
-
-
-def roll_back(
-    worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
-) -> None:
-    """Reset a branch and the branch's worktree to ``commit``. Restore saved ignored files.
-
-    ``kept``: commit with the saved ignored files; "" if no ignored files were saved. The worktree's
-    current files are lost, so save them first. ``Repository.roll_back`` has the full contract.
-    """
-    broken_worktrees.repair(worktrees, directory, branch, commit)
-    worktree = worktrees.find(directory)
-    if worktree is None:
-        raise RepositoryError(f"the worktree {directory} no longer exists")
-    git = worktrees.git_of(worktree)
-    commits.make_readable(directory)
-    not_saved = ignored_files.find_ignored(git, top).not_kept
-    git.run("symbolic-ref", "-m", "orchestrator: rolled back", "HEAD", branch)
-    git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
-    failpoints.reached("rollback: branch moved")
-    broken_worktrees.abort_operation(worktree)
-    git.run("reset", "--hard", "--quiet", env=REFLOG_ENV)
-    ignored_files.clear(git, not_saved)
-    failpoints.reached("rollback: files restored")
-    if kept:
-        ignored_files.restore(git, top, kept)
-
-
-#: Maximum size of a configuration file, in bytes.
-MOST_BYTES = 1024 * 1024
-
-
-class CommitFiles:
-    """The files of a commit; implements ``core.gates.gate.GateFiles``.
-
-    Paths are relative to the project.
-    """
-
-    def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str]) -> None:
-        """``ours``: the product's own folders, relative to the top of the repository."""
-        self._git = git
-        self._commit = commit
-        self._prefix = prefix
-        self._ours = tuple(f"{each}/" for each in ours)
-        self._names = lru_cache(maxsize=64)(self._listed)
-
-    def read(self, path: str) -> str:
-        directory, _, name = path.rpartition("/")
-        if name not in self._names(directory):
-            return ""
-        object_name = f"{self._commit}:{self._prefix}{path}"
-        size = self._git.ask("cat-file", "-s", object_name)
-        if not size.isdigit() or int(size) > MOST_BYTES:
-            return ""
-        answer = self._git.run("cat-file", "blob", object_name, accept=(0, 128))
-        return answer.out.decode("utf-8", "replace") if answer.code == 0 else ""
-
-    def names(self, directory: str = "") -> Collection[str]:
-        return self._names(directory.strip("/"))
-
-    @cached_property
-    def _paths(self) -> Collection[str]:
-        object_name = f"{self._commit}:{self._prefix}".rstrip("/")
-        answer = self._git.run("ls-tree", "-r", "-z", "--name-only", object_name, accept=(0, 128))
-        fields = answer.fields if answer.code == 0 else ()
-        return [each for each in fields if not f"{self._prefix}{each}".startswith(self._ours)]
-
-    def paths(self) -> Collection[str]:
-        return self._paths
-
-    def _listed(self, directory: str) -> frozenset[str]:
-        object_name = f"{self._commit}:{self._prefix}{directory}".rstrip("/")
-        answer = self._git.run("ls-tree", "-z", "--name-only", object_name, accept=(0, 128))
-        return frozenset(answer.fields if answer.code == 0 else ())
-
-
-#: Replaces the addresses of pushes, so that every push fails with this text.
-REFUSED = "/dev/null/pushing is off for workers (git.push): "
-#: Prefixes of addresses on other machines. A remote may have any address.
-_NETWORK = ("https://", "http://", "ssh://", "git+ssh://", "git://", "git@")
-_REMOTES = r"^remote\..*\.(url|pushurl)$"
-
-
-def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of git settings that make every push fail. Fetching still works.
-
-    Each setting replaces addresses that begin with the setting's value. If the values of several
-    settings match an address, git applies the setting with the longest value. Therefore each remote
-    gets a setting with its full address: no setting of the user has a longer match.
-    """
-    settings = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
-    pairs = [each.partition("\n") for each in settings]
-    for name, _, address in pairs:
-        # Git does not apply pushInsteadOf to a pushurl.
-        rule = "insteadOf" if name.endswith(".pushurl") else "pushInsteadOf"
-        if address:
-            yield f"url.{REFUSED}.{rule}", address
-    for prefix in _NETWORK:
-        yield f"url.{REFUSED}.pushInsteadOf", prefix
-
-
-_JOB = "/job_"
-
-
-def relocate(location: GitLocation, workspace: Path) -> None:
-    """Update stored paths after the project or the workspace was moved. Idempotent.
-
-    Git stores the paths of the worktrees. A file of each job stores the path of the repository.
-    """
-    directories = list(_moved_worktrees(location, workspace))
-    if directories:
-        # A worker may have broken a worktree. Git then fails, but still repairs the other
-        # worktrees.
-        location.git.run("worktree", "repair", *directories, accept=range(256))
-    for job in workspace.glob("job_*"):
-        path = job / git_directory_repair.NAME
-        snapshot = read(path)
-        if (
-            snapshot is not None
-            and not os.path.lexists(snapshot.common)
-            and has_traces(location.common, job.name.removeprefix("job_"))
-        ):
-            new = moved(snapshot, location.top, str(location.common))
-            replace_file(path, json.dumps(new).encode())
-
-
-def _moved_worktrees(location: GitLocation, workspace: Path) -> Iterator[str]:
-    for worktree in list(location.worktrees.all()):
-        _, sign, inside = worktree.directory.rpartition(_JOB)
-        new = f"{os.path.realpath(workspace)}{_JOB}{inside}"
-        if sign and not os.path.lexists(worktree.directory) and os.path.lexists(f"{new}/.git"):
-            yield new
 
 
 class GitRepository(CommitsAndRefs):
@@ -288,7 +151,14 @@ class GitRepository(CommitsAndRefs):
         Raise RepositoryError if git fails.
         """
         if has_repository(self._project):
-            relocate(self.location(), self._workspace)
+            location = self.location()
+            relocation.relocate(
+                location.git,
+                location.worktrees,
+                self._workspace,
+                top=location.top,
+                common=location.common,
+            )
 
     def open_worktree(
         self, directory: str, branch: str, start: str, parent_directory: str = ""
@@ -371,7 +241,7 @@ class GitRepository(CommitsAndRefs):
     def push_refusals(self) -> Sequence[tuple[str, str]]:
         if not has_repository(self._project):
             return ()
-        return tuple(refusals(self.location().git))
+        return tuple(push_refusals.refusals(self.location().git))
 
     def project_path(self, directory: str) -> str:
         return os.path.join(directory, self.location().prefix).rstrip("/")
@@ -536,7 +406,7 @@ class GitRepository(CommitsAndRefs):
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         location = self.location()
-        roll_back(location.worktrees, location.top, directory, branch, commit, kept)
+        rollback.roll_back(location.worktrees, location.top, directory, branch, commit, kept)
         worktree = location.complete_worktree(directory)
         self._refill(worktree, commit)
         # Copy files from the checkout again, because a checkpoint does not record which files were

@@ -253,3 +253,16 @@ class HeadLog:
 
 def created(log_entries: Iterable[LogEntry]) -> Iterator[str]:
     return (each.after for each in log_entries if each.creates)
+
+
+def has_traces(common: Path, root_id: str) -> bool:
+    """True if the repository may have refs of a root job. False if the repository has none.
+
+    With a reftable, the result is always True. This function reads only git's files, because it is
+    called for every removed job.
+    """
+    kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
+    if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():
+        return True
+    packed = common / "packed-refs"
+    return packed.exists() and f"{BRANCHES}/{root_id}/".encode() in packed.read_bytes()
