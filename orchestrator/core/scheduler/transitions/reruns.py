@@ -88,12 +88,8 @@ class Reruns:
         payload: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
         payload |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
         self._unit_of_work.emit(EventKind.FEEDBACK_GIVEN, job, now, worker.id, **payload)
-        facts = job.facts
-        kept_facts = {"taken": facts.taken, "taken_jobs": facts.taken_jobs}
-        landed_on = tuple(dict.fromkeys((*facts.landed_on, *landed)))
-        self._run_again(
-            job.id, [pending_worker], feedback.by, now, landed_on=landed_on, **kept_facts
-        )
+        landed_on = tuple(dict.fromkeys((*job.facts.landed_on, *landed)))
+        self._run_again(job.id, [pending_worker], feedback.by, now, landed_on=landed_on)
 
     def _skipped_after(self, worker: Worker) -> Iterator[Worker]:
         plan = self._trees.plans[worker.job_id]
@@ -128,7 +124,10 @@ class Reruns:
         self, job_id: str, by: str, now: float, retried: int | None = None, **facts: Any
     ) -> None:
         ended_job = self._unit_of_work.jobs[job_id]
-        run, facts = ended_job.run + 1, {"landed_on": ended_job.facts.landed_on, **facts}
+        run = ended_job.run + 1
+        # Changes that a person included stay included until the person excludes them.
+        kept_names = ("landed_on", "taken", "taken_jobs")
+        facts = {**{name: getattr(ended_job.facts, name) for name in kept_names}, **facts}
         job = self._planning.reopen_job(job_id, now, started_at=now, ended_at=None, run=run)
         job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
         if retried is not None:

@@ -629,6 +629,19 @@ def test_included_work_of_failed_workers_stays_included(make_project: MakeProjec
     assert (left["worker_id"], left["cause"]) == ("worker_2", "failed")
 
 
+def test_included_work_stays_included_after_a_retry(make_project: MakeProject) -> None:
+    site, project = make_project()
+    tasks = [edit("echo a > a.txt"), *(fails(f"echo {n} > {n}.txt") for n in "bc")]
+    job = site.run("x", tasks)["job_id"]
+    merge(site, job, take=["worker_2"])
+
+    for path in ("workers/worker_3/retry", "retry"):
+        assert site.call("POST", f"/jobs/{job}/{path}", {}).status_code == 202
+        site.wait(job)
+        assert record(site, job)["merged"] == ["worker_1", "worker_2"]
+        assert project.show(f"orchestrator/{job}/result", "b.txt") == "b"
+
+
 @pytest.mark.nightly
 def test_included_work_passes_gates_and_conflicts_like_any_change(
     make_project: MakeProject,
