@@ -11,6 +11,8 @@ _CONSTANT = frozenset({"true", ":", "echo", "set"})
 _FILTERS = frozenset({"cat", "head", "tail", "tee"})
 #: Options with which the program ``make`` only prints its commands.
 _DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
+#: Option with which linters, such as ruff, flake8, and pylint, succeed in spite of findings.
+_EXIT_ZERO = "--exit-zero"
 #: Words that let any command of a script, not only the last command, decide the exit code.
 _MAY_END = frozenset(
     {"exit", "return", "set", "trap", "exec", "eval", "source", ".", "if", "case", "for", "while"}
@@ -55,8 +57,8 @@ def always_succeeds(text: str, called: Called) -> bool:
     """True if the commands in ``text`` always succeed. A gate with such a text rejects no change.
 
     Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
-    and ``bash -c "pytest || true"``. Return False if the text cannot be split into commands.
-    ``called``: see Called.
+    ``ruff check --exit-zero``, and ``bash -c "pytest || true"``. Return False if the text cannot be
+    split into commands. ``called``: see Called.
     """
     return _always_succeeds(text, called, stops=False)
 
@@ -252,6 +254,6 @@ def _split(words: Sequence[str], operators: Container[str]) -> Iterator[list[str
 def _is_constant(words: list[str], called: Called) -> bool:
     if not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"]):
         return True
-    if words[0] == "make" and _DRY_RUN & {*words}:
+    if _EXIT_ZERO in words or (words[0] == "make" and _DRY_RUN & {*words}):
         return True
     return called(words)

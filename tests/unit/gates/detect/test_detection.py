@@ -121,6 +121,7 @@ def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) ->
         *("CI=1 timeout --kill-after=5 1.5h sh -c 'tsc | tail'", "time bash -c 'tsc || true'"),
         *("nice sh -c 'tsc; true'", "timeout -s KILL 9 time true"),
         *("PATH=/a:$PATH true", "X=$Y: echo"),
+        *("ruff check --exit-zero .", "timeout 60 flake8 . --count --exit-zero"),
     ],
 )
 def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
