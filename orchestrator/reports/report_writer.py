@@ -44,7 +44,6 @@ from orchestrator.reports.headline_and_next_steps import (
 from orchestrator.reports.template_engine import Templates
 from orchestrator.reports.template_filters import duration, one_line
 from orchestrator.reports.template_values import (
-    NO_LINES,
     ChildJobLine,
     JobView,
     MadeFile,
@@ -348,7 +347,7 @@ class Pages:
             not_run=missed[len(failed) :],
             replaced=[each for each in view.workers if each.replaced],
             successes=[each for each in view.workers if each.succeeded and each.counts],
-            files=self._files((self._of_worker[each.id] for each in view.workers), merge.lines),
+            files=self._files((self._of_worker[each.id] for each in view.workers), merge),
             entry_limit=min(len(view.workers), LISTED_WORKERS),
             level_share=LEVEL_ROOM[0],
             file_limit=LEVEL_FILES,
@@ -359,7 +358,7 @@ class Pages:
 
     @cached_property
     def _all_files(self) -> Sequence[MadeFile]:
-        return self._files(self.figures.workers, self._merge.lines)
+        return self._files(self.figures.workers, self._merge)
 
     @cached_property
     def _final(self) -> _Final:
@@ -404,14 +403,29 @@ class Pages:
         return _without_notice(self._notice, longer)
 
     def _files(
-        self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
+        self, workers: Iterable[WorkerFigures], merge: MergeReport = NO_MERGE
     ) -> Sequence[MadeFile]:
         outside = {each.worker_id for each in self._outside if not each.in_part}
-        files = made_files(workers, self._index.in_project, self._project, lines, outside)
-        return [
-            replace(each, link="", is_removed=True) if self._is_missing(each) else each
-            for each in files
-        ]
+        files = made_files(workers, self._index.in_project, self._project, merge.lines, outside)
+        in_result = {*self._ids_in_result(self._job)} if merge.branch else set[str]()
+        return [self._with_state(each, in_result, merge) for each in files]
+
+    def _ids_in_result(self, job: Job) -> Iterator[str]:
+        for worker in self._index.unmerged_changes.in_result(job):
+            yield worker.id
+            for child in self._index.child_jobs(worker):
+                yield from self._ids_in_result(child)
+
+    def _with_state(
+        self, file: MadeFile, in_result: Collection[str], merge: MergeReport
+    ) -> MadeFile:
+        """Return the file with facts about its state in the checkout and in the result."""
+        if self._is_missing(file):
+            return replace(file, link="", is_removed=True)
+        if not any(each.id in in_result for each in file.merged_by):
+            return file
+        has_all_lines = merge.size is not None and len(merge.lines) >= merge.size.files
+        return replace(file, without_lines="no change" if has_all_lines else "unknown")
 
     def _is_missing(self, file: MadeFile) -> bool:
         return bool(file.link) and not os.path.lexists(self._directory / file.link)

@@ -35,8 +35,6 @@ REQUEST_CHARACTERS = 4_000
 BRIEF_CHARACTERS = 160
 _NOT_BRIEF = frozenset("\n`*#|[<")
 
-NO_LINES: Mapping[str, tuple[int, int]] = {}
-
 SECTION = "\n## "
 #: Minimum characters of an output's last section. A shorter section is not compared with the last
 #: sections of other outputs.
@@ -247,6 +245,9 @@ class MadeFile:
     lines: tuple[int, int] | None
     #: The workers whose changes are not merged.
     unmerged: Collection[str]
+    #: What the result has instead of changed lines: "not merged"; "no change" if later changes
+    #: restored or removed the file; "unknown" for the last files of a large result.
+    without_lines: str = "not merged"
 
     @property
     def merged_by(self) -> Sequence[Maker]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from planted import ROOT, TreeBuilder
 
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.human_input.feedback import Feedback
@@ -144,3 +144,35 @@ def test_the_report_explains_why_another_attempt_followed_a_success(tmp_path: Pa
     second = "succeeded, but its changes could not be merged with those of other workers"
     assert f"worker_1: Attempt 1 {first}." in final and f"| worker_1 | 1 | {first} |" in level
     assert f"worker_2: Attempt 1 {second}." in final and f"| worker_2 | 1 | {second} |" in level
+
+
+def files_table(merge: MergeReport, place: Path) -> dict[str, str]:
+    """Return the cell "Change" of each file of a job with two merged workers, and one command."""
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.COMPLETED, merge_state=MergeState.MERGED)
+    for number, files in enumerate((["keep", "temp"], ["keep", "temp"], ["loose"]), start=1):
+        builder.worker(
+            job,
+            f"worker_{number}",
+            TaskSpec(id=f"t{number}"),
+            (0, 1),
+            files=files,
+            delivery=DeliveredWork(changed=number < 3),
+        )
+    Reports().render(builder.tree, ROOT, place, merges={ROOT: merge})
+    table = (place / "FINAL_RESULT.md").read_text().partition("## Files")[2]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    return {name.removeprefix("| "): change for name, change, _ in rows[2:]}
+
+
+def test_a_file_that_a_later_task_restored_or_removed_is_not_called_unmerged(
+    tmp_path: Path,
+) -> None:
+    merge = replace(RESULT, lines={"keep": (2, 0)}, size=ChangeSize(files=1, added=2))
+
+    changes = files_table(merge, tmp_path)
+
+    assert changes == {"keep": "+2 −0", "loose": "not merged", "temp": "no change"}
+    # The size of a large result is known, but not the lines of all its files.
+    merge = replace(merge, size=ChangeSize(files=2, added=3))
+    assert files_table(merge, tmp_path)["temp"] == "unknown"
