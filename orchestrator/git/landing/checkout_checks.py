@@ -46,13 +46,41 @@ def _commit_command(top: str, paths: Sequence[str]) -> str:
 
 def check_clean(git: Git) -> None:
     """Raise BlockingFiles if tracked files have uncommitted changes."""
-    changed = [path_of(each) for each in _changed_entries(git)]
-    if changed:
-        raise BlockingFiles(
-            "the checkout has uncommitted changes; nothing was changed; commit or stash them "
-            f"first: {listed(changed, MOST_NAMED)}",
-            files=changed,
+    entries = _changed_entries(git)
+    if not entries:
+        return
+    changed = [path_of(each) for each in entries]
+    text = "the checkout has uncommitted changes; nothing was changed; commit or stash them first"
+    text += f": {listed(changed, MOST_NAMED)}"
+    if all(map(_is_other_commit, entries)):
+        # After a landing, a commit of this difference would revert the landed change.
+        text = (
+            f"submodules are at other commits than in HEAD: {listed(changed, MOST_NAMED)}; nothing "
+            f"was changed; update them: {update_command(git, changed)}; if you made the "
+            "difference, commit it instead"
         )
+    raise BlockingFiles(text, files=changed)
+
+
+def _is_other_commit(entry: str) -> bool:
+    """True if the only change is that a submodule is at another commit than HEAD's.
+
+    ``entry``: an entry of ``git status``.
+    """
+    kind, states, module, *_ = entry.split(" ")
+    return (kind, states[0], module) == ("1", ".", "SC..")
+
+
+def outdated_submodules(git: Git) -> list[str]:
+    """Return the submodules whose only change is another commit, for example after a landing."""
+    if not git.resolve("HEAD:.gitmodules"):
+        return []
+    return [path_of(each) for each in _changed_entries(git) if _is_other_commit(each)]
+
+
+def update_command(git: Git, modules: Sequence[str]) -> str:
+    top = git.run("rev-parse", "--show-toplevel").line
+    return f"git -C {shlex.quote(top)} submodule update -- {shlex.join(modules)}"
 
 
 def is_between(git: Git, before: str, after: str) -> bool:

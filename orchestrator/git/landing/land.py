@@ -30,7 +30,13 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import commit_tree, has_changes, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
-from orchestrator.git.landing.checkout_checks import check_clean, check_committed, is_between
+from orchestrator.git.landing.checkout_checks import (
+    check_clean,
+    check_committed,
+    is_between,
+    outdated_submodules,
+    update_command,
+)
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.file_merge import merged_by_drivers
 from orchestrator.security.files.umask import users_umask
@@ -298,6 +304,7 @@ class Landing:
             )
             if paths := merged_by_drivers(self._git, before, result):
                 text += f"; your merge driver, which may omit changes, merged {listed(paths)}"
+        text += self._submodule_note()
         return BranchMove(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
@@ -416,7 +423,14 @@ class Landing:
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=refs, mark=self._undoing_ref)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"
+        text += self._submodule_note()
         return BranchMove(branch=branch, before=after, after=before, text=text)
+
+    def _submodule_note(self) -> str:
+        modules = outdated_submodules(self._git)
+        if not modules:
+            return ""
+        return f"; to update the files of submodules: {update_command(self._git, modules)}"
 
     def check_undoable(self) -> None:
         """Raise NotFound if the job was not landed, and Conflict if ``undo`` is impossible.

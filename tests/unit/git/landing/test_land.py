@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -84,6 +85,38 @@ def test_a_branch_that_went_on_gets_a_merge_commit(
     assert {"mine.txt", "new.txt"} <= {each.name for each in project.path.iterdir()}
     landing.undo()
     assert project.git("rev-parse", "HEAD") == before
+
+
+def test_a_landing_and_its_undo_name_the_command_that_updates_submodules(
+    project: Project, tmp_path: Path
+) -> None:
+    inner = Project(tmp_path / "inner").begin({"m.txt": "m\n"})
+    project.git("submodule", "--quiet", "add", str(inner.path), "the sub")
+    project.git("commit", "-qm", "with a submodule")
+    module, before = Project(project.path / "the sub"), project.git("rev-parse", "HEAD")
+    old = module.git("rev-parse", "HEAD")
+    new = module.commit({"m.txt": "n\n"}, "in the submodule").git("rev-parse", "HEAD")
+    project.git("commit", "-qam", "next")
+    project.git("branch", "orchestrator/1/result")
+    project.git("reset", "-q", "--hard", before)
+    module.git("checkout", "-q", old)
+    landing = Landing(project.path, "1", "1")
+    command = f"git -C {shlex.quote(str(project.path))} submodule update -- 'the sub'"
+
+    assert landing.land().text.endswith(f"; to update the files of submodules: {command}")
+    with pytest.raises(
+        Conflict, match=re.escape(f"the sub; nothing was changed; update them: {command}")
+    ):
+        landing.undo()
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert module.git("rev-parse", "HEAD") == new
+    assert landing.undo().text.endswith(f"; to update the files of submodules: {command}")
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert module.git("rev-parse", "HEAD") == old
+    # Changed files in the submodule are work of the user.
+    (module.path / "m.txt").write_text("mine\n")
+    with pytest.raises(Conflict, match="commit or stash them first: the sub"):
+        landing.land()
 
 
 def _dirty(project: Project) -> None:
