@@ -95,6 +95,8 @@ class LandingCalls:
                 failpoints.reached("landing: about to be stored")
                 if move.changed:
                     self._store_landed(begun, move.before, move.after)
+                else:
+                    self._store_completed(begun, job, landing)
         return plan, move
 
     def undo(self, caller: Caller, job_id: str) -> BranchMove:
@@ -264,17 +266,29 @@ class LandingCalls:
         if job is None:
             return True
         landing = self._landing_of(job, LandRequest())
-        git_move = landing.landed_on(begun.branch)
-        stored_landing = next(
-            (each for each in job.facts.landed if each.branch == begun.branch), None
-        )
-        if git_move and (stored_landing is None or stored_landing.commit != git_move[1]):
-            self._store_landed(begun, *git_move)
-        elif stored_landing and not git_move:
-            self._store_undone(begun, stored_landing.before, stored_landing.commit)
-        else:
+        if self._store_completed(begun, job, landing):
+            return True
+        stored_landing = _stored_landing(job, begun.branch)
+        if stored_landing is None or landing.landed_on(begun.branch):
             return not landing.is_moving()
+        self._store_undone(begun, stored_landing.before, stored_landing.commit)
         return True
+
+    def _store_completed(self, begun: BegunLanding, job: Job, landing: ResultLanding) -> bool:
+        """Store a landing that git has completed, but that the job lacks. Return True if stored.
+
+        The job lacks it after a crash, and after a repeated merge with the same result.
+        """
+        git_move = landing.landed_on(begun.branch)
+        stored_landing = _stored_landing(job, begun.branch)
+        if not git_move or (stored_landing and stored_landing.commit == git_move[1]):
+            return False
+        self._store_landed(begun, *git_move)
+        return True
+
+
+def _stored_landing(job: Job, branch: str) -> Landed | None:
+    return next((each for each in job.facts.landed if each.branch == branch), None)
 
 
 def _landed(begun: BegunLanding, before: str, after: str) -> Landed:

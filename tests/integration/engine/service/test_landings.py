@@ -89,12 +89,20 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: Make
     assert (again["landed"], again["changed"]) == (True, False)
     assert "nothing to do" in again["text"]
 
+    # A repeated merge with the same result: the branch has this result already.
+    done(site, job, "merge")
+    assert site.get(f"/jobs/{job}")["landed"] == []
+    assert "land the new result" in site.status(job)["reason"]
+    assert not done(site, job, "land")["changed"]
+    assert [each["commit"] for each in site.get(f"/jobs/{job}")["landed"]] == [tip]
+    assert "land" not in (site.status(job)["reason"] or "")
+
     undone = done(site, job, "undo")
     assert (undone["commit"], undone["before"]) == (before, tip)
     assert project.git("rev-parse", "main") == before
     assert site.get(f"/jobs/{job}")["landed"] == []
     data = {"by": "default", "branch": "main", "commit": tip, "before": before}
-    assert events(site, job) == [("job_landed", data), ("landing_undone", data)]
+    assert events(site, job) == [("job_landed", data)] * 2 + [("landing_undone", data)]
     check_problem(call(site, job, "undo"), 404, "not-found")
     done(site, job, "land", squash=True, author="worker")
     assert project.git("log", "-1", "--format=%s", "main") == "Add a file"
