@@ -24,7 +24,7 @@ class MergeReport:
     branch: str = ""
     commit: str = ""
     #: Numbers of added and removed lines of each changed file; empty if unknown. Paths are relative
-    #: to the project.
+    #: to the top of the repository.
     lines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Size of all changes; None: unknown.
     size: ChangeSize | None = None

@@ -1,10 +1,11 @@
 """Starts and ends the merges of jobs."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.gates.gate import Gates
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
@@ -119,7 +120,18 @@ class MergeRunner:
         if record is None or job.facts.discarded:
             return MergeReport(notes=notes)
         report = merge_report_of(record, list(_jobs_above(tree, job)))
-        return replace(report, notes=(*notes, *report.notes))
+        lines = {self._path_in_repository(path): counts for path, counts in report.lines.items()}
+        return replace(report, lines=lines, notes=(*notes, *report.notes))
+
+    def _path_in_repository(self, path: str) -> str:
+        """Return the path as in ``files_created`` of workers.
+
+        ``path``: relative to the project, as in a merge record.
+        """
+        try:
+            return os.path.normpath(self._repository.project_path("") + f"/{path}").lstrip("/")
+        except RepositoryError:
+            return path
 
 
 def _with_choice(tree: Tree, job: Job, choice: MergeChoice) -> Job:

@@ -524,10 +524,15 @@ def test_a_part_of_a_repository_is_worked_on_in_its_place(
     settings = {"project_root": str(project.path / "part")}
     site = make_site(orchestrator=settings, agents=agents(tmp_path))
 
-    ended = site.run("x", [edit("test -e a.txt; test -e ../other.txt; echo b > b.txt")])
+    script = "test -e a.txt; test -e ../other.txt; echo b > b.txt; echo c > ../c.txt"
+    ended = site.run("x", [edit(script)])
 
     assert ended["status"] == "completed", ended
-    assert rows(ended)[0]["files_created"] == ["part/b.txt"]
+    assert rows(ended)[0]["files_created"] == ["c.txt", "part/b.txt"]
+    report = final(site, ended["job_id"])
+    for path in ("c.txt", "part/b.txt"):
+        assert f"\n| {path} | +1 −0 | [worker_1](depth_0/worker_1/) |\n" in report
+    assert "not merged" not in report
 
 
 def test_submodules_are_there_without_their_origin_and_land_with_the_result(
