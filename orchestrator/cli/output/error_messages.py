@@ -38,6 +38,9 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 
 def report_usage_error(error: click.ClickException) -> None:
     """Print click's error for an invalid command line, with the usage of the command."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()  # the message is the help
+        return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         usage = context.get_usage()

@@ -654,6 +654,16 @@ def test_the_commands_of_a_group_are_those_of_the_top_level(
     assert capsys.readouterr().err.endswith("; did you mean 'status'?\n")
 
 
+@pytest.mark.parametrize("group", [(), ("job",), ("worker",), ("config",), ("keys",)])
+def test_a_group_without_a_command_prints_its_help_as_a_usage_error(
+    orchestrator: Orchestrator, capsys: Capture, group: list[str]
+) -> None:
+    assert orchestrator(*group, "--help") == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert orchestrator(*group) == ExitCode.USAGE
+    assert capsys.readouterr().err == shown
+
+
 @pytest.mark.parametrize("group", [(), ("help",), ("job",), ("worker",), ("config",), ("keys",)])
 def test_help_describes_commands_in_whole_sentences(
     orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch, group: list[str]
