@@ -44,27 +44,28 @@ class Count(_Range, click.IntRange):
     name = "whole number"
 
 
-class Amount(_Range, click.FloatRange):
+class _Finite(_Range, click.FloatRange):
+    """Rejects "nan" and "inf", which Python's ``float`` accepts."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a {self.name}, such as 300", param, ctx)
+        return number
+
+
+class Amount(_Finite):
     """Type of an option whose value is a number, such as an amount of money."""
 
     name = "number"
 
 
-class Seconds(_Range, click.FloatRange):
-    """Type of an option whose value is a number of seconds.
-
-    Rejects "nan" and "inf", which Python's ``float`` accepts.
-    """
+class Seconds(_Finite):
+    """Type of an option whose value is a number of seconds."""
 
     name = "number of seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if not math.isfinite(seconds):
-            self.fail(f"{value!r} is not a number of seconds, such as 300", param, ctx)
-        return seconds
 
 
 def project_option(command: Command) -> Command:

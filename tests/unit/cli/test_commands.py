@@ -518,6 +518,15 @@ def test_a_time_that_is_none_is_a_usage_error(
     assert orchestrator(command, "j1", "--timeout", seconds) == ExitCode.USAGE
 
 
+@pytest.mark.parametrize("amount", ["nan", "inf", "0", "x"])
+@pytest.mark.parametrize("command", ["run", "submit", "retry", "budget"])
+def test_a_cost_that_is_none_is_a_usage_error(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str, amount: str
+) -> None:
+    assert orchestrator(command, "j1", "--max-cost", amount) == ExitCode.USAGE
+    assert "invalid value for '--max-cost'" in capsys.readouterr().err
+
+
 def test_a_wrong_key_exits_4(served: FakeApi, orchestrator: Orchestrator, capsys: Capture) -> None:
     code = orchestrator("submit", "x", ORCHESTRATOR_API_KEY="wrong")
 
