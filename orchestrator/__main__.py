@@ -1,9 +1,31 @@
 """The program ``orchestrator``, and ``python -m orchestrator``."""
 
+import fcntl
 import gc
 import os
 import sys
 from collections.abc import Sequence
+
+
+def _open_closed_streams() -> None:
+    """Connect closed standard streams to the null device, as after ``orchestrator jobs 2>&-``.
+
+    Otherwise, output would raise an error, or go to the next file that this process opens.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None and (number == 0 or _is_writable(number)):
+            continue
+        null_device = os.open(os.devnull, os.O_RDWR)
+        if null_device != number:
+            os.dup2(null_device, number)
+            os.close(null_device)
+        os.set_inheritable(number, True)
+        setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+
+
+def _is_writable(number: int) -> bool:
+    # If standard error is closed, bash opens its script under this number, to read the script.
+    return bool(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE)
 
 
 def _serves(arguments: Sequence[str]) -> bool:
@@ -12,6 +34,7 @@ def _serves(arguments: Sequence[str]) -> bool:
     return arguments[at : at + 1] == ["serve"]
 
 
+_open_closed_streams()
 if _serves(sys.argv[1:]):
     # Fork before all other imports, so that the spawner's memory is small.
     from orchestrator.launchers.spawner import early_fork
