@@ -22,6 +22,7 @@ from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal_text import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 
 EPILOG = f"""\b
 Try it, without an AI tool or a key: {COMMAND} demo
@@ -111,6 +112,11 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
         return error.exit_code
     except OrchestratorError as error:
         return report_error(error, context.as_json)
+    except OSError as error:
+        if error.filename is not None or not is_full_disk(error):
+            raise
+        click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+        return ExitCode.FAILED
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("orchestrator"):
             raise

@@ -601,6 +601,16 @@ def test_a_reader_that_stops_early_is_no_failure(folder: Path) -> None:
     assert (shown.stdout, shown.stderr) == ("worker_1     | a line\n0\n", "")
 
 
+def test_a_full_disk_below_the_output_is_an_error_without_a_traceback() -> None:
+    program = [sys.executable, "-m", "orchestrator", "config", "template"]
+    environ = {**os.environ, "PYTHONPATH": str(FOLDER)}
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(program, env=environ, stdout=full, stderr=-1, text=True)
+
+    assert shown.stderr == "Error: cannot write the output: No space left on device\n"
+    assert shown.returncode == ExitCode.FAILED
+
+
 def listed(shown: str) -> list[str]:
     """Return the commands in a help text: the first word of each line below a title."""
     return re.findall(r"^  ([a-z]+) +[A-Z]", shown, re.MULTILINE)
