@@ -23,7 +23,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
 from orchestrator.cli.worker_names import worker_of
-from orchestrator.core.model.states import ENDED_JOB, JobStatus
+from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, JobStatus
 
 
 @click.command("wait")
@@ -189,16 +189,33 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
 
     With WORKER, stops this worker and its child jobs only; the other workers of JOB continue.
     """
+    if worker_id:
+        _cancel_worker(context, job_id, worker_of(context, job_id, worker_id))
+        return
     with context.client() as client:
-        worker_id = worker_id and worker_of(context, job_id, worker_id)
-        answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
-        print_status(context, answer)
-    if worker_id or context.as_json:
+        answer = client.cancel(job_id)
+    print_status(context, answer)
+    if context.as_json:
         return
     if answer["status"] not in ENDED_JOB:
         click.echo(f"stopping job {job_id}; wait for its end: {COMMAND} wait {job_id}", err=True)
     elif answer["status"] != JobStatus.CANCELLED:
         click.echo(f"job {job_id} has already ended; nothing was cancelled", err=True)
+
+
+def _cancel_worker(context: CliContext, job_id: str, worker_id: str) -> None:
+    with context.client() as client:
+        workers = [] if context.as_json else client.tree(job_id)["workers"]
+        answer = client.cancel_worker(job_id, worker_id)
+    print_status(context, answer)
+    if context.as_json:
+        return
+    before = next((each["status"] for each in workers if each["worker_id"] == worker_id), None)
+    if before in ENDED_WORKER:
+        note = f"{worker_id} has already ended ({before}); nothing was cancelled"
+    else:
+        note = f"stopping {worker_id}; show the job: {COMMAND} status {job_id}"
+    click.echo(note, err=True)
 
 
 @click.command("message", cls=AgentsInHelp, is_listed=lambda agent: agent.reads_messages)

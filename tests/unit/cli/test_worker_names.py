@@ -95,3 +95,29 @@ def test_candidates_are_named_by_their_ids(
 ) -> None:
     assert orchestrator("cancel", "j1", "lint") == ExitCode.USAGE
     assert "has several workers; name one: worker_2, worker_3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "note"),
+    [
+        ("success", "worker_1 has already ended (success); nothing was cancelled\n"),
+        ("running", "stopping worker_1; show the job: bin/orchestrator status j1\n"),
+    ],
+)
+def test_cancelling_a_worker_reports_whether_the_worker_had_ended(
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    note: str,
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    capsys.readouterr()
+    tree = {"workers": [{**WORKERS[0], "status": status, "child_jobs": []}]}
+    monkeypatch.setattr(served.jobs["j1"], "tree", lambda: tree)
+
+    assert orchestrator("cancel", "j1", "parse") == ExitCode.OK
+
+    assert capsys.readouterr() == ("running\n", note)
