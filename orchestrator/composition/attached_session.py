@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 
 from orchestrator.agents.driven_agent import DrivenAgent
 from orchestrator.agents.terminal_resumption import Resumable, in_terminal, resumable
@@ -18,7 +17,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import short, worker_branch, worker_commit_message
 from orchestrator.core.repository.repository import Signature
-from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND, git_in
 from orchestrator.engine.worktrees.working_directories import PROGRAMS
 from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
@@ -137,9 +136,7 @@ class AttachedSession:
         resumption = resumable(attempts, worker.id)
         if resumption is None:
             directory = f"../{worker.root_id}-{worker.id}"
-            add = (
-                f"git -C {quote(str(self._project))} worktree add {directory} {short(self._branch)}"
-            )
+            add = f"{git_in(self._project)} worktree add {directory} {short(self._branch)}"
             raise Conflict(
                 f"{worker.id} ({worker.agent}) has no session that can be resumed; "
                 f"work on its branch: {add}; then merge the branch: "
@@ -150,9 +147,10 @@ class AttachedSession:
     def _git_user(self) -> Signature:
         signature = signature_of_user(self._repository.location().git)
         if signature is None:
+            git = git_in(self._project)
             raise Conflict(
                 "git has no user to commit as; no session was opened; set "
-                "`git config user.name NAME` and `git config user.email ADDRESS`"
+                f"`{git} config user.name NAME` and `{git} config user.email ADDRESS`"
             )
         return signature
 

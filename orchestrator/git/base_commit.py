@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.command_name import git_in
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import within
 from orchestrator.git.checkout import repository_state
@@ -165,13 +166,16 @@ def commit_of(git: Git, revision: str) -> str:
         # Perhaps git rejects the repository, for example because another user owns it. This command
         # then raises an error with git's reason.
         git.run("rev-parse", "--git-dir")
+    typed = git_in(git.directory)
     if not commit and revision:
         raise RepositoryError(
-            "the repository has no branch, tag, or commit with this name; list them: git branch, "
-            "git tag"
+            "the repository has no branch, tag, or commit with this name; list them: "
+            f"{typed} branch; {typed} tag"
         )
     if not commit:
-        raise RepositoryError("the repository has no commit; create one: git add -A && git commit")
+        raise RepositoryError(
+            f"the repository has no commit; create one: {typed} add -A && {typed} commit"
+        )
     return commit
 
 
@@ -192,7 +196,7 @@ def check(location: GitLocation, commit: str, revision: str) -> None:
     if location.git.resolve(f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
             f"cannot create branches {BRANCHES}/..., because a branch is named {BRANCHES!r}; "
-            f"rename it: git branch -m {BRANCHES} NEW"
+            f"rename it: {git_in(location.top)} branch -m {BRANCHES} NEW"
         )
     if location.prefix and not tracks(location.git, commit, location.prefix.rstrip("/")):
         what = f"commit {commit[:12]}" if revision else "the last commit"

@@ -116,7 +116,8 @@ class GitRepository(CommitsAndRefs):
         home, project = os.path.realpath(self._home), os.path.realpath(self._project)
         line = exclude_rules.exclude_line(home, project)
         exclude = f"echo {shlex.quote(line)} >> .git/info/exclude && " if line else ""
-        return f"git init && {exclude}git add -A && git commit"
+        enter = f"cd {shlex.quote(str(self._project))}"
+        return f"{enter} && git init && {exclude}git add -A && git commit"
 
     def _ours(self, location: GitLocation) -> list[str]:
         return [os.path.relpath(each, location.top) for each in (self._home, self._workspace)]

@@ -133,7 +133,9 @@ def _print_saved_refs(job_id: str, refs: Sequence[str]) -> None:
     for name in refs:
         click.echo(f"  {name}", err=True)
     if refs:
-        click.echo("  to merge the changes that a ref contains: git merge REF", err=True)
+        click.echo(
+            "  to merge the changes that a ref contains, in the project: git merge REF", err=True
+        )
         click.echo(f"  to remove the refs: {COMMAND} discard {job_id}", err=True)
 
 

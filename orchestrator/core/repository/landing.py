@@ -119,6 +119,10 @@ class ResultLanding(Protocol):
         """Return the checked-out branch; a description of the commit for a detached HEAD."""
         ...
 
+    def switch_command(self, branch: str) -> str:
+        """Return the command with which the user checks out ``branch``."""
+        ...
+
     def land(self, how: LandOptions, title: str) -> BranchMove:
         """Land the result. ``title``: subject of a squash commit. Idempotent."""
         ...

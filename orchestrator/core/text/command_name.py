@@ -1,5 +1,8 @@
 """Commands for messages to users, such as ``orchestrator serve``. Users can paste each command."""
 
+from pathlib import PurePath
+from shlex import quote
+
 from orchestrator import IS_INSTALLED
 
 #: The command in texts that must be the same for a portable folder and an installed package.
@@ -17,6 +20,14 @@ GRAMMARS = (
     if IS_INSTALLED
     else "`./install.sh --grammars` in the orchestrator's folder"
 )
+
+
+def git_in(directory: str | PurePath) -> str:
+    """Return the beginning of a git command that users can type in any directory.
+
+    The user is often in the portable folder, which may be a git repository itself.
+    """
+    return f"git -C {quote(str(directory))}"
 
 
 def install_command(packages: str) -> str:

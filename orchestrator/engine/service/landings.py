@@ -89,7 +89,7 @@ class LandingCalls:
             plan = self._land_plan(job, landing, request)
             if plan.nothing:
                 return plan, BranchMove(branch=plan.branch, before="", after="", text=plan.nothing)
-            _check_branch(job_id, plan, request.onto)
+            _check_branch(job_id, plan, request.onto, landing)
             with self._journaled(caller, job, plan.branch) as begun:
                 move = landing.land(request.how, job.request)
                 failpoints.reached("landing: about to be stored")
@@ -295,7 +295,7 @@ def _landed(begun: BegunLanding, before: str, after: str) -> Landed:
     return Landed(branch=begun.branch, commit=after, before=before, at=begun.at, by=begun.by)
 
 
-def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
+def _check_branch(job_id: str, plan: LandPlan, onto: str, landing: ResultLanding) -> None:
     """Raise OtherBranch if the current branch is not the branch ``onto``.
 
     ``onto``: name of the branch in the request; empty: the branch from which the job started.
@@ -304,7 +304,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
             f"the current branch is {plan.branch}, not {onto}; nothing was changed; "
-            f"switch to {onto} first: git switch {quote(onto)}"
+            f"switch to {onto} first: {landing.switch_command(onto)}"
         )
     if plan.is_elsewhere and not onto:
         raise OtherBranch(

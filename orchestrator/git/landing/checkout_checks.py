@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import BlockingFiles, Conflict
-from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND, git_in
 from orchestrator.core.text.formatting import listed
 from orchestrator.git.checkout.git_status import path_of
 from orchestrator.git.command.runner import Git
@@ -39,7 +39,7 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
 
 
 def _commit_command(top: str, paths: Sequence[str]) -> str:
-    git = f"git -C {shlex.quote(top)}"
+    git = git_in(top)
     which = shlex.join(["--", *paths]) if len(paths) <= MOST_NAMED else "-A"
     return f"{git} add {which} && {git} commit"
 

@@ -23,7 +23,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.landing import BranchMove, LandOptions
 from orchestrator.core.repository.repository import Merge, Signature
-from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND, git_in
 from orchestrator.core.text.formatting import listed, plural
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import ITSELF, Git
@@ -168,6 +168,9 @@ class Landing:
     def _ref_prefix(self) -> str:
         return landed_refs(self.root_id, self.job_id)
 
+    def switch_command(self, branch: str) -> str:
+        return f"{git_in(self.project)} switch {quote(branch)}"
+
     def result(self) -> str:
         commit = self._git.resolve(self._branch)
         if not commit:
@@ -190,7 +193,8 @@ class Landing:
             raise Conflict(
                 f"branch {self.head} was moved: it no longer contains commit {recorded[:12]}, the "
                 f"result of job {self.job_id}; nothing was changed; restore the branch while "
-                f"another branch is checked out: git branch -f {self.head} {recorded[:12]}"
+                f"another branch is checked out: {git_in(self.project)} branch -f {self.head} "
+                f"{recorded[:12]}"
             )
 
     def _reason_for_no_result(self) -> str:
@@ -520,18 +524,18 @@ class Landing:
 
     def _how_to_complete(self, commit: str) -> str:
         lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
-        command, when = f"git reset --hard {commit[:12]}", ""
+        command, when = f"{git_in(self.project)} reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
             command, when = f"rm {quote(lock)} && {command}", ", if no other git process is running"
         return f"to complete it by hand{when}: `{command}` (discards later changes of files)"
 
     def _revert_command(self, before: str, after: str) -> str:
+        git = git_in(self._git.run("rev-parse", "--show-toplevel").line)
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
-            return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
+            return f"{git} revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
         # In a subdirectory, ``git apply`` would skip the files outside of it.
-        top = '"$(git rev-parse --show-toplevel)"'
-        return f"git diff --binary {after[:12]} {before[:12]} | git -C {top} apply --3way"
+        return f"{git} diff --binary {after[:12]} {before[:12]} | {git} apply --3way"
 
     def _head(self) -> str:
         return self._git.run("rev-parse", "--verify", "HEAD").text
@@ -539,16 +543,19 @@ class Landing:
     def _trial_merge(self, before: str, result: str) -> str:
         trial = merge_tree.merge(self._git, before, result, "trial", _NOBODY)
         if trial.conflicts:
-            raise _conflict_error(trial, f"merge by hand: git merge {short(self._branch)}")
+            raise _conflict_error(
+                trial, f"merge by hand: {git_in(self.project)} merge {short(self._branch)}"
+            )
         return trial.commit
 
     def _user(self) -> Signature:
         """Return the user's signature. Raise Conflict if git's configuration has no user."""
         signature = self._signature()
         if signature is _NOBODY:
+            git = git_in(self.project)
             raise Conflict(
                 "git.author is 'user', but git has no user; nothing was changed; run "
-                "`git config user.name NAME` and `git config user.email ADDRESS`"
+                f"`{git} config user.name NAME` and `{git} config user.email ADDRESS`"
             )
         return signature
 

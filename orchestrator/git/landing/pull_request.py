@@ -12,6 +12,7 @@ from shlex import join
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.command_name import git_in
 from orchestrator.git.command.runner import Git
 
 #: For each program: a word in the host names of the service that the program supports, and the
@@ -57,7 +58,7 @@ class PullRequest:
         if self._run(push).returncode:
             raise Conflict(
                 f"git push to {remote} failed; no pull request was opened; to see why, type: "
-                f"{join(push)}"
+                f"{git_in(self.project)} {join(push[1:])}"
             )
         command = self._command(tool)
         if tool == "gh":
@@ -80,10 +81,14 @@ class PullRequest:
         if candidates or len(remotes) == 1:
             return (*candidates, *remotes)[0]
         if not remotes:
-            raise Conflict("the repository has no remote; add one: git remote add origin ADDRESS")
+            raise Conflict(
+                "the repository has no remote; add one: "
+                f"{git_in(self.project)} remote add origin ADDRESS"
+            )
         raise Conflict(
             f"no remote is selected for branch {self.base}; remotes of the repository: "
-            f"{', '.join(remotes)}; select one: git config branch.{self.base}.remote NAME"
+            f"{', '.join(remotes)}; select one: "
+            f"{git_in(self.project)} config branch.{self.base}.remote NAME"
         )
 
     def _tool(self, remote: str) -> str:
@@ -96,7 +101,8 @@ class PullRequest:
             return installed[0]
         suggested = matching or list(_TOOLS)
         places = " or ".join(f"{tool} ({_TOOLS[tool][1]})" for tool in suggested)
-        push = join(["git", "push", remote, f"{self.commit[:12]}:refs/heads/{self.head}"])
+        push = join(["push", remote, f"{self.commit[:12]}:refs/heads/{self.head}"])
+        push = f"{git_in(self.project)} {push}"
         raise Conflict(
             f"no program was found that can open a pull request at {remote}; nothing was "
             f"changed; install {places}, or push and open the pull request by hand: {push}"

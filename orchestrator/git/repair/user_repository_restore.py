@@ -18,6 +18,7 @@ from orchestrator.core.model.user_repository_changes import (
     RepositoryChange,
     state_name,
 )
+from orchestrator.core.text.command_name import git_in
 from orchestrator.git.checkout import ref_logs, repository_state
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.security.files.atomic_write import replace_file
@@ -93,7 +94,9 @@ class RepositoryRestore:
     def _restorable(self, change: RepositoryChange) -> Restorable:
         if change.kind is ChangedKind.PUSH:
             restore_state = RestoreState.BY_HAND
-            return Restorable(change=change, restore_state=restore_state, hint=_push_hint(change))
+            return Restorable(
+                change=change, restore_state=restore_state, hint=self._push_hint(change)
+            )
         before, after = (*self._states.get(state_name(change), ()), "", "")[:2]
         restore_state, hint = self._restore_state(change, before, after)
         return Restorable(
@@ -104,7 +107,7 @@ class RepositoryRestore:
         self, change: RepositoryChange, before: str, after: str
     ) -> tuple[RestoreState, str]:
         if change.kind not in (*_FILES, *_REFS, ChangedKind.SETTING, ChangedKind.STASH_ENTRY):
-            return RestoreState.BY_HAND, _hint_by_hand(change)
+            return RestoreState.BY_HAND, self._hint_by_hand(change)
         now = self._present_state(change)
         if now == before:
             return RestoreState.AS_BEFORE, ""
@@ -174,6 +177,29 @@ class RepositoryRestore:
         for value in values:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
+    @property
+    def _typed(self) -> str:
+        return git_in(self.project)
+
+    def _push_hint(self, change: RepositoryChange) -> str:
+        remote, name = quote(change.remote), quote(change.name)
+        if change.alteration is RepositoryAlteration.ADDED:
+            return f"{self._typed} push {remote} --delete {name}"
+        lease = quote(f"--force-with-lease={change.name}:{change.after}")
+        source = f"{change.before}:{quote(f'refs/heads/{change.name}')}"
+        return f"{self._typed} push {lease} {remote} {source}"
+
+    def _hint_by_hand(self, change: RepositoryChange) -> str:
+        match change.kind:
+            case ChangedKind.HEAD:
+                return f"{self._typed} switch {quote(change.before)}"
+            case ChangedKind.STASH:
+                return f"{self._typed} stash list"
+            case ChangedKind.LOCK:
+                return "remove the lock file if no git process is running"
+            case _:
+                return "orchestrator cannot restore this kind of change"
+
     def difference(self, each: Restorable) -> Iterator[str]:
         change = each.change
         if change.kind is ChangedKind.SETTING:
@@ -208,23 +234,3 @@ def _decoded(state: str) -> str:
 
 def _values(state: str) -> list[str]:
     return ["true" if each is None else each for each in json.loads(state)] if state else []
-
-
-def _push_hint(change: RepositoryChange) -> str:
-    remote, name = quote(change.remote), quote(change.name)
-    if change.alteration is RepositoryAlteration.ADDED:
-        return f"git push {remote} --delete {name}"
-    lease = quote(f"--force-with-lease={change.name}:{change.after}")
-    return f"git push {lease} {remote} {change.before}:{quote(f'refs/heads/{change.name}')}"
-
-
-def _hint_by_hand(change: RepositoryChange) -> str:
-    match change.kind:
-        case ChangedKind.HEAD:
-            return f"git switch {quote(change.before)}"
-        case ChangedKind.STASH:
-            return "git stash list"
-        case ChangedKind.LOCK:
-            return "remove the lock file if no git process is running"
-        case _:
-            return "orchestrator cannot restore this kind of change"

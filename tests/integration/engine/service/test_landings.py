@@ -298,7 +298,7 @@ def test_a_result_branch_that_was_moved_back_is_not_landed(
     assert detail == (
         f"branch {branch} was moved: it no longer contains commit {result[:12]}, the result of job "
         f"{job}; nothing was changed; restore the branch while another branch is checked out: "
-        f"git branch -f {branch} {result[:12]}"
+        f"git -C {project.path} branch -f {branch} {result[:12]}"
     )
     project.git("branch", "-f", branch, result[:12])
     assert done(site, job, "land")["files"] == ["a.txt", "b.txt"]
@@ -315,7 +315,7 @@ def test_another_branch_must_be_named(make_project: MakeProject) -> None:
     assert "started from branch main" in detail
     assert detail.endswith(f": bin/orchestrator land {job} --onto 'fix&more'"), "it can be pasted"
     detail = check_problem(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
-    assert "git switch main" in detail
+    assert f"git -C {project.path} switch main" in detail
     assert done(site, job, "land", check=True)["base_branch"] == "main"
 
     assert done(site, job, "land", onto="fix&more")["branch"] == "fix&more"

@@ -709,7 +709,7 @@ def test_land_onto_another_branch_than_the_base_names_both(
     )
     assert f": bin/orchestrator land {job} --yes --onto release\n" in error
     assert command(site, "land", job, "--yes", "--onto", "main") == 1
-    assert "git switch main" in capfd.readouterr().err
+    assert f"git -C {project.path} switch main" in capfd.readouterr().err
     assert not (project.path / "new.txt").exists()
 
     assert command(site, "land", job, "--yes", "--onto", "release") == 0

@@ -44,12 +44,12 @@ def make_project(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeP
 
 
 def no_repository(project: Project) -> str:
-    return "not a git repository; create one: git init"
+    return f"not a git repository; create one: cd {project.path} && git init"
 
 
 def no_commit(project: Project) -> str:
     project.git("init", "-q")
-    return "has no commit"
+    return f"has no commit; create one: git -C {project.path} add -A"
 
 
 def branch_in_the_way(project: Project) -> str:

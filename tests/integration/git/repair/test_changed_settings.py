@@ -83,7 +83,7 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
     error = capfd.readouterr().err
     assert "setting core.editor changed (can be restored)\n    - nano\n    + vi\n" in error
     assert "\n    -exit 0\n    +exit 1\n" in error and " theirs\n" in error
-    assert "(must be restored by hand: git push origin --delete early)" in error
+    assert f"(must be restored by hand: git -C {project.path} push origin --delete early)" in error
     assert f": bin/orchestrator restore {job} --yes\n" in error
     assert project.git("config", "core.editor") == "vi"
 

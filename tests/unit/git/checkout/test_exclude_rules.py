@@ -21,15 +21,16 @@ def test_the_advice_to_create_a_repository_excludes_the_products_folder(tmp_path
         why = GitRepository(project, home / "workspace", home).base().hindrance
         return why.partition("create one: ")[2]
 
-    assert advice(tmp_path) == "git init && git add -A && git commit"
+    assert advice(tmp_path) == f"cd {project} && git init && git add -A && git commit"
     shown = advice(home)
     assert shown == (
-        "git init && echo '/my\\ tools/orchestrator/' >> .git/info/exclude && git add -A && "
-        "git commit"
+        f"cd {project} && git init && echo '/my\\ tools/orchestrator/' >> .git/info/exclude && "
+        "git add -A && git commit"
     )
     names = "-c user.name=a -c user.email=a@b"
     run = shown.replace("git commit", f"git {names} commit -qm first")
-    subprocess.run(run, shell=True, cwd=project, check=True, capture_output=True)
+    # The user is often in the product's folder.
+    subprocess.run(run, shell=True, cwd=home, check=True, capture_output=True)
     listed = subprocess.run(["git", "ls-files"], cwd=project, check=True, capture_output=True)
     assert listed.stdout == b"app.py\n"
 

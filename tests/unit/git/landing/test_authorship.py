@@ -134,6 +134,6 @@ def test_a_squash_does_not_name_the_user_as_co_author(
 @pytest.mark.slow
 def test_without_an_identity_nothing_lands(project: Project, landing: Landing) -> None:
     before = project.snapshot()
-    with pytest.raises(Conflict, match=r"git config user.name"):
+    with pytest.raises(Conflict, match=r"git -C .* config user.name"):
         landing.land()
     assert project.snapshot() == before

@@ -349,8 +349,8 @@ def test_undo_changes_nothing_where_git_is_locked(
 
 
 def _typed(project: Project, message: str) -> None:
-    """Run the command in a message."""
-    subprocess.run(["bash", "-ec", message.split("`")[1]], cwd=project.path, check=True)
+    """Run the command in a message, in a directory outside of the repository."""
+    subprocess.run(["bash", "-ec", message.split("`")[1]], cwd=project.path.parent, check=True)
 
 
 def crash(act: Callable[[], str], at: str) -> None:
@@ -423,7 +423,9 @@ def test_a_killed_landing_is_not_finished_over_what_was_changed_since(
     before = project.snapshot()
 
     for act in (landing.land, landing.undo):
-        with pytest.raises(Conflict, match=r"was interrupted.*`rm .*git reset --hard") as raised:
+        with pytest.raises(
+            Conflict, match=r"was interrupted.*`rm .*git -C .* reset --hard"
+        ) as raised:
             act()
 
     assert project.snapshot() == before
@@ -618,8 +620,8 @@ def test_undo_keeps_later_commits_and_names_the_command_that_reverts_only_the_jo
     who = {"GIT_AUTHOR_NAME": "U", "GIT_AUTHOR_EMAIL": "u@x", "GIT_EDITOR": "true"}
     who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
     [command] = re.findall("`(.+)`", str(caught.value))
-    below = project.path / "dir"
-    subprocess.run(["bash", "-ec", command], cwd=below, env={**os.environ, **who}, check=True)
+    elsewhere = project.path.parent
+    subprocess.run(["bash", "-ec", command], cwd=elsewhere, env={**os.environ, **who}, check=True)
     assert sorted(each.name for each in project.path.glob("*.txt")) == ["a.txt", "later.txt"]
 
 

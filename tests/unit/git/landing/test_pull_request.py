@@ -129,11 +129,11 @@ def test_without_a_program_the_error_names_the_next_step(
 
     assert advice in raised.value.message
     assert "secret" not in raised.value.message
-    assert "git push origin " in raised.value.message
+    assert f"git -C '{project.path}' push origin " in raised.value.message
 
 
 def test_without_a_remote_nothing_is_pushed(make_request: MakeRequest) -> None:
-    with pytest.raises(Conflict, match="no remote; add one: git remote add origin"):
+    with pytest.raises(Conflict, match=r"no remote; add one: git -C .* remote add origin"):
         make_request("gh").check()
 
 
@@ -141,7 +141,7 @@ def test_the_remote_is_that_of_the_base(make_request: MakeRequest, project: Proj
     for name in ("first", "second"):
         project.git("remote", "add", name, f"/{name}")
     request = make_request("gh")
-    with pytest.raises(Conflict, match=r"git config branch\.main\.remote NAME"):
+    with pytest.raises(Conflict, match=r"git -C .* config branch\.main\.remote NAME"):
         request.check()
     project.git("config", "branch.main.remote", "second")
 

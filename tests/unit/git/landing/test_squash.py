@@ -145,7 +145,7 @@ def test_a_squash_with_later_commits_is_reverted_by_the_command_that_is_named(
     squash(landing)
     project.commit({"later.txt": "later\n"}, "later")
 
-    with pytest.raises(Conflict, match="git revert") as raised:
+    with pytest.raises(Conflict, match=r"git -C .* revert") as raised:
         landing.undo()
 
     _typed(project, str(raised.value))
@@ -263,7 +263,7 @@ def _typed(project: Project, message: str) -> None:
         for what in ("NAME", "EMAIL")
     }
     env = {**os.environ, **who, "GIT_EDITOR": "true"}
-    subprocess.run(["bash", "-ec", found[1]], cwd=project.path, check=True, env=env)
+    subprocess.run(["bash", "-ec", found[1]], cwd=project.path.parent, check=True, env=env)
 
 
 TITLE = "work\n\nOrchestrator-Worker: worker_1\n"
