@@ -135,17 +135,20 @@ class CliContext:
             self.folder = orchestrator_home.local_home(self.project)
             orchestrator_home.check_private(self.folder)
 
-    def check_not_in_worker(self, command: str) -> None:
+    def check_not_in_worker(
+        self,
+        command: str,
+        why: str = "a worker must not change the user's checkout; nothing was changed; leave your "
+        "changes in the worker's directory",
+    ) -> None:
         """Raise Conflict if this process runs in a worker.
 
-        ``command``: the command in the error message, such as ``land``.
+        ``command``: the command in the error message, such as ``land``. ``why``: the rest of the
+        message.
         """
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
-            raise Conflict(
-                f"{command} is only for the user: a worker must not change the user's checkout; "
-                "nothing was changed; leave your changes in the worker's directory"
-            )
+            raise Conflict(f"{command} is only for the user: {why}")
 
     def local_service(self) -> "AbstractContextManager[tuple[Service, Caller]]":
         """Open the service of this home in this process. Use it only while no server runs."""

@@ -51,6 +51,7 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     removes them. Files of workers without a worktree are removed; to save these files, use `apply`
     first. Works with or without a running server.
     """
+    context.check_not_in_worker("clean", "a worker must not remove jobs; nothing was changed")
     workspace = context.workspace
     cutoff = time.time() - older_than
     old_jobs = ended_before(workspace, cutoff)

@@ -414,6 +414,20 @@ def test_clean_finishes_what_was_begun(folder: Path, orchestrator: Orchestrator)
     assert not list((folder / "workspace").glob(".removing-*"))
 
 
+def test_clean_in_a_worker_removes_nothing(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    old = write_job(folder, "old")
+    inside = {"ORCHESTRATOR_WORKER_DIR": str(old / "depth_0" / "worker_1")}
+
+    assert orchestrator("clean", "--older-than", "7d", "--yes", **inside) == ExitCode.FAILED
+    assert capsys.readouterr() == (
+        "",
+        "Error: clean is only for the user: a worker must not remove jobs; nothing was changed\n",
+    )
+    assert old.exists()
+
+
 def test_clean_asks_first(folder: Path, orchestrator: Orchestrator) -> None:
     old = write_job(folder, "old")
 
