@@ -943,6 +943,35 @@ def test_the_completion_of_a_shell_is_printed_for_it(
         assert subprocess.run([program, *check, script], timeout=60).returncode == 0
 
 
+@pytest.mark.needs("fish")
+def test_the_completion_of_fish_works_for_a_program_that_is_not_on_the_path(
+    orchestrator: Orchestrator, capsys: Capture, tmp_path: Path
+) -> None:
+    assert orchestrator("completion", "fish") == ExitCode.OK
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    command = f"source {script}; complete -C 'bin/orchestrator stat'"
+
+    shown = subprocess.run(
+        ["fish", "--no-config", "-c", command], capture_output=True, text=True, timeout=60
+    )
+
+    assert (shown.stdout, shown.stderr) == (
+        "status\tShow the status of JOB, or list all jobs.\n",
+        "",
+    )
+
+
+def test_completions_start_the_program_by_its_path(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    for shell in ("zsh", "fish"):
+        assert orchestrator("completion", shell) == ExitCode.OK
+        assert f" {FOLDER}/bin/orchestrator)" in capsys.readouterr().out
+    assert orchestrator("completion", "--help") == ExitCode.OK
+    assert f'eval "$({FOLDER}/bin/orchestrator completion zsh)"' in capsys.readouterr().out
+
+
 def test_a_request_that_is_a_bulleted_list_is_text_and_no_option(
     orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
