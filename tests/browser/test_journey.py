@@ -265,6 +265,7 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     form.get_by_label("Time").fill("0.5 s")
     form.get_by_role("button", name="Raise").click()
     expect(form.get_by_role("alert")).to_contain_text("does not raise the limit")
+    expect(form.get_by_label("Time")).to_have_value("0.5 s")
     form.get_by_label("Time").fill("2 min")
     form.get_by_role("button", name="Raise").click()
     expect(page.locator(".pill")).to_have_text("completed")

@@ -50,7 +50,7 @@ export function Asked() {
     <p>${given.text}</p>
     ${given.field && html`<label class="field"><span class="lab">${given.field}</span><textarea class="in" ref=${field} rows="3"
       required=${given.required}></textarea></label>`}
-    ${given.fields?.map(({ name, word, value }) => html`<label class="field" key=${name}><span class="lab">${word}</span><input class="in num" name=${name} value=${value} required /></label>`)}
+    ${given.fields?.map(({ name, word, value }) => html`<label class="field" key=${name}><span class="lab">${word}</span><input class="in num" name=${name} defaultValue=${value} required /></label>`)}
     ${wrong && html`<div class="note bad" role="alert"><${Icon} name="s-failed" /><p class="grow">${plain(wrong)}</p></div>`}
     <div class="acts end"><button type="button" class="btn" onClick=${() => answer(null)}>${given.no || "Keep it"}</button>
       <button class=${`btn ${given.danger ? "danger" : "primary"}`}>${given.yes}</button></div>
