@@ -271,6 +271,15 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     expect(page.locator(".pill")).to_have_text("completed")
 
 
+def test_the_report_appears_when_the_job_ends(page: Page, site: Site) -> None:
+    go = site.project.path / "end-now"
+    job = site.job([shell(until(go))], wait=False)
+    page.goto(f"{site.url}/jobs/{job}/report")
+    expect(page.locator("article")).to_contain_text("Not written yet")
+    go.touch()
+    expect(page.locator("article")).to_contain_text("1 of 1 task succeeded")
+
+
 def test_the_page_of_a_running_job_makes_no_call_that_is_refused(page: Page, site: Site) -> None:
     go = site.project.path / "go-on"
     job = site.job([shell(f"echo new > new.txt; {until(go)}", git="on")], wait=False)

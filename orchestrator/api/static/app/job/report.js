@@ -1,6 +1,6 @@
 // The view Report: the reports of the job, its files, and its figures.
 import { path, text } from "../core/api.js";
-import { html } from "../core/html.js";
+import { html, useEffect } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { place } from "../core/router.js";
 import { useStore } from "../core/store.js";
@@ -46,7 +46,9 @@ export function View({ model, details }) {
   const all = files(model, details);
   const name = given || all[0];
   const address = path("jobs", model.job, "reports", name);
-  const { data, error, loading } = useQuery(address, { }, { load: (signal) => text(address, {}, { signal }) });
+  const { data, error, loading, refresh } = useQuery(address, { }, { load: (signal) => text(address, {}, { signal }) });
+  // The end of each run writes the reports; a landing changes them.
+  useEffect(refresh, [model.status, details?.landed?.length]);
   const body = () => {
     if (loading) return html`<${Loading} what="the report" />`;
     if (error?.status === 404) return html`<${Empty} icon="i-report" title=${model.isActive ? "Not written yet" : "No such report"}>${model.isActive
