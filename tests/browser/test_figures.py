@@ -112,6 +112,29 @@ def test_the_head_of_a_failed_job_gives_the_reason(page: Page, site: Site) -> No
     expect(page.locator("tbody")).to_contain_text("Build")
 
 
+def test_a_waiting_plan_shows_the_planners_cost_and_why_rules_made_the_plan(
+    page: Page, site: Site
+) -> None:
+    job = site.job([shell("true")], wait=False, approve=True)
+
+    def planned(route: Route) -> None:
+        answer = route.fetch()
+        given = answer.json()
+        row = given["jobs"][0] if "jobs" in given else given
+        row["usage"] = {"cost_usd": 1.25, "tokens": 9000, "cost_partial": False}
+        row["remarks"] = ["waiting for approval", "planned by rules: claude created no plan"]
+        route.fulfill(response=answer, json=given)
+
+    page.route(re.compile(rf"/api/v1/jobs(\?q=|/){job}(\?page_size=1)?$"), planned)
+    page.goto(f"{site.url}/jobs/{job}/plan")
+    head = page.locator(".jobhead")
+    expect(head).to_contain_text("planned by rules: claude created no plan")
+    expect(head.locator(".pill")).to_have_text("waits for approval")
+    expect(head.locator(".stat", has_text="Cost")).to_contain_text("$1.25")
+    with site.client() as client:
+        client.cancel(job)
+
+
 @pytest.mark.nightly
 def test_the_head_of_a_failed_job_names_a_worker_once(page: Page, site: Site) -> None:
     both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]

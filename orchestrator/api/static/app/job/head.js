@@ -77,12 +77,11 @@ function Cause({ model, failed }) {
   return html`<p class="reason cause"><${Mark} state=${model.state[first]} /><span><a class="link" href=${`/jobs/${model.job}/w/${model.id[first]}`}>${plain(model.name(first))}</a>: ${model.reason[first] ? cut(plain(model.reason[first]), MOST_REASON) : model.state[first]}${others > 0 && html` · <a class="link" href=${`${viewPath(model.job, "table")}?status=attention`}>${count(others)} more failed</a>`}</span></p>`;
 }
 
-function sum(model) {
-  let [known, all] = [false, 0];
-  for (let i = 0; i < model.n; i += 1) {
-    if (model.cost[i]) [known, all] = [true, all + model.cost[i]];
-  }
-  return known ? all : undefined;
+// The cost of the workers is live. The server's sum also has the planner and the reviewers.
+function sum(model, known) {
+  let all = 0;
+  for (let i = 0; i < model.n; i += 1) all += model.cost[i] || 0;
+  return all ? Math.max(all, known ?? 0) : known;
 }
 
 function took(model, details) {
@@ -99,7 +98,8 @@ function took(model, details) {
 
 function Figures({ model, details }) {
   const limit = details?.config?.max_cost_usd;
-  return html`<dl class="n"><div class="stat"><dt>Cost</dt><dd>${money(sum(model))}${limit !== undefined && html` <small>of ${money(limit)}</small>`}</dd></div>
+  const { cost_usd: known, cost_partial: partial } = details?.usage || {};
+  return html`<dl class="n"><div class="stat"><dt>Cost</dt><dd>${money(sum(model, known), partial ? "unknown" : "–")}${limit !== undefined && html` <small>of ${money(limit)}</small>`}</dd></div>
     <div class="stat"><dt>Time</dt><dd>${seconds(took(model, details))}</dd></div>
     ${model.isActive && html`<div class="stat"><dt>Slots</dt><dd>${count(model.counts.running || 0)}${details?.config && html` <small>of ${details.config.max_workers}</small>`}</dd></div>`}</dl>`;
 }
@@ -120,7 +120,8 @@ export function Head({ model, details, view, refresh }) {
   const files = useChangedFiles(model, details);
   const request = details?.request || model.jobs[0].request;
   const failed = model.isActive ? [] : [...Array(model.n).keys()].filter((i) => ["failed", "timeout"].includes(model.state[i]));
-  const reason = failed.length ? details?.remarks?.join("; ") : details?.reason;
+  // The state of a waiting plan is in the pill. Other remarks, such as a failure of the planner, are shown.
+  const reason = isAwaiting(details) ? details.remarks?.filter((each) => each !== "waiting for approval").join("; ") : failed.length ? details?.remarks?.join("; ") : details?.reason;
   return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
     <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
     <div class="vitals"><${State} state=${status} pill=${true}>${status !== "needs" ? status : isAwaiting(details) ? "waits for approval" : "waits for you"}<//>
@@ -128,7 +129,7 @@ export function Head({ model, details, view, refresh }) {
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>
     ${failed.length > 0 && html`<${Cause} model=${model} failed=${failed} />`}
-    ${reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(reason)}</p>`}
+    ${reason && html`<p class="small soft reason">${plain(reason)}</p>`}
     ${details?.paused?.until && model.isActive && html`<p class="small soft reason">Without an answer, the job ends at ${time(details.paused.until)}</p>`}
     ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
     <${Views} job=${model.job} view=${view} counts=${{ table: total(model.counts), changes: files }} /></div></section>`;
