@@ -135,6 +135,37 @@ def test_a_waiting_plan_shows_the_planners_cost_and_why_rules_made_the_plan(
         client.cancel(job)
 
 
+def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Site) -> None:
+    job = site.job([shell("true")], gates=[])
+    answer = """#### Done
+
+two
+lines
+
+3. first
+   - below
+4. second
+
+| a | b |
+| - | - |
+| 1 | 2 |
+
+```py
+x = 1
+```"""
+    text = "\n".join(f"> {line}".rstrip() for line in answer.splitlines())
+    page.route("**/reports/FINAL_RESULT.md", lambda route: route.fulfill(body=text))
+    page.goto(f"{site.url}/jobs/{job}/report")
+    quote = page.locator("article blockquote")
+    expect(quote.get_by_role("heading", name="Done")).to_be_visible()
+    expect(quote.locator("ol[start='3'] > li")).to_have_count(2)
+    expect(quote.locator("ol ul li")).to_have_text("below")
+    expect(quote.get_by_role("cell", name="2")).to_be_visible()
+    expect(quote.locator("pre")).to_have_text("x = 1")
+    lines = quote.get_by_text("two").evaluate("shown => shown.innerText")
+    assert lines == "two\nlines"
+
+
 @pytest.mark.nightly
 def test_the_head_of_a_failed_job_names_a_worker_once(page: Page, site: Site) -> None:
     both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]

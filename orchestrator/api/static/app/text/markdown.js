@@ -29,11 +29,14 @@ function anchor(words, target, link) {
   return html`<a href=${to} target=${outside ? "_blank" : undefined} rel=${outside ? "noopener noreferrer" : undefined}>${plain(words)}</a>`;
 }
 
+// An item of a list: its indentation, the number of a numbered item, and its text.
+const ITEM = /^(\s*)(?:[-*]|(\d+)[.)])\s+(.*)/;
+
 const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((each) => each.trim());
 
 class Reader {
-  constructor(text, link) {
-    Object.assign(this, { lines: text.split("\n"), at: 0, link });
+  constructor(lines, link) {
+    Object.assign(this, { lines, at: 0, link });
   }
 
   take(test) {
@@ -52,10 +55,10 @@ class Reader {
     const heading = /^(#{1,6})\s+(.*)/.exec(line);
     if (heading) return this.heading(heading);
     if (/^\s*\|/.test(line)) return this.table();
-    if (/^\s*([-*]|\d+\.)\s/.test(line)) return this.list();
-    if (/^>/.test(line)) return html`<blockquote>${this.take((each) => /^>/.test(each)).map((each) => html`<p>${this.inline(each.replace(/^>\s?/, ""))}</p>`)}</blockquote>`;
+    if (ITEM.test(line)) return this.list();
+    if (/^>/.test(line)) return html`<blockquote>${blocks(this.take((each) => /^>/.test(each)).map((each) => each.replace(/^> ?/, "")), this.link)}</blockquote>`;
     if (/^(    |\t)/.test(line)) return html`<pre tabindex="0">${plain(this.take((each) => /^(    |\t)/.test(each)).join("\n"))}</pre>`;
-    return html`<p>${this.inline(this.take((each) => each.trim() && !/^(#{1,6}\s|```|~~~|\||>|\s*[-*]\s)/.test(each)).join(" ") || this.lines[this.at++])}</p>`;
+    return html`<p>${this.inline(this.take((each) => each.trim() && !/^(#{1,6}\s|```|~~~|\||>|\s*([-*]|1[.)])\s)/.test(each)).join("\n") || this.lines[this.at++])}</p>`;
   }
 
   fence(line) {
@@ -79,19 +82,29 @@ class Reader {
       <tbody>${body.map((row) => html`<tr>${row.map((each) => html`<td>${this.inline(each)}</td>`)}</tr>`)}</tbody></table></div>`;
   }
 
+  // The lines below an item that are indented belong to the item, such as a list in the list.
   list() {
-    const items = this.take((each) => /^\s*([-*]|\d+\.)\s/.test(each) || /^\s{2,}\S/.test(each));
-    const joined = [];
-    for (const item of items) {
-      if (/^\s*([-*]|\d+\.)\s/.test(item)) joined.push(item.replace(/^\s*([-*]|\d+\.)\s/, ""));
-      else joined[joined.length - 1] += ` ${item.trim()}`;
+    const [, indent, number] = ITEM.exec(this.lines[this.at]);
+    const items = [];
+    for (; this.at < this.lines.length; this.at += 1) {
+      const line = this.lines[this.at];
+      const found = ITEM.exec(line);
+      if (found && found[1].length <= indent.length) {
+        if (Boolean(found[2]) !== Boolean(number)) break;
+        items.push([found[3]]);
+      } else if (/^\s{2,}\S/.test(line)) items.at(-1).push(line);
+      else break;
     }
-    return html`<ul>${joined.map((each) => html`<li>${this.inline(each)}</li>`)}</ul>`;
+    const shown = items.map(([first, ...below]) => {
+      const least = Math.min(...below.map((each) => /^\s*/.exec(each)[0].length));
+      return html`<li>${blocks([first, ...below.map((each) => each.slice(least))], this.link)}</li>`;
+    });
+    return number ? html`<ol start=${number}>${shown}</ol>` : html`<ul>${shown}</ul>`;
   }
 }
 
-export function markdown(text, link = () => null) {
-  const reader = new Reader(text.replace(/\r\n/g, "\n"), link);
+function blocks(lines, link) {
+  const reader = new Reader(lines, link);
   const made = [];
   while (reader.at < reader.lines.length) {
     if (reader.lines[reader.at].trim()) made.push(reader.block());
@@ -99,3 +112,5 @@ export function markdown(text, link = () => null) {
   }
   return made;
 }
+
+export const markdown = (text, link = () => null) => blocks(text.replace(/\r\n/g, "\n").split("\n"), link);
