@@ -85,6 +85,32 @@ def test_a_question_of_a_worker_is_answered_from_the_list(page: Page, site: Site
     expect(page.locator("#needs")).to_have_count(0)
 
 
+def test_unsent_feedback_is_still_there_after_a_visit_to_another_page(
+    page: Page, site: Site
+) -> None:
+    job = site.job([write("kept.txt")], gates=[])
+    page.goto(f"{site.url}/jobs/{job}/changes?worker=worker_1")
+    comment = page.get_by_label("Comment", exact=True)
+    page.get_by_role("row", name="answer = 41").hover()
+    page.get_by_role("button", name="Comment on line 2").click()
+    comment.fill("use 42")
+    page.get_by_label("Summary or answer").fill("Nearly done")
+    page.get_by_role("button", name="Send feedback").click()
+    expect(page.get_by_role("status").get_by_text("Add or cancel the comment")).to_be_visible()
+    expect(comment).to_be_focused()
+
+    page.get_by_role("link", name="Graph").click()
+    page.locator(".dag").wait_for()
+    page.go_back()
+
+    expect(page.get_by_text("1 comment", exact=True)).to_be_visible()
+    expect(page.locator(".thread")).to_contain_text("use 42")
+    expect(page.get_by_label("Summary or answer")).to_have_value("Nearly done")
+    page.get_by_role("button", name="Send feedback").click()
+    expect(page.get_by_role("cell", name="answer = 42")).to_be_visible()
+    expect(page.get_by_label("Summary or answer")).to_have_value("")
+
+
 @pytest.mark.nightly
 def test_comments_on_an_older_state_are_not_sent(page: Page, site: Site) -> None:
     job = site.job([write("other.txt")])

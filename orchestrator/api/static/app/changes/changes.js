@@ -143,7 +143,7 @@ function Files({ id, worker, workers, row, against, diff, refresh }) {
       <div class="stack">${files.map((file) => html`<${FileDiff} key=${`${commit} ${file.path}`} file=${file} known=${diff.whole?.get(file.path)}
         fetchFile=${diff.small ? null : diff.fetchFile} folded=${startsFolded(file)} viewed=${viewed.has(file.path)} turnViewed=${turnViewed}
         split=${split} remarks=${mayComment ? remarks : null} />`)}</div></div>`}
-    ${worker && mayChange() && html`<${ReviewBar} id=${id} worker=${worker} row=${row} commit=${commit} remarks=${remarks} done=${refresh} />`}
+    ${worker && mayChange() && html`<${ReviewBar} key=${worker} id=${id} worker=${worker} row=${row} commit=${commit} remarks=${remarks} done=${refresh} />`}
     ${!worker && mayChange() && workers.length > 0 && html`<p class="foot"><span>To comment on lines and send the comments to a worker, <a class="link" href=${`?worker=${workers[0].worker_id}`}>show the changes of ${workers.length > 1 ? "one worker" : workers[0].worker_id}</a>.</span></p>`}`;
 }
 

@@ -18,6 +18,8 @@ function stored(key) {
   }
 }
 
+const summaryOf = (job, worker) => `summary ${job} ${worker}`;
+
 // The unsent comments. `outdated`: they were written on another commit of the branch.
 export function useComments(job, worker, commit) {
   const key = keyOf(job, worker);
@@ -40,7 +42,7 @@ export function useComments(job, worker, commit) {
     outdated: kept.comments.length > 0 && kept.commit !== commit,
     commit: kept.commit || commit,
     on: (name, side, line) => kept.comments.filter((each) => each.path === name && each.side === side && each.line === line),
-    add: (comment) => save([...kept.comments, { ...comment, id: `${Date.now()}${kept.comments.length}` }]),
+    add: (comment) => save([...stored(key).comments, { ...comment, id: `${Date.now()}${kept.comments.length}` }]),
     change: (id, text) => save(kept.comments.map((each) => (each.id === id ? { ...each, text } : each))),
     remove: (id) => save(kept.comments.filter((each) => each.id !== id)),
     clear: () => save([]),
@@ -55,15 +57,21 @@ export function useComments(job, worker, commit) {
 export function Editor({ line, text = "", save, cancel }) {
   const field = useRef(null);
   useEffect(() => field.current.focus(), []);
-  const done = () => field.current.value.trim() && save(field.current.value.trim());
+  // A page that is left with an open comment keeps it, as a pending comment.
+  const latest = useRef({});
+  latest.current = { save, typed: latest.current.typed };
+  const close = (act, ...given) => { latest.current.typed = ""; act(...given); };
+  useEffect(() => () => latest.current.typed && latest.current.save(latest.current.typed), []);
+  const done = () => field.current.value.trim() && close(save, field.current.value.trim());
   const keys = (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) done();
-    if (event.key === "Escape") cancel();
+    if (event.key === "Escape") close(cancel);
   };
   return html`<div class="thread"><div><div class="by"><b>You</b><span>line ${line}</span></div>
-    <label class="sr" for="comment">Comment</label><textarea class="in" id="comment" rows="2" ref=${field} maxlength="10000" onKeyDown=${keys}>${text}</textarea>
+    <label class="sr" for="comment">Comment</label><textarea class="in" id="comment" rows="2" ref=${field} maxlength="10000" onKeyDown=${keys}
+      onInput=${(event) => { latest.current.typed = event.target.value.trim(); }}>${text}</textarea>
     <div class="row"><span class="hint hide-s">Becomes part of your feedback, with the line and its code</span>
-      <button type="button" class="btn sm ghost" onClick=${cancel}>Cancel</button><button type="button" class="btn sm primary" onClick=${done}>Add comment</button></div></div></div>`;
+      <button type="button" class="btn sm ghost" onClick=${() => close(cancel)}>Cancel</button><button type="button" class="btn sm primary" onClick=${done}>Add comment</button></div></div></div>`;
 }
 
 export function Thread({ comment, remarks }) {
@@ -84,10 +92,17 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
   const [busy, setBusy] = useState(false);
   const [moved, setMoved] = useState(false);
   const words = many(remarks.comments.length, "comment");
+  const key = summaryOf(id, worker);
   const { hash } = useStore(place);
   useEffect(() => { if (hash === "#feedback") summary.current.focus(); }, [hash]);
   const send = async () => {
     const text = summary.current.value.trim();
+    const open = document.getElementById("comment");
+    if (open?.value.trim()) {
+      say("Add or cancel the comment that you are writing");
+      open.focus();
+      return;
+    }
     if (!remarks.comments.length && !text) {
       say("Write a comment on a line, or a summary");
       return;
@@ -106,13 +121,15 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
     if (!answer) return;
     remarks.clear();
     summary.current.value = "";
+    localStorage.removeItem(key);
     done();
   };
   const late = remarks.outdated || moved;
   return html`<section class=${`reviewbar ${remarks.comments.length ? "" : "idle"}`} aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since you wrote these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
-    <label class="sr" for="feedback">Summary or answer</label><input class="in" id="feedback" ref=${summary} placeholder=${`Summary or answer for ${worker}`} maxlength="10000" />
+    <label class="sr" for="feedback">Summary or answer</label><input class="in" id="feedback" ref=${summary} placeholder=${`Summary or answer for ${worker}`} maxlength="10000"
+      defaultValue=${localStorage.getItem(key) || ""} onInput=${(event) => localStorage.setItem(key, event.target.value)} />
     <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
     ${isRunning(row) && html`<span class="small soft">The worker is running: send a message instead, or wait for its end</span>`}</section>`;
 }
