@@ -57,6 +57,17 @@ def test_a_plan_in_yaml_is_repaired_edited_approved_and_runs(page: Page, site: S
     assert [(row["task_id"], row["output"].strip()) for row in rows] == [("one", "edited")]
 
 
+def test_an_added_task_has_the_focus_and_an_error_names_its_number(page: Page, site: Site) -> None:
+    job = site.job([shell("echo one", id="one")], wait=False, approve=True)
+    page.goto(f"{site.url}/jobs/{job}/plan")
+    page.get_by_role("button", name="Add a task").click()
+    expect(page.get_by_label("Title of task 2")).to_be_focused()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status").get_by_text("task 2: the task needs")).to_be_visible()
+    with site.client() as client:
+        client.cancel(job)
+
+
 @pytest.mark.nightly
 def test_a_plan_can_be_rejected(page: Page, site: Site) -> None:
     job = site.job([shell("echo one", id="one")], wait=False, approve=True, request="Not this")
@@ -85,6 +96,13 @@ def test_a_form_that_was_left_is_kept_until_its_job_starts(page: Page, site: Sit
     expect(page.get_by_role("alert")).to_contain_text("Time: write 90 s")
     expect(page.get_by_role("textbox", name="Time", exact=True)).to_be_focused()
     page.get_by_role("textbox", name="Time", exact=True).fill("1.5 h")
+    workers = page.get_by_role("textbox", name="Workers at a time")
+    for wrong, why in (("0", "must be at least 1"), ("999999", "above the server limit")):
+        workers.fill(wrong)
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.locator("#workers-faults")).to_contain_text(why)
+        expect(workers).to_be_focused()
+    workers.fill("2")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator(".pill")).to_have_text("completed")
     page.keyboard.press("n")

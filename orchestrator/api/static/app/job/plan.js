@@ -25,7 +25,10 @@ function useDraft(id) {
     const gone = tasks[at].id;
     set(tasks.filter((_, place) => place !== at).map((task) => ({ ...task, depends_on: (task.depends_on || []).filter((each) => each !== gone) })));
   };
-  const add = () => set([...tasks, { id: fresh(tasks), title: "", agent: "auto", depends_on: [] }]);
+  const add = () => {
+    set([...tasks, { id: fresh(tasks), title: "", agent: "auto", depends_on: [] }]);
+    requestAnimationFrame(() => document.getElementById(`t${tasks.length}`)?.focus());
+  };
   return { ...plan, tasks, edited, change, remove, add };
 }
 

@@ -7,7 +7,7 @@ import { mayChange } from "../core/session.js";
 import { Empty } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Title } from "../parts/title.js";
-import { duration, many, number, plain } from "../text/format.js";
+import { duration, many, number, placed, plain } from "../text/format.js";
 
 const SOURCES = { split: "Split the request", commands: "Commands", plan: "Plan" };
 
@@ -87,14 +87,19 @@ tasks:
   - {id: lint, command: ruff check .}
   - {id: docs, prompt: "...", depends_on: [lint]}`;
 
-// Converts the server's pointer /tasks/0/promt to "task 1 promt".
-const placed = (pointer) => pointer.slice(1).replace(/^tasks\/(\d+)/, (_, at) => `task ${Number(at) + 1}`).replaceAll("/", " ");
+// The field of a job setting. A plan may have the same setting: the field is at fault only if it has a value.
+const FIELDS = { max_cost_usd: "cost", max_wall_seconds: "time", max_workers: "workers", max_recursion_depth: "depth", labels: "labels", base: "base" };
+const fieldOf = (setting, form) => (form[FIELDS[setting]]?.trim() ? FIELDS[setting] : "");
 
 // The faults of a rejected form, each with the id of its field, if it has one.
-function faults(error, source) {
-  const fieldOf = ({ pointer }) => (source === "plan" && pointer.startsWith("/tasks") ? "plan" : "");
-  const listed = error.body?.errors?.map((each) => ({ field: fieldOf(each), where: placed(each.pointer), text: each.detail }));
-  return listed?.length ? listed : [{ field: error.field || "", where: error.mark ? `line ${error.mark.line + 1}` : "", text: error.reason || error.message }];
+function faults(error, form) {
+  const listed = error.body?.errors?.map(({ pointer, detail }) => {
+    const field = form.source === "plan" && pointer.startsWith("/tasks") ? "plan" : fieldOf(/^\/config\/(\w+)/.exec(pointer)?.[1], form);
+    return { field, where: field && field !== "plan" ? "" : placed(pointer), text: detail };
+  });
+  if (listed?.length) return listed;
+  const field = error.field || fieldOf(error.type === "base" ? "base" : /^\w+/.exec(error.message)?.[0], form);
+  return [{ field, where: error.mark ? `line ${error.mark.line + 1}` : "", text: error.reason || error.message }];
 }
 
 // Attributes of a field, and its faults below it.
@@ -129,7 +134,7 @@ function Limits({ form, put, wrong }) {
       aria-invalid=${invalid} aria-describedby=${described} onInput=${(event) => put(name, event.target.value)} /><${Faults} wrong=${wrong} name=${name} /></div>`;
   };
   return html`<section class="card"><header class="wrap"><h2>Limits</h2><span class="small muted">for the whole job tree; empty: the server's limits</span></header>
-    <div class="pad four">${field("cost", "Cost", "$5.00")}${field("time", "Time", "30 min")}${field("workers", "Workers at a time", "10")}${field("depth", "Depth", "3")}</div>
+    <div class="pad four">${field("cost", "Cost", "such as $5.00")}${field("time", "Time", "such as 30 min")}${field("workers", "Workers at a time", "such as 10")}${field("depth", "Depth", "such as 3")}</div>
     <div class="pad two">${field("labels", "Labels", "team: web, area: docs")}${field("base", "Starts from", "the branch that is checked out")}</div></section>`;
 }
 
@@ -159,7 +164,7 @@ export function Page() {
       left = EMPTY;
       go(`/jobs/${made.job_id}`);
     } catch (error) {
-      const found = faults(error, form.source);
+      const found = faults(error, form);
       setWrong(found);
       document.getElementById(found[0].field)?.focus();
     }

@@ -2,7 +2,7 @@
 import { ask } from "./dialogs.js";
 import { get, path, post } from "../core/api.js";
 import { connection } from "../core/connection.js";
-import { duration, many, number } from "../text/format.js";
+import { duration, many, number, placed } from "../text/format.js";
 import { say } from "./toast.js";
 
 export async function act(change, done) {
@@ -12,7 +12,7 @@ export async function act(change, done) {
     if (done) say(typeof done === "function" ? done(answer) : done);
     return answer;
   } catch (error) {
-    say(error.message);
+    say(error.message.replace(/^\/\S+(?=: )/, placed));
     return null;
   }
 }

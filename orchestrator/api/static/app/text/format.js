@@ -91,3 +91,6 @@ export function duration(text) {
   if (!found) throw new Error(`Time: write 90 s, 30 min, 2 h or 1 d, not “${text}”`);
   return Number(found[1]) * { s: 1, m: 60, min: 60, h: 3600, d: 86400 }[found[2] || "min"];
 }
+
+// Converts the server's pointer /tasks/0/promt to "task 1 promt".
+export const placed = (pointer) => pointer.slice(1).replace(/^tasks\/(\d+)/, (_, at) => `task ${Number(at) + 1}`).replaceAll("/", " ");
