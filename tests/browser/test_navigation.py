@@ -57,6 +57,20 @@ def test_a_dialog_takes_the_focus_and_returns_it(page: Page, site: Site) -> None
     expect(page.locator(".pill")).to_have_text("cancelled")
 
 
+def test_the_list_of_servers_closes_on_escape_and_on_a_click_elsewhere(
+    page: Page, site: Site
+) -> None:
+    server = {"project": "/a/shop", "servers": [{"url": "http://127.0.0.1:9", "project": "/b/bar"}]}
+    page.route("**/api/v1/server", lambda route: route.fulfill(json=server))
+    page.goto(site.url)
+    other = page.get_by_role("link", name="bar")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("h1").click()):
+        page.locator(".servers summary").click()
+        expect(other).to_be_visible()
+        close()
+        expect(other).to_be_hidden()
+
+
 def test_the_back_button_returns_to_the_same_place(page: Page, site: Site) -> None:
     jobs = [site.job([shell("true")]) for _ in range(6)]
     page.set_viewport_size({"width": 1280, "height": 400})

@@ -1,5 +1,5 @@
 // The frame of each page: head, navigation on a phone, banner, dialogs, and keys of all pages.
-import { html, useEffect } from "../core/html.js";
+import { html, useEffect, useRef } from "../core/html.js";
 import { get } from "../core/api.js";
 import { PATIENCE_MS } from "../core/connection.js";
 import { step, useKeys } from "../core/keys.js";
@@ -75,9 +75,18 @@ const lastPart = (path) => path.split("/").filter(Boolean).pop() || "/";
 
 // The project, and links to the dashboards of this user's other servers.
 function Project({ project, servers }) {
+  const list = useRef(null);
+  useEffect(() => {
+    const close = (event) => {
+      if (list.current?.open && (event.key === "Escape" || (!event.key && !list.current.contains(event.target)))) list.current.open = false;
+    };
+    addEventListener("keydown", close);
+    addEventListener("pointerdown", close);
+    return () => { removeEventListener("keydown", close); removeEventListener("pointerdown", close); };
+  }, []);
   if (!project) return null;
   if (!servers.length) return html`<span class="chip hide-s" title=${project}><span class="cut">${plain(lastPart(project))}</span></span>`;
-  return html`<details class="servers hide-s"><summary class="chip" title=${project}><span class="cut">${plain(lastPart(project))}</span><${Icon} name="i-down" small /></summary>
+  return html`<details class="servers hide-s" ref=${list}><summary class="chip" title=${project}><span class="cut">${plain(lastPart(project))}</span><${Icon} name="i-down" small /></summary>
     <ul class="card list">${servers.map((each) => html`<li key=${each.url}><a class="link" href=${each.url} >${plain(lastPart(each.project))}</a> <span class="small muted cut" title=${each.project}>${plain(each.project)}</span></li>`)}</ul></details>`;
 }
 
