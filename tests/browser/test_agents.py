@@ -96,3 +96,13 @@ def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> N
     page.get_by_role("dialog").get_by_role("button", name="Drain", exact=True).click()
     nodes.get_by_role("button", name="Undrain gpu1").click()
     expect(nodes.get_by_role("button", name="Drain gpu1", exact=True)).to_be_visible()
+
+
+def test_on_a_phone_the_values_of_an_agent_have_labels(page: Page, site: Site) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site.url}/agents")
+    row = page.locator("tr", has=page.get_by_text("shell", exact=True))
+    login = row.get_by_role("cell", name="none needed")
+    expect(login).to_be_visible()
+    label = login.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert label.startswith('"Login')

@@ -38,7 +38,7 @@ function Agent({ agent, used }) {
   const fix = state !== "success" && agent.fix.length > 0;
   return html`<tr><td><${State} state=${state}>${words}<//></td><td class="full"><b class="strong">${plain(agent.name)}</b> <span class="muted">${plain(agent.version)}</span>
       <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.fix.map((text) => html`<${Fix} key=${text} text=${text} />`)}</span>`}</td>
-    <td class=${`soft ${login(agent) === "–" ? "hide-s" : ""}`}>${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class=${`r num ${each === "–" ? "hide-s" : ""}`}>${each}</td></tr>`;
+    <td class=${`soft ${login(agent) === "–" ? "hide-s" : ""}`} data-l="Login">${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class=${`r num ${each === "–" ? "hide-s" : ""}`} data-l="Cost per worker">${each}</td></tr>`;
 }
 
 function Agents({ agents: { data, error, refresh }, usage }) {

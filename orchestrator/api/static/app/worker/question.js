@@ -18,12 +18,13 @@ function Made({ job, made }) {
 }
 
 const TITLES = { approve: "Approve", reject: "Reject" };
+const DONE = { approve: "Approved", reject: "Rejected" };
 
 // Asks for a comment, and sends the answer; null if the person decides later.
 export async function answerQuestion(job, task, word, text) {
   const title = TITLES[word];
   const comment = await ask({ title, text, field: "Comment", yes: title, no: "Not yet" });
-  return comment === null ? null : act(() => post(path("jobs", job, "tasks", task, word), { comment }), `${title}: done`);
+  return comment === null ? null : act(() => post(path("jobs", job, "tasks", task, word), { comment }), DONE[word]);
 }
 
 export function Question({ job, worker, refresh }) {
