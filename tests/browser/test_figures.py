@@ -139,6 +139,8 @@ def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Sit
     job = site.job([shell("true")], gates=[])
     answer = """#### Done
 
+*2 more*, 2 * 3 * 4, *.py and *.js
+
 two
 lines
 
@@ -158,6 +160,7 @@ x = 1
     page.goto(f"{site.url}/jobs/{job}/report")
     quote = page.locator("article blockquote")
     expect(quote.get_by_role("heading", name="Done")).to_be_visible()
+    expect(quote.locator("em")).to_have_text(["2 more"])
     expect(quote.locator("ol[start='3'] > li")).to_have_count(2)
     expect(quote.locator("ol ul li")).to_have_text("below")
     expect(quote.get_by_role("cell", name="2")).to_be_visible()

@@ -2,7 +2,7 @@
 import { html } from "../core/html.js";
 import { plain } from "./format.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
+const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*((?=\S)[^*\n]*\S)\*|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
 const NAMED = { amp: "&", lt: "<", gt: ">" };
 
 // `link` converts a relative address to a target, or null. Other schemes than http(s) are not linked.
@@ -12,9 +12,10 @@ function inline(text, link) {
   for (const found of text.matchAll(INLINE)) {
     made.push(plain(text.slice(at, found.index)));
     at = found.index + found[0].length;
-    const [, code, bold, words, target, escaped, named, number] = found;
+    const [, code, bold, weak, words, target, escaped, named, number] = found;
     if (code !== undefined) made.push(html`<code>${plain(code)}</code>`);
     else if (bold !== undefined) made.push(html`<b class="strong">${inline(bold, link)}</b>`);
+    else if (weak !== undefined) made.push(html`<em>${inline(weak, link)}</em>`);
     else if (escaped !== undefined) made.push(escaped);
     else if (named || number) made.push(plain(named ? NAMED[named] : String.fromCodePoint(Number(number))));
     else made.push(anchor(words, target, link));
