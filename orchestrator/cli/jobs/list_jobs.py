@@ -55,7 +55,8 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
     if hidden_count := answer["total"] - len(answer["jobs"]):
         subject = "job is" if hidden_count == 1 else "jobs are"
         click.echo(
-            f"{hidden_count} more {subject} not shown; to show more, add --limit N", err=True
+            f"{hidden_count} more {subject} not shown; to show more: {COMMAND} jobs --limit N",
+            err=True,
         )
     if any(job["status"] not in ENDED_JOB for job in answer["jobs"]):
         warn_if_no_server(context)

@@ -414,6 +414,18 @@ def test_clean_finishes_what_was_begun(folder: Path, orchestrator: Orchestrator)
     assert not list((folder / "workspace").glob(".removing-*"))
 
 
+def test_a_shortened_list_of_jobs_names_the_command_that_lists_more(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    for number in range(22):
+        write_job(folder, f"j{number}")
+
+    assert orchestrator("status") == ExitCode.OK  # status has no option --limit
+    assert capsys.readouterr().err == (
+        "2 more jobs are not shown; to show more: bin/orchestrator jobs --limit N\n"
+    )
+
+
 def test_clean_in_a_worker_removes_nothing(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
