@@ -50,6 +50,14 @@ def line_of(event: Event, progress: EarlierFacts) -> str | None:
     return text_of(subject, facts) if text_of else None
 
 
+def _paused(subject: str, facts: Facts) -> str:
+    by = str(facts.get("by"))
+    if by.startswith("max_"):
+        return f"{subject} paused by {by}"  # a limit, with its value
+    job = subject.removeprefix("job ")
+    return f"{subject} paused by key {by}; show how to resume: {COMMAND} status {job}"
+
+
 def _child_job(job: str, facts: Facts) -> str | None:
     worker = str(facts.get("parent_worker_id") or "")
     if not worker:
@@ -193,15 +201,15 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.CANDIDATE_CHOSEN: _chosen,
     EventKind.JOB_APPROVED: lambda subject, _: f"{subject} was approved",
     EventKind.PLAN_EDITED: lambda subject, facts: (
-        f"{subject}: the plan was edited by {facts.get('by')}"
+        f"{subject}: the plan was edited by key {facts.get('by')}"
     ),
-    EventKind.JOB_PAUSED: lambda subject, facts: f"{subject} paused by {facts.get('by')}",
-    EventKind.JOB_RESUMED: lambda subject, facts: f"{subject} resumed by {facts.get('by')}",
+    EventKind.JOB_PAUSED: _paused,
+    EventKind.JOB_RESUMED: lambda subject, facts: f"{subject} resumed by key {facts.get('by')}",
     EventKind.LIMIT_ASKED: lambda subject, facts: (
         f"{subject} paused: {facts.get('reason')} reached; to raise the limit: {COMMAND} inbox"
     ),
     EventKind.BUDGET_RAISED: lambda subject, facts: (
-        f"{subject}: limits raised by {facts.get('by')}"
+        f"{subject}: limits raised by key {facts.get('by')}"
     ),
     EventKind.QUESTION_ASKED: _asked,
     EventKind.QUESTION_ANSWERED: _answered,

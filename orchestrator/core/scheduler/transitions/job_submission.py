@@ -54,6 +54,8 @@ class JobSubmission:
         self._unit_of_work.emit(
             EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **payload
         )
+        if job.pause is not None:
+            self._pauses.emit_paused(job, job.pause, job.pause.running, now)
         plan = plan_of(tasks, workers, planner)
         self._trees.register(job, plan, planner.key if planner else None)
         self._preloads.job_added(job, plan)

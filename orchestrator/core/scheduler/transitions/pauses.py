@@ -83,6 +83,10 @@ class Pauses:
         job = changed(job, pause=replace(pause, at=now))
         return changed(job, reason=reason_of(job))
 
+    def emit_paused(self, job: Job, pause: Pause, running: RunningMode, now: float) -> None:
+        payload = {"by": pause.by, "running": str(running)}
+        self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
+
     def stop_again(self, worker: Worker) -> None:
         """After a restart, stop the worker's attempt again if the job's pause stops attempts."""
         pause = self._trees.job_of(worker).pause
@@ -102,8 +106,7 @@ class Pauses:
             combined = _combined(job.pause, pause)
             if combined != job.pause:
                 self._set_pause(job, now, combined)
-                payload = {"by": pause.by, "running": str(combined.running)}
-                self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
+                self.emit_paused(job, pause, combined.running, now)
             self._hold_workers(job_id, combined)
 
     def _hold_workers(self, job_id: str, pause: Pause) -> None:

@@ -54,6 +54,20 @@ def test_the_tasks_of_a_plan_are_counted() -> None:
     assert lines == ["job j1: 1 task, planned by claude", "job j1: 2 tasks, planned by claude"]
 
 
+def test_a_pause_names_its_cause_and_the_command_that_shows_how_to_resume() -> None:
+    lines = [
+        TreeProgress().record(event("job_paused", by="default", running="finish")),
+        TreeProgress().record(event("job_paused", by="max_steps (5)", running="stop")),
+        TreeProgress().record(event("job_resumed", by="default")),
+    ]
+
+    assert lines == [
+        "job j1 paused by key default; show how to resume: bin/orchestrator status j1",
+        "job j1 paused by max_steps (5)",
+        "job j1 resumed by key default",
+    ]
+
+
 def test_the_lines_of_a_worker_from_start_to_end() -> None:
     progress = TreeProgress()
 

@@ -251,6 +251,7 @@ def test_a_pause_of_everything_covers_jobs_that_are_submitted_later(crash: bool)
     assert story.running == []
     pause = story.job(later.id).pause
     assert pause is not None and pause.cause is PauseCause.EVERYTHING
+    assert story.events(later) == [EventKind.JOB_SUBMITTED, EventKind.JOB_PAUSED]
     story.resume_all()
     assert len(story.running) == 2
     assert story.store.pause is None
