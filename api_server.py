@@ -17,11 +17,7 @@ def main() -> None:
             sys.exit("api_server.py: .venv holds a Python below 3.11; remove it, run ./install.sh")
         sys.exit("api_server.py: no .venv (of Python 3.11+) yet; run ./install.sh in " + FOLDER)
     sys.argv.insert(1, "serve")
-    try:
-        from orchestrator.__main__ import main as main_command
-    except ModuleNotFoundError as error:
-        lacking = sys.executable + " lacks the package " + str(error.name)
-        sys.exit("api_server.py: " + lacking + "; run ./install.sh in " + FOLDER)
+    from orchestrator.__main__ import main as main_command
 
     main_command()
 

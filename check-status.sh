@@ -39,7 +39,9 @@ if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then
   usage
   exit 0
 fi
-if [ -x "$folder/.venv/bin/python" ]; then
+# An installation that failed leaves a .venv without packages.
+if "$folder/.venv/bin/python" -I -c 'import sys; from importlib.util import find_spec as find
+sys.exit(not all(map(find, ["click", "pydantic", "sqlalchemy", "yaml"])))' >/dev/null 2>&1; then
   exec bash "$folder/bin/orchestrator" status "$@"
 fi
 
@@ -89,7 +91,7 @@ if [ "$json" = yes ]; then
   fi
   exit 0
 fi
-printf 'Not installed (no .venv); status from the files in %s:\n' "$folder/workspace" >&2
+printf 'Not installed (.venv has no packages); status from the files in %s:\n' "$folder/workspace" >&2
 if [ ${#files[@]} -eq 0 ]; then
   printf 'No jobs yet. Try: %s "Survey this repository"\n' "$(path_here quick-start.sh)"
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then

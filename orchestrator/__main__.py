@@ -52,6 +52,13 @@ except KeyboardInterrupt:
     # 130 is ExitCode.INTERRUPTED, whose module may not be loaded yet. Print no traceback, because
     # the user interrupted the program.
     raise SystemExit(130) from None
+except ModuleNotFoundError as missing:
+    if (missing.name or "").startswith("orchestrator"):
+        raise
+    from orchestrator.cli.output.command_paths import INSTALL_COMMAND
+
+    message = f"Error: the package {missing.name} is missing; run {INSTALL_COMMAND}"
+    raise SystemExit(message) from None
 
 if __name__ == "__main__":
     main()

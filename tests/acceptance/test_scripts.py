@@ -192,6 +192,28 @@ def test_a_python_of_venv_that_does_not_run_is_named(folder: Path, tmp_path: Pat
     assert "install.sh" in result.stderr
 
 
+def lose_packages(folder: Path) -> None:
+    """Replace the Python of ``.venv`` by a Python that finds no packages.
+
+    Users get such a .venv if the installation fails, or if a new version of Python replaces the
+    version for which the packages were installed.
+    """
+    (folder / ".venv" / "bin").mkdir(parents=True, exist_ok=True)
+    bare = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n'
+    write_program(folder / ".venv" / "bin" / "python", bare)
+
+
+@pytest.mark.parametrize("command", ["doctor", "serve"])
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    folder: Path, command: str
+) -> None:
+    lose_packages(folder)
+    result = run(folder / "bin/orchestrator", command)
+    assert (result.returncode, result.stdout) == (1, "")
+    install = path_here("install.sh", str(folder), "/")
+    assert result.stderr == f"Error: the package click is missing; run {install}\n"
+
+
 @pytest.mark.slow
 def test_without_venv_the_tool_runs_with_a_python_that_has_the_packages(
     folder: Path, tmp_path: Path
@@ -316,6 +338,15 @@ def test_check_status_reads_the_files_when_nothing_is_installed(folder: Path) ->
     ]
 
 
+def test_check_status_reads_the_files_when_packages_are_missing(folder: Path) -> None:
+    leave_job(folder, "abc123", "completed", {"worker_id": "worker_1", "status": "success"})
+    lose_packages(folder)
+    result = run(folder / "check-status.sh")
+    assert result.returncode == 0
+    assert result.stdout == "abc123  completed  1 of 1 task succeeded\n"
+    assert "Not installed" in result.stderr
+
+
 def test_check_status_shows_the_workers_of_one_job(folder: Path) -> None:
     worker = {"worker_id": "worker_1", "status": "failed", "reason": "no\x1b[2J disk"}
     leave_job(folder, "abc123", "failed", worker)
@@ -420,7 +451,7 @@ def test_the_server_without_venv_needs_a_python_that_has_the_packages(folder: Pa
     # -S: without the packages.
     result = run(sys.executable, "-S", folder / "api_server.py", "--help")
     assert result.returncode == 1
-    assert "lacks the package click; run ./install.sh" in result.stderr
+    assert "the package click is missing; run" in result.stderr
     shown = run(sys.executable, folder / "api_server.py", "--help")
     assert shown.returncode == 0 and "--port" in shown.stdout
 
