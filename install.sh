@@ -168,12 +168,19 @@ fail_with_log() {
     "use $(path_here install.sh) --offline DIR. If they name a full disk: free space, and run the script again."
 }
 
+# Fails if the Python of .venv searches another directory than the directory of the packages. This is the case if an
+# upgrade of the system replaced Python 3.11 by 3.13, for example.
+finds_packages() {
+  "$venv_python" -I -c 'import sys; from importlib.util import find_spec
+sys.exit(not find_spec("pydantic"))' >/dev/null 2>&1
+}
+
 venv_is_good() {
   is_supported "$venv_python" || return 1
   local stamp
   for stamp in .venv/.installed-*; do
     if [ -f "$stamp" ]; then
-      [ "$(head -n 1 "$stamp")" = "$folder" ]
+      [ "$(head -n 1 "$stamp")" = "$folder" ] && finds_packages
       return
     fi
   done

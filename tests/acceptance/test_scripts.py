@@ -717,6 +717,15 @@ def test_grammars_stay_excluded_until_an_option_requests_them(installer: Install
     assert moved.run().stdout == "Already installed: nothing to do.\n"
 
 
+def test_a_venv_whose_python_finds_no_packages_is_replaced(installer: Installer) -> None:
+    assert installer.run().returncode == 0
+    assert installer.asked() == [LISTS[0]]
+    lose_packages(installer.folder)
+    assert installer.run("--quiet").returncode == 0
+    assert installer.asked() == [LISTS[0]]
+    assert installer.run().stdout == "Already installed: nothing to do.\n"
+
+
 def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) -> None:
     folder = installer.folder
     commit(folder.parent, "shop.py", "run.sh", "page.html")
