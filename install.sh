@@ -19,7 +19,8 @@ creates the workspace directory. Changes nothing outside this folder. A second r
                    these languages (except Bash) in git. If the grammars cannot be installed,
                    continue without grammars.
   --no-grammars    never install the grammars
-  --offline DIR    install packages only from DIR; fill DIR on another machine with
+  --offline DIR    install packages only from DIR; fill DIR on another machine, with the same
+                   version of Python (such as 3.13):
                      python3 -m pip download -r requirements.txt -r requirements-survey.txt -d DIR
                    (requirements-dev.txt for --dev)
   --python PATH    use this Python (3.11 or newer)
@@ -163,6 +164,13 @@ logged() { "$@" >>"$log" 2>&1 </dev/null; }
 
 fail_with_log() {
   tail -n 12 "$log" >&2 || true
+  local version
+  if [ -n "$offline" ] && version=$(version_of "$venv_python" | cut -d. -f1,2); then
+    fail "$1 (complete log: $log)" \
+      "If the lines above name a package: $offline lacks this package for Python $version." \
+      "Fill the directory on a machine with Python $version (see --help), or use another Python here:" \
+      "rm -rf $(path_here .venv) && $(path_here install.sh) --offline '$offline' --python PATH"
+  fi
   fail "$1 (complete log: $log)" \
     'If the lines above name a network error: behind a proxy, set HTTPS_PROXY; without a network,' \
     "use $(path_here install.sh) --offline DIR. If they name a full disk: free space, and run the script again."

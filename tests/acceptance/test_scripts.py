@@ -778,6 +778,16 @@ def test_further_packages_are_installed_into_a_complete_folder(installer: Instal
     assert installer.run("--with").returncode == 2
 
 
+def test_packages_of_another_python_are_explained(installer: Installer, tmp_path: Path) -> None:
+    """The packages in the directory of --offline are for one version of Python."""
+    installer.refuses.touch()
+    result = installer.run("--offline", str(tmp_path), "--grammars")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert result.returncode == 1
+    assert f"{tmp_path} lacks this package for Python {version}." in result.stderr
+    assert "a network" not in result.stderr
+
+
 def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(
     in_a_project_in_go: Installer,
 ) -> None:
