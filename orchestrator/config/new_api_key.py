@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.config.example_key import is_example
 from orchestrator.config.loading import Loaded, load
+from orchestrator.config.setting_checks import key_conflicts
 from orchestrator.config.settings import Settings
 from orchestrator.config.yaml.key_paths import FILE_NAME
 from orchestrator.core.errors import ConfigError
@@ -105,7 +106,19 @@ def main(arguments: list[str]) -> int:
         return 1
     if was_added:
         print(f"Wrote a new API key into {FILE_NAME}.", file=sys.stderr)
-    return 0
+        return 0
+    problems = list(_problems_of_key(Path(arguments[0])))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return int(bool(problems))
+
+
+def _problems_of_key(folder: Path) -> Iterator[str]:
+    """Yield why the server would reject the API key. The server reports all other problems."""
+    with suppress(ConfigError):
+        key = load(folder, environ=os.environ).settings.api.api_key.get_secret_value()
+        for _, reason in key_conflicts(key, require_key=bool(key)):
+            yield f"{FILE_NAME}: api.api_key: {reason}"
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Co
         *_store(settings),
         *_directories(settings),
     ]
-    problems += _key(settings.api.api_key.get_secret_value(), require_key)
+    problems += key_conflicts(settings.api.api_key.get_secret_value(), require_key=require_key)
     problems += _keys(settings.api.keys)
     problems += _agents(settings.agents)
     problems += _inherited(settings)
@@ -266,7 +266,8 @@ def _is_header_text(key: str) -> bool:
     return key.isascii() and key.isprintable() and " " not in key
 
 
-def _key(key: str, require_key: bool) -> Iterator[Conflict]:
+def key_conflicts(key: str, *, require_key: bool) -> Iterator[Conflict]:
+    """Yield why ``key`` cannot be the API key. With ``require_key``, the key must also be long."""
     if not key:
         if require_key:
             yield ("api", "api_key"), f"no API key; create one: {KEY_COMMAND}"

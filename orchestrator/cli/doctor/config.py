@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.cli.output.command_paths import with_paths_here
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND, KEY_COMMAND
 
@@ -60,6 +61,7 @@ def _mode_check(path: Path) -> HealthCheck:
 
 def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
     from orchestrator.config.example_key import is_example
+    from orchestrator.config.setting_checks import key_conflicts
 
     key = settings.api.api_key.get_secret_value()
     if is_example(key):
@@ -68,6 +70,9 @@ def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
             'set api.api_key: "" and restart the server'
         )
         return HealthCheck(name="api key", ok=None, message=message)
+    for _, reason in key_conflicts(key, require_key=bool(key)):
+        problem, _, fix = with_paths_here(reason).partition("; ")
+        return HealthCheck(name="api key", ok=False, message=f"api.api_key: {problem}", fix=fix)
     if key:
         return HealthCheck(name="api key", ok=True, message="api.api_key is set")
     command = KEY_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")

@@ -19,6 +19,7 @@ from orchestrator.config import (
     Loaded,
     Settings,
     load,
+    new_api_key,
     render_schema,
     render_starter,
     render_template,
@@ -792,6 +793,15 @@ def test_a_key_of_the_user_stays_even_if_it_is_short(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("api: {api_key: mine}\n")
     assert not ensure_key(tmp_path)
     assert (tmp_path / "config.yaml").read_text() == "api: {api_key: mine}\n"
+
+
+def test_a_key_that_the_server_rejects_fails_the_installation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("api:\n  api_key: short\n")
+    assert new_api_key.main([str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("config.yaml: api.api_key: shorter than 16 characters; to create a key")
 
 
 def test_a_broken_file_is_not_touched_by_the_search_for_a_key(tmp_path: Path) -> None:

@@ -126,6 +126,16 @@ def test_a_missing_key_and_a_wrong_setting_are_failures(
     assert check["ok"] is False and "config.yaml:2" in check["message"]
 
 
+def test_a_key_that_the_server_rejects_is_a_failure(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    (folder / "config.yaml").write_text("api:\n  api_key: short\n")
+    check = checks(orchestrator, capsys)["api key"]
+    assert check["ok"] is False
+    assert check["message"] == "api.api_key: shorter than 16 characters"
+    assert str(check["fix"]).startswith('to create a key, write "" and run ')
+
+
 def test_a_key_that_looks_like_an_example_is_noted(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
