@@ -150,7 +150,8 @@ find_python() {
     python=$candidate
     return
   done
-  [ -z "$python" ] || fail "'$python' is not Python 3.11 or newer (${found:-it does not run})"
+  [ -z "$python" ] || fail "--python: '$python' is not Python 3.11 or newer (${found:-it does not run})" \
+    'Pass a path such as /usr/bin/python3.13.'
   if [ "$use_uv" = yes ]; then
     python=3.13 # uv fetches it
     return
@@ -290,6 +291,10 @@ project_needs_grammars() {
   [ -n "$(git -C .. ls-files -- "${globs[@]}" ":(exclude,literal)${folder##*/}" 2>/dev/null | head -n 1)" ]
 }
 
+keep_decision_about_grammars() {
+  if [ "$dev$grammars" = no ] && [ -e "$no_grammars" ]; then grammars=no; fi
+}
+
 wants_grammars() {
   case $grammars in
     yes) true ;;
@@ -364,7 +369,7 @@ if [ "$grammars" = no ] && stamped requirements-survey.txt; then
   fail "--no-grammars: $folder/.venv already has the grammars" \
     "To remove them, stop the server, then type: rm -rf $(path_here .venv) && $(path_here install.sh) --no-grammars"
 fi
-if [ "$dev$grammars" = no ] && [ -e "$no_grammars" ]; then grammars=no; fi
+keep_decision_about_grammars
 if is_complete && venv_is_good; then
   say 'Already installed: nothing to do.'
   exit 0
@@ -379,6 +384,7 @@ if ! [ -w . ] || ! (: >>.install.lock) 2>/dev/null; then
   fail "cannot write to $folder" 'Copy the folder to a directory that you own, or change the owner of the folder.'
 fi
 lock
+keep_decision_about_grammars  # Another install.sh may have decided during the wait.
 set_up_packages
 compile_product
 set_up_key

@@ -1,5 +1,6 @@
 """The scripts of the folder, run as users run them: any path, any directory, any text."""
 
+import fcntl
 import json
 import os
 import re
@@ -551,6 +552,13 @@ def test_an_old_python_is_named_in_the_error(folder: Path, tmp_path: Path) -> No
     assert "/nowhere" in result.stderr
 
 
+def test_a_python_that_is_a_version_is_explained(folder: Path) -> None:
+    result = run(folder / "install.sh", "--python", "3.12")
+    assert result.returncode == 1
+    assert "--python: '3.12' is not Python 3.11 or newer" in result.stderr
+    assert "Pass a path such as" in result.stderr
+
+
 def test_an_existing_venv_keeps_its_python(installed: Path) -> None:
     python = installed / ".venv" / "bin" / "python"
     write_program(python, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
@@ -724,6 +732,29 @@ def test_a_venv_whose_python_finds_no_packages_is_replaced(installer: Installer)
     assert installer.run("--quiet").returncode == 0
     assert installer.asked() == [LISTS[0]]
     assert installer.run().stdout == "Already installed: nothing to do.\n"
+
+
+def test_an_install_that_waited_for_another_installs_nothing(installer: Installer) -> None:
+    folder = installer.folder
+    assert installer.run().returncode == 0
+    assert installer.asked() == [LISTS[0]]
+    (folder / ".venv").rename(folder / "aside")
+    with (folder / ".install.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = subprocess.Popen(
+            [folder / "install.sh"],
+            env=environment(PATH=installer.path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert waiting.stderr
+        assert waiting.stderr.readline().startswith("Another install.sh is running")
+        (folder / "aside").rename(folder / ".venv")
+    assert waiting.communicate(timeout=60)[1] == ""
+    assert waiting.returncode == 0
+    assert installer.asked() == []
 
 
 def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) -> None:
