@@ -299,8 +299,8 @@ class JobFacts:
     earlier_parts: tuple[EarlierPart, ...] = ()
     #: True if a person removed all branches of the job tree that had not landed.
     discarded: bool = False
-    #: Branches of the user that contain an earlier result: from before a person's feedback, or from
-    #: before a person merged again.
+    #: Branches of the user that contain an earlier result: from before a person's feedback, from
+    #: before a retry, or from before a person merged again.
     landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
@@ -332,6 +332,11 @@ class JobFacts:
         """Workers whose changes the job's gates rejected."""
         rejected = (each for each in self.missing if each.cause is LossCause.REFUSED)
         return frozenset(each.worker_id for each in rejected)
+
+    @property
+    def landed_earlier(self) -> tuple[str, ...]:
+        """The value of ``landed_on`` after the result changes: then, no branch has the result."""
+        return tuple(dict.fromkeys((*self.landed_on, *(each.branch for each in self.landed))))
 
     @property
     def unjudged_gates(self) -> tuple[GateFact, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.job_facts import JobFacts, Missing, Overruled
+from orchestrator.core.model.job_facts import Missing, Overruled
 from orchestrator.core.model.states import MergeState
 from orchestrator.core.outcome.job.job_outcome import final_status
 from orchestrator.core.outcome.job.reason import reason_of
@@ -44,7 +44,9 @@ class MergeCompletion:
         self._forget_conflicts(job, merged)
         fields = self._job_fields(job, merged)
         if not merged.error:
-            fields["facts"] = _with_earlier_landings(fields["facts"])
+            # The merge has replaced the result, so no branch has the present result.
+            facts = fields["facts"]
+            fields["facts"] = replace(facts, landed=(), landed_on=facts.landed_earlier)
         changed_job = changed(job, **fields)
         status = final_status(changed_job, self._trees.workers_of(job_id))
         reason = reason_of(changed(changed_job, status=status))
@@ -133,12 +135,3 @@ def _files_without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
         delivery = worker.delivery
         if worker.result and delivery and worker.belongs_to_result and not delivery.has_worktree:
             yield from (*worker.result.files_created, *delivery.checkout)
-
-
-def _with_earlier_landings(facts: JobFacts) -> JobFacts:
-    """Return the facts that a job has after a merge has replaced the landed result.
-
-    The branches in the field ``landed`` move to the field ``landed_on``.
-    """
-    branches = (each.branch for each in facts.landed)
-    return replace(facts, landed=(), landed_on=tuple(dict.fromkeys((*facts.landed_on, *branches))))

@@ -124,10 +124,10 @@ class Reruns:
         self, job_id: str, by: str, now: float, retried: int | None = None, **facts: Any
     ) -> None:
         ended_job = self._unit_of_work.jobs[job_id]
-        run = ended_job.run + 1
+        run, kept = ended_job.run + 1, ended_job.facts
         # Changes that a person included stay included until the person excludes them.
-        kept_names = ("landed_on", "taken", "taken_jobs")
-        facts = {**{name: getattr(ended_job.facts, name) for name in kept_names}, **facts}
+        facts = {"taken": kept.taken, "taken_jobs": kept.taken_jobs, **facts}
+        facts = {"landed_on": kept.landed_earlier, **facts}
         job = self._planning.reopen_job(job_id, now, started_at=now, ended_at=None, run=run)
         job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
         if retried is not None:

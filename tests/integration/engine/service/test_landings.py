@@ -67,6 +67,25 @@ def events(site: InProcess, job: str) -> list[tuple[str, Answer]]:
     return [(str(each.kind), dict(each.data)) for each in found if each.kind in kinds]
 
 
+def test_after_a_retry_the_job_still_names_the_branch_with_the_earlier_result(
+    make_project: MakeProject,
+) -> None:
+    site, _ = make_project()
+    flaky = edit("test -e $ORCHESTRATOR_WORKER_DIR/again; echo b > b.txt", retries=0)
+    ended = site.run("x", [edit("echo a > a.txt"), flaky])
+    job = ended["job_id"]
+    done(site, job, "land", partial=True)
+    (site.directory(job) / "depth_0/worker_2/again").touch()
+
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+
+    retried = site.wait(job)
+    assert (retried["status"], retried["landed"]) == ("completed", [])
+    assert "main has an earlier result; land the new result" in retried["reason"]
+    done(site, job, "land")
+    assert "earlier result" not in (site.status(job)["reason"] or "")
+
+
 def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: MakeProject) -> None:
     site, project = make_project()
     job = site.run("Add a file", [edit("echo new > new.txt")])["job_id"]
