@@ -93,10 +93,21 @@ class MergeSelection:
         repository, branch = self._merge.repository, worker_branch(worker)
         started = repository.commit_of(start_ref(worker))
         if started and not repository.commit_of(branch):
+            saved = self._saved_commit(worker)
+            command = f": git branch {short(branch)} {saved[:12]}" if saved else ""
             raise Conflict(
                 f"cannot merge {worker.id}: branch {short(branch)} no longer exists; restore the "
-                f"branch, or merge without the worker: --exclude {worker.id}"
+                f"branch{command}, or merge without the worker: --exclude {worker.id}"
             )
+
+    def _saved_commit(self, worker: Worker) -> str:
+        """Return the commit of the worker's branch, from a checkpoint.
+
+        Return "" if there is no such checkpoint, or if a person rolled the worker back.
+        """
+        checkpoints = self._merge.worktrees.checkpoints.refs_of(worker)
+        is_rolled_back = any(LEFT in name for name in checkpoints)
+        return "" if is_rolled_back else checkpoints.get(after(worker.attempt), "")
 
     def _exclude_by_choice(self, worker: Worker, earlier: MergeRecord | None) -> None:
         """Exclude a worker from the result, because a person requested this.
@@ -168,9 +179,8 @@ class MergeSelection:
             return True
         if not merge.worktrees.rule.needs_worktree(merge.job, merge.tasks[worker.task_id], worker):
             return True
-        checkpoints = merge.worktrees.checkpoints.refs_of(worker)
-        commit = checkpoints.get(after(worker.attempt))
-        if commit and not any(LEFT in name for name in checkpoints):
+        commit = self._saved_commit(worker)
+        if commit:
             merge.repository.set_ref(branch, commit)
             return True
         reason = "the branch and the checkpoints of the worker were removed"

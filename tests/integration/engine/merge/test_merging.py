@@ -600,10 +600,15 @@ def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(
     assert project.show(f"orchestrator/{job}/result", "a.txt") == "a"
     assert refused(job, strategy="ours")[0] == 422
     assert "did not use git worktrees" in refused(plain)[1]
-    project.git("branch", "-D", f"orchestrator/{job}/worker_1")
+    branch = f"orchestrator/{job}/worker_1"
+    tip = project.git("rev-parse", branch)
+    project.git("branch", "-D", branch)
     status, answer = refused(job)
     assert (status, "no longer exists" in answer) == (409, True)
     assert record(site, job)["merged"] == ["worker_1"]
+    [command] = re.findall(r"restore the branch: (git branch \S+ \w+),", answer)
+    project.git(*command.split()[1:])
+    assert (project.git("rev-parse", branch), refused(job)[0]) == (tip, 200)
 
 
 def test_included_work_of_failed_workers_stays_included(make_project: MakeProject) -> None:
