@@ -40,6 +40,7 @@ SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
 #: Maximum characters of the output of a failed worker that changed no file.
 OUTPUT_CHARACTERS = 500
 SHOWN_COMMANDS = 3
+MISSING_CHANGES = "the missing changes"
 #: Maximum number of characters of a task's id in the line of its worker.
 SHOWN_ID = 24
 NO_CHANGE = "no file changed"
@@ -166,14 +167,18 @@ def _has_files_to_copy(task: Answer) -> bool:
 def _missing_change_commands(answer: Answer) -> Iterator[str]:
     """Yield at most SHOWN_COMMANDS commands, each of which merges or shows missing changes.
 
-    Commands for files that no worker created are omitted, because the job's reason already contains
-    these commands.
+    If there are several commands, each line names the workers whose changes are meant. Commands for
+    files that no worker created are omitted, because the job's reason already contains these
+    commands.
     """
-    losses = (each for each in answer.get("missing") or () if each.get("command"))
-    existing_losses = (each for each in losses if each.get("cause") != LossCause.NOT_MADE)
-    commands = {str(each["command"]): f"to {purpose(each)}" for each in existing_losses}
-    for command, why in list(commands.items())[:SHOWN_COMMANDS]:
-        yield pasteable(f"{why}: {command}")
+    losses_of: dict[str, list[Answer]] = {}
+    for loss in answer.get("missing") or ():
+        if loss.get("command") and loss.get("cause") != LossCause.NOT_MADE:
+            losses_of.setdefault(str(loss["command"]), []).append(loss)
+    for command, losses in list(losses_of.items())[:SHOWN_COMMANDS]:
+        workers = listed(list(dict.fromkeys(each["worker_id"] for each in losses)))
+        changes = f"the changes of {workers}" if len(losses_of) > 1 else MISSING_CHANGES
+        yield pasteable(f"to {purpose(losses[0], changes)}: {command}")
 
 
 def _has_failed(task: Answer) -> bool:
@@ -301,11 +306,14 @@ def merges_missing_changes(loss: Answer) -> bool:
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 
 
-def purpose(loss: Answer) -> str:
-    """Return what the command in ``loss`` does, such as ``merge the missing changes``."""
+def purpose(loss: Answer, changes: str = MISSING_CHANGES) -> str:
+    """Return what the command in ``loss`` does, such as ``merge the missing changes``.
+
+    ``changes``: the text for the changes.
+    """
     if loss.get("cause") == LossCause.NOT_MADE:
         return "create the file"
-    return f"{'merge' if merges_missing_changes(loss) else 'show'} the missing changes"
+    return f"{'merge' if merges_missing_changes(loss) else 'show'} {changes}"
 
 
 def branch_text(loss: Answer) -> str:

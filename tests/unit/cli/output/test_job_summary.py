@@ -424,3 +424,24 @@ def test_a_failed_job_ends_with_the_whole_reason_of_each_failure() -> None:
     assert all(line.startswith("    ") for line in lines[1:])
     assert len(lines) > 3
     assert ending_lines({**answer, "status": "completed", "reason": ""}, 80) == []
+
+
+def test_several_commands_name_the_workers_whose_changes_they_merge() -> None:
+    def loss(number: int, option: str) -> dict[str, Any]:
+        command = f"bin/orchestrator merge j {option}"
+        return {"worker_id": f"worker_{number}", "cause": LossCause.CONFLICT, "command": command}
+
+    answer: dict[str, Any] = {"job_id": "j", "status": JobStatus.PARTIAL, "results": {"tasks": []}}
+    losses = [
+        loss(1, "--strategy theirs"),
+        loss(2, "--resolve worker"),
+        loss(3, "--resolve worker"),
+    ]
+
+    assert ending_lines({**answer, "missing": losses}, 80) == [
+        "to merge the changes of worker_1: bin/orchestrator merge j --strategy theirs",
+        "to merge the changes of worker_2, worker_3: bin/orchestrator merge j --resolve worker",
+    ]
+    assert ending_lines({**answer, "missing": losses[1:]}, 80) == [
+        "to merge the missing changes: bin/orchestrator merge j --resolve worker"
+    ]
