@@ -129,6 +129,8 @@ class Demo:
         process = self._start(arguments)
         with _signals_forwarded_to(process):
             exit_code = process.wait()
+        if exit_code == -signal.SIGINT:  # before the command handled the signal
+            return ExitCode.INTERRUPTED
         return exit_code if exit_code >= 0 else ExitCode.FAILED
 
     def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":

@@ -1,12 +1,14 @@
 """The commands that the demo names at its end."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli.demo.command import Demo
 from orchestrator.cli.demo.folder import DemoFolder
+from orchestrator.cli.output.exit_codes import ExitCode
 
 
 @pytest.mark.parametrize("landed", ["", "1" * 40])
@@ -24,3 +26,12 @@ def test_a_demo_that_was_stopped_names_no_result_and_no_rejection(
     assert (f"{own} diff aa11" in commands) is bool(landed)
     assert (f"{own} logs aa11 worker_2" in commands) is bool(landed)
     assert (f"{own} logs aa11" in commands) is not bool(landed)
+
+
+def test_ctrl_c_before_the_command_can_handle_it_is_an_interruption(tmp_path: Path) -> None:
+    folder = DemoFolder(tmp_path)
+    folder.command.parent.mkdir(parents=True)
+    folder.command.write_text("#!/bin/sh\nkill -INT $$\n")
+    folder.command.chmod(0o700)
+
+    assert Demo(folder, {**os.environ}, as_json=False).run() == ExitCode.INTERRUPTED
