@@ -27,7 +27,14 @@ TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
 #: Flask's endpoint names of the calls that count toward the rate limit for submissions.
-SUBMISSIONS = frozenset({"submission.orchestrate", "job_control.retry_job", "tasks.create_task"})
+SUBMISSIONS = frozenset(
+    {
+        "submission.orchestrate",
+        "job_control.retry_job",
+        "worker_control.retry_worker",
+        "tasks.create_task",
+    }
+)
 
 
 def check_request() -> None:

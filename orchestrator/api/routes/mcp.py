@@ -38,6 +38,8 @@ STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
 #: HTTP status by error code, only for the stateless revision, because in older revisions a 404
 #: would end the client's session.
 STATUS_OF = {protocol.METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}
+#: Tools that count toward the rate limit for submissions.
+SUBMISSIONS = frozenset({"orchestrate", "retry"})
 
 
 @blueprint.post("/mcp")
@@ -115,9 +117,8 @@ def _call_tool(rpc_request: Request, call: "ToolCall") -> Response:
     else:
         service().access.check_change(caller())
     check_caller(caller(), call.tool)
-    check_rate(
-        caller().full_name, reads=call.tool.reads_only, submits=call.tool.name == "orchestrate"
-    )
+    submits = call.tool.name in SUBMISSIONS
+    check_rate(caller().full_name, reads=call.tool.reads_only, submits=submits)
     key = reading.idempotency_key()
     context = ToolContext(service=service(), caller=caller(), idempotency_key=key)
     answer = partial(_reply, rpc_request, context, call)

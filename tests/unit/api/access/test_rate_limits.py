@@ -13,6 +13,7 @@ from orchestrator.api.access.rate_limits import MINUTE_SECONDS, MOST_REMEMBERED,
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.server_options import ApiOptions
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
+from tests.unit.api.mcp_calls import error_text
 
 ORCHESTRATE = "/api/v1/orchestrate"
 
@@ -89,6 +90,18 @@ def test_too_many_submissions_get_429_with_the_seconds_to_wait(
     assert problem["type"] == "rate-limit"
     assert "limits.submissions_per_minute" in problem["detail"]
     assert len(service.submitted) == 2
+
+
+def test_retries_count_as_submissions(client: FlaskClient) -> None:
+    job = json.loads(client.post(ORCHESTRATE, json={"request": "x"}).text)["job_id"]
+    client.post(ORCHESTRATE, json={"request": "x"})
+
+    retries = ("retry", "workers/worker_1/retry")
+    answers = [client.post(f"/api/v1/jobs/{job}/{each}") for each in retries]
+    arguments = {"job_id": job, "worker_id": "worker_1"}
+
+    assert [each.status_code for each in answers] == [429, 429]
+    assert "limits.submissions_per_minute" in error_text(client, "retry", **arguments)
 
 
 def test_a_cancel_is_never_limited(client: FlaskClient) -> None:
