@@ -26,6 +26,7 @@ from orchestrator.api.client.errors import (
     InvalidError,
     NoServer,
     NotFoundError,
+    QuotaError,
     RefusedError,
     ServerUnreachable,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "NoServer",
     "NotFoundError",
     "OrchestratorClient",
+    "QuotaError",
     "RefusedError",
     "ServerUnreachable",
 ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from urllib.parse import urlsplit
 
 from orchestrator import IS_INSTALLED
@@ -21,7 +22,6 @@ API_URL = "ORCHESTRATOR_API_URL"
 API_KEY = "ORCHESTRATOR_API_KEY"
 #: Variable with the path of a file that contains the key. The server also reads this variable.
 KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
-START = f"{COMMAND} serve" if IS_INSTALLED else "python api_server.py"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,8 @@ def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
         return Address(url=url, key=key)
     record = read_record(workspace_of(folder, environ))
     if record is None:
-        raise NoServer(f"no server is running for {folder}; start it: {START}")
+        command = COMMAND if IS_INSTALLED else quote(str(folder / "bin" / "orchestrator"))
+        raise NoServer(f"no server is running for {folder}; start the server: {command} serve")
     return Address(url=record.url, key=key)
 
 

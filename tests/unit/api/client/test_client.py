@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -14,8 +15,8 @@ import pytest
 import requests
 import responses
 
-from orchestrator.api.client import OrchestratorClient, server_discovery
-from orchestrator.api.client.client import (
+import orchestrator.api.client as client_package
+from orchestrator.api.client import (
     ApiError,
     AuthError,
     ClientError,
@@ -23,8 +24,11 @@ from orchestrator.api.client.client import (
     InvalidError,
     NoServer,
     NotFoundError,
+    OrchestratorClient,
+    QuotaError,
     RefusedError,
     ServerUnreachable,
+    server_discovery,
 )
 from orchestrator.api.client.errors import ConnectionLost
 from orchestrator.api.client.follow import events_of, text_lines
@@ -372,15 +376,27 @@ def test_a_configured_workspace_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", '{"url": "http://h:1"}', '{"pid": "x"}'])
-def test_without_a_server_the_error_names_the_command_that_starts_one(
+def test_without_a_server_the_error_names_a_command_that_starts_one_in_any_directory(
     tmp_path: Path, record: str | None
 ) -> None:
-    (tmp_path / "workspace").mkdir()
+    folder = tmp_path / "my orchestrator"
+    (folder / "workspace").mkdir(parents=True)
     if record is not None:
-        (tmp_path / "workspace" / "server.json").write_text(record)
+        (folder / "workspace" / "server.json").write_text(record)
 
-    with pytest.raises(NoServer, match=r"python api_server\.py"):
-        OrchestratorClient.from_env(tmp_path, environ={})
+    with pytest.raises(NoServer) as raised:
+        OrchestratorClient.from_env(folder, environ={})
+
+    command = str(raised.value).partition("start the server: ")[2]
+    assert shlex.split(command) == [str(folder / "bin" / "orchestrator"), "serve"]
+
+
+def test_the_package_exports_the_client_and_its_errors() -> None:
+    exported = {getattr(client_package, name) for name in client_package.__all__}
+
+    assert {OrchestratorClient, ApiError, QuotaError, RefusedError, NoServer} <= exported
+    errors = {each for each in exported if issubclass(each, ClientError)}
+    assert exported - errors == {OrchestratorClient}
 
 
 def test_the_client_imports_only_requests() -> None:
