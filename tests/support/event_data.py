@@ -14,13 +14,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from orchestrator.core.events import EventKind, Key
+from orchestrator.engine.event_feed import FEED_EVENTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "events.md"
 
 HEAD = """# Events
 
-An event is a fact about a job: a worker started, a gate ended, a person landed the result. The
-streams `GET /api/v1/jobs/{job_id}/events` and `GET /api/v1/events` send events.
+An event is a fact about a job: a worker started, a gate ended, a person landed the result.
+`GET /api/v1/jobs/{job_id}/events` streams the events of a job and its descendants.
 `logs/orchestrator.log` in the root job's directory has one line for each event.
 
 ```json
@@ -34,6 +35,13 @@ streams `GET /api/v1/jobs/{job_id}/events` and `GET /api/v1/events` send events.
 - `data` depends on `kind`. The tables of this page show its keys. A key is always present, unless
   its type is "optional".
 - A later version may add kinds and keys. Stored events of an earlier version may lack keys.
+
+`GET /api/v1/events` streams changes of all jobs, for programs that show lists of jobs:
+
+- The stream has only these kinds of events: FEED_KINDS.
+- The objects of this stream have no `seq`, `kind`, and `worker_id`. The kind is the name of the
+  Server-Sent Event.
+- `needs`, `usage`, and `reset` are further names: see the server's page `/docs`.
 
 `.venv/bin/python -m tests.support.event_data` writes this page from
 `orchestrator/core/events.py`.
@@ -78,7 +86,9 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def page() -> str:
-    return HEAD + "".join(map(_section, EventKind))
+    feed_kinds = ", ".join(f"`{kind}`" for kind in EventKind if kind in FEED_EVENTS)
+    head = HEAD.replace("FEED_KINDS", feed_kinds)
+    return head + "".join(map(_section, EventKind))
 
 
 def _section(kind: EventKind) -> str:

@@ -218,13 +218,14 @@ READING = (
         path="/api/v1/events",
         id="streamFeed",
         tag="watching",
-        summary="Stream the events of all jobs",
+        summary="Stream the changes of all jobs",
         description=(
-            "Server-Sent Events for programs that show lists of jobs. The stream has the events of "
-            "jobs, and two other kinds of events. `needs` has the present needs of a job tree. "
-            "`usage` has the tree's number of workers by status, tokens, and cost, at most once a "
-            "second. Ids are valid until the server restarts. After an unknown id, the first event "
-            "is `reset`: read the lists again."
+            "Server-Sent Events for programs that show lists of jobs. The stream has events such "
+            "as `job_started` and `job_ended`, without the events of workers: for these, read the "
+            "stream of a job. Two other kinds of events: `needs` has the present needs of a job "
+            "tree. `usage` has the tree's number of workers by status, tokens, and cost, at most "
+            "once a second. Ids are valid until the server restarts. After an unknown id, the "
+            "first event is `reset`: read the lists again."
         ),
         query=query_parameters.FeedQuery,
         answers={OK: ("text/event-stream",)},
