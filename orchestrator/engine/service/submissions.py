@@ -70,7 +70,7 @@ class SubmissionCalls:
         """
         self._access.check_change(caller)
         if submission.callback is not None:
-            self._access.check_admin(caller, "callback_url")
+            self._access.check_admin(caller, "set callback_url")
             try:
                 self._check_url(submission.callback.url)
             except InvalidRequest as error:

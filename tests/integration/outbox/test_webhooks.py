@@ -131,7 +131,9 @@ def test_a_job_calls_its_own_address_back(site: InProcess, receiver: Receiver) -
 def test_only_admins_may_set_an_address(site: InProcess, receiver: Receiver) -> None:
     body = {"request": "Do it", "tasks": [TRUE], "callback_url": receiver.url()}
 
-    assert site.call("POST", "/orchestrate", body, key=READER).status_code == 403
+    answer = site.call("POST", "/orchestrate", body, key=READER)
+    assert answer.status_code == 403
+    assert "may not set callback_url; use a key with the scope admin" in answer.json()["detail"]
 
 
 def test_a_worker_may_not_set_an_address(
@@ -288,7 +290,10 @@ def test_a_redirect_is_not_followed(site: InProcess, receiver: Receiver) -> None
 
 
 def test_the_calls_need_an_admin_and_show_no_secret(site: InProcess) -> None:
-    assert site.call("GET", "/webhooks", key=READER).status_code == 403
+    for path in ("/webhooks", "/webhooks/deliveries"):
+        answer = site.call("GET", path, key=READER)
+        assert answer.status_code == 403
+        assert "may not list or change webhooks" in answer.json()["detail"]
     found = site.get("/webhooks")
 
     text = json.dumps(found)

@@ -25,7 +25,7 @@ blueprint.before_request(check_request)
 
 
 def _outbox() -> OutboxCalls:
-    service().access.check_admin(caller(), "webhooks")
+    service().access.check_admin(caller(), "list or change webhooks")
     return service().outbox
 
 

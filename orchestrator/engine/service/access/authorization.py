@@ -100,15 +100,15 @@ class Access:
                 "this call is not allowed with the key of a worker; use an API key from config.yaml"
             )
 
-    def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
+    def check_admin(self, caller: Caller, action: str = "change the user's checkout") -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: the name of the object to change, for the error message.
+        ``action``: what the call does, as a verb with its object, for the error message.
         """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:
             raise Forbidden(
-                f"key {caller.name!r} may not change {what}; use a key with the scope admin "
+                f"key {caller.name!r} may not {action}; use a key with the scope admin "
                 "(api.keys in config.yaml)"
             )
 

@@ -50,7 +50,7 @@ class JobControlCalls:
         Idempotent. ``running``: whether running attempts finish or stop. Raise Forbidden without
         the scope admin.
         """
-        self._access.check_admin(caller, "all jobs")
+        self._access.check_admin(caller, "change all jobs")
 
         def action(scheduler: Scheduler, now: float) -> Pause:
             return scheduler.pause_all(caller.name, running, now)
@@ -59,7 +59,7 @@ class JobControlCalls:
 
     def resume_all(self, caller: Caller) -> None:
         """End the pause of all jobs. Idempotent. Raise Forbidden without the scope admin."""
-        self._access.check_admin(caller, "all jobs")
+        self._access.check_admin(caller, "change all jobs")
 
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.resume_all(caller.name, now)

@@ -24,7 +24,7 @@ class NodeCalls:
         of the server. Raise Forbidden without the scope admin. Raise NotFound, with the known
         names, for an unknown node.
         """
-        self._access.check_admin(caller, "nodes")
+        self._access.check_admin(caller, "change nodes")
         if self._drain is None:
             raise NotFound(
                 f"unknown node {name!r}; known: none, because cluster.listen is not set in "
