@@ -92,7 +92,7 @@ def land_command(
     try:
         plan = _land(context, job_id, {**fields, "check": True})
     except (Incomplete, ConflictError) as error:
-        return _print_missing_changes(context, job_id, error)
+        return _print_missing_changes(context, job_id, landing, error)
     job = whole_job(context.workspace, job_id)
     if plan["nothing_to_land"]:
         losses = _lines_of_losses(job.get("missing") or ())
@@ -144,7 +144,7 @@ def incompleteness(job: Mapping[str, Any]) -> str:
 
 
 def _print_missing_changes(
-    context: CliContext, job_id: str, error: "Incomplete | ConflictError"
+    context: CliContext, job_id: str, landing: "Landing", error: "Incomplete | ConflictError"
 ) -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
@@ -156,10 +156,20 @@ def _print_missing_changes(
     job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
     lines = list(_lines_on_missing_changes(job))
-    if not (status.ended and job.get("merge_state") == MergeState.NONE):
+    if _has_result(landing):
         lines.append(f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial")
+    elif job.get("merge_state") != MergeState.NONE:
+        lines.append(f"to show commands that merge the changes: {COMMAND} status {job['job_id']}")
     click.echo(pasteable("\n".join(lines)), err=True)
     return of_job(status) if status.ended else ExitCode.FAILED
+
+
+def _has_result(landing: "Landing") -> bool:
+    try:
+        landing.result()
+    except NotFound:
+        return False
+    return True
 
 
 def _open_pull_request(

@@ -165,14 +165,16 @@ class LandingCalls:
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
         """Return the message that nothing can be landed, for a job that is not completed.
 
-        Raise Incomplete if the job may have changes to land. Also raise the errors of
-        ``_without_result``.
+        Raise Incomplete if the job may have changes to land, or is partial without a result. Also
+        raise the errors of ``_without_result``.
         """
-        if job.status is not JobStatus.PARTIAL or job.facts.discarded:
-            try:
-                landing.result()
-            except NotFound as error:
-                return _without_result(job, error)
+        try:
+            landing.result()
+        except NotFound as error:
+            has_lost_result = job.facts.discarded or job.merge_state is MergeState.MERGED
+            if job.status is JobStatus.PARTIAL and not has_lost_result:
+                raise _no_result_error(job, error) from None
+            return _without_result(job, error)
         raise _incomplete_error(job, self._store.workers(job.id))
 
     def _base_branch(self, job: Job) -> str:
@@ -341,7 +343,7 @@ def _without_result(job: Job, error: NotFound) -> str:
     if not job.facts.lacking:
         raise error
     if job.status is JobStatus.PARTIAL:
-        raise _incomplete_error(job, ()) from None
+        raise _no_result_error(job, error) from None
     text = "; ".join(map(_loss_in_words, job.facts.lacking))
     return f"nothing to land: a person excluded all changes of job {job.id}: {text}"
 
@@ -360,6 +362,16 @@ def _incomplete_error(job: Job, workers: Collection[Worker]) -> Incomplete:
         f"job {job.id} is {job.status}; nothing was changed{text}; to land the incomplete result: "
         f"{COMMAND} land {job.id} --partial",
         status=job.status,
+    )
+
+
+def _no_result_error(job: Job, error: NotFound) -> Incomplete:
+    """Return the error for a partial job of which nothing was merged.
+
+    ``error``: the error of the search for the result.
+    """
+    return Incomplete(
+        f"the job is {job.status}, and nothing was changed; {error.message}", status=job.status
     )
 
 

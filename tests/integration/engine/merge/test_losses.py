@@ -271,6 +271,26 @@ def test_land_offers_no_incomplete_result_of_a_job_without_changes(
     assert f"job {job} is partial; nothing was changed" in error and "--partial" not in error
 
 
+def test_land_without_a_merged_result_names_a_command_that_helps(
+    make_project: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, _ = make_project()
+    failing = shell("exit 1", retries=0)
+    unmerged = site.run("x", [edit("echo a > a.txt"), failing], merge_strategy="manual")["job_id"]
+    without_git = site.run("x", [shell("echo a > a.txt"), failing])["job_id"]
+
+    for job, helping in ((unmerged, "status"), (without_git, "apply")):
+        for body in ({}, {"partial": True}):
+            detail = site.call("POST", f"/jobs/{job}/land", body).json()["detail"]
+            assert f"bin/orchestrator {helping} {job}" in detail, detail
+            assert "--partial" not in detail
+    capfd.readouterr()
+    for options in ([], ["--partial"]):
+        assert command(site, "land", unmerged, "--yes", *options) == 6
+        error = capfd.readouterr().err
+        assert f"bin/orchestrator status {unmerged}" in error and "--partial" not in error
+
+
 def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
     make_project: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
