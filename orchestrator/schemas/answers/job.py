@@ -334,6 +334,8 @@ class JobAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
+    """Seconds from the job's start to the end of its last worker, as in the reports; present after
+    the end of the job."""
     tasks: list[TaskAnswer]
     workers: list[WorkerAnswer]
     page: int | None = None
@@ -392,6 +394,7 @@ class TreeAnswer(Answer):
     created_at: datetime
     ended_at: datetime | None = None
     seconds: float | None = None
+    """Seconds from the job's start until its reports were written."""
     usage: UsageAnswer | None = None
     """Usage of all workers and all child jobs; omitted if unknown."""
     caps: dict[str, float] | None = None

@@ -316,7 +316,8 @@ class StatusAnswer(Answer):
     ended_at: datetime | None = None
     """Time at which the reports were written."""
     seconds: float | None = None
-    """Wall time in seconds, as in the reports; present after the end of the job."""
+    """Seconds from the job's start to the end of its last worker, as in the reports; present after
+    the end of the job."""
     seq: int | None = None
     """Id of the latest event that the status includes: the value of since_seq for the next call
     with tasks=changed. Omitted in the answer of wait."""
