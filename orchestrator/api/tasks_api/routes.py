@@ -32,10 +32,13 @@ def check_caller() -> None:
 
 
 def _unauthorized(error: ProblemError) -> ProblemError:
+    # Without the advice to use a worker's key, because these calls reject workers' keys.
+    problem = error.detail.partition(";")[0]
+    detail = f"{problem}; use api.api_key from config.yaml"
     if api_key_of(request) is None:
-        detail, headers = f"API key required: {error.detail}", {"WWW-Authenticate": "ApiKey"}
-        return replace(error, detail=detail, headers=headers)
-    detail = error.detail.replace("invalid API key", "Invalid API key")
+        headers = {"WWW-Authenticate": "ApiKey"}
+        return replace(error, detail=f"API key required: {detail}", headers=headers)
+    detail = detail.replace("invalid API key", "Invalid API key")
     return replace(error, status=HTTPStatus.FORBIDDEN, detail=detail, headers={})
 
 

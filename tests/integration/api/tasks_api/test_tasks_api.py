@@ -223,6 +223,9 @@ def test_a_missing_key_is_401_and_a_wrong_one_403(tasks: Tasks) -> None:
     wrong = tasks.call("GET", headers={"X-API-Key": "invalid-key"})
     assert wrong.status_code == 403
     assert "Invalid API key" in wrong.json()["detail"]
+    # The calls reject workers' keys.
+    for answer in (missing, wrong):
+        assert answer.json()["detail"].endswith("; use api.api_key from config.yaml")
     elsewhere = requests.get(
         f"{tasks.site.url}/api/v1/jobs", headers={"X-API-Key": "invalid-key"}, timeout=60
     )
