@@ -77,11 +77,16 @@ class CliContext:
         return find_address(self.folder, environ) if url else None
 
     def client_at(self, url: str, waiting: "Waiting | None" = None) -> "OrchestratorClient":
-        """Return a client of the server at ``url``, with the API key of this home or worker."""
-        from orchestrator.api.client import OrchestratorClient
+        """Return a client of the server at ``url``, with the API key of this home or worker.
 
-        environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
-        return OrchestratorClient.from_env(self.folder, environ=environ, waiting=waiting)
+        If this home's server restarts with another port, retries call the new port.
+        """
+        from orchestrator.api.client import OrchestratorClient
+        from orchestrator.api.client.server_discovery import find_address, url_finder
+
+        address = find_address(self.folder, {**self.environ, "ORCHESTRATOR_API_URL": url})
+        find_url = url_finder(self.folder, self.environ)
+        return OrchestratorClient(address.url, address.key, waiting=waiting, find_url=find_url)
 
     def work_on_project_of(self, job_id: str) -> None:
         """Use the project of a job in this command. The option ``--project`` has priority."""

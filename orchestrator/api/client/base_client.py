@@ -5,7 +5,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from orchestrator.api.client.errors import ClientError, ServerUnreachable
-from orchestrator.api.client.transport import Transport, TransportReply
+from orchestrator.api.client.transport import FindUrl, Transport, TransportReply
 from orchestrator.security.http_client.http_retry import Waiting
 
 #: A JSON object of the API, as ``/openapi.json`` describes it.
@@ -25,8 +25,9 @@ class ClientCalls:
         retry_seconds: float = 5.0,
         patience_seconds: float = PATIENCE_SECONDS,
         waiting: Waiting | None = None,
+        find_url: FindUrl | None = None,
     ) -> None:
-        self._transport = Transport(api_url, api_key, retry_seconds, waiting)
+        self._transport = Transport(api_url, api_key, retry_seconds, waiting, find_url)
         self._patience = patience_seconds
 
     @property

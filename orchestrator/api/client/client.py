@@ -31,7 +31,7 @@ from orchestrator.api.client.errors import (
     ServerUnreachable,
 )
 from orchestrator.api.client.follow import FollowCalls
-from orchestrator.api.client.server_discovery import find_address
+from orchestrator.api.client.server_discovery import find_address, url_finder
 from orchestrator.api.client.transport import new_key, without_none
 from orchestrator.security.files.orchestrator_home import home_here
 from orchestrator.security.http_client.http_retry import Waiting
@@ -62,7 +62,8 @@ class OrchestratorClient(FollowCalls):
     A call is retried for ``retry_seconds`` if the server cannot be reached or is busy. ``wait`` and
     ``events`` retry for ``patience_seconds`` after the server's last answer. ``waiting`` is called
     once per outage, before the first long delay. The argument of ``waiting`` is the number of
-    seconds for which the call will be retried.
+    seconds for which the call will be retried. ``find_url`` is called before each retry of an
+    unreachable server, and returns the server's current URL; None if the URL is unknown.
     """
 
     @classmethod
@@ -77,14 +78,17 @@ class OrchestratorClient(FollowCalls):
 
         In a worker, the client calls the worker's server with the worker's key. Otherwise, the
         client calls the running server of ``folder``, the directory with ``config.yaml`` and the
-        workspace. Raises NoServer if no server runs.
+        workspace. If this server restarts with another port, retries call the new port. Raises
+        NoServer if no server runs.
 
         The default of ``folder`` is the portable folder that contains this package. If the package
         is installed instead, the default is usually ``.orchestrator/local`` of the current project.
         """
         environ = os.environ if environ is None else environ
-        address = find_address(folder or home_here(environ), environ)
-        return cls(address.url, address.key, waiting=waiting)
+        folder = folder or home_here(environ)
+        address = find_address(folder, environ)
+        find_url = url_finder(folder, environ)
+        return cls(address.url, address.key, waiting=waiting, find_url=find_url)
 
     def orchestrate(
         self,

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
@@ -69,6 +69,23 @@ def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
         command = COMMAND if IS_INSTALLED else quote(str(folder / "bin" / "orchestrator"))
         raise NoServer(f"no server is running for {folder}; start the server: {command} serve")
     return Address(url=record.url, key=key)
+
+
+def url_finder(folder: Path, environ: Mapping[str, str]) -> Callable[[], str | None] | None:
+    """Return a function that returns the URL in the current record of ``folder``'s server.
+
+    The function returns None if the record is missing or invalid. Return no function if the
+    environment names the server.
+    """
+    if environ.get(API_URL):
+        return None
+    workspace = workspace_of(folder, environ)
+
+    def recorded_url() -> str | None:
+        record = read_record(workspace)
+        return record.url if record else None
+
+    return recorded_url
 
 
 def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:

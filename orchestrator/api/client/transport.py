@@ -5,7 +5,7 @@ The module ``remote_session`` is used for a server on another machine or with TL
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -19,6 +19,9 @@ READ_TIMEOUT_SECONDS = 30.0
 #: Seconds without data after which a stream counts as broken. A running server sends heartbeats.
 STREAM_SILENCE_SECONDS = 60.0
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+
+#: Returns the current address of the server; None if no server has recorded an address.
+FindUrl = Callable[[], str | None]
 
 
 class TransportReply(Protocol):
@@ -44,23 +47,38 @@ class TransportReply(Protocol):
 
 
 class Transport:
-    """Calls one server with one key. Only one thread at a time may use it."""
+    """Calls one server with one key. Only one thread at a time may use it.
+
+    ``find_url`` is called before a lost call is repeated, because a restarted server may have
+    another port. None: the address never changes.
+    """
 
     def __init__(
-        self, api_url: str, api_key: str | None, retry_seconds: float, waiting: Waiting | None
+        self,
+        api_url: str,
+        api_key: str | None,
+        retry_seconds: float,
+        waiting: Waiting | None,
+        find_url: FindUrl | None = None,
     ) -> None:
+        self.retry_seconds = retry_seconds
+        self._waiting = waiting
+        self._find_url = find_url
+        self._headers = {"X-API-Key": api_key} if api_key else {}
+        self._remote: Any = None
+        self._use(api_url)
+
+    def _use(self, api_url: str) -> None:
+        """Call the server at ``api_url`` from now on. Raise ValueError for an invalid address."""
         parts = urlsplit(api_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
                 f"invalid api_url {api_url!r}; use an address such as http://localhost:8000"
             )
+        self.close()
         self.url = api_url.rstrip("/")
-        self.retry_seconds = retry_seconds
-        self._waiting = waiting
         self._is_local = parts.hostname in LOOPBACK_HOSTS
-        self._headers = {"X-API-Key": api_key} if api_key else {}
         self._session: Any = None
-        self._remote: Any = None
         if self._is_local and parts.scheme == "http":
             session = LoopbackSession(self.url)
             session.headers.update(self._headers)
@@ -69,6 +87,7 @@ class Transport:
     def close(self) -> None:
         if self._remote is not None:
             self._remote.close()
+            self._remote = None
 
     def _remote_session(self) -> Any:
         if self._remote is None:
@@ -167,8 +186,8 @@ class Transport:
     ) -> TransportReply:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
-        session = self._session or self._remote_session()
         while True:
+            session = self._session or self._remote_session()
             try:
                 response: TransportReply = session.request(method, self.url + path, **options)
             except ConnectionLost as error:
@@ -177,6 +196,7 @@ class Transport:
                     raise ServerUnreachable(
                         f"no answer from {self.url} within {seconds:.0f} s: {_cause(error)}"
                     ) from error
+                self._find_again()
                 continue
             if response.ok:
                 return response
@@ -185,6 +205,11 @@ class Transport:
             retry_after = response.headers.get("Retry-After") or response.headers.get("retry-after")
             if not (is_busy and retry.pause(seconds_until(retry_after, time.time()))):
                 raise error_of(problem)
+
+    def _find_again(self) -> None:
+        url = self._find_url() if self._find_url else None
+        if url and url.rstrip("/") != self.url:
+            self._use(url)
 
 
 def new_key() -> str:

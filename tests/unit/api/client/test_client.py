@@ -241,6 +241,43 @@ def test_events_continue_after_a_restart_of_the_server() -> None:
     client.close()
 
 
+def test_a_client_of_a_folder_finds_the_next_server_at_another_port(tmp_path: Path) -> None:
+    record = tmp_path / "workspace" / "server.json"
+    record.parent.mkdir()
+    (tmp_path / "config.yaml").write_text(CONFIGS[0])
+    first, second = FakeApi(), FakeApi()
+    first.end_at_once = False
+    record.write_text(f'{{"url": "{first.url}", "pid": 1}}')
+    client = OrchestratorClient.from_env(tmp_path, environ={})
+    with running(first):
+        client.orchestrate("x")
+        stream = client.events("j1")
+        seen = [next(stream)["seq"], next(stream)["seq"]]
+    second.jobs = first.jobs
+    with running(second):
+        second.jobs["j1"].end()
+        record.write_text(f'{{"url": "{second.url}", "pid": 1}}')
+        seen += [event["seq"] for event in stream]
+
+        assert seen == [1, 2, 3, 4]
+        assert client.wait("j1")["status"] == "completed"
+        assert client.api_url == second.url
+    client.close()
+
+
+def test_a_client_with_a_given_url_stays_there(tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    with running(FakeApi()) as other:
+        record = f'{{"url": "{other.url}", "pid": 1}}'
+        (tmp_path / "workspace" / "server.json").write_text(record)
+        environ = {"ORCHESTRATOR_API_URL": "http://127.0.0.1:1", "ORCHESTRATOR_API_KEY": KEY}
+        client = OrchestratorClient.from_env(tmp_path, environ=environ)
+
+        with pytest.raises(ServerUnreachable):
+            client.wait("j1", timeout=0.3)
+        assert not other.calls
+
+
 def test_a_stream_of_a_server_here_needs_no_requests(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
