@@ -6,6 +6,8 @@ from typing import Any
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
+from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable
 
 #: Seconds without an event before the first call to the server, and seconds between two calls.
@@ -47,13 +49,16 @@ class BlockedWorkers:
         return line
 
 
-def no_answer_line(url: str, seconds: float) -> str:
+def no_answer_line(context: CliContext, url: str, seconds: float) -> str:
     """Return a message that the server does not answer, and that calls are retried.
 
+    The message has the command that starts the server, unless the environment names the server.
     ``seconds``: remaining time for which calls are retried.
     """
-    until = local_time(time.time() + seconds)
-    return f"no answer from {url}; retrying until {until}"
+    line = f"no answer from {url}; retrying until {local_time(time.time() + seconds)}"
+    if context.environ.get("ORCHESTRATOR_API_URL"):
+        return line
+    return f"{line}; if the server has stopped, start it: {COMMAND} serve"
 
 
 def waiting_workers(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:

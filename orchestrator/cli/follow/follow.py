@@ -201,7 +201,7 @@ class FollowListener:
     def __init__(self, context: CliContext, url: str, job_id: str) -> None:
         self._items: queue.Queue[FollowItem] = queue.Queue()
         client = context.client_at(
-            url, lambda seconds: self._items.put(no_answer_line(url, seconds))
+            url, lambda seconds: self._items.put(no_answer_line(context, client.api_url, seconds))
         )
         # A daemon thread, so that a user who exits early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()

@@ -72,7 +72,7 @@ def _wait(context: CliContext, job_id: str, timeout: float | None) -> dict[str, 
             return watch(context, client, job_id, display, seconds=seconds)
 
     def announce(seconds: float) -> None:
-        click.echo(no_answer_line(client.api_url, seconds), err=True)
+        click.echo(no_answer_line(context, client.api_url, seconds), err=True)
 
     with context.client(announce) as client:
         return client.wait(job_id, timeout)

@@ -28,7 +28,7 @@ from orchestrator.cli.server.background_server import project_line
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.product_files import FOLDER
 from tests.unit.cli.conftest import Orchestrator
-from tests.unit.cli.fake_api import FakeApi
+from tests.unit.cli.fake_api import FakeApi, running
 
 Capture = pytest.CaptureFixture[str]
 
@@ -298,6 +298,46 @@ def test_wait_reports_until_when_it_retries_a_missing_server(
     assert not out and time.monotonic() - began < 30
     awaited = rf"^no answer from {nobody}; retrying until \d{{4}}-"
     assert len(re.findall(awaited, err, re.MULTILINE)) == 1
+    assert "start it" not in err
+
+
+def test_wait_names_the_command_that_starts_a_server_that_has_stopped(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    threading.Timer(0.2, stop, (served,)).start()
+
+    assert orchestrator("wait", "j1", "--timeout", "2") == ExitCode.UNREACHABLE
+
+    assert "; if the server has stopped, start it: " in capsys.readouterr().err
+
+
+def test_wait_continues_at_the_next_server_of_the_folder_with_another_port(
+    served: FakeApi, orchestrator: Orchestrator, folder: Path
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    with running(FakeApi()) as following:
+        following.jobs = served.jobs
+
+        def restart() -> None:
+            stop(served)
+            following.jobs["j1"].end()
+            (folder / "workspace" / "server.json").write_text(
+                f'{{"url": "{following.url}", "pid": {os.getpid()}, "started_at": 9999999999}}'
+            )
+
+        threading.Timer(0.2, restart).start()
+
+        assert orchestrator("wait", "j1", "--timeout", "20") == ExitCode.OK
+        assert following.calls_of("GET", "wait")
+
+
+def stop(api: FakeApi) -> None:
+    api.shutdown()
+    api.server_close()
+    api.drop_connections()
 
 
 def test_wait_waits_until_the_job_has_ended(served: FakeApi, orchestrator: Orchestrator) -> None:
