@@ -108,6 +108,23 @@ def test_the_lines_of_a_worker_from_start_to_end() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("names", "cause"), [(["db", "src"], "lock db, src acquired"), ([], "lock db, src not acquired")]
+)
+def test_a_worker_that_waited_for_a_lock_resumes_with_or_without_it(
+    names: list[str], cause: str
+) -> None:
+    progress = TreeProgress()
+    progress.record(event("lock_taken", "worker_1", names=["db", "src"], lock="lease"))
+    progress.record(event("worker_waiting", "worker_1", locks=["db", "src"]))
+    if names:
+        progress.record(event("lock_taken", "worker_1", names=names, lock="lease"))
+
+    line = progress.record(event("worker_resumed", "worker_1"))
+
+    assert line == f"worker_1 resumed ({cause})"
+
+
 def test_a_worker_with_rejected_changes_is_retrying_only_if_a_retry_follows() -> None:
     lines = [
         TreeProgress().record(
