@@ -25,7 +25,7 @@ from orchestrator.cli.output.terminal_text import (
     wrapped,
 )
 from orchestrator.core.model.job_facts import LossCause
-from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
+from orchestrator.core.model.states import ENDED_JOB, JobStatus, MergeState, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
 from orchestrator.core.text.formatting import cut, dollars, listed, plural
 
@@ -45,6 +45,8 @@ MISSING_CHANGES = "the missing changes"
 SHOWN_ID = 24
 NO_CHANGE = "no file changed"
 STATUS_WIDTH = len("recursive_success")
+#: Statuses of a worker whose reason, if it has one, is the cause of a wait.
+_BLOCKED = {WorkerStatus.PENDING, WorkerStatus.RUNNING}
 _HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
 
 
@@ -111,6 +113,7 @@ def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = (
     - The job's reason.
     - If the job is unsuccessful: the reason of each failed worker. If the worker changed no file,
       its output follows the reason.
+    - If the job has not ended: the reasons why workers wait for their start, each reason once.
     - Commands that merge or show missing changes.
 
     ``printed_lines``: lines about workers that are already printed. A worker's reason is omitted if
@@ -143,7 +146,24 @@ def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = (
                 f"  ... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
                 f"{COMMAND} report {answer['job_id']}"
             )
+    if answer["status"] not in ENDED_JOB:
+        lines += _waiting_lines(answer, width, printed_lines)
     return [*lines, *_missing_change_commands(answer)]
+
+
+def _waiting_lines(answer: Answer, width: int, printed_lines: Sequence[str]) -> Iterator[str]:
+    """Yield lines with the reasons of workers that wait for their start or for disk space."""
+    first_by_reason = dict[str, Answer]()
+    for task in all_tasks(tasks_of(answer)):
+        if task["status"] in _BLOCKED and task.get("reason"):
+            first_by_reason.setdefault(str(task["reason"]), task)
+    tasks = (
+        each for each in first_by_reason.values() if not _reason_is_printed(each, printed_lines)
+    )
+    for task in list(tasks)[:SHOWN_FAILURES]:
+        task_label = f" ({task_id})" if (task_id := id_in_plan(task)) else ""
+        text = f"{task['worker_id']}{task_label} {task['status']}: {task['reason']}"
+        yield from wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
 
 
 def _output_without_changes(task: Answer) -> str:

@@ -109,7 +109,8 @@ def test_the_lines_of_a_worker_from_start_to_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "cause"), [(["db", "src"], "lock db, src acquired"), ([], "lock db, src not acquired")]
+    ("names", "cause"),
+    [(["db", "src"], "lock db, src acquired"), ([], "lock db, src not acquired")],
 )
 def test_a_worker_that_waited_for_a_lock_resumes_with_or_without_it(
     names: list[str], cause: str

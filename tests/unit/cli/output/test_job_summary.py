@@ -402,6 +402,25 @@ def test_a_failure_is_explained_again_only_if_its_line_is_cut() -> None:
         assert "worker_2 failed: exit code 2:" in "\n".join(lines)
 
 
+def test_the_whole_reason_of_a_waiting_worker_is_shown_once() -> None:
+    long = "waiting for a node with {gpu: true}: bin/orchestrator nodes label NAME gpu=true"
+    rows = [
+        ("worker_1", "pending", long),
+        ("worker_2", "pending", long),
+        ("worker_3", "success", ""),
+    ]
+    rows += [("worker_4", "pending", "too early"), ("worker_5", "waiting", f"{long} (asked)")]
+    tasks = [{"worker_id": name, "status": status, "reason": why} for name, status, why in rows]
+    answer = {"job_id": "j", "status": "running", "results": {"tasks": tasks}}
+
+    status = status_lines(answer, 80)[-2:]
+
+    assert " ".join(map(str.strip, status)) == f"worker_1 pending: {long}"
+    assert " ".join(map(str.strip, ending_lines(answer, 80))) == (
+        f"worker_1 pending: {long} worker_4 pending: too early"
+    )
+
+
 def test_a_command_in_a_reason_can_be_pasted() -> None:
     command = "bin/orchestrator merge j --strategy theirs && bin/orchestrator merge k"
     answer = {"job_id": "j", "status": "partial", "reason": f"it lacks a ({command}); and so on"}
