@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ from orchestrator.cli.output.terminal_text import (
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.core.text.formatting import plural
 from orchestrator.workspace import WorkspaceJobFiles
+
+#: Unit of ``st_blocks``, in bytes.
+_BLOCK_BYTES = 512
 
 
 @click.command("clean")
@@ -55,7 +58,7 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     workspace = context.workspace
     cutoff = time.time() - older_than
     old_jobs = ended_before(workspace, cutoff)
-    sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old_jobs}
+    sizes = {str(job["job_id"]): disk_usage(workspace / f"job_{job['job_id']}") for job in old_jobs}
     if old_jobs:
         click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old_jobs), err=True)
         these = "this job" if len(old_jobs) == 1 else f"these {len(old_jobs)} jobs"
@@ -158,9 +161,16 @@ def _row(job: dict[str, Any], byte_count: int) -> tuple[str, str, str, str, str]
     return str(job["job_id"]), str(job["status"]), ended, size(byte_count), request
 
 
-def _size(directory: Path) -> int:
-    return sum(
-        os.lstat(os.path.join(parent, name)).st_size
-        for parent, _, names in os.walk(directory)
-        for name in names
-    )
+def disk_usage(directory: Path) -> int:
+    """Return the space that a directory and its files occupy on disk, in bytes.
+
+    This is more than the sum of the lengths if a job has thousands of small files. A file with
+    several hard links counts once.
+    """
+    bytes_by_file = dict[tuple[int, int], int]()
+    for parent, _, names in os.walk(directory):
+        for path in (parent, *(os.path.join(parent, name) for name in names)):
+            with suppress(FileNotFoundError):  # the server or another command has removed the file
+                status = os.lstat(path)
+                bytes_by_file[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK_BYTES
+    return sum(bytes_by_file.values())
