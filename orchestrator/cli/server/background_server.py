@@ -43,8 +43,9 @@ READY_SECONDS, STOP_SECONDS = 60.0, 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: File in the workspace that identifies a leftover server: a command started the server, and did
-#: not stop it, because jobs were unfinished. A later command stops this server.
+#: File in the workspace that identifies a server that a command started: the server's process id
+#: and start time. While the command runs, its process id and a time of its life follow. When the
+#: command has ended or was killed, this server is a leftover server, which a later command stops.
 LEFTOVER_NAME = "server.left"
 LEFTOVER_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
@@ -103,6 +104,8 @@ def server_for(
         is_own = started.pid == process.pid
         if is_own:
             say(f"started the server at {started.url}")
+        if is_own and not keep:
+            _mark(context, f"{_identity(started)} {os.getpid()} {time.time()}")
         yield started.url
     except KeyboardInterrupt:
         _terminate_after_interrupt(process, context.workspace)
@@ -382,12 +385,11 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
     if process.poll() is not None:
         return
     if unfinished := _unfinished(context):
-        record = read_record(context.workspace)
-        with suppress(OSError):
-            replace_file(_leftover_mark(context), _identity(record).encode())
+        _mark(context, _identity(read_record(context.workspace)))
         jobs = plural(unfinished, "job")
         say(f"server keeps running for {jobs}; a later command stops it when all jobs have ended")
         return
+    _leftover_mark(context).unlink(missing_ok=True)
     process.terminate()
     try:
         process.wait(STOP_SECONDS)
@@ -402,7 +404,7 @@ def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> 
     If ``keep`` is True, do not stop the server, and let no later command stop it.
     """
     mark = _leftover_mark(context)
-    if read_regular(mark, LEFTOVER_BYTES) != _identity(record).encode():
+    if not _is_leftover(record, mark):
         return
     if not keep and _unfinished(context):
         return
@@ -414,6 +416,25 @@ def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> 
     deadline = time.monotonic() + STOP_SECONDS
     while is_same_process(record.pid, record.started_at) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
+
+
+def _is_leftover(record: ServerRecord, mark: Path) -> bool:
+    words = (read_regular(mark, LEFTOVER_BYTES) or b"").decode(errors="replace").split()
+    server, command = words[:2], words[2:]
+    if server != _identity(record).split():
+        return False
+    if not command:
+        return True
+    try:
+        pid, recorded_at = int(command[0]), float(command[1])
+    except (ValueError, IndexError):
+        return False
+    return not is_same_process(pid, recorded_at)
+
+
+def _mark(context: CliContext, content: str) -> None:
+    with suppress(OSError):
+        replace_file(_leftover_mark(context), content.encode())
 
 
 def _leftover_mark(context: CliContext) -> Path:

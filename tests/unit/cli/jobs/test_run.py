@@ -436,6 +436,42 @@ def test_the_last_run_that_uses_a_remaining_server_stops_it(product: Path, start
     assert server_of(product) is None
 
 
+def test_the_server_of_a_killed_run_is_stopped_by_a_later_command(
+    product: Path, start: Run
+) -> None:
+    process = start("run", "x", FAKE="slow")
+    read_until(process, "worker_1 started")
+    process.kill()
+    finish(process)
+    assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+    second = start("run", "y")
+    read_until(second, "worker_1 started")
+    assert finish(start("cancel", "j2"))[0] == ExitCode.OK
+
+    finish(second)
+
+    assert server_of(product) is None
+    assert not (product / "workspace" / "server.left").exists()
+
+
+def test_the_server_of_a_command_that_still_runs_is_stopped_by_no_other(
+    product: Path, start: Run
+) -> None:
+    server = start("serve")
+    wait_until(lambda: server_of(product))
+    record = server_of(product)
+    assert record
+    owner = f"{os.getpid()} {time.time()}"
+    mark = product / "workspace" / "server.left"
+    mark.write_text(f"{record['pid']} {record['started_at']} {owner}")
+
+    assert finish(start("run", "x"))[0] == ExitCode.OK
+
+    assert server_of(product) == record and mark.exists()
+    server.terminate()
+    finish(server)
+
+
 def test_the_workspace_has_the_outcome_of_a_job_that_ended_just_before_its_server(
     product: Path, start: Run
 ) -> None:
