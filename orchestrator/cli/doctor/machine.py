@@ -53,7 +53,9 @@ def _writable(workspace: Path) -> HealthCheck:
 def _free_space(workspace: Path) -> HealthCheck:
     free = shutil.disk_usage(_nearest_existing(workspace)).free
     if free < MIN_FREE_BYTES:
-        fix = f"free disk space: {COMMAND} clean --older-than 7d; or set workspace_root"
+        fix = (
+            f"free disk space: {COMMAND} clean --older-than 7d; or set orchestrator.workspace_root"
+        )
         return HealthCheck(name="disk", ok=False, message=f"only {size(free)} free", fix=fix)
     return HealthCheck(name="disk", ok=True, message=f"{size(free)} free")
 
