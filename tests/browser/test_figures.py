@@ -139,6 +139,16 @@ def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Sit
     job = site.job([shell("true")], gates=[])
     answer = """#### Done
 
+def test_the_whole_request_is_shown_on_request(page: Page, site: Site) -> None:
+    job = site.job([shell("true")], request="A title\n\n1. the first detail", gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.get_by_role("heading", name="A title", exact=True)).to_be_visible()
+    detail = page.get_by_text("1. the first detail")
+    expect(detail).to_be_hidden()
+    page.get_by_text("Whole request").click()
+    expect(detail).to_be_visible()
+
+
 *2 more*, 2 * 3 * 4, *.py and *.js
 
 two

@@ -24,6 +24,8 @@ const VIEWS = [
 ];
 
 const MOST_REASON = 240;
+// The title shows the first line of the request; on a phone, it has room for this number of characters.
+const MOST_REQUEST = 150;
 
 function Where({ model, details }) {
   const labels = Object.entries(details?.config?.labels || {}).map(([name, value]) => `${name}: ${value}`);
@@ -124,6 +126,7 @@ export function Head({ model, details, view, refresh }) {
   const reason = isAwaiting(details) ? details.remarks?.filter((each) => each !== "waiting for approval").join("; ") : failed.length ? details?.remarks?.join("; ") : details?.reason;
   return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
     <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
+    ${(request.trim().includes("\n") || request.length > MOST_REQUEST) && html`<details class="small request"><summary class="muted">Whole request</summary><p class="prose-text soft">${plain(request)}</p></details>`}
     <div class="vitals"><${State} state=${status} pill=${true}>${status !== "needs" ? status : isAwaiting(details) ? "waits for approval" : "waits for you"}<//>
       <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${countsAsText(model.counts)} />
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
