@@ -131,13 +131,13 @@ def test_a_waiting_plan_shows_the_planners_cost_and_why_rules_made_the_plan(
     expect(head).to_contain_text("planned by rules: claude created no plan")
     expect(head.locator(".pill")).to_have_text("waits for approval")
     expect(head.locator(".stat", has_text="Cost")).to_contain_text("$1.25")
+    page.goto(site.url)
+    row = page.locator(".jobs li", has_text=job)
+    expect(row).to_contain_text("waits for you")
+    expect(row.locator(".time")).to_have_text("–")
     with site.client() as client:
         client.cancel(job)
 
-
-def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Site) -> None:
-    job = site.job([shell("true")], gates=[])
-    answer = """#### Done
 
 def test_the_whole_request_is_shown_on_request(page: Page, site: Site) -> None:
     job = site.job([shell("true")], request="A title\n\n1. the first detail", gates=[])
@@ -148,6 +148,10 @@ def test_the_whole_request_is_shown_on_request(page: Page, site: Site) -> None:
     page.get_by_text("Whole request").click()
     expect(detail).to_be_visible()
 
+
+def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Site) -> None:
+    job = site.job([shell("true")], gates=[])
+    answer = """#### Done
 
 *2 more*, 2 * 3 * 4, *.py and *.js
 

@@ -27,7 +27,8 @@ const isActive = (job) => !ENDED.has(job.status);
 const waits = (job) => isActive(job) && job.needs?.length > 0 && !counts(job).running;
 // A job that is paused at a limit waits for a person; any other pause was a person's decision.
 const stateOf = (job) => (job.paused && job.paused.cause !== "limit" ? "paused" : waits(job) ? "needs" : job.status);
-const elapsed = (job) => job.seconds ?? (job.started_at ? (Date.now() - Date.parse(job.started_at)) / 1000 : undefined);
+// The wait for the approval of a plan does not count.
+const elapsed = (job) => (job.status === "planning" ? undefined : job.seconds ?? (job.started_at ? (Date.now() - Date.parse(job.started_at)) / 1000 : undefined));
 
 function progress(job) {
   const all = counts(job);
