@@ -111,7 +111,7 @@ class ChangeReads:
     def _result_commit(self, job: Job) -> str:
         commit = self._reader.tip(result_branch(job.root_id, job.id))
         if not commit:
-            why = "the job changed nothing, or its branches were removed"
+            why = "no changes were merged, or the branches were removed"
             raise Conflict(
                 f"job {job.id} has no merged result: "
                 f"{why if job.status.ended else 'changes are merged when the job ends'}"
