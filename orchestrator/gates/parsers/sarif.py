@@ -31,6 +31,8 @@ def read(content: bytes, cwd: str) -> Reading:
     report = parsed(content, "SARIF")
     if not isinstance(report, dict) or not isinstance(report.get("runs"), list):
         raise UnreadableReport("the report is JSON, but not SARIF: it has no runs")
+    if not report["runs"]:
+        raise UnreadableReport("the SARIF report is empty: no tool has run")
     findings: list[Finding] = []
     for finding in _findings(report["runs"], cwd):
         findings.append(finding)

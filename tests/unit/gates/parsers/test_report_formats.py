@@ -321,6 +321,11 @@ def test_sarif_of_a_tool_that_broke_down_is_no_pass() -> None:
     assert sarif_of({"ruleId": "A"}, invocations=[broke]) == ["A "]
 
 
+def test_sarif_without_any_run_of_a_tool_is_no_pass() -> None:
+    with pytest.raises(UnreadableReport, match="no tool has run"):
+        sarif.read(b'{"version": "2.1.0", "runs": []}', "")
+
+
 def test_sarif_files_may_be_named_once() -> None:
     place = {"physicalLocation": {"artifactLocation": {"index": 1}, "region": {"startLine": 3}}}
     files = [{"location": {"uri": "a.py"}}, {"location": {"uri": "b.py"}}]
