@@ -73,6 +73,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "as_text": headline_and_next_steps.as_text,
     "bar_name": bar_name,
     "duration": template_filters.duration,
+    "full_stop": template_filters.full_stop,
     "lower_first": template_filters.lower_first,
     "moment": template_filters.moment,
     "number": template_filters.number,

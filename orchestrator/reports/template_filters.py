@@ -385,3 +385,8 @@ def job_word(status: JobStatus) -> str:
 
 def lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
+
+
+def full_stop(text: str) -> str:
+    """Return a text with a full stop at its end, unless the text ends with another mark."""
+    return text if text.endswith((".", "!", "?", "…", ":")) else f"{text}."

@@ -16,6 +16,7 @@ from orchestrator.reports.template_filters import (
     code,
     document,
     fence,
+    full_stop,
     href,
     inline,
     one_line,
@@ -184,6 +185,12 @@ def test_diagrams_of_a_worker_are_not_drawn() -> None:
 @pytest.mark.parametrize("text", ["", " \n\t\n"])
 def test_a_text_without_content_is_nothing(text: str) -> None:
     assert document(text) == ""
+
+
+@pytest.mark.parametrize("end", [".", "!", "?", "…", ":"])
+def test_a_text_that_ends_with_a_mark_gets_no_full_stop(end: str) -> None:
+    assert full_stop(f"exit code 1: done{end}") == f"exit code 1: done{end}"
+    assert full_stop("exit code 1") == "exit code 1."
 
 
 @given(st.text())
