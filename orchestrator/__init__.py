@@ -18,6 +18,7 @@
 - ``workspace``: Files of jobs on disk: their layout, locks, and status files
 """
 
+from os import listdir as _listdir
 from os import path as _path
 
 #: The only place of the version: the wheel and the API read it here. The versions in
@@ -28,3 +29,31 @@ __version__ = "0.1.0"
 PORTABLE = _path.join(_path.dirname(_path.abspath(__file__)), "portable")
 #: True if an installer put the package into an environment, without the folder around it.
 IS_INSTALLED = _path.isdir(PORTABLE)
+
+
+def installer_of(packages: str) -> str:
+    """Return how the package was installed: by "pipx" or "pip", or with ``uvx --from SOURCE``.
+
+    ``packages``: the directory ``site-packages`` that contains the package.
+    """
+    environment = _path.dirname(_path.dirname(_path.dirname(packages)))
+    if _path.isfile(_path.join(environment, "pipx_metadata.json")):
+        return "pipx"
+    if "/archive-v" not in packages:  # the directory of uvx in uv's cache
+        return "pip"
+    import json
+    from shlex import quote
+    from urllib.parse import unquote, urlsplit
+
+    source = "recursive-orchestrator"
+    for name in _listdir(packages):
+        # Installers write this file if the package does not come from a package index.
+        origin = _path.join(packages, name, "direct_url.json")
+        if name.startswith("recursive_orchestrator-") and _path.isfile(origin):
+            with open(origin, encoding="utf-8") as file:
+                source = unquote(urlsplit(json.load(file)["url"]).path)
+    return f"uvx --from {quote(source)}"
+
+
+#: How the package was installed; "" in the portable folder.
+INSTALLER = installer_of(_path.dirname(_path.dirname(PORTABLE))) if IS_INSTALLED else ""

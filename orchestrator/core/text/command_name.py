@@ -1,22 +1,54 @@
 """Commands for messages to users, such as ``orchestrator serve``. Users can paste each command."""
 
+import sys
 from pathlib import PurePath
 from shlex import quote
 
-from orchestrator import IS_INSTALLED
+from orchestrator import INSTALLER, IS_INSTALLED
+
+_PACKAGE = "recursive-orchestrator"
+_GRAMMARS = f"'{_PACKAGE}[survey]'"
+
+
+def command_of(installer: str) -> str:
+    """Return the command of a package, by the value of ``INSTALLER``.
+
+    uvx adds no command to the user's PATH, so the command begins with ``uvx``.
+    """
+    return f"{installer} orchestrator" if installer.startswith("uvx ") else "orchestrator"
+
+
+def packages_command_of(installer: str, packages: str) -> str:
+    """Return the command that adds packages to an installed package."""
+    if installer.startswith("uvx "):
+        options = " ".join(f"--with {each}" for each in packages.split())
+        return f"{installer} {options} orchestrator"
+    if installer == "pipx":
+        return f"pipx inject {_PACKAGE} {packages}"
+    return f"{quote(sys.executable)} -m pip install {packages}"
+
+
+def reinstall_command_of(installer: str) -> str:
+    """Return the command that installs missing packages of an installed package."""
+    if installer.startswith("uvx "):
+        return f"{installer} --refresh orchestrator"
+    if installer == "pipx":
+        return f"pipx reinstall {_PACKAGE}"
+    return f"{quote(sys.executable)} -m pip install --force-reinstall {_PACKAGE}"
+
 
 #: The command in texts that must be the same for a portable folder and an installed package.
 IN_FOLDER = "bin/orchestrator"
-#: The command as users type it: ``bin/orchestrator`` in the folder, or ``orchestrator`` on the
-#: PATH. Every command in a message begins with it.
-COMMAND = "orchestrator" if IS_INSTALLED else IN_FOLDER
+#: The command as users type it: ``bin/orchestrator`` in the folder, ``orchestrator`` on the PATH,
+#: or a command of uvx. Every command in a message begins with it.
+COMMAND = command_of(INSTALLER) if IS_INSTALLED else IN_FOLDER
 #: The command that writes a missing API key into config.yaml.
 KEY_COMMAND = f"{COMMAND} serve" if IS_INSTALLED else "./install.sh"
 #: The command that installs missing packages.
-INSTALL_COMMAND = "pipx reinstall recursive-orchestrator" if IS_INSTALLED else "./install.sh"
+INSTALL_COMMAND = reinstall_command_of(INSTALLER) if IS_INSTALLED else "./install.sh"
 #: How to install the grammars that `survey` needs for languages other than Python.
 GRAMMARS = (
-    "`pipx inject recursive-orchestrator 'recursive-orchestrator[survey]'`"
+    f"`{packages_command_of(INSTALLER, _GRAMMARS)}`"
     if IS_INSTALLED
     else "`./install.sh --grammars` in the orchestrator's folder"
 )
@@ -37,5 +69,5 @@ def install_command(packages: str) -> str:
     pip.
     """
     if IS_INSTALLED:
-        return f"pipx inject recursive-orchestrator {packages}"
+        return packages_command_of(INSTALLER, packages)
     return " ".join(("./install.sh", *(f"--with {each}" for each in packages.split())))
