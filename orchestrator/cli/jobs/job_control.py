@@ -6,6 +6,7 @@
 import json
 import math
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
 from orchestrator.cli.worker_names import worker_of
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, JobStatus
 
 
@@ -43,18 +45,23 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
     commands that merge missing changes.
     """
     from orchestrator.cli.jobs.inbox import open_needs
+    from orchestrator.cli.jobs.status import find_status
     from orchestrator.cli.output.job_summary import ending_lines
     from orchestrator.cli.output.terminal_text import terminal_width
 
     answer = _ended_on_disk(context, job_id)
     if answer is None:
         answer = _wait(context, job_id, timeout)
+    answer_with_reasons = answer
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
         for line in open_needs(context, job_id):
             click.echo(line, err=True)
+        # Until a worker has ended, the answer has no workers, and thus no reasons of waits.
+        with suppress(OrchestratorError):
+            answer_with_reasons = find_status(context, job_id)
     print_status(context, answer)
-    for line in ending_lines(answer, terminal_width()):
+    for line in ending_lines(answer_with_reasons, terminal_width()):
         click.echo(line, err=True)
     return of_job(str(answer["status"]))
 

@@ -29,6 +29,8 @@ class FakeJob:
     output: str = "done what was asked"
     depth: int = 0
     status: str = "running"
+    #: Reason of the unfinished worker.
+    worker_reason: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -58,7 +60,8 @@ class FakeJob:
         return {"completed": "success", "partial": "success"}.get(self.status, self.status)
 
     def tree(self) -> dict[str, Any]:
-        worker = {"worker_id": "worker_1", "status": "running", "reason": "", "child_jobs": []}
+        reason = self.worker_reason
+        worker = {"worker_id": "worker_1", "status": "running", "reason": reason, "child_jobs": []}
         usage = {"steps": 2, "cost_usd": 0.5}
         return {"job_id": self.job_id, "status": self.status, "workers": [worker], "usage": usage}
 

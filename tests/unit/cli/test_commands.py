@@ -286,6 +286,21 @@ def test_wait_that_runs_out_of_time_exits_124(
     assert "j1 is still running" in capsys.readouterr().err
 
 
+def test_wait_that_runs_out_of_time_shows_why_workers_wait(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    served.jobs["j1"].worker_reason = "waiting for disk space"
+    capsys.readouterr()
+
+    assert orchestrator("wait", "j1", "--timeout", "0.2") == ExitCode.TIMED_OUT
+
+    out, err = capsys.readouterr()
+    assert out == "running\n"
+    assert err.endswith("  worker_1 running: waiting for disk space\n")
+
+
 def test_wait_reports_until_when_it_retries_a_missing_server(
     orchestrator: Orchestrator, capsys: Capture
 ) -> None:
