@@ -139,6 +139,24 @@ def test_a_waiting_plan_shows_the_planners_cost_and_why_rules_made_the_plan(
         client.cancel(job)
 
 
+def test_the_time_of_a_job_counts_from_the_start_of_its_present_run(page: Page, site: Site) -> None:
+    job = site.job([shell("sleep 300")], wait=False)
+
+    def restarted(route: Route) -> None:
+        answer = route.fetch()
+        given = answer.json()
+        (given["jobs"][0] if "jobs" in given else given)["started_at"] = began
+        route.fulfill(response=answer, json=given)
+
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 600))
+    page.route(re.compile(rf"/api/v1/jobs(\?q=|/){job}(\?page_size=1)?$"), restarted)
+    page.goto(f"{site.url}/jobs/{job}")
+    shown = page.locator(".jobhead .stat", has_text="Time")
+    expect(shown).to_contain_text(re.compile("1[01] min"))
+    with site.client() as client:
+        client.cancel(job)
+
+
 def test_the_whole_request_is_shown_on_request(page: Page, site: Site) -> None:
     job = site.job([shell("true")], request="A title\n\n1. the first detail", gates=[])
     page.goto(f"{site.url}/jobs/{job}")

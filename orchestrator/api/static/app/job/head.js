@@ -86,8 +86,10 @@ function sum(model, known) {
   return all ? Math.max(all, known ?? 0) : known;
 }
 
+// Each run of a job starts its time again.
 function took(model, details) {
   if (!model.isActive && details?.seconds !== undefined) return details.seconds;
+  if (model.isActive && model.status !== "planning" && details?.started_at) return model.now() - (Date.parse(details.started_at) / 1000 - model.at);
   let [first, last] = [Infinity, 0];
   for (let i = 0; i < model.n; i += 1) {
     if (model.t0[i] === null) continue;
