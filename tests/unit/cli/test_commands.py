@@ -895,6 +895,7 @@ _LATER = (
 )
 
 
+@pytest.mark.slow
 def test_the_server_loads_what_only_some_servers_need_later() -> None:
     code = (
         "import sys, orchestrator.cli.server.server_process\n"
@@ -904,6 +905,7 @@ def test_the_server_loads_what_only_some_servers_need_later() -> None:
     assert _loaded(code) == set()
 
 
+@pytest.mark.slow
 def test_the_first_imports_of_a_server_are_modules_that_it_needs() -> None:
     code = (
         "import sys, orchestrator.cli.server.server_process\n"

@@ -396,6 +396,7 @@ def test_reports_of_a_larger_job_list_its_failures_and_link_all_workers(
     assert f"see `files_created` in `GET /api/v1/jobs/{ROOT}/results`" in files
 
 
+@pytest.mark.slow
 def test_the_figures_of_many_child_jobs_list_their_failures(tmp_path: Path) -> None:
     builder = TreeBuilder()
     job = builder.job("Convert", status=JobStatus.COMPLETED)

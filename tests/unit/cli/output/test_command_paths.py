@@ -85,6 +85,7 @@ def test_a_printed_command_runs_in_the_directory_from_which_it_was_printed(tmp_p
     assert (FOLDER.parent / program).exists()
 
 
+@pytest.mark.slow
 def test_the_command_line_names_these_paths() -> None:
     # These messages are stored, are written for workers or into files, or need the package.
     others = {

@@ -415,6 +415,7 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
         assert [gate.configured_by for gate in named(inner, files=files)] == [("/check.sh",)]
 
 
+@pytest.mark.slow
 def test_a_long_command_is_read_fast() -> None:
     files = Files({f"f{number}": "x" for number in range(500)})
     [gate] = GateResolver(60).requested_gates(
