@@ -1,10 +1,12 @@
 """Classifies an agent's final text, such as an answer, an open question, or a refusal. Pure.
 
 Used only for an attempt that changed no file. Agents do not report the kind of their final text, so
-patterns of words decide. If in doubt, a text is an answer.
+patterns of words decide. A text that is only one question needs no pattern. If in doubt, a text is
+an answer.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 
 from orchestrator.core.text.formatting import cut, one_line
@@ -181,7 +183,7 @@ def final_text(text: str) -> FinalText:
     if len(unquoted) <= REPORT_CHARACTERS:
         if _reports_refusal(unquoted):
             return FinalText.REFUSAL
-        if any(map(_waits_for_answer, sentences[-LAST_SENTENCES:])):
+        if any(map(_waits_for_answer, sentences[-LAST_SENTENCES:])) or _is_one_question(sentences):
             return FinalText.QUESTION
         if _NOTHING_TO_DO.search(unquoted) and not _DID.search(unquoted):
             return FinalText.ALREADY
@@ -214,6 +216,12 @@ def _sentences(unquoted: str) -> list[str]:
 
 def _waits_for_answer(sentence: str) -> bool:
     return bool(_WAITS.search(sentence)) and not _OFFERS.search(sentence)
+
+
+def _is_one_question(sentences: Sequence[str]) -> bool:
+    """True if the whole text is one question, in any words: it reports no work and no findings."""
+    is_one = len(sentences) == 1 and bool(_ENDS_ASKING.search(sentences[0]))
+    return is_one and not _OFFERS.search(sentences[0])
 
 
 def _leaves_work_to_reader(text: str, unquoted: str) -> bool:

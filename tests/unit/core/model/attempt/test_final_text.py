@@ -78,6 +78,10 @@ TEXTS: list[tuple[FinalText, str]] = [
     (Q, "I will write the tests once you confirm the plan above."),
     (Q, "**How should I handle existing users?**"),
     (Q, "Soll ich fortfahren?"),
+    # The whole text is one question, in words that no pattern lists.
+    (Q, "Which currency should the function show print: EUR or USD?"),
+    (Q, "Is this for the web shop, or for the back office?"),
+    (Q, "哪个版本？"),
     (Q, "Welche Datenbank soll ich verwenden?"),
     (Q, "Bitte teilen Sie mir mit, welche Version gemeint ist."),
     (Q, "Dois-je continuer avec cette approche ?"),
