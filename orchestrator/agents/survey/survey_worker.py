@@ -42,7 +42,8 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
         (environment.directory / name).unlink(missing_ok=True)
     listing = list_files(environment, task.files)
     task, listing = _limited_to_paths(task, listing)
-    if not task.files and may_ask_to_build(task.request or task.prompt):
+    is_to_build = task.promises_files or may_ask_to_build(task.request or task.prompt)
+    if is_to_build and not task.files:
         say(f"surveying {_task_scope(task)}: {plural(len(listing.files), 'file')}")
         return _survey_for_building(task, environment, listing)
     say(f"surveying {_task_scope(task)}: {plural(len(listing.files), 'file')}")

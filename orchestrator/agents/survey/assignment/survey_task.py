@@ -25,6 +25,8 @@ class SurveyTask:
     prompt: str = ""
     request: str = ""
     files: tuple[str, ...] = ()
+    #: True if the task must create or change files, which a survey cannot do.
+    promises_files: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ def read_task(directory: Path) -> SurveyTask:
         prompt=_text(content, "prompt"),
         request=_text(content, "request"),
         files=_files(content),
+        promises_files=bool(content.get("writes")),
     )
 
 

@@ -242,6 +242,21 @@ def test_files_limit_the_survey(tmp_path: Path, large_project: Path) -> None:
     assert ended.output.startswith("surveying app/*, lib: 4 files")
 
 
+def test_a_task_that_must_create_files_states_that_nothing_was_built(tmp_path: Path) -> None:
+    task = {
+        "id": "price",
+        "title": "A function that shows prices",
+        "prompt": "price.py with show(cents)",
+        "request": "Show prices",
+        "writes": ["price.py"],
+    }
+    project = plant(tmp_path / "project", {"shop.py": "price = 3\n"})
+
+    ended = run_survey(project, tmp_path / "w", task)
+
+    assert NOTHING_BUILT in ended.output and NOTHING_BUILT in ended.report[:700]
+
+
 def test_a_request_to_build_states_that_nothing_was_built_and_lists_matches(
     tmp_path: Path,
 ) -> None:
