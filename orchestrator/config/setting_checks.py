@@ -266,6 +266,9 @@ def _is_header_text(key: str) -> bool:
     return key.isascii() and key.isprintable() and " " not in key
 
 
+_NEW_KEY = f'to create a key, set api_key to "" and run {KEY_COMMAND}'
+
+
 def key_conflicts(key: str, *, require_key: bool) -> Iterator[Conflict]:
     """Yield why ``key`` cannot be the API key. With ``require_key``, the key must also be long."""
     if not key:
@@ -273,7 +276,7 @@ def key_conflicts(key: str, *, require_key: bool) -> Iterator[Conflict]:
             yield ("api", "api_key"), f"no API key; create one: {KEY_COMMAND}"
     elif not _is_header_text(key):
         reason = "must be letters and digits"
-        yield ("api", "api_key"), f'{reason}; to create a key, write "" and run {KEY_COMMAND}'
+        yield ("api", "api_key"), f"{reason}; {_NEW_KEY}"
     elif require_key and len(key) < SHORTEST_KEY:
         reason = f"shorter than {SHORTEST_KEY} characters"
-        yield ("api", "api_key"), f'{reason}; to create a key, write "" and run {KEY_COMMAND}'
+        yield ("api", "api_key"), f"{reason}; {_NEW_KEY}"

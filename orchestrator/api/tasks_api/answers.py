@@ -114,9 +114,7 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
     """
     status, task_id = STATUS_OF[job.status], task_uuid(job.id)
     if status is not TaskStatus.COMPLETED:
-        raise Conflict(
-            f"cannot merge task {task_id}: it is {status}; only a completed task can be merged"
-        )
+        raise Conflict(f"task {task_id} is {status}; only a completed task can be merged")
     best, tools = best_worker(workers), list(clis(job, workers))
     for name, worker, obstacle in tools:
         if (worker is best and best is not None) if cli_name is None else name == cli_name:

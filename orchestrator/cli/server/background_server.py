@@ -83,7 +83,7 @@ def server_for(
     """Yield the URL of the home's server. If no server runs, start a server.
 
     At the end of the block, stop a server that this call or an earlier command started, unless
-    ``keep`` is True. A server with unfinished jobs is not stopped; a later command stops it. The
+    ``keep`` is True. A server with unfinished jobs is not stopped; a later call stops it. The
     server of ``serve`` is never stopped. ``plan``: a plan file that the started server must check.
     """
     if record := running_server(context.workspace):
@@ -387,7 +387,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
     if unfinished := _unfinished(context):
         _mark(context, _identity(read_record(context.workspace)))
         jobs = plural(unfinished, "job")
-        say(f"server keeps running for {jobs}; a later command stops it when all jobs have ended")
+        say(f"server keeps running for {jobs}; a later `run` stops it when all jobs have ended")
         return
     _leftover_mark(context).unlink(missing_ok=True)
     process.terminate()

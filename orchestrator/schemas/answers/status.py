@@ -328,4 +328,4 @@ class WaitAnswer(StatusAnswer):
     """Status and results, at the end of the job or at the timeout."""
 
     timed_out: bool
-    """True if the wait timed out before the end of the job."""
+    """True if the wait timed out before the end of the job. The answer then also has status 200."""

@@ -133,7 +133,7 @@ def test_a_key_that_the_server_rejects_is_a_failure(
     check = checks(orchestrator, capsys)["api key"]
     assert check["ok"] is False
     assert check["message"] == "api.api_key: shorter than 16 characters"
-    assert str(check["fix"]).startswith('to create a key, write "" and run ')
+    assert str(check["fix"]).startswith('to create a key, set api_key to "" and run ')
 
 
 def test_a_key_that_looks_like_an_example_is_noted(
