@@ -5,6 +5,7 @@ attempt is free if it does not count as a retry, because the worker did not caus
 """
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.limits.key_quotas import utc
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
 from orchestrator.core.model.job import TaskSpec, WaitingFor, Worker
@@ -15,6 +16,8 @@ from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 
 #: Maximum seconds between two attempts.
 MAX_DELAY_SECONDS = 60.0
+#: Maximum length of a wait whose reason has its length. The reason of a longer wait has its end.
+LONGEST_COUNTDOWN_SECONDS = 120.0
 #: Seconds until the next attempt of a worker whose tool could not be started. The n-th value
 #: applies after the n-th such attempt in a row. These attempts do not count as retries.
 TOOL_START_DELAYS = (2.0, 5.0, 15.0)
@@ -37,6 +40,8 @@ class RetryFacts:
     #: Seconds until the agent's account may be used again; None if no rate limit stopped the
     #: attempt.
     account_delay_seconds: float | None = None
+    #: Current Unix time.
+    now: float = 0.0
     #: True if the agent's tool has started before.
     tool_worked: bool = False
     #: The agent that can replace the worker's agent after a failed login; "" if no agent can.
@@ -81,7 +86,7 @@ def next_attempt(
     The caller checks first that neither the worker nor its job is being stopped.
     """
     if facts.account_delay_seconds is not None:
-        return _after_rate_limit(worker.agent, facts.account_delay_seconds)
+        return _after_rate_limit(worker.agent, verdict, facts.account_delay_seconds, facts.now)
     tool_delay = tool_start_delay(worker) if verdict.not_started and facts.tool_worked else None
     if tool_delay is not None:
         return _after_delay(verdict, tool_delay, is_free=True)
@@ -98,10 +103,13 @@ def next_attempt(
     return _after_delay(verdict, delay, failure=verdict.failure)
 
 
-def _after_rate_limit(agent: str, delay: float) -> RetryDecision:
-    reason, waiting = waits_for_account(agent, delay), WaitingFor(WaitKind.ACCOUNT, agent)
+def _after_rate_limit(agent: str, verdict: Verdict, delay: float, now: float) -> RetryDecision:
     return RetryDecision(
-        delay_seconds=delay, reason=reason, cause=reason, is_free=True, waiting_for=waiting
+        delay_seconds=delay,
+        reason=waits_for_account(agent, delay, now),
+        cause=verdict.reason,
+        is_free=True,
+        waiting_for=WaitingFor(WaitKind.ACCOUNT, agent),
     )
 
 
@@ -128,8 +136,11 @@ def _after_handover(recipient: str, reason: str, cause: str, *, agent: str = "")
     )
 
 
-def waits_for_account(agent: str, seconds: float) -> str:
-    return f"waiting: {agent} is rate-limited; retrying in {max(0.0, seconds):.0f} s"
+def waits_for_account(agent: str, seconds: float, now: float) -> str:
+    # The reason is shown unchanged until the retry, so a long wait needs the time of its end.
+    is_long = seconds > LONGEST_COUNTDOWN_SECONDS
+    when = f"at {utc(now + seconds)}" if is_long else f"in {max(0.0, seconds):.0f} s"
+    return f"waiting: {agent} is rate-limited; retrying {when}"
 
 
 def fallback_reason(agent: str, other: str, why: str) -> str:

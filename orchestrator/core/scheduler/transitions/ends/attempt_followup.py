@@ -73,6 +73,7 @@ class Retries:
         """Decide on the next attempt after a verdict. Change nothing."""
         facts = RetryFacts(
             account_delay_seconds=None if limited_until is None else limited_until - now,
+            now=now,
             tool_worked=verdict.not_started and self.tool_starts.has_worked(worker.agent),
             other_agent=self._fallback.agent_for(worker, verdict, now),
             child_failed=child_failed,

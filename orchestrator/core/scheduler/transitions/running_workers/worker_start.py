@@ -150,7 +150,7 @@ class RunningWorkers:
         if until is None:
             return False
         self._task_locks.step_back(worker)
-        reason = waits_for_account(worker.agent, until - now)
+        reason = waits_for_account(worker.agent, until - now, now)
         waiting = WaitingFor(WaitKind.ACCOUNT, worker.agent)
         delayed = self._unit_of_work.update_worker(
             key, not_before=until, reason=reason, waiting_for=waiting

@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestrator.core.limits.key_quotas import utc
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
@@ -173,3 +174,13 @@ def test_after_a_storm_a_worker_has_all_its_retries() -> None:
     story.later(600)
     story.fails(key, "the second one")
     assert story.status(key) is WorkerStatus.FAILED
+
+
+def test_the_reason_of_a_long_wait_has_the_time_of_its_end() -> None:
+    story = Story()
+    key = story.key(story.root())
+
+    story.ends(key, EXIT_1, full_until(story.now + 7200))
+
+    end = utc(story.now + 7200)
+    assert story.worker(key).reason == f"waiting: shell is rate-limited; retrying at {end}"
