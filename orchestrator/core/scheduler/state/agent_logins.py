@@ -31,9 +31,15 @@ class AgentLogins:
         return self._credentials.login(agent) and not (state and state.works)
 
     def record_success(self, agent: str, now: float) -> None:
-        """Record that the agent's login works. Agents without a login are ignored."""
+        """Record that the agent's login works.
+
+        Of an agent that requires no login, only forget a failure: a local model's server may have
+        required a login for another model.
+        """
         if self._credentials.login(agent):
             self._seen[agent] = LoginState(True, "", now)
+        else:
+            self._seen.pop(agent, None)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login or an account without credit, if the verdict reports one.

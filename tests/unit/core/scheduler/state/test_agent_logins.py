@@ -148,6 +148,18 @@ def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
     assert logins.doubtful("opencode", story.now), "its login may also fail"
 
 
+def test_a_refusal_is_forgotten_when_an_agent_without_a_login_works_again() -> None:
+    """A local model's server may need a login for some of its models."""
+    story = a_story()
+    _, [refused, successful] = several(story, "shell", "shell")
+    story.ends(refused, EXIT_1, REFUSED)
+    assert "shell" in story.scheduler.view.logins_seen(story.now)
+
+    story.ends(successful)
+
+    assert "shell" not in story.scheduler.view.logins_seen(story.now)
+
+
 def test_workers_wait_a_limited_time_for_a_login_check() -> None:
     story = a_story()
     _, keys = several(story, "opencode", "opencode")
