@@ -58,7 +58,6 @@ def test_json_among_words_is_found(each_loop: Loop) -> None:
 @pytest.mark.parametrize(
     ("turn", "kind"),
     [
-        (Turn("I cannot plan that"), ErrorClass.API),
         (Turn(""), ErrorClass.EMPTY),
         (Turn('{"tasks": [', stop="max_tokens"), ErrorClass.LIMIT),
     ],
@@ -67,6 +66,12 @@ def test_no_json_is_no_value(each_loop: Loop, turn: Turn, kind: ErrorClass) -> N
     value, outcome = each_loop.complete(Script.of(turn), SCHEMA)
     assert value is None and outcome.error_class is kind and outcome.error
     assert outcome.usage.output_tokens == 30
+
+
+def test_an_answer_without_json_is_no_failure_of_the_service(each_loop: Loop) -> None:
+    value, outcome = each_loop.complete(Script.of(Turn("I cannot plan that")), SCHEMA)
+    assert value is None and outcome.succeeded
+    assert outcome.text == "I cannot plan that"
 
 
 @pytest.mark.parametrize("message", ["response_format is not supported", "unknown field"])

@@ -27,8 +27,9 @@ def ask_for_json(
 ) -> tuple[object | None, AgentOutcome]:
     """Ask the model once. Return its JSON answer and the outcome.
 
-    The answer is None if the call failed, or if the model's answer has no JSON. The answer is not
-    validated against ``schema``.
+    The answer is None if the call failed, or if the model's answer has no JSON. An answer without
+    JSON is no failure of the call: the outcome has its text, and the caller rejects it. The answer
+    is not validated against ``schema``.
     """
     try:
         settings, dialect = make()
@@ -62,11 +63,9 @@ def _json_of_turn(turn: Turn) -> object | None:
 def _outcome(turn: Turn, value: object | None, account: UsageAccount) -> AgentOutcome:
     text = turn.text or json.dumps(value)
     outcome = AgentOutcome(text=text if value is not None else turn.text, usage=account.usage)
-    if value is not None:
+    if value is not None or turn.text.strip():
         return outcome
-    if not turn.text.strip():
-        return replace(outcome, error_class=ErrorClass.EMPTY, error="the model's answer is empty")
-    return replace(outcome, error_class=ErrorClass.API, error="the model's answer contains no JSON")
+    return replace(outcome, error_class=ErrorClass.EMPTY, error="the model's answer is empty")
 
 
 def json_in(text: str) -> object | None:
