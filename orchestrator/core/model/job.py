@@ -491,14 +491,16 @@ class Attempt:
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the latest end of one of its workers.
 
-    Return None if the job's status is not final. The job's ``ended_at`` is not used, because the
-    reports show this figure before ``ended_at`` is set.
+    Return None if the job's status is not final. The job's ``ended_at`` is used only if no worker
+    has an end, as after a failed planning, because the reports show this figure before ``ended_at``
+    is set. The result is 0 for a job that never started.
     """
     if not job.status.ended:
         return None
     start = job.created_at if job.started_at is None else job.started_at
+    job_end = start if job.started_at is None or job.ended_at is None else job.ended_at
     ends = (worker.ended_at for worker in workers if worker.ended_at is not None)
-    return round(max(0.0, max(ends, default=start) - start), 6)
+    return round(max(0.0, max(ends, default=job_end) - start), 6)
 
 
 #: Maximum number of attempts of a planner. After a rejected plan, the next attempt gets the reason.

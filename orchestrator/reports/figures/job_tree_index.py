@@ -192,18 +192,22 @@ class JobTreeIndex:
 
     def wall_seconds(self, job: Job) -> float:
         """Return the job's wall time; for an unfinished job, the time to its latest known end."""
-        seconds = wall_seconds(job, self.workers(job.id))
+        seconds = wall_seconds(job, self._workers_or_planner(job))
         return self.ended(job) - self.began(job) if seconds is None else seconds
 
     def _known_ends(self, job: Job) -> Iterator[float]:
         if job.status.ended and job.ended_at is not None:
             yield job.ended_at
             return
-        for worker in self.workers(job.id):
+        for worker in self._workers_or_planner(job):
             if worker.ended_at is not None:
                 yield worker.ended_at
             yield from (end for _, end in self.runs(worker))
             yield from (self.ended(child) for child in self.child_jobs(worker))
+
+    def _workers_or_planner(self, job: Job) -> Sequence[Worker]:
+        """Return the job's workers. If the planning failed, return the planner instead."""
+        return self.workers(job.id) or self.advisers([job])
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
         """Return the period of each attempt. An attempt without a known end has length 0."""

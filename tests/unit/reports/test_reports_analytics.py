@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from planted import ROOT, START, TreeBuilder
 
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.job import TaskSpec, wall_seconds
+from orchestrator.core.model.job import TaskSpec, new_planner, wall_seconds
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
 from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
@@ -30,6 +30,24 @@ def test_work_wall_and_efficiency_of_two_levels() -> None:
     assert figures.busy_slots == pytest.approx(1.5)
     assert figures.efficiency == pytest.approx(0.5)
     assert figures.waited_seconds == 13
+
+
+def test_the_wall_time_of_a_job_whose_planning_failed_is_that_of_its_planner() -> None:
+    builder = TreeBuilder()
+    job = builder.job("Build a blog")
+    planner = replace(
+        new_planner(job, "claude", "planner"),
+        status=WorkerStatus.FAILED,
+        started_at=START,
+        ended_at=START + 6,
+    )
+    # The reports are written before the job's end is stored.
+    failed = replace(job, status=JobStatus.FAILED, ended_at=None)
+
+    tree = replace(builder.tree, jobs=[failed], planners=[planner])
+    figures = analytics(tree, ROOT)
+
+    assert (figures.wall_seconds, figures.ended_at) == (6, START + 6)
 
 
 def test_the_wall_time_stays_the_same_when_reports_are_written_again() -> None:

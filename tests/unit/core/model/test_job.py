@@ -24,6 +24,10 @@ def test_a_jobs_wall_time_ends_with_its_last_worker_and_not_with_its_reports() -
     assert wall_seconds(done, ended) == 2.0
 
 
+def test_the_wall_time_of_a_job_whose_planning_failed_ends_with_the_job() -> None:
+    assert wall_seconds(job(started_at=11.0, ended_at=19.0, status=JobStatus.FAILED), []) == 8.0
+
+
 def test_a_job_that_has_not_ended_has_no_wall_time_and_one_without_start_has_none_to_show() -> None:
     assert wall_seconds(job(started_at=11.0, status=JobStatus.RUNNING), []) is None
     assert wall_seconds(job(ended_at=19.0, status=JobStatus.CANCELLED), []) == 0.0
