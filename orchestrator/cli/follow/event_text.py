@@ -82,9 +82,10 @@ def _sent_back(subject: str, facts: Facts) -> str:
 
 
 def _retrying(subject: str, facts: Facts) -> str:
-    attempt, delay = facts.get("attempt"), duration(float(facts.get("delay_seconds") or 0))
+    attempt, delay = facts.get("attempt"), float(facts.get("delay_seconds") or 0)
     number = f"attempt {attempt} " if attempt else ""
-    return f"{subject} {number}failed{because(facts)}; retrying in {delay}"
+    when = f" in {duration(delay)}" if delay else ""
+    return f"{subject} {number}failed{because(facts)}; retrying{when}"
 
 
 def _rolled_back(subject: str, facts: Facts) -> str:

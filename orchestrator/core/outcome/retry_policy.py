@@ -95,7 +95,7 @@ def next_attempt(
         return _after_handover("another machine", reason, verdict.reason)
     if facts.other_agent:
         reason = fallback_reason(facts.other_agent, worker.agent, verdict.reason)
-        return _after_handover(facts.other_agent, reason, reason, agent=facts.other_agent)
+        return _after_handover(facts.other_agent, reason, verdict.reason, agent=facts.other_agent)
     if not may_retry(worker, task, config, verdict, facts.child_failed):
         return NO_RETRY
     # An attempt that never ran is retried at once, without back-off.

@@ -140,6 +140,14 @@ def test_a_worker_with_rejected_changes_is_retrying_only_if_a_retry_follows() ->
     ]
 
 
+def test_a_retry_without_a_delay_has_no_time() -> None:
+    facts = {"attempt": 1, "reason": "its key was refused", "delay_seconds": 0.0}
+
+    line = TreeProgress().record(event("worker_retrying", "worker_1", **facts))
+
+    assert line == "worker_1 attempt 1 failed: its key was refused; retrying"
+
+
 def test_an_agent_fallback_has_a_line_with_its_reason() -> None:
     facts = {"agent": "claude", "instead": "codex", "reason": "its key was refused"}
 

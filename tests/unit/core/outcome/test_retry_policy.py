@@ -217,7 +217,7 @@ def handed_on(to: str, reason: str, cause: str, agent: str = "") -> RetryDecisio
 LIMITED = "waiting: claude is rate-limited; retrying in 7 s"
 BY_ACCOUNT = free(7.0, LIMITED, "bad", waiting_for=WaitingFor(WaitKind.ACCOUNT, "claude"))
 USING = "using codex instead of claude (bad)"
-BY_AGENT = handed_on("codex", USING, USING, "codex")
+BY_AGENT = handed_on("codex", USING, "bad", "codex")
 BY_MACHINE = handed_on("another machine", "bad; retrying on another machine", "bad")
 TOOL_DELAYS = [free(each, f"bad; retrying in {each:g} s", "bad") for each in TOOL_START_DELAYS]
 RETRY = failed(retry=True, failure="f")

@@ -30,7 +30,11 @@ class AgentFallback:
     def replace_agent(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
         reason = fallback_reason(agent, worker.agent, verdict.reason)
         self._unit_of_work.update_worker(worker.key, agent=agent, reason=reason)
-        self._emit(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)
+        self.record_handover(worker, agent, verdict.reason, now)
+
+    def record_handover(self, worker: Worker, agent: str, why: str, now: float) -> None:
+        """Emit the event that ``agent`` replaces the worker's agent."""
+        self._emit(self._trees.job_of(worker), worker.agent, agent, why, now, worker.id)
 
     def _emit(
         self, job: Job, agent: str, instead: str, why: str, now: float, worker_id: str | None = None

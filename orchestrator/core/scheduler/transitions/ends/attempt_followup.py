@@ -99,6 +99,8 @@ class Retries:
         unfinished.verdict = unfinished.ended_at = None
         self._task_locks.release_for_retry(queued_worker, unfinished, now)
         self._emit(worker, decision, now)
+        if decision.agent:
+            self._fallback.record_handover(worker, decision.agent, decision.cause, now)
         self._trees.queue(queued_worker)
         if decision.agent and worker.is_planner:
             self._fallback.set_planner(worker, decision.agent)

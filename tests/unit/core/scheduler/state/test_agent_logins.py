@@ -227,6 +227,7 @@ def test_an_agent_fallback_uses_no_retry() -> None:
     story.ends(key, EXIT_1, REFUSED)
 
     assert (story.status(key), story.worker(key).agent) == (RUNNING, "gemini")
+    assert story.events(job).count(EventKind.AGENT_PASSED_OVER) == 2
     story.ends(key, EXIT_1, REFUSED)
     assert story.status(key) is FAILED, "no agent remains"
 
