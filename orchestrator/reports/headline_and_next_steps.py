@@ -6,6 +6,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import Landed, LossCause
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.human_needs import Need, NeedKind
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
 from orchestrator.core.outcome.merge_report import MergeReport
 from orchestrator.core.text.command_name import COMMAND
@@ -148,18 +149,26 @@ def next_steps(
     outside: Sequence[OutsideWork],
     missed: Sequence[WorkerView],
     *,
+    needs: Sequence[Need] = (),
     has_loose_files: bool = False,
 ) -> list[Step]:
     """Return the commands that most readers of a root job's result need, in the order of use.
 
-    ``outside``, ``missed``: as in ``summary_of``. ``has_loose_files``: True if successful workers
-    created files in their own plain directories, which are not worktrees.
+    ``outside``, ``missed``: as in ``summary_of``. ``needs``: what the job needs from a person.
+    ``has_loose_files``: True if successful workers created files in their own plain directories,
+    which are not worktrees.
     """
     merges = merge_steps(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
     # The command that merges rejected changes may be ``retry``, too. Show this command once.
     merges = [each for each in merges if each.command not in {step.command for step in retry}]
-    return [*_about_result(job, status, merge, has_loose_files), *merges, *retry]
+    # A retry without an answer would ask the same question again.
+    answers = [
+        Step(command=each.command, purpose=f"answer the question of {each.worker_id}")
+        for each in needs
+        if each.kind is NeedKind.ASKED
+    ][:MOST_COMMANDS]
+    return [*_about_result(job, status, merge, has_loose_files), *merges, *answers, *retry]
 
 
 def _about_result(

@@ -19,6 +19,7 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
+from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.outcome.job.listed_workers import (
     LISTED_WORKERS,
     first_places,
@@ -236,6 +237,7 @@ class Pages:
                 self._merge,
                 self._outside,
                 final.missed,
+                needs=needs_of(self._job, self._index.workers(self._job.id)),
                 has_loose_files=self._has_loose_files(),
             ),
             changes=self._merge.notes,

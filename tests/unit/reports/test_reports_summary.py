@@ -7,7 +7,7 @@ from planted import ROOT, TreeBuilder
 
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
-from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.human_input.feedback import Feedback
 from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import TaskSpec
@@ -70,6 +70,32 @@ def test_workers_that_lack_promised_files_are_retried(tmp_path: Path) -> None:
     builder = builder_with(LossCause.NOT_MADE, WorkerStatus.SUCCESS)
     assert next_steps(builder, tmp_path)[2:] == [
         f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2"
+    ]
+
+
+def test_a_question_of_an_agent_is_answered_before_a_retry(tmp_path: Path) -> None:
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.FAILED)
+    asked = Failure(
+        attempt=1,
+        kind=FailureKind.LOGIC_ERROR,
+        strategy=RetryStrategy.ESCALATE,
+        reason="the agent waits for an answer",
+        confidence=0.7,
+        cause=ASKED,
+    )
+    builder.worker(
+        job,
+        "worker_1",
+        TaskSpec(id="t1"),
+        (0, 1),
+        status=WorkerStatus.FAILED,
+        failures=(asked,),
+        delivery=DeliveredWork(changed=False, has_worktree=True),
+    )
+    assert next_steps(builder, tmp_path)[-2:] == [
+        f"bin/orchestrator feedback {ROOT} worker_1 --edit # answer the question of worker_1",
+        f"bin/orchestrator retry {ROOT} # retry worker_1",
     ]
 
 
