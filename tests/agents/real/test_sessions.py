@@ -63,7 +63,8 @@ def reading(*faults: Fault) -> list[Turn]:
 def test_a_rate_limit_in_the_middle(places: Places, agent: str) -> None:
     used = {}
     for name, place in places.items():
-        script = f"{agent}-limit-{name}"
+        # Each test needs its own script, because the model API counts a script's faults.
+        script = f"{agent}-limit-{name}-of-{len(places)}"
         limit = rate_limited(retry_after=RETRY_AFTER.get(agent, "1"), times=TRIES[agent])
         turns = reading(limit)
         begun = len(place.api.calls)
