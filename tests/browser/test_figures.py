@@ -171,7 +171,7 @@ def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Sit
     job = site.job([shell("true")], gates=[])
     answer = """#### Done
 
-*2 more*, 2 * 3 * 4, *.py and *.js
+*2 more*, 2 * 3 * 4, *.py and *.js, **/*.py and `glob(*)`
 
 two
 lines
@@ -188,11 +188,15 @@ lines
 x = 1
 ```"""
     text = "\n".join(f"> {line}".rstrip() for line in answer.splitlines())
+    # Rows without cells and deep nesting must not end the page.
+    text += f"\n\n|---|\n\n{'> ' * 6000}deep\n\n{'- ' * 3000}deep\n\nthe end"
     page.route("**/reports/FINAL_RESULT.md", lambda route: route.fulfill(body=text))
     page.goto(f"{site.url}/jobs/{job}/report")
-    quote = page.locator("article blockquote")
+    expect(page.get_by_text("the end")).to_be_visible()
+    quote = page.locator("article blockquote").first
     expect(quote.get_by_role("heading", name="Done")).to_be_visible()
     expect(quote.locator("em")).to_have_text(["2 more"])
+    expect(quote.locator("p code")).to_have_text("glob(*)")
     expect(quote.locator("ol[start='3'] > li")).to_have_count(2)
     expect(quote.locator("ol ul li")).to_have_text("below")
     expect(quote.get_by_role("cell", name="2")).to_be_visible()

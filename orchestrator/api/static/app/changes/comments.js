@@ -42,9 +42,9 @@ export function useComments(job, worker, commit) {
     outdated: kept.comments.length > 0 && kept.commit !== commit,
     commit: kept.commit || commit,
     on: (name, side, line) => kept.comments.filter((each) => each.path === name && each.side === side && each.line === line),
-    add: (comment) => save([...stored(key).comments, { ...comment, id: `${Date.now()}${kept.comments.length}` }]),
-    change: (id, text) => save(kept.comments.map((each) => (each.id === id ? { ...each, text } : each))),
-    remove: (id) => save(kept.comments.filter((each) => each.id !== id)),
+    add: (comment) => save([...stored(key).comments, { ...comment, id: `${Date.now()}${stored(key).comments.length}` }]),
+    change: (id, text) => save(stored(key).comments.map((each) => (each.id === id ? { ...each, text } : each))),
+    remove: (id) => save(stored(key).comments.filter((each) => each.id !== id)),
     clear: () => save([]),
     renew() {
       const next = { ...kept, commit };

@@ -77,7 +77,7 @@ function useEditor(file, remarks) {
     end: () => set(null),
     save(text) {
       remarks.add({ path: file.path, side: at.side, line: at.line, code: at.code, text });
-      set(null);
+      set((now) => (now === at ? null : now));
     },
   };
 }

@@ -2,7 +2,7 @@
 import { html } from "../core/html.js";
 import { plain } from "./format.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\*((?=\S)[^*\n]*\S)\*|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
+const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|(?<!\*)\*(?!\*)((?=\S)[^*`\n]*[^\s*`])\*(?!\*)|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
 const NAMED = { amp: "&", lt: "<", gt: ">" };
 
 // `link` converts a relative address to a target, or null. Other schemes than http(s) are not linked.
@@ -35,9 +35,12 @@ const ITEM = /^(\s*)(?:[-*]|(\d+)[.)])\s+(.*)/;
 
 const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((each) => each.trim());
 
+// Deeper quotes and lists are shown as text, so that no text of an agent exceeds the stack.
+const MOST_LEVELS = 20;
+
 class Reader {
-  constructor(lines, link) {
-    Object.assign(this, { lines, at: 0, link });
+  constructor(lines, link, level) {
+    Object.assign(this, { lines, at: 0, link, level });
   }
 
   take(test) {
@@ -50,6 +53,10 @@ class Reader {
     return inline(text, this.link);
   }
 
+  blocks(lines) {
+    return this.level < MOST_LEVELS ? blocks(lines, this.link, this.level + 1) : plain(lines.join("\n"));
+  }
+
   block() {
     const line = this.lines[this.at];
     if (/^(```+|~~~+)/.test(line)) return this.fence(line);
@@ -57,7 +64,7 @@ class Reader {
     if (heading) return this.heading(heading);
     if (/^\s*\|/.test(line)) return this.table();
     if (ITEM.test(line)) return this.list();
-    if (/^>/.test(line)) return html`<blockquote>${blocks(this.take((each) => /^>/.test(each)).map((each) => each.replace(/^> ?/, "")), this.link)}</blockquote>`;
+    if (/^>/.test(line)) return html`<blockquote>${this.blocks(this.take((each) => /^>/.test(each)).map((each) => each.replace(/^> ?/, "")))}</blockquote>`;
     if (/^(    |\t)/.test(line)) return html`<pre tabindex="0">${plain(this.take((each) => /^(    |\t)/.test(each)).join("\n"))}</pre>`;
     return html`<p>${this.inline(this.take((each) => each.trim() && !/^(#{1,6}\s|```|~~~|\||>|\s*([-*]|1[.)])\s)/.test(each)).join("\n") || this.lines[this.at++])}</p>`;
   }
@@ -77,7 +84,7 @@ class Reader {
 
   table() {
     const rows = this.take((each) => /^\s*\|/.test(each)).filter((each) => !/^[\s|:-]+$/.test(each) || !each.includes("-")).map(cells);
-    const [head, ...body] = rows;
+    const [head = [], ...body] = rows;
     const named = head.some(Boolean);
     return html`<div class="scroll-x" tabindex="0" role="group" aria-label="Table"><table>${named && html`<thead><tr>${head.map((each) => html`<th>${this.inline(each)}</th>`)}</tr></thead>`}
       <tbody>${body.map((row) => html`<tr>${row.map((each) => html`<td>${this.inline(each)}</td>`)}</tr>`)}</tbody></table></div>`;
@@ -97,15 +104,15 @@ class Reader {
       else break;
     }
     const shown = items.map(([first, ...below]) => {
-      const least = Math.min(...below.map((each) => /^\s*/.exec(each)[0].length));
-      return html`<li>${blocks([first, ...below.map((each) => each.slice(least))], this.link)}</li>`;
+      const least = below.reduce((shortest, each) => Math.min(shortest, /^\s*/.exec(each)[0].length), Infinity);
+      return html`<li>${this.blocks([first, ...below.map((each) => each.slice(least))])}</li>`;
     });
     return number ? html`<ol start=${number}>${shown}</ol>` : html`<ul>${shown}</ul>`;
   }
 }
 
-function blocks(lines, link) {
-  const reader = new Reader(lines, link);
+function blocks(lines, link, level = 0) {
+  const reader = new Reader(lines, link, level);
   const made = [];
   while (reader.at < reader.lines.length) {
     if (reader.lines[reader.at].trim()) made.push(reader.block());
