@@ -85,6 +85,8 @@ class LandingCalls:
         job = self._landable_job(caller, job_id)
         with self._moving:
             self._complete_landings(job_id)
+            # The job may have been landed during the wait, or by the line above.
+            job = self._store.job(job_id) or job
             landing = self._landing_of(job, request)
             plan = self._land_plan(job, landing, request)
             if plan.nothing:
