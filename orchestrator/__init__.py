@@ -51,7 +51,12 @@ def installer_of(packages: str) -> str:
         origin = _path.join(packages, name, "direct_url.json")
         if name.startswith("recursive_orchestrator-") and _path.isfile(origin):
             with open(origin, encoding="utf-8") as file:
-                source = unquote(urlsplit(json.load(file)["url"]).path)
+                origin_facts = json.load(file)
+            source = str(origin_facts["url"])
+            if source.startswith("file:"):
+                source = unquote(urlsplit(source).path)
+            elif "vcs_info" in origin_facts:
+                source = f"git+{source}"
     return f"uvx --from {quote(source)}"
 
 

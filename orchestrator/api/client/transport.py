@@ -6,7 +6,7 @@ The module ``remote_session`` is used for a server on another machine or with TL
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -209,7 +209,9 @@ class Transport:
     def _find_again(self) -> None:
         url = self._find_url() if self._find_url else None
         if url and url.rstrip("/") != self.url:
-            self._use(url)
+            # The record of the server may be damaged.
+            with suppress(ValueError):
+                self._use(url)
 
 
 def new_key() -> str:

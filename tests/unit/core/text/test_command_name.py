@@ -43,6 +43,11 @@ def test_a_package_of_pipx_is_extended_with_pipx(tmp_path: Path) -> None:
     ("origin", "source"),
     [
         (f'{{"url": "file://{WHEEL.replace(" ", "%20")}"}}', WHEEL),
+        ('{"url": "https://example.org/a.whl"}', "https://example.org/a.whl"),
+        (
+            '{"url": "https://example.org/a.git", "vcs_info": {"vcs": "git"}}',
+            "git+https://example.org/a.git",
+        ),
         (None, "recursive-orchestrator"),
     ],
 )
