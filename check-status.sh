@@ -91,7 +91,7 @@ if [ "$json" = yes ]; then
   fi
   exit 0
 fi
-printf 'Not installed (.venv has no packages); status from the files in %s:\n' "$folder/workspace" >&2
+printf 'Not installed (no .venv with packages); status from the files in %s:\n' "$folder/workspace" >&2
 if [ ${#files[@]} -eq 0 ]; then
   printf 'No jobs yet. Try: %s "Survey this repository"\n' "$(path_here quick-start.sh)"
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
