@@ -4,6 +4,7 @@ The module of a command is loaded only when the command is needed. For an unknow
 suggests similar names.
 """
 
+import re
 import shlex
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -17,6 +18,8 @@ from orchestrator.core.text.command_name import IN_FOLDER
 
 #: Environment variable with which a shell requests the completions of a command line.
 COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
+#: Matches the command in a help text, but not in a longer path.
+_IN_HELP = re.compile(rf"(?<![\w./-]){re.escape(IN_FOLDER)}")
 #: Names of commands, by title of the section.
 Sections = Mapping[str, tuple[str, ...]]
 
@@ -50,7 +53,7 @@ class CommandGroup(click.Group):
         module = import_module(f"orchestrator.cli.{self.modules[cmd_name]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         if command.help:
-            command.help = command.help.replace(IN_FOLDER, COMMAND)
+            command.help = _IN_HELP.sub(lambda _: COMMAND, command.help)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -14,8 +14,16 @@ from orchestrator.core.errors import InvalidRequest
 SHELLS = ("bash", "zsh", "fish")
 #: The name whose arguments are completed. Shells also use it for paths such as bin/orchestrator.
 _NAME = "orchestrator"
-#: The program that the scripts start. It works in any directory.
-_PROGRAM = shlex.quote(os.path.abspath(*shlex.split(COMMAND))) if "/" in COMMAND else COMMAND
+
+
+def program_of(command: str) -> str:
+    """Return a form of ``command`` that works in any directory."""
+    words = shlex.split(command)
+    return shlex.quote(os.path.abspath(words[0])) if len(words) == 1 and "/" in command else command
+
+
+#: The program that the scripts start.
+_PROGRAM = program_of(COMMAND)
 #: Parts of click's scripts, and their replacements.
 _CHANGES = {
     # Click's scripts start the program by its name, which may not be on the PATH.

@@ -25,6 +25,7 @@ from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server import serve_command
 from orchestrator.cli.server.background_server import project_line
+from orchestrator.cli.setup import shell_completion
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.product_files import FOLDER
 from tests.unit.cli.conftest import Orchestrator
@@ -1027,6 +1028,27 @@ def test_completions_start_the_program_by_its_path(
         assert f" {FOLDER}/bin/orchestrator)" in capsys.readouterr().out
     assert orchestrator("completion", "--help") == ExitCode.OK
     assert f'eval "$({FOLDER}/bin/orchestrator completion zsh)"' in capsys.readouterr().out
+
+
+def test_the_help_of_completions_is_right_in_another_directory(tmp_path: Path) -> None:
+    program = FOLDER / "bin/orchestrator"
+    for arguments in (("completion", "--help"), ("help", "completion")):
+        shown = subprocess.run(
+            [program, *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True
+        )
+        assert f'eval "$({FOLDER}/bin/orchestrator completion zsh)"' in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("uvx --from /d/a.whl orchestrator", "uvx --from /d/a.whl orchestrator"),
+        ("orchestrator", "orchestrator"),
+        ("'/a b/bin/orchestrator'", "'/a b/bin/orchestrator'"),
+    ],
+)
+def test_completions_work_for_each_form_of_the_command(command: str, program: str) -> None:
+    assert shell_completion.program_of(command) == program
 
 
 def test_a_request_that_is_a_bulleted_list_is_text_and_no_option(
