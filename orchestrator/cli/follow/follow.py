@@ -179,17 +179,20 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
 
     # A thread, because a second Ctrl-C at once must not prevent the request.
     request = threading.Thread(target=cancel, daemon=True)
-    request.start()
     try:
+        request.start()
         display.say(
             f"stopping job {job_id}; press Ctrl-C again to exit without waiting for the job's end"
         )
         request.join()
+        interrupted_again = False
     except KeyboardInterrupt:
         request.join(REQUEST_SECONDS)
-        raise UserExited(job_id) from None
+        interrupted_again = True
     for error in errors:
         display.say(f"cannot stop job {job_id}: {error.message}")
+    if interrupted_again:
+        raise UserExited(job_id)
 
 
 class FollowListener:

@@ -46,8 +46,8 @@ class TreeProgress:
     activities: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, JobProgress] = field(default_factory=dict)
     _awaited: dict[str, Facts] = field(default_factory=dict)
-    #: Locks that were acquired since the latest wait began, by worker.
-    _acquired: dict[str, set[str]] = field(default_factory=dict)
+    #: The locks that each worker holds.
+    _held_locks: dict[str, set[str]] = field(default_factory=dict)
     _parents: set[str] = field(default_factory=set)
     _costs: dict[str, float | None] = field(default_factory=dict)
     _finished_seconds: list[float] = field(default_factory=list)
@@ -76,7 +76,9 @@ class TreeProgress:
         elif kind == EventKind.JOB_REOPENED:
             job.final_status = ""
         elif kind == EventKind.LOCK_TAKEN and worker:
-            self._acquired.setdefault(worker, set()).update(facts.get("names") or ())
+            self._held_locks.setdefault(worker, set()).update(facts.get("names") or ())
+        elif kind == EventKind.LOCK_RELEASED and worker:
+            self._held_locks.get(worker, set()).difference_update(facts.get("names") or ())
         elif kind == EventKind.FEEDBACK_GIVEN and worker:
             self.workers[worker] = "pending"
         elif kind == EventKind.JOB_ENDED:
@@ -103,7 +105,6 @@ class TreeProgress:
             self.agents[worker] = str(facts.get("agent") or "")
         elif kind == EventKind.WORKER_WAITING:
             self._awaited[worker] = facts
-            self._acquired.pop(worker, None)
             self.activities[worker] = f"waiting for {awaited(facts)}"
         elif kind == EventKind.WORKER_RESUMED:
             self._awaited.pop(worker, None)
@@ -147,7 +148,7 @@ class TreeProgress:
         ]
         awaited_locks = list(facts.get("locks") or ())
         # A wait for a lock also ends when its time is over.
-        has_locks = self._acquired.get(worker, set()).issuperset(awaited_locks)
+        has_locks = self._held_locks.get(worker, set()).issuperset(awaited_locks)
         locks = ", ".join(first_line(each, 80) for each in awaited_locks)
         end = "acquired" if has_locks else "not acquired"
         causes = ", ".join([*ended, *([f"lock {locks} {end}"] if locks else [])])

@@ -1,13 +1,13 @@
 """``follow``: Ctrl-C, with a real client and a fake server."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.follow import follow as module
 from orchestrator.cli.follow.display import PlainDisplay
 from orchestrator.cli.follow.follow import UserExited, follow
 from tests.unit.cli.fake_api import KEY, FakeApi, running
@@ -36,8 +36,9 @@ class TwoInterrupts(PlainDisplay):
 
 
 def test_a_second_ctrl_c_at_once_does_not_prevent_the_cancellation(
-    api: FakeApi, tmp_path: Path
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 60.0)
     context = CliContext(environ={"ORCHESTRATOR_API_URL": api.url, "ORCHESTRATOR_API_KEY": KEY})
     display = TwoInterrupts()
     with OrchestratorClient(api.url, KEY) as client:

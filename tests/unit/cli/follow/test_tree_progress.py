@@ -110,13 +110,18 @@ def test_the_lines_of_a_worker_from_start_to_end() -> None:
 
 @pytest.mark.parametrize(
     ("names", "cause"),
-    [(["db", "src"], "lock db, src acquired"), ([], "lock db, src not acquired")],
+    [
+        (["db", "src"], "lock db, src acquired"),
+        (["db"], "lock db, src acquired"),  # src was held before
+        ([], "lock db, src not acquired"),
+    ],
 )
 def test_a_worker_that_waited_for_a_lock_resumes_with_or_without_it(
     names: list[str], cause: str
 ) -> None:
     progress = TreeProgress()
     progress.record(event("lock_taken", "worker_1", names=["db", "src"], lock="lease"))
+    progress.record(event("lock_released", "worker_1", names=["db"], lock="lease"))
     progress.record(event("worker_waiting", "worker_1", locks=["db", "src"]))
     if names:
         progress.record(event("lock_taken", "worker_1", names=names, lock="lease"))
