@@ -431,7 +431,10 @@ class Landing:
         return BranchMove(branch=branch, before=after, after=before, text=text)
 
     def _submodule_note(self) -> str:
-        modules = outdated_submodules(self._git)
+        try:
+            modules = outdated_submodules(self._git)
+        except RepositoryError:  # The branch has been moved, so do not report a failure.
+            return ""
         if not modules:
             return ""
         return f"; to update the files of submodules: {update_command(self._git, modules)}"
