@@ -54,10 +54,10 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
     click.echo(table(rows))
     if hidden_count := answer["total"] - len(answer["jobs"]):
         subject = "job is" if hidden_count == 1 else "jobs are"
-        click.echo(
-            f"{hidden_count} more {subject} not shown; to show more: {COMMAND} jobs --limit N",
-            err=True,
-        )
+        options = " --all" if children else ""
+        options += f" --status {status}" if status else ""
+        command = f"{COMMAND} jobs{options} --limit N"
+        click.echo(f"{hidden_count} more {subject} not shown; to show more: {command}", err=True)
     if any(job["status"] not in ENDED_JOB for job in answer["jobs"]):
         warn_if_no_server(context)
 

@@ -45,8 +45,8 @@ MISSING_CHANGES = "the missing changes"
 SHOWN_ID = 24
 NO_CHANGE = "no file changed"
 STATUS_WIDTH = len("recursive_success")
-#: Statuses of a worker whose reason, if it has one, is the cause of a wait.
-_BLOCKED = {WorkerStatus.PENDING, WorkerStatus.RUNNING}
+#: Statuses of a worker whose reason, if it has one, is what the worker waits for, or its gates.
+_UNFINISHED = {WorkerStatus.PENDING, WorkerStatus.RUNNING}
 _HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
 
 
@@ -152,10 +152,10 @@ def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = (
 
 
 def _waiting_lines(answer: Answer, width: int, printed_lines: Sequence[str]) -> Iterator[str]:
-    """Yield lines with the reasons of workers that wait for their start or for disk space."""
+    """Yield lines with the reasons of unfinished workers: their waits, or the gates that run."""
     first_by_reason = dict[str, Answer]()
     for task in all_tasks(tasks_of(answer)):
-        if task["status"] in _BLOCKED and task.get("reason"):
+        if task["status"] in _UNFINISHED and task.get("reason"):
             first_by_reason.setdefault(str(task["reason"]), task)
     tasks = (
         each for each in first_by_reason.values() if not _reason_is_printed(each, printed_lines)

@@ -44,8 +44,8 @@ POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
 #: File in the workspace that identifies a server that a command started: the server's process id
-#: and start time. While the command runs, its process id and a time of its life follow. When the
-#: command has ended or was killed, this server is a leftover server, which a later command stops.
+#: and start time. While the command runs, its own process id and the time of this entry follow. A
+#: server that still runs after the command's end is a leftover server. A later ``run`` stops it.
 LEFTOVER_NAME = "server.left"
 LEFTOVER_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
@@ -389,8 +389,9 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
         jobs = plural(unfinished, "job")
         say(f"server keeps running for {jobs}; a later `run` stops it when all jobs have ended")
         return
-    _leftover_mark(context).unlink(missing_ok=True)
     process.terminate()
+    with suppress(OSError):
+        _leftover_mark(context).unlink(missing_ok=True)
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
@@ -401,14 +402,15 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
 def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> None:
     """Stop the running server if it is a leftover server, and all jobs have ended.
 
-    If ``keep`` is True, do not stop the server, and let no later command stop it.
+    If ``keep`` is True, do not stop the server, and let no later call stop it.
     """
     mark = _leftover_mark(context)
     if not _is_leftover(record, mark):
         return
     if not keep and _unfinished(context):
         return
-    mark.unlink(missing_ok=True)
+    with suppress(OSError):
+        mark.unlink(missing_ok=True)
     if keep or not is_same_process(record.pid, record.started_at):
         return
     with suppress(OSError):

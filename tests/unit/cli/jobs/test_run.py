@@ -444,6 +444,7 @@ def test_the_server_of_a_killed_run_is_stopped_by_a_later_command(
     process.kill()
     finish(process)
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
+    finish(start("wait", "j1"))
     second = start("run", "y")
     read_until(second, "worker_1 started")
     assert finish(start("cancel", "j2"))[0] == ExitCode.OK
