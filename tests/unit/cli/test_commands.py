@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -1020,14 +1021,18 @@ def test_the_completion_of_fish_works_for_a_program_that_is_not_on_the_path(
     )
 
 
+#: The program's path, as a shell needs it.
+PROGRAM = shlex.quote(f"{FOLDER}/bin/orchestrator")
+
+
 def test_completions_start_the_program_by_its_path(
     orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     for shell in ("zsh", "fish"):
         assert orchestrator("completion", shell) == ExitCode.OK
-        assert f" {FOLDER}/bin/orchestrator)" in capsys.readouterr().out
+        assert f" {PROGRAM})" in capsys.readouterr().out
     assert orchestrator("completion", "--help") == ExitCode.OK
-    assert f'eval "$({FOLDER}/bin/orchestrator completion zsh)"' in capsys.readouterr().out
+    assert f'eval "$({PROGRAM} completion zsh)"' in capsys.readouterr().out
 
 
 def test_the_help_of_completions_is_right_in_another_directory(tmp_path: Path) -> None:
@@ -1036,7 +1041,7 @@ def test_the_help_of_completions_is_right_in_another_directory(tmp_path: Path) -
         shown = subprocess.run(
             [program, *arguments], cwd=FOLDER.parent, capture_output=True, text=True, check=True
         )
-        assert f'eval "$({FOLDER}/bin/orchestrator completion zsh)"' in shown.stdout
+        assert f'eval "$({PROGRAM} completion zsh)"' in shown.stdout
 
 
 @pytest.mark.parametrize(
