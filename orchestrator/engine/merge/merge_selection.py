@@ -16,7 +16,7 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
 )
 from orchestrator.core.repository.repository import MergeChoice, Strategy
-from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND, git_in
 from orchestrator.engine.merge.merge_order import MergePart, best_last, built_on_others_last, split
 from orchestrator.engine.merge.merge_state import RunningMerge
 from orchestrator.engine.merge.record.merge_record import MergeRecord
@@ -94,7 +94,8 @@ class MergeSelection:
         started = repository.commit_of(start_ref(worker))
         if started and not repository.commit_of(branch):
             saved = self._saved_commit(worker)
-            command = f": git branch {short(branch)} {saved[:12]}" if saved else ""
+            git = git_in(self._merge.without_worktree.project)
+            command = f": {git} branch {short(branch)} {saved[:12]}" if saved else ""
             raise Conflict(
                 f"cannot merge {worker.id}: branch {short(branch)} no longer exists; restore the "
                 f"branch{command}, or merge without the worker: --exclude {worker.id}"

@@ -606,8 +606,10 @@ def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(
     status, answer = refused(job)
     assert (status, "no longer exists" in answer) == (409, True)
     assert record(site, job)["merged"] == ["worker_1"]
-    [command] = re.findall(r"restore the branch: (git branch \S+ \w+),", answer)
-    project.git(*command.split()[1:])
+    # The user may type the command in any directory.
+    [command] = re.findall(r"restore the branch: (git -C \S+ branch \S+ \w+),", answer)
+    assert command.startswith(f"git -C {project.path} ")
+    project.git(*command.split()[3:])
     assert (project.git("rev-parse", branch), refused(job)[0]) == (tip, 200)
 
 
