@@ -409,7 +409,8 @@ def texts_of_people(index: JobTreeIndex, workers: Iterable[Worker]) -> Sequence[
         for each in worker.result.feedback if worker.result else ():
             number = each.answered_by
             answer = f"answered by attempt {number}" if number else "not answered"
-            text = f"feedback from {each.by}, {answer}{f': {each.summary}' if each.summary else ''}"
+            summary = f": {each.summary}" if each.summary else ""
+            text = f"feedback from {each.by}{summary} ({answer})"
             person_text = PersonText(
                 at=each.at, subject=worker.id, text=text, comments=each.comments
             )

@@ -49,7 +49,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
                 yield HealthCheck(
                     name=f"host {tool}",
                     ok=None,
-                    message=f"{tool} reads this folder; add a line to {line.file.name}",
+                    message=(
+                        f"{tool} also reads orchestrator's folder; "
+                        f"exclude the folder in {line.file.name}"
+                    ),
                     fix=f"in {line.file}{line.position}: {line.text}",
                 )
 

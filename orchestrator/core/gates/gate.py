@@ -45,10 +45,10 @@ class GateReport(StrEnum):
 
 
 class GateSource(StrEnum):
-    """Origin of a gate.
+    """Origin of a gate. It decides when the gate runs, and whether it blocks a change.
 
-    The origin matters if the gate's program is missing. The gate then blocks a change only if its
-    origin is ``REQUESTED`` or ``REPOSITORY``.
+    For example, a gate whose program is missing blocks a change only if its origin is ``REQUESTED``
+    or ``REPOSITORY``.
     """
 
     #: The request or the plan of a person names the gate.

@@ -227,8 +227,8 @@ class Scheduler:
     def launch_begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker counts as running as soon as a slot is free. If the end of the shim's previous
-        worker is not reported yet, a slot may become free only later.
+        The worker counts as running only when it has a slot. The shim's previous worker holds this
+        slot until the scheduler has processed the end of that worker.
         """
         self._parts.preloads.report(Began(key, attempt, at))
 

@@ -55,9 +55,10 @@ GRAMMARS = (
 
 
 def git_in(directory: str | PurePath) -> str:
-    """Return the beginning of a git command that users can type in any directory.
+    """Return ``git -C DIRECTORY``: the beginning of a git command for a repository.
 
-    The user is often in the portable folder, which may be a git repository itself.
+    Without ``-C``, git would use the repository of the current directory, which is often the
+    portable folder.
     """
     return f"git -C {quote(str(directory))}"
 
