@@ -68,6 +68,12 @@ def test_no_json_is_no_value(each_loop: Loop, turn: Turn, kind: ErrorClass) -> N
     assert outcome.usage.output_tokens == 30
 
 
+def test_a_refusal_is_no_plan(anthropic: Loop) -> None:
+    value, outcome = anthropic.complete(Script.of(Turn("I will not", stop="refusal")), SCHEMA)
+    assert value is None
+    assert (outcome.error_class, outcome.error) == (ErrorClass.DECLINED, "I will not")
+
+
 def test_an_answer_without_json_is_no_failure_of_the_service(each_loop: Loop) -> None:
     value, outcome = each_loop.complete(Script.of(Turn("I cannot plan that")), SCHEMA)
     assert value is None and outcome.succeeded

@@ -142,7 +142,15 @@ def test_an_answer_that_fills_the_context_is_a_limit(ollama: Loop) -> None:
 
 def test_a_model_that_declines_is_a_failure(anthropic: Loop) -> None:
     outcome = anthropic.run(Script.of(Turn("I will not", stop="refusal")))
-    assert outcome.error_class is E.API and "declined" in outcome.error
+    assert (outcome.error_class, outcome.error) == (E.DECLINED, "I will not")
+
+
+def test_a_content_filter_declines(chat: Loop, api: ModelApi) -> None:
+    outcome = chat.run(Script.of(Turn("", stop="content_filter")))
+    assert (outcome.error_class, outcome.error) == (E.DECLINED, "no reason given")
+    fault = Fault(status=400, type="content_filter", message="The prompt was filtered", times=0)
+    assert chat.run(Script.failing(fault)).error_class is E.DECLINED
+    assert len(api.calls) == 2
 
 
 @pytest.mark.parametrize(

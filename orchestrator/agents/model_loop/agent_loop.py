@@ -14,7 +14,11 @@ from orchestrator.agents.activity.agent_events import (
     UsageEvent,
 )
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
-from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
+from orchestrator.agents.model_loop.model_http.call_failure import (
+    ModelFailure,
+    declined,
+    overflow,
+)
 from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.dialect import (
     Dialect,
@@ -110,8 +114,7 @@ class Conversation:
         conversation cannot continue.
         """
         if turn.stop is StopReason.REFUSED:
-            words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
-            raise ModelFailure(ErrorClass.API, words)
+            raise declined(turn.text)
         if turn.stop is StopReason.FULL:
             raise overflow("the model stopped because its context window is full")
         if turn.stop is StopReason.CUT:

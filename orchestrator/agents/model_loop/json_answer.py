@@ -8,7 +8,11 @@ from typing import Any
 from orchestrator.agents.activity.agent_events import AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.model_loop.agent_loop import ask, failed
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
-from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
+from orchestrator.agents.model_loop.model_http.call_failure import (
+    ModelFailure,
+    declined,
+    overflow,
+)
 from orchestrator.agents.model_loop.providers.dialect import Dialect, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.usage_account import UsageAccount
@@ -53,6 +57,8 @@ def _json_of_turn(turn: Turn) -> object | None:
         raise ModelFailure(
             ErrorClass.LIMIT, "the model's answer exceeds the maximum tokens per call"
         )
+    if turn.stop is StopReason.REFUSED:
+        raise declined(turn.text)
     if turn.stop is StopReason.FULL:
         raise overflow("the model stopped because its context window is full")
     if turn.tool_calls:

@@ -191,13 +191,14 @@ _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.LIMIT, _S.FAILED, "limit reached", False),
     (ErrorClass.DENIED, _S.FAILED, "permission denied for a tool that the agent needs", False),
     (ErrorClass.EMPTY, _S.FAILED, "the agent ended without an answer", True),
+    (ErrorClass.DECLINED, _S.FAILED, "the model declined to answer", True),
     (ErrorClass.KILLED, _S.FAILED, "{tool} was killed", True),
     (ErrorClass.TIMEOUT, _S.TIMEOUT, "{tool} stopped responding", True),
 )
 
 
-#: Failures of a tool that are retried once. If the retry fails as well, the cause is not temporary.
-_ONCE = (ErrorClass.INTERNAL, ErrorClass.KILLED)
+#: Classes that are retried once. If the retry fails as well, the cause is not temporary.
+_ONCE = (ErrorClass.INTERNAL, ErrorClass.DECLINED, ErrorClass.KILLED)
 
 
 def _row_for_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -> OutcomeRow:

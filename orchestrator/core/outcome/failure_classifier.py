@@ -175,6 +175,13 @@ TABLE: tuple[FailureRow, ...] = (
         _reason("a retry would fail in the same way; change the key, setting, or limit first"),
     ),
     FailureRow(
+        "declined",
+        _has_error_class(ErrorClass.DECLINED),
+        _K.LOGIC_ERROR,
+        ((_S.RETRY_CURRENT, 0.5),),
+        _reason("the model declined to answer; the work so far is saved"),
+    ),
+    FailureRow(
         "not started",
         lambda case: case.exit.ended_by is EndedBy.SPAWN_FAILED,
         _K.UNKNOWN,

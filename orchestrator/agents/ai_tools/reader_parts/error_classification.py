@@ -28,6 +28,12 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     ),
     (ErrorClass.EMPTY, r"returned an empty response"),
     (
+        ErrorClass.DECLINED,
+        # Texts of OpenAI, Azure, and Anthropic; the last two are texts of Claude Code.
+        r"content[ _](?:filter|management policy|policy violation)|safeguards flagged"
+        r"|anthropic\.com/legal/aup",
+    ),
+    (
         ErrorClass.RATE_LIMIT,
         r"rate.?limit|too many requests|resource.?exhausted|overloaded"
         r"|(?:usage|session|weekly|hour|daily) limit|hit your .{0,20}limit"

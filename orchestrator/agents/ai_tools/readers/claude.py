@@ -309,6 +309,8 @@ def _fault(result: Object) -> Fault:
     if reason.startswith("aborted"):
         return ErrorClass.KILLED, f"the agent was interrupted ({reason})"
     is_error = json_values.flag(result, "is_error") is not False
+    if is_error and json_values.text(result, "stop_reason") == "refusal":
+        return ErrorClass.DECLINED, words
     if is_error or reason == "api_error" or subtype.startswith("error"):
         kind = json_values.text(result, "api_error_type")
         status = json_values.count(result, "api_error_status")

@@ -49,6 +49,7 @@ _BY_NAME = {
     "MessageAbortedError": ErrorClass.KILLED,
     "MessageOutputLengthError": ErrorClass.LIMIT,
     "ContextOverflowError": ErrorClass.LIMIT,
+    "ContentFilterError": ErrorClass.DECLINED,
 }
 
 

@@ -127,6 +127,11 @@ def overflow(detail: str) -> ModelFailure:
     return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({detail})")
 
 
+def declined(text: str) -> ModelFailure:
+    """Return the failure for an answer with which the model declines the request."""
+    return ModelFailure(ErrorClass.DECLINED, one_line(text)[:300] or "no reason given")
+
+
 def message(body: bytes) -> str:
     """Return the error message in the body of an answer, which may be JSON or any other text."""
     try:

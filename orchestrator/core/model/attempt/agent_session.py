@@ -72,6 +72,8 @@ RESUMED_AFTER: Mapping[str, bool] = {
     CREDIT: True,
     "broken worktree": False,
     "disk full": False,
+    # The session contains the request that the model declined.
+    "declined": False,
     "same failure": False,
     "unknown": False,
     # With these causes, the attempt ran nothing and has no session. The next attempt resumes the

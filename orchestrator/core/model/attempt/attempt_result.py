@@ -97,6 +97,8 @@ class ErrorClass(StrEnum):
     DENIED = "denied"
     #: The agent ended without an error and without output.
     EMPTY = "empty"
+    #: The model declined to answer, or a content filter blocked its answer.
+    DECLINED = "declined"
     #: The tool itself failed: an internal error, or an exit code without a reason.
     INTERNAL = "internal"
     #: The tool's program does not exist, may not be executed, or is being replaced.

@@ -13,7 +13,7 @@ CREDIT = ErrorClass.CREDIT
 OK, AUTH, RATE, API = ErrorClass.NONE, ErrorClass.AUTH, ErrorClass.RATE_LIMIT, ErrorClass.API
 CONFIG, LIMIT, DENIED = ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED
 EMPTY, KILLED, TIMEOUT = ErrorClass.EMPTY, ErrorClass.KILLED, ErrorClass.TIMEOUT
-INTERNAL = ErrorClass.INTERNAL
+INTERNAL, DECLINED = ErrorClass.INTERNAL, ErrorClass.DECLINED
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,12 @@ GEMINI_EMPTY = events(
     {"type": "result", "status": "error"},
 )
 CLAUDE_CUT = "API Error: Claude's response exceeded the 128000 output token maximum."
+FLAGGED = "API Error: Sonnet 5.5's safeguards flagged this message."
+AGAINST_POLICY = (
+    "API Error: Claude Code is unable to respond to this request, which appears to violate our"
+    " Usage Policy (https://www.anthropic.com/legal/aup)."
+)
+BLOCKED = "Output blocked by content filtering policy"
 CODEX_CUT = "reason: max_output_tokens"
 GEMINI_CUT = events(
     GEMINI_INIT,
@@ -198,6 +204,12 @@ CASES = (
     Case("empty", "opencode", EMPTY, opencode(text="")),
     Case("empty", "aider", EMPTY, ["Aider v0.86.2", "Tokens: 10 sent, 0 received."]),
     Case("empty", "plain", EMPTY, ["", "  "]),
+    # The model declined to answer.
+    Case("refusal", "claude", DECLINED, claude("api_error", FLAGGED, stop_reason="refusal"), 1),
+    Case("earlier text", "claude", DECLINED, claude("api_error", AGAINST_POLICY), 1),
+    Case("filter", "codex", DECLINED, codex_failed("Incomplete response: content_filter"), 1),
+    Case("filter", "opencode", DECLINED, opencode_failed(0, "no", name="ContentFilterError"), 1),
+    Case("policy", "opencode", DECLINED, opencode_failed(400, BLOCKED), 1),
     # Denied tools, all with code 0.
     Case(
         *("denied", "claude", DENIED, claude("", "ok", permission_denials=[{"tool_name": "Bash"}])),

@@ -31,6 +31,7 @@ CLASSES = [
     (ErrorClass.LIMIT, "failed", "limit reached", False),
     (ErrorClass.DENIED, "failed", "permission denied for a tool", False),
     (ErrorClass.EMPTY, "failed", "ended without an answer", True),
+    (ErrorClass.DECLINED, "failed", "the model declined to answer", True),
     (ErrorClass.KILLED, "failed", "claude was killed", True),
     (ErrorClass.TIMEOUT, "timeout", "claude stopped responding", True),
 ]

@@ -87,6 +87,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
     ("login", EXIT_1, _of(ErrorClass.AUTH), "logic_error", "escalate"),
     ("credit", EXIT_1, _of(ErrorClass.CREDIT), "logic_error", "escalate"),
     ("refused", EXIT_1, _of(ErrorClass.DENIED), "logic_error", "escalate"),
+    ("declined", EXIT_1, _of(ErrorClass.DECLINED), "logic_error", "current current"),
     ("refused", Exit(ended_by=EndedBy.LIMIT, signal=9), TREE, "logic_error", "escalate"),
     ("not started", Exit(ended_by=EndedBy.SPAWN_FAILED), TREE, "unknown", "escalate"),
     (ASKED, EXIT_0, replace(TREE, final_text=FinalText.QUESTION), "logic_error", "current current"),
