@@ -22,6 +22,9 @@ MOST_CHARACTERS = 20_000
 #: Maximum characters of a value that is quoted in its line. A longer value is fenced.
 LONGEST_QUOTED = 200
 LONGEST_LABEL = 1000
+LONGEST_TITLE = 200
+#: Maximum characters of one value in a title.
+LONGEST_IN_TITLE = 80
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _PLAIN = re.compile(r"[A-Za-z0-9_.,/@#:+-]{1,100}")
@@ -92,7 +95,8 @@ class JobTemplate:
             filled = _PLACEHOLDER.sub(lambda match: _one_line(values[match[1]]), text)
             return cut(filled, LONGEST_LABEL)
         if location[-1] == "title":
-            return cut(_PLACEHOLDER.sub(lambda match: _one_line(values[match[1]]), text), 200)
+            filled = _PLACEHOLDER.sub(lambda match: _in_title(values[match[1]]), text)
+            return cut(filled, LONGEST_TITLE)
         filled = _PLACEHOLDER.sub(lambda match: as_data(values[match[1]]), text)
         return filled + NOTE.format(name=self.trigger)
 
@@ -126,6 +130,15 @@ def clean(value: object) -> str:
 
 def _one_line(value: object) -> str:
     return " ".join(clean(value).split())
+
+
+def _in_title(value: object) -> str:
+    """Return a value as a plain word or a quoted text, because prompts show titles, too."""
+    text = _one_line(value)
+    if _PLAIN.fullmatch(text):
+        return text
+    inner = cut(text.replace('"', "'"), LONGEST_IN_TITLE)
+    return f'"{inner}"'
 
 
 def _may_have_values(location: Location) -> bool:
