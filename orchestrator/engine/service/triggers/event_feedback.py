@@ -265,7 +265,7 @@ def _feedback_request(
     line_remarks = [
         each
         for each in remarks
-        if on_lines and each.path and each.commit == commit and not each.is_old
+        if on_lines and each.line and each.commit == commit and not each.is_old
     ][:MOST_COMMENTS]
     summaries = [each.summary for each in remarks if each not in line_remarks]
     comments = tuple(

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.human_input.feedback import Comment, Side
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
 from orchestrator.engine.service.triggers.job_template import clean
@@ -25,24 +24,21 @@ class Remark:
     branch: str
     commit: str
     text: str
-    #: The file and its lines; "" and 0 for a remark on the whole change.
+    #: The file; "" for a remark on the whole change.
     path: str = ""
+    #: The lines; 0 for a remark on the whole change or on a whole file.
     line: int = 0
     end_line: int = 0
     is_old: bool = False
     #: The last lines of the hunk of a comment.
     hunk: str = ""
 
-    def to_comment(self) -> Comment:
-        side = Side.OLD if self.is_old else Side.NEW
-        return Comment(
-            path=self.path, line=self.line, end_line=self.end_line, text=self.text, side=side
-        )
-
     def as_text(self) -> str:
         """Return the remark as text. For a comment on code, also show path, lines, and code."""
         if not self.path:
             return self.text
+        if not self.line:
+            return f"{self.path} (commit {self.commit[:12]})\n{self.text}"
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"
         return f"{self.path}:{lines} (commit {self.commit[:12]})\n{self.hunk}\n{self.text}"
 
@@ -68,8 +64,10 @@ def remark_of(kind: str, event: object) -> Remark | str:
 def _review(event: object) -> Remark | str:
     review = mapping(event, "review")
     state, body = text(review, "state").lower(), _body(review)
-    if state not in ("changes_requested", "commented") or not body:
+    if state not in ("changes_requested", "commented"):
         return f"a review with the state {state} requests no change"
+    if not body:
+        return "the review has no text; each of its comments is a separate event"
     if reason := _reason_for_distrust(review):
         return reason
     sentence = "requests changes" if state == "changes_requested" else "comments"
@@ -82,13 +80,13 @@ def _line_comment(event: object) -> Remark | str:
     body = _body(comment)
     if reason := _reason_for_distrust(comment):
         return reason
-    end = dig(comment, "line") or dig(comment, "original_line")
+    is_on_file = text(comment, "subject_type") == "file"
+    end = None if is_on_file else dig(comment, "line") or dig(comment, "original_line")
     first = dig(comment, "start_line") or end
-    code: dict[str, Any] = {}
+    code: dict[str, Any] = {"path": cut(clean(text(comment, "path")), MOST_CHARACTERS)}
     if isinstance(end, int) and isinstance(first, int) and 0 < first <= end:
         hunk = text(comment, "diff_hunk").splitlines()[-HUNK_LINES:]
-        code = {
-            "path": cut(clean(text(comment, "path")), MOST_CHARACTERS),
+        code |= {
             "line": first,
             "end_line": end,
             "is_old": text(comment, "side") == "LEFT",

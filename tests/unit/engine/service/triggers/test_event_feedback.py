@@ -128,6 +128,17 @@ def test_events_are_given_together_to_the_workers_that_they_are_about(
     assert not put(feedback, CHECK, "2"), "even after the feedback was given"
 
 
+def test_a_comment_on_a_whole_file_is_given_to_the_worker_of_the_file(
+    feedback: EventFeedback, jobs: Jobs, clock: Clock
+) -> None:
+    put(feedback, Remark(branch=BRANCH, commit=HEAD, text="rename it", path="b.py"), "1")
+    clock.ahead = 11
+    feedback.send_settled()
+    [(_, worker_id, request)] = jobs.given
+    assert (worker_id, request.comments) == ("worker_2", ())
+    assert request.summary == "b.py (commit 0123abc)\nrename it"
+
+
 def test_a_crash_between_giving_and_forgetting_repeats_with_the_same_key(
     feedback: EventFeedback,
     jobs: Jobs,

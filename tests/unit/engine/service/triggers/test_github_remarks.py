@@ -45,6 +45,21 @@ def test_a_comment_on_removed_lines_has_their_former_place() -> None:
     assert remark("pull_request_review_comment.created", **values).line == 4
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {'"line": 1': '"line": null', '"original_line": 1': '"original_line": null'},
+        {'"subject_type": "line"': '"subject_type": "file"'},
+    ],
+)
+def test_a_comment_on_a_whole_file_names_the_file(values: dict[str, str]) -> None:
+    found = remark("pull_request_review_comment.created", **values)
+    assert (found.path, found.line) == ("made.txt", 0)
+    assert found.as_text() == (
+        "made.txt (commit HEAD_COMMIT)\n@Codertocat:\nSay who it was made for."
+    )
+
+
 def test_a_failed_check_has_its_output() -> None:
     found = remark("check_run.completed", HEAD_BRANCH="b")
     assert found.branch == "b"
@@ -57,6 +72,7 @@ def test_a_failed_check_has_its_output() -> None:
     [
         ("pull_request_review.submitted", {"changes_requested": "approved"}, "state approved"),
         ("pull_request_review.submitted", {'"OWNER"': '"NONE"'}, 'role "none", but must be owner'),
+        ("pull_request_review.submitted", {'"body": "Nearly': '"body": null, "x": "'}, "no text"),
         ("pull_request_review_comment.created", {'"OWNER"': '"CONTRIBUTOR"'}, "must be owner"),
         ("pull_request_review_comment.created", {'"created"': '"deleted"'}, "is not a review"),
         ("check_run.completed", {'"conclusion": "failure"': '"conclusion": "success"'}, "success"),
