@@ -22,7 +22,11 @@ STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 
 @click.command("merge")
 @job_argument
-@click.option("--strategy", type=STRATEGIES, help="Merge strategy (default: the job's).")
+@click.option(
+    "--strategy",
+    type=STRATEGIES,
+    help="Merge strategy (default: the strategy of the last `merge`, or the job's).",
+)
 @click.option(
     "--include",
     "--take",

@@ -52,7 +52,7 @@ class Checkout:
 class MergeChoice:
     """A person's choices for a repeated merge."""
 
-    #: Merge strategy; empty: the strategy of the job.
+    #: Merge strategy; empty: the strategy of the last repeated merge, or the job's strategy.
     strategy: str = ""
     #: Workers whose changes are merged, even if the workers failed or were not chosen. The workers
     #: stay in this list until a later merge excludes them.

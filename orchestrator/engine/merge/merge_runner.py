@@ -64,17 +64,22 @@ class MergeRunner:
     ) -> MergeOutcome:
         """Merge the branches of an ended job again. Set a ref that protects the earlier result.
 
-        ``choice``: the person's choices for this merge. ``halted``: returns True if the merge is no
-        longer needed.
+        ``choice``: the person's choices for this merge. Without a strategy in ``choice``, the
+        strategy of the last repeated merge is used, or the job's strategy. ``halted``: returns True
+        if the merge is no longer needed.
 
         Raise RepositoryError if git fails, or Conflict if the merge is not possible. After a
         Conflict, nothing is changed.
         """
-        merge = self._begin(tree, _with_choice(tree, _job(tree, job_id), choice), halted)
+        job = _job(tree, job_id)
+        earlier = self._records.read(job)
+        if earlier and earlier.again and not choice.strategy:
+            choice = replace(choice, strategy=earlier.strategy)
+        merge = self._begin(tree, _with_choice(tree, job, choice), halted)
         if not merge.record.base:
             raise Conflict(f"cannot merge job {job_id}: it did not use git worktrees")
         merge.record.again = True
-        outcome = JobMerge(merge).run_again(choice, self._records.read(merge.job))
+        outcome = JobMerge(merge).run_again(choice, earlier)
         self._end(merge)
         return outcome
 

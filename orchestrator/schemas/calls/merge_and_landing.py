@@ -24,7 +24,7 @@ class MergeRequest(Wire):
     """Request to repeat the merge of an ended job."""
 
     strategy: Literal["theirs", "auto", "manual"] | None = None
-    """Merge strategy (default: the job's strategy)."""
+    """Merge strategy (default: the strategy of the last repeated merge, or the job's strategy)."""
     include: WorkerNames = ()
     """Workers to include, such as failed workers and candidates that were not chosen. Also accepts
     child jobs whose changes the parent worker discarded. Later merges, too, include these workers

@@ -383,10 +383,31 @@ def test_a_job_is_merged_again_with_another_strategy(make_project: MakeProject) 
 
     left = merge(site, job, leave=["worker_1"])
 
-    assert (left["merged"], left["strategy"]) == (["worker_2"], "auto")
+    assert (left["merged"], left["strategy"]) == (["worker_2"], "theirs")
     assert left["left_out"] == {"worker_1": f"orchestrator/{job}/worker_1"}
-    assert merge(site, job, take=["worker_1"])["merged"] == ["worker_1"]
+    assert merge(site, job, strategy="auto", take=["worker_1"])["merged"] == ["worker_1"]
     assert len(project.git("for-each-ref", f"refs/orchestrator/{job}/merged").split("\n")) == 3
+
+
+def test_a_chosen_merge_strategy_stays_until_a_person_chooses_another(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
+    tasks = [
+        edit("sed -i s/two/2/ src/app.py"),
+        edit("sed -i s/two/zwei/ src/app.py"),
+        fails("echo b > b.txt"),
+    ]
+    job = site.run("x", tasks)["job_id"]
+    both = merge(site, job, strategy="theirs")["merged"]
+    assert both == ["worker_1", "worker_2"]
+
+    again = merge(site, job, include=["worker_3"])
+
+    assert (again["merged"], again["strategy"]) == ([*both, "worker_3"], "theirs")
+    assert merge(site, job)["merged"] == again["merged"]
+    assert merge(site, job, strategy="auto")["merged"] == ["worker_1", "worker_3"]
+    assert project.show(f"orchestrator/{job}/result", "src/app.py") == "one\n2\nthree"
 
 
 LINES = "".join(f"line {number}\n" for number in range(40))
