@@ -345,7 +345,7 @@ class Landing:
             return merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
-        tree = tree_of(self._git, self._trial_merge(self._with_rewritten(before), result))
+        tree = tree_of(self._git, self._trial_merge(self._with_rewritten(before, result), result))
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _squashed(self, before: str, commit: str, result: str, title: str) -> str:
@@ -360,9 +360,9 @@ class Landing:
 
         Return the rewritten commit ``after``.
         """
-        earlier = self._git.resolve(self._rewritten_ref)
-        has_earlier = earlier and self._rewritten_on(before, earlier)
-        without = [before, *filter(None, [earlier if has_earlier else "", self._dirt])]
+        # An earlier landing as the user did not change ``without``: these commits of the result are
+        # rewritten again, as the same commits.
+        without = [before, *filter(None, [self._dirt])]
         return as_users(self._git, after, without, self._user())
 
     def _rewritten_on(self, head: str, result: str) -> str:
@@ -373,18 +373,21 @@ class Landing:
         commits = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in commits if self._git.is_ancestor(each, head)), "")
 
-    def _with_rewritten(self, head: str) -> str:
+    def _with_rewritten(self, head: str, result: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result of the job was landed as rewritten commits, git does not know that
-        ``head`` already has the earlier result. Then return a temporary merge of ``head`` with the
-        earlier result. Without this merge, git would report conflicts in lines of the earlier
-        result.
+        If an earlier result, of this job or of a job that this job continues, was landed as
+        rewritten commits, git does not know that ``head`` already has the earlier result. Then
+        return a temporary merge of ``head`` with the earlier result. Without this merge, git would
+        report conflicts in lines of the earlier result.
         """
-        earlier = self._git.resolve(self._rewritten_ref)
-        if not earlier or not self._rewritten_on(head, earlier):
+        own = self._git.resolve(self._rewritten_ref)
+        earlier = [own] if own and self._rewritten_on(head, own) else []
+        earlier += squash.rewritten_results(self._git, head, result)
+        if not earlier:
             return head
-        return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
+        parents = [head, *dict.fromkeys(earlier)]
+        return commit_tree(self._git, tree_of(self._git, head), parents, "", _NOBODY)
 
     def _move(self, before: str, after: str, rewritten: str) -> None:
         # Record the landing first, so that it can be undone even if a crash interrupts the move.

@@ -66,6 +66,15 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
             yield after
 
 
+def rewritten_results(git: Git, head: str, result: str) -> Iterator[str]:
+    """Yield the results of all jobs that ``result`` contains, and ``head`` has as other commits."""
+    notes = landed_refs("*", "*")
+    for name, landed in listed_refs(git, f"--merged={result}", f"{notes}result/**").items():
+        after = git.resolve(name.replace("/result/", "/after/", 1))
+        if after and git.is_ancestor(after, head):
+            yield landed
+
+
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
     """True if ``result`` was landed as rewritten commits that are on a branch of the user."""
     commits = landed_at(git, root_id, job_id, result)

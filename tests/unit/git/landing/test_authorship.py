@@ -105,6 +105,31 @@ def test_a_landing_as_the_user_is_repeated_after_a_reset(
     assert {*project.git("log", "--format=%an", f"{before}..main").split("\n")} == {"Ada"}
 
 
+@pytest.mark.parametrize("next_job", ["1", "2"])
+def test_a_later_result_lands_as_the_users_on_top_of_an_earlier_one(
+    project: Project,
+    landing: Landing,
+    repository: GitRepository,
+    result: str,
+    user: None,
+    next_job: str,
+) -> None:
+    before = project.git("rev-parse", "main")
+    landing.land()
+    project.git("checkout", "-q", "-b", "more", result)
+    project.commit({"a.txt": "more\n"}, "Part of worker_3")
+    author = "worker_3 (shell) <worker_3@1.orchestrator.invalid>"
+    project.git("commit", "-q", "--amend", "--no-edit", f"--author={author}")
+    head = project.git("rev-parse", "HEAD")
+    repository.set_ref(f"refs/heads/orchestrator/{next_job}/result", head)
+    project.git("checkout", "-q", "main")
+
+    Landing(project.path, next_job, next_job, as_user=True).land()
+
+    assert project.show("main", "a.txt") == "more"
+    assert {*project.git("log", "--format=%an", f"{before}..main").split("\n")} == {"Ada"}
+
+
 @pytest.mark.slow
 def test_commits_of_others_keep_their_author(
     project: Project, landing: Landing, result: str, repository: GitRepository, user: None

@@ -218,6 +218,26 @@ def test_a_later_result_is_landed_on_top_of_an_earlier_squash(
     assert "already landed" in squash(landing)
 
 
+@pytest.mark.parametrize("branch", ["main", "feature"])
+def test_a_job_that_continues_a_squashed_result_does_not_conflict_with_it(
+    project: Project, landing: Landing, repository: GitRepository, result: str, branch: str
+) -> None:
+    squash(landing)
+    project.git("checkout", "-q", "-B", branch)
+    project.git("rm", "-q", "new.txt")
+    project.commit({"mine.txt": "mine\n"}, "mine")
+    repository.set_ref("refs/orchestrator/2/base/2", result)
+    project.git("checkout", "-q", "-b", "work", result)
+    work(project, "worker_1", {"a.txt": "one\nTWO\nthree\n"})
+    repository.set_ref("refs/heads/orchestrator/2/result", project.git("rev-parse", "HEAD"))
+    project.git("checkout", "-q", branch)
+
+    assert "one commit" in squash(Landing(project.path, "2", "2"))
+
+    assert project.show(branch, "a.txt") == "one\nTWO\nthree"
+    assert not (project.path / "new.txt").exists()
+
+
 def forget(project: Project, repository: GitRepository) -> str:
     job: Path = project.path / "product" / "workspace" / "job_1"
     repository.remove_job_refs("1", str(job), str(job))
