@@ -14,7 +14,7 @@ from orchestrator.agents.prompts.prompt import (
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job import SHELL, TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.files.untrusted_files import read_regular
@@ -104,7 +104,7 @@ class ShellAgent:
     Exit code 0 with a complete log is success, even without output.
     """
 
-    name = "shell"
+    name = SHELL
     description = "runs a command"
     #: Memory of the shell; the memory of its command is unknown.
     memory_bytes = 16 * 1024 * 1024

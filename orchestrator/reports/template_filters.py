@@ -376,7 +376,7 @@ def sum_of_known(total: Total, shown: str) -> str:
     if total.value is None or not total.unknown:
         return shown
     worker_count = total.known + total.unknown
-    return f"at least {shown} (known for {total.known:,} of {plural(worker_count, 'worker')})"
+    return f"at least {shown} (fully known for {total.known:,} of {plural(worker_count, 'worker')})"
 
 
 def job_word(status: JobStatus) -> str:

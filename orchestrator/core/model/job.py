@@ -31,6 +31,8 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: Value of ``cancelled_by`` and ``stopped_by`` if a job was stopped because its wall time expired.
 WALL_TIME = "max_wall_seconds"
+#: The built-in agent that runs commands.
+SHELL = "shell"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
 #: Maximum number of characters of a task's heading.

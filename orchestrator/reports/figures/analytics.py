@@ -36,7 +36,10 @@ seconds, memory is bytes, and null means unknown, never zero.
   sum over started workers whose value is known. ``known`` is the number of these workers.
   ``unknown`` is the number of started workers whose value is unknown. If ``unknown`` is above
   zero, the sum is partial.
-- Tokens, ``cost_usd``, and ``steps`` include planners and reviewers that started.
+- Tokens, ``cost_usd``, and ``steps`` include planners and reviewers that started. Commands,
+  surveys, and questions to people call no model, so they never count as unknown. A worker whose
+  agent reported only a part of its cost counts as unknown in ``cost_usd``. The reported part is in
+  ``value``.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts.
@@ -77,7 +80,8 @@ from typing import Any, TypedDict, TypeVar
 from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import caps_in_words, caps_of
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.human_input.question import PERSON
+from orchestrator.core.model.job import SHELL, SURVEY, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.listed_workers import (
     LISTED_WORKERS,
@@ -93,6 +97,8 @@ from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_fi
 SCHEMA = 1
 #: Schema number of a file that lacks some workers, jobs, or comparisons.
 SCHEMA_OF_SOME = 2
+#: Agents that call no model, so that they have no tokens and no cost.
+NO_MODEL = frozenset({SHELL, SURVEY, PERSON})
 
 Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
@@ -344,7 +350,7 @@ def _fields(kind: type[Any]) -> tuple[Sequence[str], Callable[[Any], tuple[objec
 _json_line = json.JSONEncoder(default=_by_name, check_circular=False).encode
 
 
-def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
+def _totals(started: Sequence[WorkerFigures], spenders: Sequence[WorkerFigures]) -> Totals:
     """Return the sums over workers.
 
     ``started``: the workers that started. ``spenders``: the same workers, and all planners and
@@ -352,16 +358,30 @@ def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures])
     """
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),
-        input_tokens=_total(each.input_tokens for each in spenders),
-        output_tokens=_total(each.output_tokens for each in spenders),
-        cost_usd=_total(each.cost_usd for each in spenders),
-        steps=_total(each.steps for each in spenders),
-        cache_read_tokens=_total(each.cache_read_tokens for each in spenders),
-        cache_write_tokens=_total(each.cache_write_tokens for each in spenders),
+        input_tokens=_usage_total(spenders, lambda each: each.input_tokens),
+        output_tokens=_usage_total(spenders, lambda each: each.output_tokens),
+        cost_usd=_cost_total(spenders),
+        steps=_usage_total(spenders, lambda each: each.steps),
+        cache_read_tokens=_usage_total(spenders, lambda each: each.cache_read_tokens),
+        cache_write_tokens=_usage_total(spenders, lambda each: each.cache_write_tokens),
         prompt_bytes=_total(each.prompt_bytes for each in started),
         prompt_bytes_shared=_total(each.prompt_bytes_shared for each in started),
         prompt_bytes_left_out=_total(each.prompt_bytes_left_out for each in started),
     )
+
+
+def _usage_total(
+    spenders: Iterable[WorkerFigures], figure: Callable[[WorkerFigures], float | None]
+) -> Total:
+    """Return the sum of a figure of usage. Workers that call no model are not unknown."""
+    values = ((figure(each), each.agent) for each in spenders)
+    return _total(value for value, agent in values if value is not None or agent not in NO_MODEL)
+
+
+def _cost_total(spenders: Sequence[WorkerFigures]) -> Total:
+    total = _usage_total(spenders, lambda each: each.cost_usd)
+    partial = sum(each.cost_partial for each in spenders if each.cost_usd is not None)
+    return Total(value=total.value, known=total.known - partial, unknown=total.unknown + partial)
 
 
 def _total(values: Iterable[float | None]) -> Total:

@@ -40,6 +40,8 @@ class WorkerFigures:
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     cost_usd: float | None
+    #: True if the agent reported only a part of its cost.
+    cost_partial: bool
     #: Size of the latest prompt.
     prompt_bytes: int | None
     #: Size of the prompt's beginning that an earlier worker of this job and agent also received.
@@ -89,6 +91,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         cost_usd=usage.cost_usd,
+        cost_partial=usage.partial,
         prompt_bytes=prompt.whole if prompt else None,
         prompt_bytes_shared=_shared_prompt_bytes(index, worker) if prompt else None,
         prompt_bytes_left_out=prompt.left_out if prompt else None,

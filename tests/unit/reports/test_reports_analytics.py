@@ -127,6 +127,25 @@ def test_a_sum_counts_its_unknown_parts() -> None:
     assert figures.steps == Total(value=None, known=0, unknown=3)
 
 
+def test_commands_and_questions_do_not_count_as_unknown_usage() -> None:
+    builder = TreeBuilder()
+    job = builder.job("x")
+    for agent in ("claude", "shell", "person", "survey"):
+        usage = Usage(cost_usd=0.5, input_tokens=7) if agent == "claude" else Usage()
+        builder.worker(job, agent, TaskSpec(id=agent), (0, 1), agent=agent, usage=usage)
+    figures = analytics(builder.tree, job.id)
+    assert figures.cost_usd == Total(value=0.5, known=1, unknown=0)
+    assert figures.input_tokens == Total(value=7, known=1, unknown=0)
+
+
+def test_a_partly_reported_cost_counts_as_unknown() -> None:
+    builder = TreeBuilder()
+    job = builder.job("x")
+    usage = Usage(cost_usd=0.5, partial=True)
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), agent="claude", usage=usage)
+    assert analytics(builder.tree, job.id).cost_usd == Total(value=0.5, known=0, unknown=1)
+
+
 def test_only_the_usage_of_a_planner_counts() -> None:
     builder = TreeBuilder()
     job = builder.job("x")
