@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.config.expected_values import expected_at, schema_at, unknown_key
+from orchestrator.config.error_texts import expected_at, schema_at, unknown_key
 from orchestrator.config.fields.value_types import Section
 from orchestrator.config.layer import ConfigProblem, Layer, Origin, merged
 from orchestrator.config.setting_checks import conflicts

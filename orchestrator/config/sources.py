@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.config.expected_values import schema_at
+from orchestrator.config.error_texts import schema_at
 from orchestrator.config.layer import Layer, Origin
 from orchestrator.config.setting_types import is_optional, is_text
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr
 
-from orchestrator.config.expected_values import settings_schema
+from orchestrator.config.error_texts import settings_schema
 from orchestrator.config.fields.value_types import AUTO, Processors, Section
 from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.sections.triggers import TriggerSettings

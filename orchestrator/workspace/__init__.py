@@ -2,7 +2,7 @@
 
 from orchestrator.workspace.attach_lock import attach, is_attached
 from orchestrator.workspace.inode_allocation import spread_subdirectories
-from orchestrator.workspace.job_files import WorkspaceJobFiles
+from orchestrator.workspace.job_directory_removal import WorkspaceJobFiles
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import WorkspaceLayout

@@ -15,8 +15,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import StateChange
-from orchestrator.core.text.formatting import cut
-from orchestrator.core.text.iso_time import iso
+from orchestrator.core.text.formatting import cut, iso
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_tail
 from orchestrator.workspace.layout import WorkspaceLayout
 

@@ -32,7 +32,7 @@ from orchestrator.core.outcome.job.listed_workers import (
 )
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import StateChange, Tree
-from orchestrator.core.text.iso_time import iso
+from orchestrator.core.text.formatting import iso
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.workspace.layout import WorkspaceLayout

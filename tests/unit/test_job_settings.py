@@ -11,7 +11,7 @@ from orchestrator.cli.jobs.job_control import budget_command
 from orchestrator.cli.jobs.run import run_command
 from orchestrator.composition.settings.settings_map import limits
 from orchestrator.config.settings import Settings
-from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.effective_settings import Ceilings
 from orchestrator.core.model.job_settings import (
     RAISABLE,
     SETTINGS,

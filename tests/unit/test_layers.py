@@ -46,7 +46,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "engine": (
         "runtime",
-        "event_feed server_counters worktrees job_removal report_queue",
+        "event_feed worktrees job_removal report_queue",
         "housekeeping",
         "planning",
         "gates",

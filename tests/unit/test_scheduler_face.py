@@ -7,7 +7,7 @@ from tests.unit.test_layers import TOP, Module, modules, source_of, wrong
 
 SCHEDULER = f"{TOP}.core.scheduler"
 #: The modules that other packages may import: their classes are the scheduler's interface.
-FACE = ("scheduler", "scheduler_view", "lock_leases", "landing_and_rollback")
+FACE = ("scheduler", "scheduler_view", "lock_leases", "manual_changes")
 #: The folders with the scheduler's parts.
 PARTS = tuple(f"{SCHEDULER}.{folder}." for folder in ("queue", "state", "transitions"))
 

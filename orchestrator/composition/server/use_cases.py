@@ -15,7 +15,6 @@ from orchestrator.engine.event_feed import Feed
 from orchestrator.engine.merge.record.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
-from orchestrator.engine.server_counters import Throughput
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.checkpoints import CheckpointCalls
@@ -35,7 +34,7 @@ from orchestrator.engine.service.queries.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.job_retry import JobRetryCalls
-from orchestrator.engine.service.server_status import ServerStatus
+from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.service.worker_reports import WorkerReportCalls

@@ -13,7 +13,7 @@ from orchestrator.composition.settings.webhooks_and_notifications import secrets
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
-from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.effective_settings import Ceilings
 from orchestrator.core.limits.key_quotas import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine

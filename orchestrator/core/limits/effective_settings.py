@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.ceilings import Ceilings
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import (
     CAPS,
@@ -54,6 +53,22 @@ N = TypeVar("N", int, float)
 #: computes the other settings.
 _DECIDED = tuple(each for each in SETTINGS if not each.resolved)
 _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ceilings:
+    """The highest values that requests may set, and limits on the size of job trees."""
+
+    max_depth: int = 10
+    max_workers: int = 100
+    max_child_jobs_per_worker: int = 20
+    max_child_jobs_per_root: int = 1000
+    max_tasks_per_job: int = 10_000
+    max_wall_seconds: float = 86_400.0
+    #: Limits on agents' usage; None means no limit.
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
 
 
 def root_config(requested: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:

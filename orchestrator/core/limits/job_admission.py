@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.limits.ceilings import Ceilings
-from orchestrator.core.limits.effective_settings import Ancestry
+from orchestrator.core.limits.effective_settings import Ancestry, Ceilings
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.submission import ConfigRequest

@@ -23,8 +23,8 @@ from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Prompting, StateChange, Tree
 from orchestrator.core.ports.credentials import CredentialLookup
-from orchestrator.core.scheduler.landing_and_rollback import Amend, ManualChanges
 from orchestrator.core.scheduler.lock_leases import LeaseManager
+from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees

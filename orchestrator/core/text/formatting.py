@@ -1,7 +1,9 @@
-"""Formats text: cuts it, puts it on one line, or marks it as Markdown code."""
+"""Formats text and times: cuts a text, puts it on one line, or marks it as Markdown code."""
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 
 _TICKS = re.compile("`+")
 #: Default number of texts that a list for people names.
@@ -75,3 +77,17 @@ def ticks(text: str, least: int = 1) -> str:
     """Return enough backticks to enclose the text as Markdown code, and at least ``least``."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     return "`" * max(least, longest + 1)
+
+
+def iso(at: float | None) -> str | None:
+    """Format a time in ISO 8601, in UTC with milliseconds. Return None for None."""
+    if at is None:
+        return None
+    # Round to microseconds first, as the API does.
+    milliseconds = round(at * 1_000_000) // 1000
+    return f"{_formatted_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _formatted_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -20,7 +20,7 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.engine.merge.culprit_search import MergeStep
 from orchestrator.engine.merge.merge_order import MergePart
-from orchestrator.engine.merge.merge_state import RunningMerge
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
 
 

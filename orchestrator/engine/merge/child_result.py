@@ -6,7 +6,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.repository.git_refs import child_refs, short, worker_branch
 from orchestrator.core.repository.repository import FileConflict
-from orchestrator.engine.merge.merge_state import RunningMerge
+from orchestrator.engine.merge.running_merge import RunningMerge
 
 
 def pass_to_parent(merge: RunningMerge) -> None:

@@ -24,7 +24,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import one_line
 from orchestrator.engine.attempts.attempt_gates import gates_of, permission_of
 from orchestrator.engine.merge.merge_order import MergePart
-from orchestrator.engine.merge.merge_state import RunningMerge
+from orchestrator.engine.merge.running_merge import RunningMerge
 
 logger = logging.getLogger(__name__)
 

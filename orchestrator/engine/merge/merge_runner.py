@@ -12,11 +12,11 @@ from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.outcome.merge_report import MergeReport
 from orchestrator.core.ports import Tree, Workspace
 from orchestrator.core.repository.repository import MergeChoice, Repository
-from orchestrator.engine.merge.merge_state import Halted, RunningMerge
 from orchestrator.engine.merge.merge_steps import JobMerge
 from orchestrator.engine.merge.outcome_facts import removed_promises
 from orchestrator.engine.merge.record.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.merge.record.merge_report_text import merge_report_of
+from orchestrator.engine.merge.running_merge import Halted, RunningMerge
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

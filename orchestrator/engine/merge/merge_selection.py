@@ -18,10 +18,10 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.text.command_name import COMMAND, git_in
 from orchestrator.engine.merge.merge_order import MergePart, best_last, built_on_others_last, split
-from orchestrator.engine.merge.merge_state import RunningMerge
 from orchestrator.engine.merge.record.merge_record import MergeRecord
 from orchestrator.engine.merge.record.merge_report_text import failures_in_words
 from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_rejected
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT
 
 

@@ -45,12 +45,12 @@ from orchestrator.engine.merge.culprit_search import CulpritSearch, SearchResult
 from orchestrator.engine.merge.merge_gates import Abandoned, GateUnfit, MergeGates
 from orchestrator.engine.merge.merge_order import MergePart
 from orchestrator.engine.merge.merge_selection import MergeSelection
-from orchestrator.engine.merge.merge_state import RunningMerge
 from orchestrator.engine.merge.outcome_facts import LostLines, ResultFacts, removed_promises
 from orchestrator.engine.merge.record.merge_record import MOST_PATHS, MergeRecord
 from orchestrator.engine.merge.record.merge_report_text import failures_in_words
 from orchestrator.engine.merge.resolver_selection import ResolverSelection
 from orchestrator.engine.merge.result_branch import ResultBranch
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.user_checkout_changes import worker_ids_at
 

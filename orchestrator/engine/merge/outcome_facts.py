@@ -25,7 +25,7 @@ from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.repository.git_refs import worker_branch
 from orchestrator.core.repository.repository import FileConflict, LostHunk
 from orchestrator.engine.merge.culprit_search import SearchResult
-from orchestrator.engine.merge.merge_state import RunningMerge
+from orchestrator.engine.merge.running_merge import RunningMerge
 
 
 class LostLines:

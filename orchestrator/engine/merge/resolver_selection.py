@@ -14,8 +14,8 @@ from orchestrator.core.outcome.retry_policy import has_no_retry
 from orchestrator.core.repository.git_refs import resolving_ref, sent_ref, worker_branch
 from orchestrator.core.repository.repository import Hindrance
 from orchestrator.engine.merge.culprit_search import SearchResult
-from orchestrator.engine.merge.merge_state import RunningMerge
 from orchestrator.engine.merge.record.merge_record import MOST_PATHS
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
 
 #: Maximum number of a worker's conflicts that are passed to the agent that resolves them.

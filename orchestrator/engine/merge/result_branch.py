@@ -18,7 +18,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import merger_of
 from orchestrator.engine.merge.culprit_search import MergeStep, SearchResult
-from orchestrator.engine.merge.merge_state import RunningMerge
+from orchestrator.engine.merge.running_merge import RunningMerge
 
 LINEAR = "linear"
 #: Maximum number of files of a result whose added and removed lines are stored.

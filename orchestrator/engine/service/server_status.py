@@ -2,16 +2,19 @@
 
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.ports import Store
+from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.ports.agent_availability import Availability, with_login
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Health, NodeState
-from orchestrator.engine.server_counters import Throughput
+from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
@@ -19,6 +22,40 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 #: Maximum seconds for which a call waits for the check of the store. The time is short because
 #: monitoring programs wait only about 1 s for an answer.
 CHECK_SECONDS = 0.5
+_WINDOW_SECONDS = 60.0
+#: Kinds of events that ``Throughput`` counts, with the names of their counts.
+_COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_ended"}
+
+
+class Throughput:
+    """Counts workers that ended in the last minute, and gate outcomes since the server's start.
+
+    The object is an observer of stored changes. Any thread may call ``per_minute``.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[str, deque[float]] = {name: deque() for name in _COUNTED.values()}
+        self._gates: Counter[str] = Counter({str(outcome): 0 for outcome in GateOutcome})
+
+    def __call__(self, change: StateChange) -> None:
+        for event in change.events:
+            if event.kind in _COUNTED:
+                self._ends[_COUNTED[event.kind]].append(event.at)
+            elif event.kind is EventKind.GATE_ENDED:
+                self._gates[str(event.data["outcome"])] += 1
+        self._drop_old_ends(clock.now())
+
+    def per_minute(self) -> dict[str, int]:
+        since = clock.now() - _WINDOW_SECONDS
+        return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
+
+    def gates(self) -> dict[str, int]:
+        return dict(self._gates)
+
+    def _drop_old_ends(self, now: float) -> None:
+        for ends in self._ends.values():
+            while ends and ends[0] < now - _WINDOW_SECONDS:
+                ends.popleft()
 
 
 class StoreProbe:

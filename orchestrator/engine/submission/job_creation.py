@@ -7,9 +7,9 @@ from dataclasses import field, replace
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits import job_admission, submission_digest
-from orchestrator.core.limits.ceilings import Ceilings
 from orchestrator.core.limits.effective_settings import (
     Ancestry,
+    Ceilings,
     check_timeouts,
     child_config,
     raised_config,

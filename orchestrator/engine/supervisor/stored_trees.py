@@ -7,7 +7,7 @@ from orchestrator.core.limits import job_admission
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.ports import Store, Workspace
-from orchestrator.core.scheduler.landing_and_rollback import Amend, amended
+from orchestrator.core.scheduler.manual_changes import Amend, amended
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.supervisor.supervisor import Supervisor

@@ -25,7 +25,7 @@ def containment_for(plan: Message) -> Subreaper:
         return Sandboxes(plan)
     preexec = worker_limits.kernel_limit_setter(plan["limits"])
     if mode == "basic":
-        from orchestrator.launchers.containment.process_group import ProcessGroups
+        from orchestrator.launchers.containment.basic_containment import ProcessGroups
 
         return ProcessGroups(preexec)
     return Subreaper(preexec)

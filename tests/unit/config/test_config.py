@@ -25,7 +25,7 @@ from orchestrator.config import (
     render_template,
     visible,
 )
-from orchestrator.config.expected_values import schema_at, settings_schema
+from orchestrator.config.error_texts import schema_at, settings_schema
 from orchestrator.config.new_api_key import ensure_key, load_with_key
 from orchestrator.config.setting_types import is_optional, is_text, setting_paths
 from orchestrator.config.settings import NAMED

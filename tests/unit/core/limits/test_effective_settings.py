@@ -3,8 +3,12 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.limits.ceilings import Ceilings
-from orchestrator.core.limits.effective_settings import child_config, retry_config, root_config
+from orchestrator.core.limits.effective_settings import (
+    Ceilings,
+    child_config,
+    retry_config,
+    root_config,
+)
 from orchestrator.core.model.job_settings import (
     BY_WIRE_NAME,
     SETTINGS,

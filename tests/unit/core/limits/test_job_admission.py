@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, Refused
-from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.effective_settings import Ceilings
 from orchestrator.core.limits.job_admission import (
     check_child,
     check_cycle,

@@ -1,15 +1,17 @@
-"""Text that is cut, put on one line, or fenced."""
+"""Text that is cut, put on one line, or fenced, and times as text."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.api.serializers.answer_parts import moment
 from orchestrator.core.text.formatting import (
     cut,
     cut_bytes,
     cut_middle,
     dollars,
     fence,
+    iso,
     one_line,
     rounded_dollars,
     ticks,
@@ -74,3 +76,8 @@ def test_a_code_span_has_one_backtick_more_than_its_longest_run() -> None:
 def test_a_small_cost_is_exact_or_less_than_a_cent(amount: float, exact: str, rounded: str) -> None:
     assert dollars(amount) == exact
     assert rounded_dollars(amount, "about ") == rounded
+
+
+def test_times_are_those_of_the_api() -> None:
+    for at in (1_764_180_000.123, 1_764_180_000.1239998, 1_764_180_000.9999998):
+        assert iso(at) == moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,7 +8,7 @@ from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
 from orchestrator.core.limits import submission_digest
-from orchestrator.core.limits.ceilings import Ceilings
+from orchestrator.core.limits.effective_settings import Ceilings
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import TaskSpec
