@@ -177,11 +177,10 @@ fail_with_log() {
     "use $(path_here install.sh) --offline DIR. If they name a full disk: free space, and run the script again."
 }
 
-# Fails if the Python of .venv searches another directory than the directory of the packages. This is the case if an
-# upgrade of the system replaced Python 3.11 by 3.13, for example.
-finds_packages() {
-  "$venv_python" -I -c 'import sys; from importlib.util import find_spec
-sys.exit(not find_spec("pydantic"))' >/dev/null 2>&1
+# Fails if .venv lacks a package or a file of a package. This is also the case if an upgrade of the system replaced
+# Python 3.11 by 3.13, for example: the new Python searches another directory than the directory of the packages.
+has_all_packages() {
+  "$venv_python" -I orchestrator/cli/doctor/package_files.py .venv/.installed-* >/dev/null 2>&1
 }
 
 venv_is_good() {
@@ -189,7 +188,7 @@ venv_is_good() {
   local stamp
   for stamp in .venv/.installed-*; do
     if [ -f "$stamp" ]; then
-      [ "$(head -n 1 "$stamp")" = "$folder" ] && finds_packages
+      [ "$(head -n 1 "$stamp")" = "$folder" ] && has_all_packages
       return
     fi
   done

@@ -19,6 +19,7 @@ import yaml
 
 from orchestrator.agents.survey.source.languages import _BY_ENDING as ENDINGS
 from orchestrator.agents.survey.source.tree_sitter_parsing import is_read_by_grammar
+from orchestrator.cli.doctor.package_files import PIN
 from orchestrator.cli.output.command_paths import path_here
 from tests.support.examples import nightly
 
@@ -732,6 +733,35 @@ def test_a_venv_whose_python_finds_no_packages_is_replaced(installer: Installer)
     assert installer.run("--quiet").returncode == 0
     assert installer.asked() == [LISTS[0]]
     assert installer.run().stdout == "Already installed: nothing to do.\n"
+
+
+@pytest.mark.parametrize("lost", ["flask", "flask-*.dist-info"])
+def test_a_venv_that_lacks_one_package_is_replaced(installer: Installer, lost: str) -> None:
+    assert installer.run().returncode == 0
+    assert installer.asked() == [LISTS[0]]
+    site = leave_packages(installer.folder)
+    assert installer.run().stdout == "Already installed: nothing to do.\n"
+    for path in site.glob(lost):
+        shutil.rmtree(path)
+    assert installer.run("--quiet").returncode == 0
+    assert installer.asked() == [LISTS[0]]
+
+
+def leave_packages(folder: Path) -> Path:
+    """Make ``.venv`` a real one, with an empty package for each pin. Return their directory."""
+    venv = folder / ".venv"
+    (venv / "bin/python").unlink()
+    words = [sys.executable, "-m", "venv", "--without-pip", str(venv)]
+    subprocess.run(words, check=True, timeout=60)
+    (site,) = venv.glob("lib/python3.*/site-packages")
+    for name, version in PIN.findall((folder / LISTS[0]).read_text()):
+        package = name.replace("-", "_")
+        module, info = site / package / "__init__.py", site / f"{package}-{version}.dist-info"
+        for directory in (module.parent, info):
+            directory.mkdir()
+        module.touch()
+        (info / "RECORD").write_text(f"{package}/__init__.py,sha256=x,0\n")
+    return site
 
 
 def test_an_install_that_waited_for_another_installs_nothing(installer: Installer) -> None:

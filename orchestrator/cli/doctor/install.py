@@ -1,12 +1,13 @@
 """Doctor's check of the installation: Python, ``.venv``, packages."""
 
-import re
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.cli.doctor.package_files import PIN, incomplete_packages, normalized
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import GRAMMARS, INSTALL_COMMAND
 from orchestrator.core.text.formatting import listed
@@ -14,8 +15,6 @@ from orchestrator.security.files.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5
-#: Matches pins that hold on every machine. Other pins have a marker after a semicolon.
-_PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]++)(?!\s*;)", re.MULTILINE)
 
 
 def install_checks(folder: Path) -> Iterator[HealthCheck]:
@@ -61,7 +60,11 @@ def _folder_packages(folder: Path) -> HealthCheck:
         pins = _pins(requirements)
     except OSError as error:
         return _incomplete("packages", requirements, error)
-    return _packages(pins, quoted(folder / "install.sh"))
+    installer = quoted(folder / "install.sh")
+    if all(pin.installed and not pin.lacks_files for pin in pins) and _deviations(pins):
+        # install.sh keeps a package of another version, because a package of --with may need it.
+        installer = f"rm -rf {quoted(folder / '.venv')} && {installer}, after the server's end"
+    return _packages(pins, installer)
 
 
 def _packages(pins: list["_Pin"], installer: str) -> HealthCheck:
@@ -108,6 +111,7 @@ class _Pin:
     version: str
     #: The installed version; None: not installed.
     installed: str | None
+    lacks_files: bool
 
 
 def _pins(requirements: Path) -> list[_Pin]:
@@ -121,7 +125,11 @@ def _metadata_pins() -> list[_Pin]:
 
 
 def _pins_in(text: str) -> list[_Pin]:
-    return [_Pin(name, version, _installed(name)) for name, version in _PIN.findall(text)]
+    packages = set(incomplete_packages(sysconfig.get_path("purelib"), ""))
+    return [
+        _Pin(name, version, _installed(name), lacks_files=normalized(name) in packages)
+        for name, version in PIN.findall(text)
+    ]
 
 
 def _installed(name: str) -> str | None:
@@ -135,11 +143,14 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    deviations = [_deviation(pin) for pin in pins if pin.installed != pin.version]
+    wrong = (pin for pin in pins if pin.installed != pin.version or pin.lacks_files)
+    deviations = [_deviation(pin) for pin in wrong]
     return listed(deviations, SHOWN_PACKAGES, "; ")
 
 
 def _deviation(pin: _Pin) -> str:
     if pin.installed is None:
         return f"{pin.name} is not installed"
+    if pin.lacks_files:
+        return f"{pin.name} lacks files"
     return f"{pin.name} is {pin.installed}, not {pin.version}"

@@ -251,6 +251,31 @@ def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
     assert "machine" not in packages.message and "platform" not in packages.message
 
 
+def test_a_package_of_another_version_needs_a_new_venv(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("click==0.1\n")
+
+    packages = install_check(tmp_path, "packages")
+
+    # install.sh alone would answer: nothing to do.
+    assert packages.fix.startswith(f"run rm -rf {tmp_path}/.venv && {tmp_path}/install.sh")
+
+
+def test_a_package_without_its_files_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "click-8.0.dist-info"
+    info.mkdir()
+    (info / "RECORD").write_text("click/__init__.py,sha256=x,1\n")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    pin = f"click=={metadata.version('click')}\n"
+    (tmp_path / "requirements.txt").write_text(pin)
+
+    packages = install_check(tmp_path, "packages")
+
+    assert (packages.ok, packages.message) == (False, "click lacks files")
+    assert packages.fix == f"run {tmp_path}/install.sh"
+
+
 def test_an_installed_package_is_compared_with_the_pins_of_its_metadata(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
