@@ -283,6 +283,7 @@ def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
         output_required=True,
         claimed_success=outcome.succeeded,
         usage=outcome.usage,
+        model=outcome.model[:200],
         error=outcome.error[:2000],
         error_class=outcome.error_class,
         resets_at=outcome.resets_at,

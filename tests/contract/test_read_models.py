@@ -378,7 +378,7 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
     done, day = WorkerStatus.SUCCESS, 86_400.0
     workers = [
         a_worker(red, 0, agent="claude", status=done, ended_at=day + 1, result=one),
-        a_worker(red, 1, agent="codex", ended_at=2 * day - 0.5, result=two),
+        a_worker(red, 1, agent="codex", ended_at=2 * day - 0.5, result=replace(two, model="small")),
         a_worker(child, 0, id="worker_1_1", agent="claude", status=done, ended_at=2 * day),
         a_worker(red, 2),
         a_worker(red, -1, id="p", kind=WorkerKind.PLANNER, agent="codex", started_at=day + 2),
@@ -395,7 +395,8 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
     days = store.usage(UsageFilter(by=UsageBy.DAY, bucket_seconds=86_400))
     assert [(row.at, row.workers) for row in days] == [(day, 2), (2 * day, 1), (3 * day, 1)]
     models = store.usage(UsageFilter(by=UsageBy.MODEL))
-    assert [(row.key, row.workers) for row in models] == [("", 3), ("large", 1)]
+    # A model that a worker used has priority over the model that its task names.
+    assert [(row.key, row.workers) for row in models] == [("", 2), ("large", 1), ("small", 1)]
     labels = store.usage(UsageFilter(by=UsageBy.LABEL, label="team"))
     assert [(row.key, row.workers, row.cost_usd) for row in labels] == [
         ("", 1, 0.25),

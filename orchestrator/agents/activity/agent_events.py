@@ -108,6 +108,8 @@ class AgentOutcome:
     error_class: ErrorClass = ErrorClass.NONE
     error: str = ""
     usage: Usage = field(default_factory=Usage)
+    #: The model that the program reported; otherwise the requested model. Empty: unknown.
+    model: str = ""
     #: Id with which the program can resume this conversation.
     session: str = ""
     #: Names of the tools that the agent was not allowed to use, without duplicates.

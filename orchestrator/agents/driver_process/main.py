@@ -121,7 +121,8 @@ class Driver:
     def run(self) -> AgentOutcome:
         outcome = self._run_program() if self._spec.command else self._run_loop()
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
-        outcome = replace(outcome, usage=with_cost(usage, self._price))
+        model = outcome.model or self._spec.model
+        outcome = replace(outcome, usage=with_cost(usage, self._price), model=model)
         if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
             # Denied tools are not a failure here, because the server checks the plan or review.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")

@@ -33,6 +33,7 @@ def masked(outcome: AgentOutcome, masker: Masker) -> AgentOutcome:
         text=masker.text(outcome.text),
         error=masker.text(outcome.error),
         note=masker.text(outcome.note),
+        model=masker.text(outcome.model),
         denied=tuple(map(masker.text, outcome.denied)),
         outside=tuple(map(masker.text, outcome.outside)),
     )
@@ -45,7 +46,7 @@ def _outcome(document: dict[str, Any]) -> AgentOutcome:
     document["usage"] = _usage(document["usage"])
     for name in ("denied", "outside"):
         document[name] = tuple(map(str, document.get(name, ())))
-    for name in ("text", "error", "session", "note"):
+    for name in ("text", "error", "session", "note", "model"):
         document[name] = str(document.get(name, ""))
     if document["resets_at"] is not None:
         document["resets_at"] = float(document["resets_at"])

@@ -41,7 +41,11 @@ PARTIAL = "+ some workers reported no cost; their cost is not included"
 @json_option
 @pass_cli_context
 def usage_command(context: CliContext, by: str, since: int) -> None:
-    """Show tokens and cost, by agent, model, day, job, or label."""
+    """Show tokens and cost, by agent, model, day, job, or label.
+
+    A worker counts for the model that its agent reported. Without a report, the worker counts for
+    the model of its task, or of the agent's settings.
+    """
     begin = datetime.now(UTC) - timedelta(seconds=since)
     with context.client() as client:
         answer = client.usage(by=by, since=begin.isoformat(timespec="seconds"))

@@ -389,6 +389,11 @@ class Worker:
         return self.usage.cost_usd
 
     @property
+    def model(self) -> str | None:
+        """The model that the latest attempt used; None if unknown, or if no model was used."""
+        return (self.result.model or None) if self.result else None
+
+    @property
     def gate_counts(self) -> GateCounts:
         return gate_counts(self.gates) if self.gates else NO_GATES
 

@@ -81,6 +81,8 @@ class WorkerResult:
     usage: Usage = NO_USAGE
     #: Usage of the attempts before the present attempt; None: unknown, or no such attempts.
     usage_before: Usage | None = None
+    #: The model of the latest attempt whose model is known; empty: unknown, or no model.
+    model: str = ""
     exit_code: int | None = None
     signal: int | None = None
     #: Sum over all attempts of the worker.

@@ -442,6 +442,7 @@ def result_of(
         files_created=evidence.files_created,
         usage=usage,
         usage_before=usage if is_known(usage) else None,
+        model=evidence.model or before.model,
         exit_code=exit.code,
         signal=exit.signal,
         work_seconds=before.work_seconds + seconds,

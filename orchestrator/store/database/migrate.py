@@ -27,7 +27,7 @@ MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: orchestrator.store.schema.sqlite_statements`` writes this file.
 SQLITE = Path(__file__).parents[1] / "schema" / "sqlite.sql"
 #: The newest migration.
-LATEST = "0019"
+LATEST = "0020"
 _TABLE = "alembic_version"
 
 

@@ -102,7 +102,9 @@ def _statement(usage_filter: UsageFilter) -> Select[Any]:
 
 _KEYS: dict[UsageBy, ColumnElement[Any]] = {
     UsageBy.AGENT: _workers.agent,
-    UsageBy.MODEL: func.coalesce(_tasks.model, ""),
+    # A worker of an earlier version, or without an ended attempt, has no model. The model that its
+    # task names then counts.
+    UsageBy.MODEL: func.coalesce(_workers.model, _tasks.model, ""),
     UsageBy.JOB: _workers.root_id,
     UsageBy.LABEL: _workers.root_id,
 }

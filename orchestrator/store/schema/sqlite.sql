@@ -170,6 +170,7 @@ CREATE TABLE workers (
   files INTEGER DEFAULT '0' NOT NULL,
   chosen BOOLEAN,
   need TEXT,
+  model TEXT,
   result TEXT,
   question TEXT,
   CONSTRAINT pk_workers PRIMARY KEY (root_id, id),

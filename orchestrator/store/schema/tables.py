@@ -188,6 +188,7 @@ workers = Table(
     derived("files", Integer, "file_count", nullable=False, server_default="0"),
     derived("chosen", Boolean, "chosen"),
     derived("need", Member(NeedKind), COMPUTED),
+    derived("model", PlainText, "model"),
     # One of the last columns: results are long, and SQLite reads a row only up to the last column
     # that it needs.
     Column("result", Document(stored_documents.read_result)),

@@ -49,6 +49,19 @@ def test_an_agent_reads_its_prompt_and_its_answer_comes_back(site: InProcess) ->
     assert "I am at work" in log and "> Write" in log and "usage:" in log
 
 
+def test_usage_by_model_counts_the_configured_model_of_the_agent(
+    make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    agents = {"claude": {"model": "sonnet"}}
+    site = make_site(orchestrator={"claude_command": str(program)}, agents=agents)
+
+    site.run("Build a house", [task(), task(model="opus")])
+
+    rows = site.get("/usage?by=model")["rows"]
+    assert [(each["key"], each["workers"]) for each in rows] == [("opus", 1), ("sonnet", 1)]
+
+
 def test_an_agent_has_its_configuration_outside_of_where_it_works(site: InProcess) -> None:
     ended = site.run("Build a house", [task()])
 

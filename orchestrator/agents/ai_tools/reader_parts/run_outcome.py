@@ -14,6 +14,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
+MODEL_CHARS = 100
 #: Maximum characters of the error output of a program that rejects its arguments. Longer error
 #: output means an internal error.
 REFUSAL_CHARS = 2000
@@ -27,6 +28,8 @@ class RunReport:
     text: str = ""
     fault: Fault = FINE
     usage: Usage = field(default_factory=Usage)
+    #: The model that the program reported; empty: none.
+    model: str = ""
     session: str = ""
     denied: tuple[str, ...] = ()
     resets_at: float | None = None
@@ -63,6 +66,7 @@ def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcom
         error=log_line(words, ERROR_CHARS),
         # A program with a configuration error called no model, so its usage is complete.
         usage=replace(usage, partial=not usage_is_complete and kind is not ErrorClass.CONFIG),
+        model=report.model[:MODEL_CHARS],
         session=report.session,
         denied=report.denied,
         resets_at=_reset_time(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,

@@ -88,6 +88,7 @@ class ClaudeReader:
             text=(self._answer if not fault[0] else "") or self._last_text,
             fault=fault,
             usage=self._used(),
+            model=self._model,
             session=self.session,
             denied=tuple(self._denied),
             resets_at=self._resets_at,

@@ -81,6 +81,7 @@ class CodexReader:
             text=self._text,
             fault=self._fault(ending),
             usage=self._used(),
+            model=self._session_log.model,
             session=self.session,
             denied=tuple(self._denied),
             began=self._began,

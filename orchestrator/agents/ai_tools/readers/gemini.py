@@ -134,6 +134,7 @@ class GeminiReader:
         self._denied: dict[str, None] = {}
         self._missing: dict[str, None] = {}
         self.session = ""
+        self._model = ""
         self._words: list[str] = []
         self._text = ""
         self._limit = ""
@@ -155,6 +156,7 @@ class GeminiReader:
             return []
         self._began = True
         self.session = json_values.text(event, "session_id") or self.session
+        self._model = json_values.text(event, "model") or self._model
         flushed = [] if json_values.text(event, "type") == "message" else self._flush()
         return [*flushed, *read(self, event)]
 
@@ -169,6 +171,7 @@ class GeminiReader:
             text=self._text,
             fault=fault,
             usage=usage_sum(Usage(steps=self._steps_taken()), self._used()),
+            model=self._model,
             session=self.session,
             denied=tuple(self._denied | not_offered),
             began=self._began,

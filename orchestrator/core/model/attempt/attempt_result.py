@@ -188,6 +188,8 @@ class Evidence:
     #: A note on a successful attempt, as text.
     note: str = ""
     usage: Usage = NO_USAGE
+    #: The model that the agent used; empty: unknown, or no model.
+    model: str = ""
     #: True if an empty output is a failure; False for a shell command.
     output_required: bool = False
     error: str = ""

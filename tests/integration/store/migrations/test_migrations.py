@@ -308,7 +308,7 @@ def test_figures_of_older_workers_are_read_from_their_results(url: str) -> None:
 def _back_to_0008(connection: Connection) -> None:
     for index in ("jobs_needs", "workers_need", "workers_time", "tasks_labels"):
         connection.execute(text(f"DROP INDEX ix_{index}"))
-    for column in ("need", "question", "cancelled_by"):
+    for column in ("need", "question", "cancelled_by", "model"):
         connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
     connection.execute(text("ALTER TABLE attempts DROP COLUMN node"))
     for table in ("server_pause", "deliveries", "server_lease"):

@@ -131,6 +131,20 @@ def test_a_captured_run_has_its_outcome(row: Row):
     assert outcome.denied == row.denied
 
 
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("claude_ok_stream", "claude-opus-5-5"),
+        ("claude_sigterm_stream", "claude-opus-5-5"),
+        ("gemini_ok_stream", "gemini-2.5-flash"),
+        # opencode names no model.
+        ("opencode_ok_tools", ""),
+    ],
+)
+def test_the_outcome_has_the_model_that_the_program_reports(name: str, model: str):
+    assert read_sample(name).outcome.model == model
+
+
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 def test_a_run_that_we_stopped_is_what_we_stopped_it_for(row: Row):
     for why in (TIMEOUT, LIMIT):

@@ -57,6 +57,15 @@ def test_the_model_that_codex_chose_prices_it() -> None:
     assert used.cost_usd
 
 
+def test_the_outcome_has_the_model_of_the_session_of_codex() -> None:
+    chosen = {"type": "thread_settings_applied", "thread_settings": {"model": "gpt-5-codex"}}
+    reading = reader("codex", RunFacts())
+    assert isinstance(reading, SessionReader)
+    list(reading.session_line(json.dumps({"type": "event_msg", "payload": chosen}), "one"))
+
+    assert reading.outcome(STOPPED).model == "gpt-5-codex"
+
+
 def test_the_files_of_codex_s_helpers_are_added() -> None:
     reading = reader("codex")
     assert isinstance(reading, SessionReader)
