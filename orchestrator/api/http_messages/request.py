@@ -80,6 +80,8 @@ def check_json() -> None:
 
 def parse_json(raw: bytes) -> Any:
     """Parse strict JSON in UTF-8. Raise a 400 with the position of the error."""
+    if not raw:
+        raise _malformed("the body is empty")
     try:
         return strict_json(raw, DEEPEST_JSON, _object_with_unique_names)
     except json.JSONDecodeError as error:

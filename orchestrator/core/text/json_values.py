@@ -9,6 +9,10 @@ Object = Mapping[str, Any]
 
 #: Largest plausible number of tokens or steps. A larger number is an error in the data.
 MAX_COUNT = 2**53
+#: Smallest number above all integers that a float stores exactly.
+INEXACT_FROM = 2.0**53
+#: Maximum digits of an integer. Python's own limit is higher, and its message is about Python.
+MOST_DIGITS = 4000
 
 
 def parsed(line: str) -> Object | None:
@@ -174,13 +178,32 @@ def strict_json(
 ) -> Any:
     """Return the JSON value in ``raw``, which is text in UTF-8.
 
+    A number without a fraction, such as 5.0, becomes an int, because some programs write all
+    numbers with a fraction.
+
     ``pairs`` builds each JSON object from its pairs of name and value. Raise ValueError for invalid
     JSON, or RecursionError for a value that is nested deeper than ``deepest``.
     """
-    text = raw.decode("utf-8-sig")
-    value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)
+    value = json.loads(
+        raw.decode("utf-8-sig"),
+        object_pairs_hook=pairs,
+        parse_int=_integer,
+        parse_float=_number,
+        parse_constant=_no_constant,
+    )
     _check_depth(value, deepest)
     return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits; the maximum is {MOST_DIGITS}")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < INEXACT_FROM else value
 
 
 def _no_constant(name: str) -> Any:

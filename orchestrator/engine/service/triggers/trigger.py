@@ -59,8 +59,10 @@ class Condition:
 
 
 def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
-    # Compare types, too: in Python, True equals 1; in JSON, they differ.
-    return any(type(value) is type(each) and value == each for each in allowed)
+    # In Python, True equals 1; in JSON, they differ.
+    return any(
+        isinstance(value, bool) is isinstance(each, bool) and value == each for each in allowed
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

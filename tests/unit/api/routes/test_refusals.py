@@ -99,18 +99,31 @@ def test_a_bearer_token_is_a_key(anonymous: FlaskClient) -> None:
     ("body", "detail"),
     [
         (b'{"request": ', "line 1 column 13"),
-        (b"", "Expecting value at line 1 column 1"),
+        (b"", "the body is empty"),
+        (b" ", "Expecting value at line 1 column 2"),
         (b'{"request": "a", "request": "b"}', "'request' occurs twice"),
         (b'{"request": "a", "config": {"max_cost_usd": NaN}}', "NaN is not a JSON number"),
         (b'{"request": "\xff"}', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[" * 34 + b"]" * 34, "nested too deeply: the maximum is 33 levels of objects and lists"),
-        (b'{"request": "a", "config": {"max_workers": ' + b"9" * 5000 + b"}}", "not valid JSON"),
+        (
+            b'{"request": "a", "config": {"max_workers": ' + b"9" * 5000 + b"}}",
+            "not valid JSON: a number has 5000 digits; the maximum is 4000",
+        ),
     ],
 )
 def test_malformed_json_is_located(client: FlaskClient, body: bytes, detail: str) -> None:
     response = client.post(ORCHESTRATE, data=body, content_type="application/json")
     assert detail in problem(response, 400, "malformed-json")["detail"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(b"2.0", 202), (b"2e0", 202), (b"2.5", 422)])
+def test_a_whole_number_may_have_a_fraction_of_zero(
+    client: FlaskClient, number: bytes, status: int
+) -> None:
+    body = b'{"request": "a", "config": {"max_workers": ' + number + b"}}"
+    response = client.post(ORCHESTRATE, data=body, content_type="application/json")
+    assert response.status_code == status, response.text
 
 
 def test_the_maximum_depth_of_json_is_accepted(client: FlaskClient) -> None:

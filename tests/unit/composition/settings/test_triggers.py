@@ -60,6 +60,7 @@ def test_all_conditions_must_hold(tmp_path: Path) -> None:
 
     assert found.unmet(event(document, x_github_event="issues")) == ""
     assert found.unmet(event(document, x_github_event="push")) == "event"
+    assert found.unmet(event({**document, "n": 1.0}, x_github_event="issues")) == ""
     assert found.unmet(event({**document, "n": True}, x_github_event="issues")) == "$.n"
     assert found.unmet(event({**document, "labels": []}, x_github_event="issues")) == (
         "$.labels[*].name"

@@ -65,3 +65,19 @@ def test_values_are_found_in_a_text(text: str, openings: str, values: list[objec
     assert [value for _, value in found] == values
     assert all(text.count(json.dumps(value)) for value in values)
     assert [length for length, _ in found] == [len(json.dumps(value)) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b"5.0", 5),
+        (b"-5e1", -50),
+        (b"5.5", 5.5),
+        (b"1e300", 1e300),
+        (b"9007199254740993.0", 9007199254740992.0),
+        (b"1e400", float("inf")),
+    ],
+)
+def test_a_number_without_a_fraction_is_an_integer(raw: bytes, value: float) -> None:
+    found = json_values.strict_json(raw, 1)
+    assert (found, type(found)) == (value, type(value))
