@@ -148,6 +148,7 @@ def test_a_worker_may_not_set_an_address(
         release.touch()
 
     assert answer.status_code == 403, answer.text
+    assert "a worker may not set callback_url" in answer.json()["detail"]
     site.wait(job_id)
 
 
