@@ -64,7 +64,9 @@ class Transport:
         self.retry_seconds = retry_seconds
         self._waiting = waiting
         self._find_url = find_url
-        self._headers = {"X-API-Key": api_key} if api_key else {}
+        # A key that was read from a file may end with a line break.
+        key = (api_key or "").strip()
+        self._headers = {"X-API-Key": key} if key else {}
         self._remote: Any = None
         self._use(api_url)
 

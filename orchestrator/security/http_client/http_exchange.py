@@ -50,12 +50,16 @@ def request_message(
     """Return the bytes of a request. The server closes the connection after its answer.
 
     ``target``: path and query. ``host``: host and port. ``document``: the body, which is sent as
-    JSON; None for no body.
+    JSON; None for no body. Raise ValueError for a header with a control character, such as a line
+    break. The error has no header value, because the value may be a key.
     """
     content = b"" if document is None else json.dumps(document).encode()
     fields = {"Host": host, "Connection": "close", **headers}
     if document is not None:
         fields |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    for name, value in fields.items():
+        if not value.isprintable():
+            raise ValueError(f"the header {name} has a control character; remove it")
     lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {fields[name]}" for name in fields)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
 

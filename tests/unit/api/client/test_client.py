@@ -364,6 +364,14 @@ def test_an_invalid_address_is_rejected_at_once(url: str) -> None:
         OrchestratorClient(url)
 
 
+def test_white_space_around_a_key_is_removed(net: responses.RequestsMock) -> None:
+    net.get(STATUS, json={"job_id": "j1", "status": "running"})
+
+    with OrchestratorClient(URL, " secret\r\n") as client:
+        client.status("j1")
+    assert net.calls[0].request.headers["X-API-Key"] == "secret"
+
+
 def test_a_proxy_is_not_used_for_this_machine(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,13 @@ def test_a_request_without_a_document_has_no_body() -> None:
     assert message == b"GET / HTTP/1.1\r\nHost: h:1\r\nConnection: close\r\n\r\n"
 
 
+@pytest.mark.parametrize("value", ["a\nb", "a\r\nX-Other: b", "a\0"])
+def test_a_control_character_in_a_header_is_rejected_without_its_value(value: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        request_message("GET", "/", "h:1", {"X-API-Key": value})
+    assert str(refused.value) == "the header X-API-Key has a control character; remove it"
+
+
 def test_the_head_of_an_answer_is_parsed() -> None:
     answer = read(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After:  7 \r\nX : a:b\n\r\n")
 
