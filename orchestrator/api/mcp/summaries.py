@@ -11,6 +11,7 @@ from orchestrator.api.serializers.status import results
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted
+from orchestrator.core.outcome.job.human_needs import Need
 from orchestrator.core.outcome.job.listed_workers import listed_workers, worker_pages_call
 from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.core.text.formatting import cut
@@ -79,11 +80,22 @@ def _what_next(service: Service, detail: JobDetail) -> Values:
     open_needs = [need for card in service.job_lists.cards([detail.job.id]) for need in card.needs]
     if not open_needs:
         return {"retry": True, "next": "call wait again"}
-    needs = [{"text": need.text, "command": need.command} for need in open_needs[:MOST_NEEDS]]
     return {
         "retry": True,
-        "needs": needs,
+        "needs": [_need_fields(need) for need in open_needs[:MOST_NEEDS]],
         "next": "the job waits for a person: show the user what it needs; then call wait again",
+    }
+
+
+def _need_fields(need: Need) -> Values:
+    # The ids are arguments of the tools that meet the need, such as answer.
+    ids = {"task_id": need.task_id, "worker_id": need.worker_id}
+    return {
+        "kind": need.kind,
+        "job_id": need.job_id,
+        **{name: value for name, value in ids.items() if value},
+        "text": need.text,
+        "command": need.command,
     }
 
 

@@ -102,6 +102,8 @@ def test_the_open_question_of_a_child_job_is_named(site: InProcess, tmp_path: Pa
 
     answer = json.loads(mcp(site, message, KEY).json()["result"]["content"][0]["text"])
 
-    assert answer["needs"] == [{"text": "Go on?", "command": need["command"]}]
+    [shown] = answer["needs"]
+    assert (shown["text"], shown["command"]) == ("Go on?", need["command"])
+    assert (shown["kind"], shown["job_id"], shown["task_id"]) == ("question", need["job_id"], "ok")
     site.call("POST", f"/jobs/{need['job_id']}/tasks/ok/approve", {})
     assert site.wait(job)["status"] == "completed"

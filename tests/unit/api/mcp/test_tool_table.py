@@ -236,7 +236,16 @@ def test_the_answer_names_the_need_of_a_job_that_waits_for_a_person(
     answer = values(client, "wait", job_id=job.id, timeout_seconds=0)
     assert (answer["retry"], answer["needs"]) == (
         True,
-        [{"text": "Deploy?", "command": f"bin/orchestrator approve {job.id} ok"}],
+        [
+            {
+                "kind": "question",
+                "job_id": job.id,
+                "task_id": "ok",
+                "worker_id": "worker_1",
+                "text": "Deploy?",
+                "command": f"bin/orchestrator approve {job.id} ok",
+            }
+        ],
     )
     assert answer["next"].startswith("the job waits for a person")
 
