@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -126,11 +127,19 @@ def query(model: type[QueryModel]) -> QueryModel:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        # The error names only the parameter, not the position of a value in its list.
-        model_faults = [
-            replace(fault, location=fault.location[:1]) for fault in faults(error, model)
-        ]
-        raise invalid(model_faults) from None
+        raise invalid([_with_hint(fault, raw) for fault in faults(error, model)]) from None
+
+
+def _with_hint(fault: Fault, raw: Mapping[str, str | list[str]]) -> Fault:
+    """Return the error of a parameter. The error names no position of a value in its list."""
+    location = fault.location[:1]
+    name = str(location[0]) if location else ""
+    values = raw.get(name)
+    if not isinstance(values, list) or len(values) != 1 or "," not in values[0]:
+        return replace(fault, location=location)
+    form = "&".join(f"{name}={value.strip()}" for value in values[0].split(",", 2)[:2])
+    hint = f"for several values, repeat the parameter: {form[:200]}"
+    return replace(fault, location=location, detail=f"{fault.detail}; {hint}")
 
 
 def _parameter_value(name: str, values: list[str], model: type[Query]) -> str | list[str]:

@@ -131,6 +131,18 @@ def test_the_maximum_depth_of_json_is_accepted(client: FlaskClient) -> None:
     problem(response, 422, "invalid-request")
 
 
+def test_several_values_in_one_parameter_are_refused_with_the_right_form(
+    client: FlaskClient,
+) -> None:
+    response = client.get("/api/v1/jobs?status=completed,failed")
+    detail = problem(response, 422, "invalid-request")["detail"]
+    assert detail.endswith(
+        "for several values, repeat the parameter: status=completed&status=failed"
+    )
+    response = client.get("/api/v1/jobs?depth=0,1")
+    assert "repeat" not in problem(response, 422, "invalid-request")["detail"]
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "", "application/x-www-form-urlencoded"])
 def test_json_needs_its_content_type(client: FlaskClient, media_type: str) -> None:
     response = client.post(ORCHESTRATE, data='{"request": "x"}', content_type=media_type)
