@@ -26,6 +26,7 @@ from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
+from orchestrator.security.secrets.trigger_signatures import TOLERANCE_SECONDS, Verification
 
 if TYPE_CHECKING:
     from orchestrator.engine.service.triggers.trigger import Trigger, TriggerEvent
@@ -91,13 +92,21 @@ def _verified_event(trigger: Trigger) -> TriggerEvent:
     raw = request.get_data()
     headers = {name.lower(): value for name, value in request.headers.items()}
     if not trigger.is_from_sender(headers, raw, time.time()):
-        raise Unauthorized(
-            "event rejected: its signature or token does not match the trigger's secret"
-        )
+        raise Unauthorized(_refusal(trigger))
     g.caller = Caller(name=trigger.caller_name, scopes=frozenset({Scope.SUBMIT}))
     request.environ[CALLER] = g.caller.full_name
     document = reading.parse_json(unwrapped(raw, request.mimetype))
     return TriggerEvent(headers=headers, document=document)
+
+
+def _refusal(trigger: Trigger) -> str:
+    refusal = "event rejected: its signature or token does not match the trigger's secret"
+    if trigger.verify is not Verification.STANDARD:
+        return refusal
+    return (
+        f"{refusal}, or its time differs by more than {TOLERANCE_SECONDS} s from this server's "
+        "clock"
+    )
 
 
 def _start_job(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:

@@ -32,11 +32,14 @@ ISSUES = {
     "max_per_hour": 2,
 }
 POSTS = {"verify": "bearer", "secret": SECRET, "request": "Do it."}
+SIGNED = {"verify": "standard", "secret": SECRET, "request": "Do it."}
 
 
 @pytest.fixture
 def app(service: FakeService, tmp_path: Path) -> Iterator[Flask]:
-    settings = Settings.model_validate({"triggers": {"issues": ISSUES, "posts": POSTS}})
+    settings = Settings.model_validate(
+        {"triggers": {"issues": ISSUES, "posts": POSTS, "signed": SIGNED}}
+    )
     options = ApiOptions(
         triggers=triggers(tmp_path, settings), audit_directory=tmp_path, secrets=(SECRET,)
     )
@@ -131,6 +134,12 @@ def test_a_large_body_is_refused(anonymous: FlaskClient, service: FakeService) -
     assert deliver(anonymous, b" " * (MOST_BYTES + 1)).status_code == 413
     padded = LABELED + b" " * (MOST_BYTES - len(LABELED))
     assert deliver(anonymous, padded).status_code == 202
+
+
+def test_a_signed_event_that_is_refused_may_have_a_wrong_time(anonymous: FlaskClient) -> None:
+    answer = anonymous.post("/api/v1/triggers/signed", json={})
+    assert answer.status_code == 401
+    assert "or its time differs by more than 300 s from this server's clock" in answer.text
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1, NaN]", b'{"a": 1, "a": 2}', b"\xff"])
