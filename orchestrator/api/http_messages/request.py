@@ -200,7 +200,8 @@ def checked_job_id(name: str) -> str:
 def checked_worker_id(name: str) -> str:
     if not WORKER_ID.fullmatch(name):
         raise NotFound(
-            f"no worker {name[:100]!r}; ids of workers are worker_1, worker_2_1, and so on"
+            f"no worker {name[:100]!r}; ids of workers are worker_1, worker_2_1, and so on; the "
+            "status of the job has the worker of each task"
         )
     return name
 
