@@ -14,6 +14,7 @@ from orchestrator.api.tasks_api.submission import CLI, OBSTACLE, task_uuid
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.attempt.usage_sums import known_sum
 from orchestrator.core.model.caller import Caller
+from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
@@ -179,13 +180,16 @@ def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> li
 
 
 def executor_stats(service: Service, caller: Caller) -> ExecutorStats:
-    rows = service.job_lists.usage(caller, UsageFilter(by=UsageBy.AGENT))
+    usage = service.job_lists.usage(caller, UsageFilter(by=UsageBy.AGENT))
+    # A question to a person is also a worker, but no tool runs it.
+    rows = [row for row in usage if row.key != PERSON]
     executions = sum(row.workers for row in rows)
     cost = known_sum(row.cost_usd for row in rows)
     return ExecutorStats(
         total_executions=executions,
         total_cost=cost,
-        average_cost=None if cost is None else cost / executions,
+        # Planners and reviewers have a cost, but are no executions.
+        average_cost=None if cost is None or not executions else cost / executions,
         adapter_stats={
             row.key: AdapterStats(
                 cli_name=row.key, execution_count=row.workers, total_cost=row.cost_usd

@@ -1,9 +1,16 @@
 """Jobs as answers of ``/api/v1/tasks``."""
 
-from orchestrator.api.tasks_api.answers import task_answer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.api.tasks_api.answers import executor_stats, task_answer
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports.read_models import UsageRow
 from tests.unit.core.factories import a_config, a_job, a_worker
 
 LABELS = {"api": "tasks", "cli.0": "claude_code", "cli.1": "gemini", "cli_obstacle.1": "run: npm i"}
@@ -55,3 +62,40 @@ def test_an_unknown_cost_is_null_and_a_sum_of_costs_has_no_rounding_errors() -> 
 
     assert costs(0.1, 0.2, None) == [0.3, 0.1, 0.2, None]
     assert costs(None, None, None) == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("workers", "executions", "average"),
+    [
+        ({"claude": 2, "person": 1}, {"claude": 2}, 0.25),
+        # The planner of a job whose tasks have not started.
+        ({"claude": 0}, {}, None),
+    ],
+)
+def test_the_statistics_count_executions_of_tools_only(
+    workers: dict[str, int], executions: dict[str, int], average: float | None
+) -> None:
+    rows = [
+        UsageRow(
+            key=name,
+            at=None,
+            jobs=1,
+            workers=count,
+            succeeded=count,
+            tokens_in=0,
+            tokens_out=0,
+            cache_read=0,
+            cost_usd=None if name == "person" else 0.5,
+            estimated=False,
+            partial=False,
+        )
+        for name, count in workers.items()
+    ]
+    service: Any = SimpleNamespace(job_lists=SimpleNamespace(usage=lambda caller, which: rows))
+
+    stats = executor_stats(service, Caller(name="k", scopes=frozenset()))
+
+    counts = {name: each.execution_count for name, each in stats.adapter_stats.items()}
+    assert {name: count for name, count in counts.items() if count} == executions
+    assert (stats.total_executions, stats.total_cost) == (sum(executions.values()), 0.5)
+    assert stats.average_cost == average
