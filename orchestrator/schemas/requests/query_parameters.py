@@ -220,6 +220,8 @@ class LogQuery(Query):
         names = [name for name, is_given in parameters.items() if is_given]
         if len(names) > 1 and set(names) != {"follow", "tail"}:
             raise ValueError(f"{' and '.join(names)} cannot be combined; pass one of them")
+        if "limit" in self.model_fields_set and self.start is None and self.lines is None:
+            raise ValueError("limit needs from or lines; add from=0 for the beginning of the log")
         if self.lines is not None:
             first, last = map(int, self.lines.split("-"))
             if first > last:

@@ -311,6 +311,7 @@ WRONG = [
     ("/usage?by=colour", 422, "known: agent, model, day, job, label:NAME"),
     ("/usage?by=label", 422, "label:NAME"),
     ("/jobs/{job}/logs/worker_1?q=x&tail=3", 422, "cannot be combined"),
+    ("/jobs/{job}/logs/worker_1?limit=5", 422, "limit needs from or lines"),
     ("/jobs/{job}/logs/worker_1?lines=3", 422, "/lines"),
     ("/jobs/{job}/logs/worker_1?lines=9-3", 422, "write 3-9"),
     ("/jobs/{job}/workers?status=done", 422, "must be 'pending', 'running'"),
