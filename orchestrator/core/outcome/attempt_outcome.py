@@ -63,7 +63,7 @@ class Verdict:
 
     @property
     def succeeded(self) -> bool:
-        return self.status is WorkerStatus.SUCCESS
+        return self.status.succeeded
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,21 @@ def test_the_reason_names_feedback_that_led_to_no_change() -> None:
     assert story.worker(first).reason == "the feedback led to no change"
 
 
+def test_a_worker_with_child_jobs_answers_comments_like_any_other() -> None:
+    story = Story()
+    root = story.root()
+    parent = story.key(root)
+    story.ends(story.key(story.child(parent)))
+    story.ends(parent)
+    story.feedback(parent)
+    story.ends(parent)
+
+    worker = story.worker(parent)
+    assert worker.result
+    assert [each.answered_by for each in worker.result.feedback] == [2]
+    assert (worker.status, worker.reason) == (WorkerStatus.RECURSIVE_SUCCESS, "")
+
+
 def test_a_retry_continues_with_unanswered_comments() -> None:
     story, root, first, _ = _ended()
     story.feedback(first)

@@ -163,3 +163,22 @@ def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> N
     assert not story.rejects_changes(root.id, second, **resolution)
     story.reports_written(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED
+
+
+def test_a_worker_with_child_jobs_resolves_conflicts_like_any_other() -> None:
+    story = Story()
+    story.writes_reports = False
+    root = story.root(max_retries=1)
+    parent = story.key(root)
+    child = story.child(parent)
+    story.ends(story.key(child))
+    story.reports_written(child.id)
+    story.ends(parent)
+    assert story.rejects_changes(root.id, parent, required=False, conflicts=("a.txt",))
+    story.ends(parent)
+
+    worker = story.worker(parent)
+    assert (worker.status, worker.attempt) == (WorkerStatus.RECURSIVE_SUCCESS, 2)
+    assert worker.reason == ""
+    assert worker.result is not None
+    assert not worker.result.unresolved
