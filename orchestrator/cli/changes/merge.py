@@ -113,7 +113,11 @@ def _replaced_hunks(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], 
         for hunk in conflict["lost"] if conflict["resolved"] else ():
             authors = f" of {', '.join(hunk['workers'])}" if hunk["workers"] else ""
             text = f": {' | '.join(hunk['text'])}" if hunk["text"] else ""
-            path, winner = conflict["path"], conflict["worker_id"]
+            child = conflict.get("child_job_id")
+            path, winner = (
+                conflict["path"],
+                f"child job {child}" if child else conflict["worker_id"],
+            )
             position = f":{hunk['first']}" if hunk["first"] else ""
             yield (
                 hunk["workers"],

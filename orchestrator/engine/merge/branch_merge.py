@@ -65,6 +65,7 @@ class BranchMerge:
             is_whole=is_whole,
             conflicts=tuple(conflicts),
             files=tuple(files),
+            conflicting_jobs=frozenset(child_of[head] for head in heads[1:] if head in child_of),
         )
 
     def _heads_to_merge(self, worker: Worker) -> Sequence[str]:

@@ -32,6 +32,8 @@ class MergeStep:
     conflicts: tuple[FileConflict, ...] = ()
     #: Files with a special merge: git alone would report a conflict, or write to another path.
     files: tuple[MergedFile, ...] = ()
+    #: Ids of child jobs whose results conflict with the worker's branch.
+    conflicting_jobs: frozenset[str] = frozenset()
 
     @property
     def has_union(self) -> bool:

@@ -194,7 +194,7 @@ class JobMerge:
             record.merged = []
             return MergeOutcome(missing=record.missing())
         merged = [part.worker for part in parts if part.worker.id in record.merged]
-        self._record_undone_children(merged, excluded_jobs)
+        self._record_undone_children(search, merged, excluded_jobs)
         facts = ResultFacts(merge, search, merged)
         return facts.outcome(self._rejections(search), has_skipped=bool(gates.skipped))
 
@@ -238,7 +238,7 @@ class JobMerge:
                 record.exclude(worker, why, LossCause.CONFLICT)
             if step.has_changes and (step.is_whole or step.commit != state):
                 record.merged.append(worker.id)
-            conflicts = [lost_lines.with_workers(each) for each in step.conflicts]
+            conflicts = [lost_lines.with_workers(each, worker) for each in step.conflicts]
             record.add_conflicts(worker, conflicts, resolved=step.is_whole)
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
             lost_lines.add(worker)
@@ -252,14 +252,16 @@ class JobMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in search.results]
 
     def _record_undone_children(
-        self, merged: Sequence[Worker], excluded_jobs: Collection[str]
+        self, search: SearchResult, merged: Sequence[Worker], excluded_jobs: Collection[str]
     ) -> None:
         merge = self._merge
+        # A worker did not undo changes that conflict with its branch: the branch never had them.
+        conflicting_jobs = {child for step in search.steps for child in step.conflicting_jobs}
         for worker in merged:
             merge.record.undone += [
                 each
                 for each in merge.child_changes.of(merge.tree, worker, excluded_jobs)
-                if each["child_job_id"] not in merge.job.facts.taken_jobs
+                if each["child_job_id"] not in {*merge.job.facts.taken_jobs, *conflicting_jobs}
             ]
 
     def _rejections(self, search: SearchResult) -> list[MergeRejection]:

@@ -43,15 +43,17 @@ class LostLines:
     def add(self, worker: Worker) -> None:
         self._before.append(worker)
 
-    def with_workers(self, conflict: FileConflict) -> FileConflict:
-        """Return the conflict, with the workers that wrote its lines.
+    def with_workers(self, conflict: FileConflict, worker: Worker) -> FileConflict:
+        """Return the conflict of ``worker``, with the workers that wrote its lines.
 
         The field ``workers`` of each lost hunk gets the hunk's writers. If the writers are unknown,
         the field gets all workers that changed the file and that were passed to ``add``. The field
         ``child_workers`` gets the workers of a conflicting child job that changed the file.
         """
+        # A child job's result is merged after the changes of its parent worker.
+        before = [*self._before, worker] if conflict.child_job_id else self._before
         lost = (
-            replace(hunk, workers=self._workers_that_lost(conflict.path, hunk))
+            replace(hunk, workers=self._workers_that_lost(conflict.path, hunk, before))
             for hunk in conflict.lost
         )
         conflict = replace(conflict, lost=tuple(lost))
@@ -63,22 +65,26 @@ class LostLines:
         names = (each.id for each in workers if conflict.path in branches.touched(each))
         return replace(conflict, child_workers=tuple(names))
 
-    def _workers_that_lost(self, path: str, hunk: LostHunk) -> tuple[str, ...]:
-        writers = dict.fromkeys(filter(None, map(self._cached_writer, hunk.commits)))
+    def _workers_that_lost(
+        self, path: str, hunk: LostHunk, before: Sequence[Worker]
+    ) -> tuple[str, ...]:
+        """``before``: the workers whose changes were merged before the hunk was lost."""
+        writers = dict.fromkeys(self._cached_writer(each, before) for each in hunk.commits)
+        writers.pop("", None)
         if writers:
             return tuple(writers)
-        return tuple(each.id for each in self._before if path in self._changed_paths(each))
+        return tuple(each.id for each in before if path in self._changed_paths(each))
 
-    def _cached_writer(self, commit: str) -> str:
+    def _cached_writer(self, commit: str, before: Sequence[Worker]) -> str:
         if commit not in self._writers:
-            self._writers[commit] = self._writer_of(commit)
+            self._writers[commit] = self._writer_of(commit, before)
         return self._writers[commit]
 
-    def _writer_of(self, commit: str) -> str:
+    def _writer_of(self, commit: str, before: Sequence[Worker]) -> str:
         repository = self._merge.repository
         if repository.contains(self._merge.record.base, commit):
             return ""
-        tips = ((each.id, repository.commit_of(worker_branch(each))) for each in self._before)
+        tips = ((each.id, repository.commit_of(worker_branch(each))) for each in before)
         return next((name for name, tip in tips if tip and repository.contains(tip, commit)), "")
 
     def _changed_paths(self, worker: Worker) -> frozenset[str]:

@@ -1,5 +1,7 @@
 """Branch heads of ended workers, with the results of their child jobs merged in."""
 
+from dataclasses import replace
+
 from orchestrator.core.model.job import Job
 from orchestrator.core.repository.git_refs import (
     branch_of,
@@ -19,12 +21,14 @@ class BranchTips:
         """Return the branch heads of an ended worker.
 
         The first head is a commit that merges the results of the worker's child jobs into the
-        worker's branch. Each result that conflicts is a further head. If the worker has no branch,
-        the heads are the results of its child jobs. The branch itself is not moved, because it may
-        be checked out in a worktree.
+        worker's branch. Each result that conflicts is a further head, even with the merge strategy
+        ``theirs``, so that the merge of the heads reports the replaced hunks. If the worker has no
+        branch, the heads are the results of its child jobs. The branch itself is not moved, because
+        it may be checked out in a worktree.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
-        tip, conflicting = self.with_children(job, worker_id, tip, may_have_results=True)
+        unforced = replace(job, config=replace(job.config, merge_strategy=Strategy.AUTO))
+        tip, conflicting = self.with_children(unforced, worker_id, tip, may_have_results=True)
         return [*filter(None, [tip]), *conflicting]
 
     def with_children(

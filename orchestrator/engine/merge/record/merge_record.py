@@ -197,12 +197,13 @@ class MergeRecord:
         return (*self._replaced_hunks(), *self._undone_hunks())
 
     def _replaced_hunks(self) -> Iterator[Overruled]:
-        for writer, places in self._replaced_places(self.merged).items():
+        for (writer, child), places in self._replaced_places(self.merged).items():
             yield Overruled(
                 worker_id=writer,
                 hunks=len(places),
                 job_id=self.job_id,
                 places=places[:MOST_PATHS],
+                by_job=child,
             )
 
     def _undone_hunks(self) -> Iterator[Overruled]:
@@ -227,21 +228,25 @@ class MergeRecord:
                 places=places[:MOST_PATHS],
                 by_job=job.id,
             )
-            for writer, places in self._replaced_places([job.parent_worker_id]).items()
+            for (writer, _), places in self._replaced_places([job.parent_worker_id]).items()
         )
 
-    def _replaced_places(self, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
+    def _replaced_places(
+        self, winners: Sequence[str | None]
+    ) -> dict[tuple[str, str], tuple[str, ...]]:
         """Return the places of replaced hunks, such as ``a.py:3-7``.
 
-        Keys: the writers of the hunks. ``winners``: ids of the workers that replaced the hunks.
+        Keys: the writers of the hunks, and the child jobs that replaced the hunks (empty: a worker
+        of this job). ``winners``: ids of the workers that replaced the hunks.
         """
-        places: dict[str, tuple[str, ...]] = {}
+        places: dict[tuple[str, str], tuple[str, ...]] = {}
         for conflict in self.conflicts:
             if conflict["resolved"] and conflict["worker_id"] in winners:
                 for hunk in conflict.get("lost", ()):
                     for worker in hunk["workers"]:
                         place = _place_text(conflict["path"], hunk)
-                        places[worker] = (*places.get(worker, ()), place)
+                        key = (worker, conflict.get("child_job_id", ""))
+                        places[key] = (*places.get(key, ()), place)
         return places
 
     def both_kept(self) -> tuple[str, ...]:
@@ -315,7 +320,9 @@ def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
         " of ".join(filter(None, (", ".join(names[:MOST_PATHS]), f"child job {child}")))
         for child, names in children.items()
     ]
-    return f", also changed by {' and '.join(others)}" if others else ""
+    if not others:
+        return ""
+    return f", also changed by {' and '.join(others)}, whose changes are all missing"
 
 
 def _place_text(path: str, lines: Mapping[str, Any]) -> str:

@@ -180,14 +180,16 @@ def _lines_on_lost_hunks(record: MergeRecord, conflict: Mapping[str, Any]) -> It
         if is_of_child_job and conflict["ours"]
         else ""
     )
-    owner = "the child job's" if is_of_child_job else f"{winner}'s"
+    version = "the child job's version" if is_of_child_job else f"{winner}'s version"
+    if child := conflict.get("child_job_id"):
+        version = f"the version of child job {child}"
     if not conflict.get("lost"):
-        yield f"{path}: {owner} version won{command}."
+        yield f"{path}: {version} won{command}."
     for hunk in conflict.get("lost", ()):
         writers = f" (written by {', '.join(hunk['workers'])})" if hunk["workers"] else ""
         text = f": {' | '.join(hunk['text'])}" if hunk["text"] else ""
         place = _place_in_words(hunk)
-        yield f"Replaced: {path}{place}{writers}; {owner} version won{command}{text}"
+        yield f"Replaced: {path}{place}{writers}; {version} won{command}{text}"
 
 
 def _place_in_words(lost: Mapping[str, Any]) -> str:

@@ -168,8 +168,8 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     expected = {
         "auto": (
             "partial",
-            "not in the result: in part worker_1 "
-            f"(conflict in shared.txt, also changed by worker_1_1 of child job {below})",
+            "not in the result: in part worker_1 (conflict in shared.txt, also changed by "
+            f"worker_1_1 of child job {below}, whose changes are all missing)",
             "parent",
         ),
         "theirs": (
@@ -183,6 +183,38 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     assert (ended["status"], ended["reason"], content) == expected[strategy]
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert ended["reason"].removeprefix("not in the result: ") in report
+
+
+def test_what_a_repeated_merge_replaces_between_a_parent_and_its_child_job_is_named(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    site, project = make_project()
+    flag = tmp_path / "flag"
+    waits = f"until [ -e {flag} ]; do sleep 0.02; done"
+    child = edit(f"{waits}; echo child > shared.txt; echo more > more.txt")
+    script = spawning([child], 1, after=f"rm code-1.txt; echo parent > shared.txt; touch {flag}\n")
+    script["prompt"] = script["prompt"].replace(" --wait ", " ")
+
+    ended = site.run("x", [script])
+
+    job, [below] = ended["job_id"], ended["results"]["tasks"][0]["child_job_ids"]
+    conflict = f"conflict in shared.txt, also changed by worker_1_1 of child job {below}"
+    # The parent did not undo the child job's other changes.
+    assert ended["reason"] == (
+        f"not in the result: in part worker_1 ({conflict}, whose changes are all missing)"
+    )
+    assert "undone" not in (site.directory(job) / "FINAL_RESULT.md").read_text()
+
+    assert merge(site, job, strategy="theirs") == "completed"
+
+    assert site.status(job)["reason"] == (
+        f"replaced by merge_strategy theirs: 1 hunk of worker_1 (shared.txt:1) by job {below}"
+    )
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    replaced = f"shared.txt, line 1 (written by worker_1); the version of child job {below} won"
+    assert f"Replaced: {replaced}: parent" in report
+    branch = f"orchestrator/{job}/result"
+    assert [project.show(branch, each) for each in ("shared.txt", "more.txt")] == ["child", "more"]
 
 
 def test_merging_from_below_makes_the_jobs_above_whole_again(make_project: MakeProject) -> None:
