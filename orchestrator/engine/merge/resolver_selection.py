@@ -44,7 +44,8 @@ class ResolverSelection:
                 continue
             self._undo_failed_resolution(worker)
             self._merge.repository.set_ref(sent_ref(worker), search.commit)
-            paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
+            names = dict.fromkeys(each.path for each in conflicts[worker.id])
+            paths = tuple(names)[:MOST_CONFLICTS]
             yield MergeRejection(
                 worker_id=worker.id,
                 reason=f"conflict with other workers in {', '.join(paths[:MOST_PATHS])}",

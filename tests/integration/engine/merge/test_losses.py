@@ -217,6 +217,21 @@ def test_what_a_repeated_merge_replaces_between_a_parent_and_its_child_job_is_na
     assert [project.show(branch, each) for each in ("shared.txt", "more.txt")] == ["child", "more"]
 
 
+def test_a_file_in_which_a_worker_and_its_child_job_conflict_is_named_once(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    site, _ = make_project()
+    flag = tmp_path / "flag"
+    child = edit(f"until [ -e {flag} ]; do sleep 0.02; done; echo child > shared.txt")
+    script = spawning([child], 1, after=f"echo parent > shared.txt; touch {flag}\n")
+    script["prompt"] = script["prompt"].replace(" --wait ", " ")
+
+    ended = site.run("x", [SAME_LINE[0], script], max_retries=1)
+
+    log = (site.directory(ended["job_id"]) / "logs" / "orchestrator.log").read_text()
+    assert 'reason="conflict with other workers in shared.txt"' in log
+
+
 def test_merging_from_below_makes_the_jobs_above_whole_again(make_project: MakeProject) -> None:
     site, project = make_project()
     ended = site.run("x", [spawning(SAME_LINE, 1)])
