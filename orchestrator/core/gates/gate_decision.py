@@ -178,11 +178,12 @@ def _result_by_findings(
     removal: RemovalPermission,
 ) -> GateResult:
     before, findings = _findings_on_base(base), ran.reading.findings
+    base = base or ran
     none_passes = before.passed == () and before.findings and ran.reading.passed == ()
     if none_passes and findings and not gate.is_requested:
         # No test passes, on the base or now: packages of the project may be missing on this
         # machine. Then nothing shows which findings are new.
-        return _as_at_base(gate, ran, replace(result, known=len(findings)))
+        return _as_at_base(gate, ran, base, replace(result, known=len(findings)))
     new = new_findings(ran.reading, before) if gate.new_only else list(findings)
     known_count = len(findings) - len(new)
     lost = _lost_tests_that_count(gate, ran.reading, before, removal)
@@ -199,7 +200,9 @@ def _result_by_findings(
     result = replace(
         result, status=GateStatus.KNOWN if known_count else GateStatus.PASSED, known=known_count
     )
-    return _as_at_base(gate, ran, result) if known_count and has_no_details(ran.reading) else result
+    if known_count and has_no_details(ran.reading):
+        return _as_at_base(gate, ran, base, result)
+    return result
 
 
 def _digest(reading: Reading, new: Sequence[Finding], lost: Sequence[str]) -> str:
@@ -235,14 +238,12 @@ def has_no_details(reading: Reading) -> bool:
     return bool(reading.findings) and (reading.passed == () or only_exit_codes)
 
 
-def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
+def _as_at_base(gate: Gate, ran: FinishedRun, base: FinishedRun, result: GateResult) -> GateResult:
     problem = "already fails" if ran.reading.passed is None else "tests already fail"
-    finding = ran.reading.findings[0]
-    error = (
-        _finding_in_words(finding, ran)
-        if finding.key == EXIT_KEY
-        else finding.message[:LONGEST_SHOWN]
-    )
+    error, error_now = _error_in_words(base), _error_in_words(ran)
+    if error_now != error and ran.reading.findings[0].key == EXIT_KEY:
+        # The outputs may name other failing tests, although the exit codes are the same.
+        error += f"; with the change: {error_now}"
     note = f"{problem} on the base commit: {error}"
     unrun = _as_not_run(gate, GateCause.FAILS_AT_BASE, note, result)
     # The baseline excuses an exit code and findings of tests that ran. The baseline does not excuse
@@ -250,6 +251,12 @@ def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
     is_excused = not all(each.is_error for each in ran.reading.findings)
     is_known = is_excused or unrun.status is not GateStatus.BROKEN
     return replace(unrun, status=GateStatus.KNOWN) if is_known else unrun
+
+
+def _error_in_words(ran: FinishedRun) -> str:
+    finding = ran.reading.findings[0]
+    is_exit_code = finding.key == EXIT_KEY
+    return _finding_in_words(finding, ran) if is_exit_code else finding.message[:LONGEST_SHOWN]
 
 
 #: Pattern of the line in a gate's output that describes the error, in the format of Python, Node,

@@ -298,6 +298,16 @@ def test_a_gate_whose_exit_code_fails_also_at_the_base_has_not_passed() -> None:
     assert not result.blocks
 
 
+def test_a_new_failing_test_is_not_said_to_fail_at_the_base() -> None:
+    reading = with_exit(Reading(), 1)
+    base = FinishedRun(reading=reading, output="ok 1 - one\nnot ok 2 - old\n")
+    now = FinishedRun(reading=reading, output="not ok 1 - one\nnot ok 2 - old\n")
+
+    assert result_of(GATE, now, base, []).note == (
+        "already fails on the base commit: exit code 1: old; with the change: exit code 1: one, old"
+    )
+
+
 def test_a_gate_that_fails_by_its_exit_code_names_the_error_that_it_printed() -> None:
     printed = "ImportError while loading conftest\nE   SyntaxError: invalid syntax\n"
     failed = FinishedRun(reading=with_exit(Reading(), 4, is_error=True), output=printed)
