@@ -407,10 +407,19 @@ class Pages:
     def _files(
         self, workers: Iterable[WorkerFigures], merge: MergeReport = NO_MERGE
     ) -> Sequence[MadeFile]:
-        outside = {each.worker_id for each in self._outside if not each.in_part}
+        outside = {
+            *self._with_child_jobs(each.worker_id for each in self._outside if not each.in_part)
+        }
         files = made_files(workers, self._index.in_project, self._project, merge.lines, outside)
         in_result = {*self._ids_in_result(self._job)} if merge.branch else set[str]()
         return [self._with_state(each, in_result, merge) for each in files]
+
+    def _with_child_jobs(self, worker_ids: Iterable[str]) -> Iterator[str]:
+        """Yield the ids of the workers, and of all workers of their child jobs, at any depth."""
+        for worker_id in worker_ids:
+            yield worker_id
+            for child in self._index.child_jobs(self._index.worker(worker_id)):
+                yield from self._with_child_jobs(each.id for each in self._index.workers(child.id))
 
     def _ids_in_result(self, job: Job) -> Iterator[str]:
         for worker in self._index.unmerged_changes.in_result(job):

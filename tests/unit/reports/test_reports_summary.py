@@ -202,3 +202,21 @@ def test_a_file_that_a_later_task_restored_or_removed_is_not_called_unmerged(
     # The size of a large result is known, but not the lines of all its files.
     merge = replace(merge, size=ChangeSize(files=2, added=3))
     assert files_table(merge, tmp_path)["temp"] == "unknown"
+
+
+def test_files_of_child_jobs_of_an_unmerged_worker_are_unmerged_too(tmp_path: Path) -> None:
+    builder = TreeBuilder()
+    facts = JobFacts(missing=(lost("worker_1", LossCause.CONFLICT),))
+    job = builder.job("x", status=JobStatus.PARTIAL, merge_state=MergeState.IN_PART, facts=facts)
+    changed = DeliveredWork(changed=True)
+    parent = builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), delivery=changed)
+    builder.worker(job, "worker_2", TaskSpec(id="b"), (0, 1), files=["f"], delivery=changed)
+    child = builder.job("y", job_id="c" * 8, parent=parent, status=JobStatus.COMPLETED)
+    builder.worker(child, "worker_1_1", TaskSpec(id="c"), (0, 1), files=["f"], delivery=changed)
+    merge = replace(RESULT, lines={"f": (1, 0)}, size=ChangeSize(files=1, added=1))
+
+    Reports().render(builder.tree, ROOT, tmp_path, merges={ROOT: merge})
+
+    table = (tmp_path / "FINAL_RESULT.md").read_text().partition("## Files")[2]
+    [row] = [line for line in table.splitlines() if line.startswith("| f |")]
+    assert "[worker_2](depth_0/worker_2/); not merged: [worker_1_1]" in row
