@@ -116,7 +116,7 @@ class FeedbackCalls:
         self._trees.check_not_attached(worker)
         self._merge_queue.check_idle(job.id)
         tip = self._branch_head(job, worker)
-        if not tip.startswith(request.commit):
+        if not self._has_same_code(worker, request, tip):
             raise Outdated(
                 f"the branch of {worker.id} has moved from commit {request.commit[:12]} to "
                 f"{tip[:12]}; nothing was sent; comment on the latest change: "
@@ -134,6 +134,21 @@ class FeedbackCalls:
             key=request.key,
             digest=_digest(request) if request.key else "",
         )
+
+    def _has_same_code(self, worker: Worker, request: FeedbackRequest, tip: str) -> bool:
+        """True if the comments fit the branch head ``tip``.
+
+        After the worker's latest commit, a merge may have added results of its child jobs to the
+        branch. The comments still fit, unless these results changed a commented file.
+        """
+        results = {each.result for each in self._worktrees.branches.children(worker)}
+        commit = tip
+        while not commit.startswith(request.commit):
+            if self._repository.commit_of(f"{commit}^2") not in results:
+                return False
+            commit = self._repository.commit_of(f"{commit}^")
+        changed = {} if commit == tip else self._repository.differing_paths(commit, tip)
+        return not any(path.endswith(each.path) for path in changed for each in request.comments)
 
     def _branch_head(self, job: Job, worker: Worker) -> str:
         branch = worker_branch(worker)

@@ -10,7 +10,7 @@ from tests.support.project import Project
 
 #: Writes ``answer = 41``; after a comment with a line ``use N``, it writes ``answer = N``.
 WRITER = r"""
-import os, pathlib, re, sys
+import json, os, pathlib, re, subprocess, sys
 prompt = sys.stdin.read()
 home = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"])
 number = len(list(home.glob("seen-*.md"))) + 1
@@ -18,6 +18,9 @@ number = len(list(home.glob("seen-*.md"))) + 1
 name = re.search(r"in the file (\S+)", prompt)[1]
 path = pathlib.Path(name)
 asked = re.findall(r"(?m)^use (\d+)", prompt)
+if "delegate a part" in prompt and number == 1:
+    (home / "c.json").write_text(json.dumps([{"command": "echo c > child.txt", "git": "on"}]))
+    subprocess.run(["orchestrator", "spawn", "c", "--tasks", str(home / "c.json"), "--wait"])
 if "fail now" in prompt:
     sys.exit(3)
 if "ask first" in prompt and not asked:

@@ -80,6 +80,27 @@ def test_comments_are_never_attached_to_other_code(make_site: MakeSite, tmp_path
     assert site.status(job)["run"] == 2
 
 
+@pytest.mark.usefixtures("spawning")
+def test_a_worker_with_a_child_job_gets_comments_on_its_latest_commit(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    site, project = make_reviewed_site(make_site, tmp_path)
+    task = write()
+    job = site.run("x", [{**task, "prompt": f"{task['prompt']} and delegate a part"}])["job_id"]
+    [worker] = site.get(f"/jobs/{job}")["workers"]
+    # The merge added the child job's result to the branch.
+    assert worker["commit"] != tip(project, job)
+
+    response = _give(site, job, comments(worker["commit"]))
+
+    assert response.status_code == 202, response.text
+    assert site.wait(job)["status"] == "completed"
+    assert _at(project, job) == "# made by attempt 2\nanswer = 42\nend = 1"
+    assert project.show(f"orchestrator/{job}/result", "child.txt") == "c"
+    [worker] = site.get(f"/jobs/{job}")["workers"]
+    assert worker["feedback"][0]["answered_by"] == 2
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
