@@ -14,6 +14,8 @@ _UNPAID = (
     r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan"
     r"|payment required|billing hard limit"
 )
+#: Matches errors with status 403 that concern one model of the account. The login itself works.
+_NO_MODEL_ACCESS = r"access to (?:the )?model|model_not_found"
 _STATUS = r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3})\b"
 
 #: Patterns of error texts by class. The first match decides. Compiled at the first use.
@@ -109,7 +111,10 @@ def classify(
     words = clipped(text)
     if re.search(_UNPAID, words, re.I):
         return ErrorClass.CREDIT
-    kind = of_status(status or status_in(words))
+    status = status or status_in(words)
+    if status == 403 and re.search(_NO_MODEL_ACCESS, words, re.I):
+        return ErrorClass.CONFIG
+    kind = of_status(status)
     if kind is not ErrorClass.NONE:
         return kind
     return next((kind for kind, pattern in _WORDS if re.search(pattern, words, re.I)), otherwise)

@@ -12,7 +12,6 @@ from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import one_line
 
 _LONGEST = 600
-_AUTH = frozenset((401, 403))
 _RATE = frozenset((429, 529))
 _OVERFLOW = re.compile(
     r"prompt is too long|context[ _](length|window|size)|maximum context|context_length_exceeded"
@@ -76,8 +75,6 @@ def failure_of_status(
         return _limit_failure(words, status, headers, detail)
     if _UNPAID.search(detail) or status == 402:
         return ModelFailure(ErrorClass.CREDIT, words, status=status)
-    if status in _AUTH:
-        return ModelFailure(ErrorClass.AUTH, words, status=status)
     if status == 413 or (status < 500 and _OVERFLOW.search(detail)):
         return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):

@@ -105,6 +105,7 @@ AGAINST_POLICY = (
     " Usage Policy (https://www.anthropic.com/legal/aup)."
 )
 BLOCKED = "Output blocked by content filtering policy"
+NO_ACCESS = "Project `p` does not have access to model `m`"
 CODEX_CUT = "reason: max_output_tokens"
 GEMINI_CUT = events(
     GEMINI_INIT,
@@ -160,6 +161,8 @@ CASES = (
         *("400 json", "codex", API, codex_failed('{"error": {"message": "no such thing"}}'), 1),
         error="no such thing",
     ),
+    Case("403 model", "codex", CONFIG, codex_failed(f"unexpected status 403: {NO_ACCESS}"), 1),
+    Case("403 model", "opencode", CONFIG, opencode_failed(403, NO_ACCESS), 1),
     Case("404", "codex", CONFIG, codex_failed("unexpected status 404 Not Found: no"), 1),
     Case("400", "gemini", API, gemini_failed(400), 144),
     Case("404", "gemini", CONFIG, gemini_failed(404), 148),

@@ -34,6 +34,8 @@ NOW = 1_800_000_000.0
         (401, "invalid x-api-key", E.AUTH, False),
         (402, "Insufficient Balance", E.CREDIT, False),
         (403, "not allowed", E.AUTH, False),
+        (403, "Project `p` does not have access to model `m` (model_not_found)", E.CONFIG, False),
+        (403, "You don't have access to the model with the specified model ID.", E.CONFIG, False),
         (404, "model: no such model", E.CONFIG, False),
         (408, "", E.API, True),
         (413, "Request exceeds the maximum size", E.LIMIT, False),
