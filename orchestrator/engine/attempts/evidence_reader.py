@@ -227,10 +227,12 @@ def _with_delivery(
         builds = builds or (has_worktree and is_agent)
         intent = intent_of_task(task) if builds else Intent.ANSWER
         is_promised = promises_changes(task.role, task.writes, is_agent=builds)
-        outside_checkout = [
-            path
-            for path in outside_files
-            if not any(path.endswith(f"/{each}") for each in changes.checkout)
+        # The agent itself reports that it wrote these files. So they are not listed as files that
+        # any process may have changed.
+        checkout = [
+            each
+            for each in changes.checkout
+            if not any(path.endswith(f"/{each}") for path in outside_files)
         ]
         is_requested = intent is Intent.CHANGE and text_kind is not FinalText.ALREADY
         delivery = DeliveredWork(
@@ -244,8 +246,8 @@ def _with_delivery(
                 _clean_name(each, running)
                 for each in dict.fromkeys((*changes.saved, *changes.ignored_sources))
             ),
-            outside=tuple(_clean_name(each, running) for each in outside_checkout),
-            checkout=tuple(_clean_name(each, running) for each in changes.checkout),
+            outside=tuple(_clean_name(each, running) for each in outside_files),
+            checkout=tuple(_clean_name(each, running) for each in checkout),
             side_work=_side_work(running, changes),
             commit=changes.commit,
             omitted=changes.omitted,

@@ -156,6 +156,12 @@ def behave(word: str) -> None:
                 )
             Path.home().joinpath("notes.md").write_text("x")
             Path("here.md").write_text("x")
+        case "writes-to-checkout":
+            place = Path(os.environ["CHECKOUT"], "README.md")
+            written = {"name": "Write", "id": "t", "input": {"file_path": str(place)}}
+            message({"type": "tool_use", **written})
+            place.write_text("changed")
+            Path("here.md").write_text("x")
         case "exit-1" | "exit-3":
             sys.exit(int(word[-1]))
         case "crashes":
