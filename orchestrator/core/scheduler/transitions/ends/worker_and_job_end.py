@@ -294,7 +294,9 @@ class WorkerEnd:
                 if other_agent := self._fallback.agent_for(worker, verdict, now):
                     self._fallback.replace_agent(worker, other_agent, verdict, now)
                 else:
-                    self.end(worker, Verdict(status=WorkerStatus.FAILED, reason=reason), now)
+                    retry = f"attempt {worker.attempt + 1} " if worker.attempt else ""
+                    failed = Verdict(status=WorkerStatus.FAILED, reason=f"{retry}{reason}")
+                    self.end(worker, failed, now)
 
     def record(self, worker: Worker, verdict: Verdict, now: float) -> None:
         verdict = self._with_feedback_answered(worker, verdict)

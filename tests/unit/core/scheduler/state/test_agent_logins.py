@@ -47,6 +47,21 @@ def test_a_failed_login_is_not_retried_and_the_reason_has_the_fix() -> None:
     assert story.job_status(job) is JobStatus.FAILED
 
 
+def test_a_worker_that_waits_for_its_retry_names_the_attempt_that_was_not_started() -> None:
+    story = a_story()
+    task = a_task("a", agents=("opencode",), retries=1)
+    keys = story.keys(story.root(task, replace(task, id="b")))
+    story.scheduler.usage_reported(keys[0], 1, Usage(output_tokens=3), story.now)
+    story.turn()
+    story.ends(keys[1], EXIT_1, Evidence(error_class=ErrorClass.API, error="broken"))
+    assert states(story, keys) == [RUNNING, PENDING]
+
+    story.ends(keys[0], EXIT_1, REFUSED)
+
+    reason = "attempt 2 not started: the agent's login failed: invalid x-api-key"
+    assert story.worker(keys[1]).reason.startswith(reason)
+
+
 def test_the_period_of_the_services_message_does_not_stay_before_the_fix() -> None:
     story = a_story()
     _, [key] = several(story, "opencode")
