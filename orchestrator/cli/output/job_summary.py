@@ -35,8 +35,10 @@ BETWEEN = " ... "
 #: shown.
 LEAST_LINE = 30
 SHOWN_TASKS = 30
-#: Number of failed workers that are shown with their reason, and maximum characters of a reason.
+#: Number of different reasons of failed workers that are shown, and maximum characters of a reason.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
+#: Number of workers that are named with a reason that several workers have.
+SHOWN_NAMES = 3
 #: Maximum characters of the output of a failed worker that changed no file.
 OUTPUT_CHARACTERS = 500
 SHOWN_COMMANDS = 3
@@ -111,8 +113,8 @@ def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = (
     """Return the last lines about a job, in this order.
 
     - The job's reason.
-    - If the job is unsuccessful: the reason of each failed worker. If the worker changed no file,
-      its output follows the reason.
+    - If the job is unsuccessful: the reasons of failed workers, each reason once. If a worker
+      changed no file, its output follows the reason.
     - If the job has not ended: the reasons why workers wait for their start, each reason once.
     - Commands that merge or show missing changes.
 
@@ -133,22 +135,37 @@ def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = (
             for each in failed
             if _output_without_changes(each) or not _reason_is_printed(each, printed_lines)
         ]
-        for task in failed[:SHOWN_FAILURES]:
-            task_label = f" ({task_id})" if (task_id := id_in_plan(task)) else ""
-            text = f"{task['worker_id']}{task_label} {task['status']}: {task['reason']}"
-            if not _reason_is_printed(task, printed_lines):
-                lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
-            if output := _output_without_changes(task):
-                text = f"output of {task['worker_id']}: {output}"
-                lines += wrapped(cut(text, OUTPUT_CHARACTERS), width, "  ")
-        if len(failed) > SHOWN_FAILURES:
-            lines.append(
-                f"  ... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
-                f"{COMMAND} report {answer['job_id']}"
-            )
+        lines += _failure_lines(failed, answer["job_id"], width, printed_lines)
     if answer["status"] not in ENDED_JOB:
         lines += _waiting_lines(answer, width, printed_lines)
     return [*lines, *_missing_change_commands(answer)]
+
+
+def _failure_lines(
+    failed: Sequence[Answer], job_id: str, width: int, printed_lines: Sequence[str]
+) -> Iterator[str]:
+    groups = dict[tuple[str, str, str], list[Answer]]()
+    for task in failed:
+        key = str(task["status"]), str(task["reason"]), _output_without_changes(task)
+        groups.setdefault(key, []).append(task)
+    shown = list(groups.items())[:SHOWN_FAILURES]
+    for (status, reason, output), tasks in shown:
+        unprinted = [each for each in tasks if not _reason_is_printed(each, printed_lines)]
+        if unprinted:
+            labels = [_label(each) for each in unprinted]
+            text = f"{listed(labels, SHOWN_NAMES)} {status}: {reason}"
+            yield from wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
+        if output:
+            text = f"output of {listed([each['worker_id'] for each in tasks], SHOWN_NAMES)}"
+            yield from wrapped(cut(f"{text}: {output}", OUTPUT_CHARACTERS), width, "  ")
+    if remaining := len(failed) - sum(len(tasks) for _, tasks in shown):
+        more = plural(remaining, "more failure")
+        yield f"  ... and {more}; show all: {COMMAND} report {job_id}"
+
+
+def _label(task: Answer) -> str:
+    task_id = id_in_plan(task)
+    return f"{task['worker_id']} ({task_id})" if task_id else str(task["worker_id"])
 
 
 def _waiting_lines(answer: Answer, width: int, printed_lines: Sequence[str]) -> Iterator[str]:

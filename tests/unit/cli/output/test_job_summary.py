@@ -389,6 +389,22 @@ def test_the_reasons_of_failed_workers_follow_the_reason_of_the_job() -> None:
     ]
 
 
+def test_workers_with_the_same_reason_are_named_in_one_line() -> None:
+    reason = "not started: the agent's login failed: no (reported by worker_9)"
+    rows = [(f"worker_{n}", reason) for n in range(1, 9)]
+    rows += [("worker_9", "the agent's login failed: no"), ("worker_10", "exit code 1")]
+    rows += [(f"worker_{n}", f"exit code {n}") for n in range(11, 14)]
+    tasks = [{"worker_id": name, "status": "failed", "reason": why} for name, why in rows]
+    answer = {"job_id": "j", "status": "failed", "results": {"tasks": tasks}}
+
+    assert ending_lines(answer, 150) == [
+        f"  worker_1, worker_2, worker_3 and 5 more failed: {reason}",
+        "  worker_9 failed: the agent's login failed: no",
+        *(f"  worker_{n} failed: exit code {n - 9 if n == 10 else n}" for n in range(10, 13)),
+        "  ... and 1 more failure; show all: bin/orchestrator report j",
+    ]
+
+
 def test_a_failure_is_explained_again_only_if_its_line_is_cut() -> None:
     long = f"exit code 2: {'because ' * 40}of the end"
     rows = [("worker_1", "exit code 1"), ("worker_2", long)]
