@@ -22,6 +22,7 @@ from orchestrator.core.model.attempt.usage_sums import is_known, usage_fields
 from orchestrator.core.model.human_input.question import Question
 from orchestrator.core.model.job import Job, Worker, wall_seconds
 from orchestrator.core.model.job_settings import Workdir
+from orchestrator.core.outcome.job.human_needs import NeedKind, kind_of_worker
 from orchestrator.core.outcome.job.job_outcome import outcome_fields, tasks_succeeded
 from orchestrator.core.outcome.job.listed_workers import (
     ALL_WORKERS,
@@ -469,6 +470,8 @@ def _row(
         row["log"] = workspace.log(worker)
     if (worker.job_id, worker.task_id) in in_project:
         row["workdir"] = Workdir.PROJECT
+    if kind_of_worker(worker) is NeedKind.ASKED:
+        row["asked"] = True
     if worker.chosen is not None:
         row["chosen"] = worker.chosen
     if worker.result is not None:

@@ -25,6 +25,7 @@ from orchestrator.api.serializers.json_encoding import encoded
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker, wall_seconds
+from orchestrator.core.outcome.job.human_needs import NeedKind, kind_of_worker
 from orchestrator.core.outcome.job.job_outcome import outcome_fields
 from orchestrator.core.outcome.job.unmerged_changes import (
     UnmergedChanges,
@@ -279,6 +280,7 @@ def _task_result(
         missing=list(delivery.missing) if delivery else [],
         saved=list(delivery.saved) if delivery else [],
         outside=list(delivery.outside) if delivery else [],
+        asked=True if kind_of_worker(worker) is NeedKind.ASKED else None,
         chosen=worker.chosen,
         attempts=worker.attempt,
         session=session_answer(result.session),

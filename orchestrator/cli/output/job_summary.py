@@ -68,7 +68,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _next_lines(answer: Answer) -> Iterator[str]:
-    """Yield the next commands: show and land the result, and retry unsuccessful tasks.
+    """Yield the next commands: show and land the result, answer questions, and retry tasks.
 
     A completed job without a result gets the command that shows its report. A landed job gets the
     command that undoes the landing instead of the command that lands. A discarded job gets no
@@ -91,6 +91,11 @@ def _next_lines(answer: Answer) -> Iterator[str]:
     if answer.get("discarded"):
         return
     tasks = tasks_of(answer)
+    # A retry without an answer would ask the same question again.
+    for task in [each for each in tasks if each.get("asked")][:SHOWN_COMMANDS]:
+        worker_id = task["worker_id"]
+        command = f"{COMMAND} feedback {job_id} {worker_id} --edit"
+        yield f"to answer the question of {worker_id}: {command}"
     done_tasks = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
     if not is_complete and any(each.get("task_id") not in done_tasks for each in tasks):
         yield f"to retry the tasks that did not succeed: {COMMAND} retry {job_id}"

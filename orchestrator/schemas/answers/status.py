@@ -57,6 +57,8 @@ class TaskResult(Answer):
     """
     outside: list[str] = Field(default_factory=no_items)
     """Files that the agent changed outside of its worktree."""
+    asked: bool | None = None
+    """True if the worker failed because its agent waits for an answer; otherwise omitted."""
     chosen: bool | None = None
     """True for a task's chosen candidate; omitted before the choice, or if there is one worker."""
     attempts: int

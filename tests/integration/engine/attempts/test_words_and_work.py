@@ -175,6 +175,9 @@ def test_a_worker_that_asks_and_waits_has_failed_with_its_question_as_reason(
     assert (row["status"], row["attempts"]) == ("failed", 2)
     assert "Which database should I use, PostgreSQL or SQLite?" in row["reason"]
     assert failures(site, ended) == ["asked", "asked"]
+    assert only(ended)["asked"] is True
+    status_file = json.loads((site.directory(ended["job_id"]) / "status.json").read_text())
+    assert status_file["results"]["tasks"][0]["asked"] is True
 
 
 def test_a_worker_that_asked_is_to_decide_in_its_second_attempt(run: Run) -> None:

@@ -169,6 +169,25 @@ def test_files_in_plain_directories_have_the_command_that_copies_them(
     assert ("to copy the files into your project: bin/orchestrator apply a" in lines) is is_named
 
 
+def test_the_question_of_an_agent_has_the_command_that_answers_it() -> None:
+    rows = [
+        ("worker_1", "failed", True),
+        ("worker_2", "failed", None),
+        ("worker_3", "failed", True),
+    ]
+    tasks = [
+        {"worker_id": name, "task_id": name, "status": status, "reason": "no", "asked": asked}
+        for name, status, asked in rows
+    ]
+    answer = {"job_id": "a", "status": "failed", "results": {"tasks": tasks}}
+
+    assert summary_lines(answer, 80)[-3:] == [
+        "to answer the question of worker_1: bin/orchestrator feedback a worker_1 --edit",
+        "to answer the question of worker_3: bin/orchestrator feedback a worker_3 --edit",
+        RETRIED,
+    ]
+
+
 def test_the_summary_shows_the_usage() -> None:
     usage = {"steps": 2, "cost_usd": 0.5}
     answer = {"job_id": "a", "status": "completed", "results": {}, "usage": usage}
