@@ -276,10 +276,8 @@ def _messages(assignment: Assignment) -> dict[str, str]:
 
 def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
     text = written or outcome.text
-    # Add the error to the output of a failed attempt, because the next attempt reads this output.
-    parts = [text, outcome.error if outcome.error not in text else ""]
     return Evidence(
-        output=text if outcome.succeeded else "\n\n".join(filter(None, parts)),
+        output=text if outcome.succeeded else _with_error(text, outcome.error),
         output_required=True,
         claimed_success=outcome.succeeded,
         usage=outcome.usage,
@@ -290,6 +288,16 @@ def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
         note=outcome.note[:500],
         outside=outcome.outside,
     )
+
+
+def _with_error(text: str, error: str) -> str:
+    """Add the error to the output of a failed attempt, because the next attempt reads this output.
+
+    The brackets separate the error from the agent's own text.
+    """
+    if not text or error in text:
+        return text or error
+    return f"{text}\n\n[failed: {error}]"
 
 
 def _recorded_outcome(control: Path) -> AgentOutcome | None:

@@ -1,6 +1,7 @@
 """``agent.json``: written by the driver, read by the server, and writable for the worker."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,13 @@ def test_the_evidence_has_the_outcome_of_the_agent(control: Path, work: Path) ->
     assert evidence.usage == OUTCOME.usage
     assert evidence.claimed_success is False
     # Text for the next attempt.
-    assert evidence.output == "an answer\n\nlater"
+    assert evidence.output == "an answer\n\n[failed: later]"
+
+
+def test_the_error_is_the_output_if_the_agent_gave_no_answer(control: Path, work: Path) -> None:
+    result_file.write(control, replace(OUTCOME, text=""))
+
+    assert AGENT.evidence(work, "", ENDED, control).output == "later"
 
 
 def test_an_answer_file_precedes_the_text_and_replaces_a_missing_one(
