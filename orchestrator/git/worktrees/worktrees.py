@@ -27,7 +27,7 @@ from orchestrator.security.files.untrusted_files import read_regular
 REASON = "a worker of the orchestrator uses this worktree"
 #: Settings that make git write other files or permissions. If one of them is set, git itself
 #: registers each worktree.
-_UNUSUAL = (b"extensions.", b"worktree.", b"core.sharedrepository", b"core.sparsecheckout")
+_UNUSUAL = (b"extensions.", b"core.sharedrepository", b"core.sparsecheckout")
 #: An extension that does not change the files of a worktree.
 _USUAL = b"extensions.objectformat"
 _MOST_NUMBERS = 10_000
@@ -170,7 +170,8 @@ class GitWorktrees:
         directory, too.
         """
         content = read_regular(f"{directory}/.git", _LONGEST_LINK) or b""
-        admin = Path(os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n"))
+        link = os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n")
+        admin = Path(_absolute(directory, link))
         if admin.parent != self._entries or admin.name == "..":
             return None
         with suppress(OSError):
@@ -356,7 +357,11 @@ class GitWorktrees:
             if admin is not None:
                 return RegisteredWorktree(os.path.realpath(directory), admin)
         name = branch.removeprefix("refs/heads/")
-        self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
+        # Relative links would also set extensions.relativeWorktrees, which an older git rejects.
+        absolute = ("-c", "worktree.useRelativePaths=false")
+        self._git.run(
+            *absolute, "worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name
+        )
         worktree = self.find(directory)
         assert worktree is not None, "git has just created the worktree"
         return worktree
@@ -425,9 +430,18 @@ def _registered_link(admin: Path) -> str:
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             fifo_guard.clear(admin)
-        return os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
+        link = os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
     finally:
         os.close(handle)
+    return _absolute(admin, link)
+
+
+def _absolute(directory: str | Path, link: str) -> str:
+    """Return the absolute path of a link in a directory.
+
+    Git writes relative links if ``worktree.useRelativePaths`` is set (git 2.48 and newer).
+    """
+    return link if link.startswith("/") else os.path.normpath(os.path.join(directory, link))
 
 
 def remove_entry(admin: Path) -> None:

@@ -451,7 +451,6 @@ def test_a_used_name_gets_a_number(project: Project, common: Path, tmp_path: Pat
         ("extensions.worktreeConfig", "true"),
         ("core.sharedRepository", "group"),
         ("core.sparseCheckout", "true"),
-        ("worktree.useRelativePaths", "true"),
     ],
 )
 def test_a_setting_that_changes_the_files_leaves_it_to_git(
@@ -464,6 +463,35 @@ def test_a_setting_that_changes_the_files_leaves_it_to_git(
 
     repository.open_worktree(directory, f"{BRANCH}0", repository.base().commit)
     assert project.worktrees() == [directory]
+
+
+def test_links_are_absolute_even_if_the_setting_asks_for_relative_links(
+    project: Project, common: Path, repository: GitRepository, directory: str
+) -> None:
+    project.git("config", "worktree.useRelativePaths", "true")
+    # With this setting, git itself creates the worktree.
+    project.git("config", "core.sharedRepository", "group")
+    repository.open_worktree(directory, f"{BRANCH}0", repository.base().commit)
+    assert Path(directory, ".git").read_text() == f"gitdir: {common}/worktrees/worktree\n"
+    assert not project.git("config", "--get-all", "extensions.relativeWorktrees", check=False)
+
+
+def test_worktrees_with_relative_links_are_found(
+    project: Project, common: Path, repository: GitRepository, directory: str
+) -> None:
+    """``git worktree repair`` writes relative links if ``worktree.useRelativePaths`` is set."""
+    repository.open_worktree(directory, f"{BRANCH}0", repository.base().commit)
+    admin = common / "worktrees" / "worktree"
+    link = Path(directory, ".git")
+    (admin / "gitdir").write_text(f"{os.path.relpath(link, admin)}\n")
+    link.write_text(f"gitdir: {os.path.relpath(admin, directory)}\n")
+
+    git = Git(str(project.path), {})
+    all_worktrees = worktrees.GitWorktrees(git, common, WorktreePool(git, common, common))
+    found = all_worktrees.find(directory)
+    assert found is not None
+    assert (found.directory, found.admin) == (os.path.realpath(directory), admin)
+    assert [each.directory for each in all_worktrees.all()] == [os.path.realpath(directory)]
 
 
 def test_a_path_that_cannot_be_registered_is_deferred_to_git(
