@@ -141,7 +141,7 @@ version_of() { "$1" -I -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])'
 is_supported() { "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 
 find_python() {
-  local candidate version found='' candidates=(python3.13 python3.12 python3.11 python3 python)
+  local candidate version found='' candidates=(python3.14 python3.13 python3.12 python3.11 python3 python)
   [ -z "$python" ] || candidates=("$python")
   for candidate in "${candidates[@]}"; do
     version=$(version_of "$candidate") || continue
@@ -229,7 +229,7 @@ choose_installer() {
   fi
   local candidate base minor
   base=$("$venv_python" -I -c 'import sys; print(sys._base_executable)')
-  for candidate in "$base" ${python:+"$python"} python3.13 python3.12 python3.11 python3; do
+  for candidate in "$base" ${python:+"$python"} python3.14 python3.13 python3.12 python3.11 python3; do
     # pip 22.3 and newer versions have the option --python.
     if "$candidate" -I -m pip --python "$venv_python" --version >/dev/null 2>&1; then
       installer=("$candidate" -I -m pip --python "$venv_python" install)

@@ -90,7 +90,7 @@ await() {
 }
 
 # have COMMAND PACKAGE: succeed if COMMAND exists. If it does not exist, root installs the Debian package PACKAGE first.
-# shellcheck disable=SC2317  # called through step
+# shellcheck disable=SC2317,SC2329  # called through step
 have() {
   command -v "$1" >/dev/null && return
   [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
@@ -99,7 +99,7 @@ have() {
   (apt-get install -y "$2" || { apt-get update && apt-get install -y "$2"; }) >/dev/null 2>&1
 }
 
-# shellcheck disable=SC2317  # called through step
+# shellcheck disable=SC2317,SC2329  # called through step
 check_scripts() {
   if ! have shellcheck shellcheck; then
     echo 'scripts not checked: shellcheck is not installed; on Debian: sudo apt install shellcheck'
@@ -113,7 +113,7 @@ check_scripts() {
 
 # filled LIST TARGET COMMAND: install the packages that the file LIST names into the directory TARGET, with
 # `COMMAND LIST TARGET`. Do nothing if TARGET was filled from the same list before.
-# shellcheck disable=SC2317  # called through step
+# shellcheck disable=SC2317,SC2329  # called through step
 filled() {
   local list=$1 target=$2
   mkdir -p "$(dirname "$target")"
@@ -127,7 +127,7 @@ filled() {
   ) 9>"$target.lock"
 }
 
-# shellcheck disable=SC2317  # called through filled
+# shellcheck disable=SC2317,SC2329  # called through filled
 fill_python() {
   local uv=$2/bin/uv
   if command -v uv >/dev/null; then
@@ -140,7 +140,7 @@ fill_python() {
   fi && "$uv" pip install -q --python "$2/bin/python" --require-hashes -r "$1"
 }
 
-# shellcheck disable=SC2317  # called through filled
+# shellcheck disable=SC2317,SC2329  # called through filled
 fill_node() {
   mkdir -p "$2" && cp "$1" "$2/package.json" &&
     npm install --prefix "$2" --no-audit --no-fund --no-package-lock --loglevel=error
@@ -153,13 +153,13 @@ have_npm() {
 
 # Compiles the test modules to bytecode. Otherwise, each of the parallel processes would compile all of them. An error of
 # a module is reported by the tests.
-# shellcheck disable=SC2317  # called through step
+# shellcheck disable=SC2317,SC2329  # called through step
 compile_tests() {
   "$python" -m pytest --collect-only "$@" >/dev/null 2>&1 || true
 }
 
 # Installs the tools that tests run in host projects, separately from the packages of the product.
-# shellcheck disable=SC2317  # called through step
+# shellcheck disable=SC2317,SC2329  # called through step
 install_tools() {
   local each complete=true
   # Each entry is a program, or a program and the different name of its Debian package.
@@ -173,7 +173,7 @@ install_tools() {
   [ "$complete" = true ] || [ "${CI-}" != true ]
 }
 
-# shellcheck disable=SC2317  # called through step
+# shellcheck disable=SC2317,SC2329  # called through step
 install_agents() {
   if ! command -v npm >/dev/null; then
     echo 'real AI tools not tested: npm is not installed; install Node.js: https://nodejs.org'

@@ -18,7 +18,7 @@ from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_paths import COMMAND, INSTALL_COMMAND
 from orchestrator.cli.output.error_messages import report_error, report_usage_error
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.standard_streams import reader_may_leave
+from orchestrator.cli.output.standard_streams import discard_output, reader_may_leave
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal_text import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
@@ -116,6 +116,7 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
         if error.filename is not None or not is_full_disk(error):
             raise
         click.echo(f"Error: cannot write the output: {error.strerror}", err=True)
+        discard_output()
         return ExitCode.FAILED
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("orchestrator"):

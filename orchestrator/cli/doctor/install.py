@@ -13,7 +13,7 @@ from orchestrator.core.text.command_name import GRAMMARS, INSTALL_COMMAND
 from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.product_files import product_file
 
-OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST, NEWEST = (3, 11), (3, 14)
 SHOWN_PACKAGES = 5
 
 
@@ -38,7 +38,9 @@ def _python() -> HealthCheck:
         fix = "install Python 3.11 or newer, remove .venv, and run ./install.sh"
         return HealthCheck(name="python", ok=False, message=f"{text} is too old", fix=fix)
     if version > NEWEST:
-        return HealthCheck(name="python", ok=None, message=f"{text}; tested with 3.11 to 3.13")
+        oldest, newest = (".".join(map(str, each)) for each in (OLDEST, NEWEST))
+        tested = f"tested with {oldest} to {newest}"
+        return HealthCheck(name="python", ok=None, message=f"{text}; {tested}")
     return HealthCheck(name="python", ok=True, message=text)
 
 

@@ -63,6 +63,15 @@ def discard_terminals() -> None:
     _discard(None)
 
 
+def discard_output() -> None:
+    """Discard all further output to standard output.
+
+    Call this function if the disk is full. Otherwise, Python would write the buffered output again
+    when it exits, and print a second error.
+    """
+    _discard(os.fstat(sys.stdout.fileno()))
+
+
 def _discard(broken: os.stat_result | None) -> None:
     """Discard all further output to the file ``broken``, or to terminals if ``broken`` is None."""
     null_device = os.open(os.devnull, os.O_WRONLY)

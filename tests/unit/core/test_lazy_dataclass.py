@@ -181,7 +181,9 @@ def test_a_class_compiles_nothing_before_it_is_used() -> None:
         "import orchestrator.core.lazy_dataclass as ours\n"
         "from orchestrator.core.lazy_dataclass import dataclass\n"
         "compiled = []\n"
-        "def compile(*given): compiled.append(given); exec(*given)\n"
+        "def compile(*given):\n"
+        "    if 'self' in given[0]: compiled.append(given)\n"  # 3.14 also compiles empty functions
+        "    exec(*given)\n"
         "dataclasses.exec = ours.exec = compile\n"
         "@dataclass(frozen=True, slots=True)\n"
         "class Point:\n    x: int\n"

@@ -25,7 +25,7 @@ NO_JSON = {
 #: Python's decoder raises RecursionError for the first three.
 NESTED = {
     "lists": b"[" * 60_000,
-    "closed lists": b"[" * 60_000 + b"]" * 60_000,
+    "closed lists": b"[" * 200_000 + b"]" * 200_000,
     "objects": b'{"a":' * 60_000,
 }
 
