@@ -347,7 +347,7 @@ compile_product() {
 set_up_key() {
   has_key && return
   PYTHONPATH=$folder "$venv_python" -P -m orchestrator.config.new_api_key "$folder" >&2 ||
-    fail 'config.yaml has no usable API key (see above)'
+    fail 'the API key in config.yaml could not be set up (see above)'
 }
 
 # Prints each package of a former release that is a module in this release. If this release was copied over the former

@@ -15,8 +15,9 @@ from orchestrator.config.example_key import is_example
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.setting_checks import key_conflicts
 from orchestrator.config.settings import Settings
+from orchestrator.config.sources import reason_and_fix
 from orchestrator.config.yaml.key_paths import FILE_NAME
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, UnreadableConfig
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.atomic_write import replace_file
 
@@ -58,7 +59,8 @@ def ensure_key(folder: Path) -> bool:
     """Add a random API key to ``config.yaml`` in ``folder``. Create the file if it is missing.
 
     Return True if a key was added, and False if the file already has a key. The rest of the file is
-    unchanged. Raise ValueError if the key cannot be added without changing another value.
+    unchanged. Raise ValueError if the key cannot be added without changing another value, and
+    UnreadableConfig if this user may not read the file.
     """
     # Imported when needed: most folders have a key.
     from orchestrator.config.template_and_schema import render_starter
@@ -90,7 +92,10 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _text(path: Path) -> str:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except PermissionError as error:
+        raise UnreadableConfig(reason_and_fix(path)) from error
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -101,7 +106,7 @@ def _text(path: Path) -> str:
 def main(arguments: list[str]) -> int:
     try:
         was_added = ensure_key(Path(arguments[0]))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, UnreadableConfig) as error:
         print(error, file=sys.stderr)
         return 1
     if was_added:

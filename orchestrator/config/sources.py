@@ -1,5 +1,7 @@
 """Reads the three sources of settings: the file, the environment, and flags."""
 
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from orchestrator.config.layer import Layer, Origin
 from orchestrator.config.setting_types import is_optional, is_text
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
 from orchestrator.config.yaml.yaml_text import Position, YamlText, read_yaml
+from orchestrator.core.errors import UnreadableConfig
 
 PREFIX = "ORCHESTRATOR_"
 SEPARATOR = "__"
@@ -27,10 +30,15 @@ FROM_VARIABLE = "env:"
 #: Suffix of a variable that names a file with the value. Container platforms pass secrets in this
 #: way.
 IN_FILE = "_FILE"
+#: User id of root.
+ROOT = 0
 
 
 def read_file(path: Path) -> Layer:
-    """Return the settings in the file; empty if the file is missing."""
+    """Return the settings in the file; empty if the file is missing.
+
+    Raise UnreadableConfig if this user may not read the file.
+    """
     layer = Layer()
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -41,11 +49,29 @@ def read_file(path: Path) -> Layer:
             _origin_of_invalid_byte(path, error), "not UTF-8 text; save the file as UTF-8"
         )
         return layer
+    except PermissionError as error:
+        raise UnreadableConfig(reason_and_fix(path)) from error
     except OSError as error:
         layer.add_problem(Origin(source=path.name), f"cannot be read: {error.strerror}")
         return layer
     _add_document(layer, path.name, read_yaml(text))
     return layer
+
+
+def reason_and_fix(path: Path) -> str:
+    """Return why this user may not read the file, and how the user can read it."""
+    try:
+        owner = path.stat().st_uid
+    except PermissionError:  # The directory is not accessible, either.
+        return f"cannot read {path}: Permission denied; run the command as the owner of the file"
+    user = os.geteuid()
+    if owner == user:
+        return f"cannot read {path}: Permission denied; type: chmod 600 {shlex.quote(str(path))}"
+    reason = f"cannot read {path}: it belongs to uid {owner}, and this command runs as uid {user}"
+    if owner == ROOT:
+        folder = shlex.quote(str(path.parent))
+        return f"{reason}; if you have used sudo here, type: sudo chown -R {user} {folder}"
+    return f"{reason}; run the command as the owner of the file"
 
 
 def read_environment(environ: Mapping[str, str]) -> Layer:

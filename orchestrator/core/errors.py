@@ -60,6 +60,12 @@ class ConfigError(OrchestratorError):
     kind = "config"
 
 
+class UnreadableConfig(ConfigError):
+    """The configuration belongs to another user."""
+
+    kind = "config-unreadable"
+
+
 class InvalidRequest(OrchestratorError):
     """The request is invalid."""
 

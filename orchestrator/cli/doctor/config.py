@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.output.command_paths import with_paths_here
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, UnreadableConfig
 from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND, KEY_COMMAND
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ def config_checks(
         from orchestrator.config import load
 
         settings = load(folder, environ=environ).settings
+    except UnreadableConfig as error:
+        message, _, fix = error.message.partition("; ")
+        yield HealthCheck(name="config", ok=False, message=message, fix=fix), None
     except ConfigError as error:
         fix = "correct these lines; all settings are in config.template.yaml"
         yield HealthCheck(name="config", ok=False, message=error.message, fix=fix), None

@@ -1,5 +1,6 @@
 """Settings: precedence, positions, and error messages."""
 
+import errno
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -31,7 +33,7 @@ from orchestrator.config.setting_types import is_optional, is_text, setting_path
 from orchestrator.config.settings import NAMED
 from orchestrator.config.yaml.api_key_insertion import with_key
 from orchestrator.config.yaml.key_paths import KeyPath
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, UnreadableConfig
 from orchestrator.core.model.caller import Scope
 
 PRODUCT = Path(__file__).resolve().parents[3]
@@ -530,6 +532,32 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").mkdir()
     with pytest.raises(ConfigError, match=r"^config\.yaml: cannot be read: Is a directory$"):
         load(tmp_path, environ={})
+
+
+@pytest.mark.parametrize(
+    ("user_offset", "fix"),
+    [
+        (0, "chmod 600 {folder}/config.yaml"),
+        # After a first run with sudo, the folder's files belong to root.
+        (7, "it belongs to uid {owner}, and this command runs as uid {user}; "),
+    ],
+)
+def test_a_file_of_another_user_is_named_with_a_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_offset: int, fix: str
+) -> None:
+    (tmp_path / "config.yaml").touch()
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + user_offset)
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=denied))
+    for read in (lambda: load(tmp_path, environ={}), lambda: ensure_key(tmp_path)):
+        with pytest.raises(UnreadableConfig) as caught:
+            read()
+        assert caught.value.message.startswith(f"cannot read {tmp_path}/config.yaml: ")
+        values = {"folder": tmp_path, "owner": owner, "user": owner + user_offset}
+        assert fix.format(**values) in caught.value.message
+        sudo = f"type: sudo chown -R {owner + 7} {tmp_path}"
+        assert (sudo in caught.value.message) == (owner == 0 and user_offset == 7)
 
 
 @pytest.mark.parametrize(

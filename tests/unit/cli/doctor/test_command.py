@@ -1,5 +1,6 @@
 """``orchestrator doctor``: problems, and how to repair them."""
 
+import errno
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -237,6 +239,19 @@ def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_pat
     assert missing.message.startswith("not installed; without grammars, the survey reads Python ")
     assert some.message.startswith("no-such-grammar is not installed; click is ")
     assert missing.fix == some.fix == f"run {tmp_path}/install.sh --grammars"
+
+
+def test_a_config_of_another_user_comes_with_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").touch()
+    denied = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=denied))
+
+    check = next(config_checks(tmp_path, {}))[0]
+
+    assert check.message == f"cannot read {tmp_path}/config.yaml: Permission denied"
+    assert check.fix == f"type: chmod 600 {tmp_path}/config.yaml"
 
 
 def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
