@@ -12,6 +12,7 @@ from orchestrator.cli.output.status_answer import (
     counts_of,
     id_in_plan,
     is_in_project,
+    merge_seconds,
     seconds_taken,
     tasks_of,
 )
@@ -42,6 +43,8 @@ SHOWN_NAMES = 3
 #: Maximum characters of the output of a failed worker that changed no file.
 OUTPUT_CHARACTERS = 500
 SHOWN_COMMANDS = 3
+#: A shorter time of the merge is not shown.
+LEAST_MERGE_SECONDS = 1.0
 MISSING_CHANGES = "the missing changes"
 #: Maximum number of characters of a task's id in the line of its worker.
 SHOWN_ID = 24
@@ -243,6 +246,9 @@ def outcome_line(answer: Answer) -> str:
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in SUCCEEDED]
     seconds = seconds_taken(answer)
     after = f" after {duration(seconds)}" if seconds is not None else ""
+    merge = merge_seconds(answer)
+    if after and merge >= LEAST_MERGE_SECONDS:
+        after += f", plus {duration(merge)} for the merge and its gates"
     # Without this addition, "completed" could be read as "something was built".
     addition = ", but nothing was changed" if changed_no_file(answer) else ""
     addition = ", but nothing was built" if answer.get("nothing_built") else addition

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.cli.output.terminal_text import moment
 from orchestrator.core.model.job_settings import Workdir
-from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus
+from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, MergeState
 
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
@@ -58,6 +58,18 @@ def seconds_taken(answer: Answer) -> float | None:
         return None
     ended = moment(answer.get("ended_at"))
     return max(0.0, (time.time() if ended is None else ended) - began)
+
+
+def merge_seconds(answer: Answer) -> float:
+    """Return the seconds from the end of a job's last worker to the job's end; 0 without a merge.
+
+    In this time, the server merges the workers' changes, and runs the gates on the merged result.
+    """
+    began, ended = moment(answer.get("started_at")), moment(answer.get("ended_at"))
+    has_merged = answer.get("merge_state", MergeState.NONE) != MergeState.NONE
+    if not has_merged or began is None or ended is None:
+        return 0.0
+    return max(0.0, ended - began - (seconds_taken(answer) or 0.0))
 
 
 def changed_no_file(answer: Answer) -> bool:

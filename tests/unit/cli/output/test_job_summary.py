@@ -499,3 +499,21 @@ def test_several_commands_name_the_workers_whose_changes_they_merge() -> None:
     assert ending_lines({**answer, "missing": losses[1:]}, 80) == [
         "to merge the missing changes: bin/orchestrator merge j --resolve worker"
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "ended", "line"),
+    [
+        ("merged", "00:00:09", "after 4.8 s, plus 4.2 s for the merge and its gates; 0 workers"),
+        ("merged", "00:00:05", "after 4.8 s; 0 workers"),
+        ("none", "00:00:09", "after 4.8 s; 0 workers"),
+        ("merged", None, "after 4.8 s; 0 workers"),
+    ],
+)
+def test_a_long_merge_is_part_of_the_time(state: str, ended: str | None, line: str) -> None:
+    began = "2026-11-28T00:00:00.000Z"
+    answer = {
+        **{"job_id": "a1", "status": "completed", "seconds": 4.8, "merge_state": state},
+        **{"started_at": began, "ended_at": ended and f"2026-11-28T{ended}.000Z"},
+    }
+    assert f"completed {line}" in unstyle(summary_lines(answer, 80)[0])
