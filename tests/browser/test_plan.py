@@ -37,6 +37,10 @@ def test_a_plan_in_yaml_is_repaired_edited_approved_and_runs(page: Page, site: S
         "field => field.validationMessage"
     )
     expect(page.get_by_label("Task 2 starts after")).to_have_value("1")
+    page.get_by_role("button", name="Approve and start").click()
+    expect(page.get_by_label("Task 1 starts after")).to_be_focused()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_label("Task 1 starts after").fill("")
     tab_to(page, "Remove task 2")
     page.keyboard.press("Enter")
     expect(page.get_by_text("your changes are not saved")).to_be_visible()
@@ -66,6 +70,50 @@ def test_an_added_task_has_the_focus_and_an_error_names_its_number(page: Page, s
     expect(page.get_by_role("status").get_by_text("task 2: the task needs")).to_be_visible()
     with site.client() as client:
         client.cancel(job)
+
+
+def test_a_prompt_without_a_title_is_edited_with_its_lines(page: Page, site: Site) -> None:
+    prompt = "Write the answer in the file a.txt\nuse 7"
+    tasks = [{"id": "one", "agent": "writer", "prompt": prompt}, shell("echo two", id="two")]
+    job = site.job(tasks, wait=False, approve=True)
+    page.goto(f"{site.url}/jobs/{job}/plan")
+    field = page.get_by_label("Prompt of task 1")
+    expect(field).to_have_value(prompt)
+    expect(page.get_by_label("Title of task 1")).to_have_count(0)
+    field.fill("")
+    field.press_sequentially("Write the answer")
+    field.press("Enter")
+    field.press_sequentially("in the file b.txt")
+    page.get_by_label("Command of task 2").fill("echo edited")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+    with site.client() as client:
+        saved = client.plan(job)["tasks"]
+        assert saved[0]["prompt"] == "Write the answer\nin the file b.txt"
+        assert "title" not in saved[0]
+        assert saved[1]["command"] == "echo edited"
+        client.cancel(job)
+
+
+def test_a_plan_that_was_saved_elsewhere_is_shown_before_it_is_approved(
+    page: Page, site: Site
+) -> None:
+    job = site.job([shell("echo one", id="one")], wait=False, approve=True)
+    page.goto(f"{site.url}/jobs/{job}/plan")
+    expect(page.get_by_label("Command of task 1")).to_have_value("echo one")
+    with site.client() as client:
+        client.edit_plan(job, [shell("echo two", id="one")], version=1)
+        expect(page.get_by_label("Command of task 1")).to_have_value("echo two")
+        page.get_by_label("Command of task 1").fill("echo mine")
+        client.edit_plan(job, [shell("echo three", id="one")], version=2)
+    expect(page.get_by_role("alert")).to_contain_text("another version of this plan")
+    expect(page.get_by_role("button", name="Approve and start")).to_be_disabled()
+    expect(page.get_by_label("Command of task 1")).to_have_value("echo mine")
+    page.get_by_role("button", name="Discard my changes").click()
+    expect(page.get_by_label("Command of task 1")).to_have_value("echo three")
+    page.get_by_role("button", name="Approve and start").click()
+    page.get_by_role("dialog").get_by_role("button", name="Approve and start").click()
+    expect(page.locator(".pill")).to_have_text("completed")
 
 
 @pytest.mark.nightly

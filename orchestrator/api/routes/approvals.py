@@ -1,7 +1,5 @@
 """Calls with which people approve or reject a job's plan and questions, or edit the plan."""
 
-from collections.abc import Callable
-
 from flask import Blueprint, Response
 
 from orchestrator.api.access.authentication import caller, check_request, service
@@ -11,9 +9,7 @@ from orchestrator.api.routes.job_control import job_accepted
 from orchestrator.api.routes.json_answers import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import question_answer
 from orchestrator.api.serializers.plan import plan_answer
-from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input.question import Decision
-from orchestrator.core.model.job import Job
 from orchestrator.schemas import requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
@@ -39,12 +35,19 @@ def edit_plan(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/approve")
 def approve_job(job_id: str) -> Response:
-    return _decide_plan(job_id, service().plans.approve)
+    reading.query(NoQuery)
+    approval = reading.body(requests.job_control.ApprovalRequest, optional=True)
+    job = service().plans.approve(
+        caller(), checked_job_id(job_id), approval.comment, approval.version
+    )
+    return job_accepted(job)
 
 
 @blueprint.post("/jobs/<job_id>/reject")
 def reject_job(job_id: str) -> Response:
-    return _decide_plan(job_id, service().plans.reject)
+    reading.query(NoQuery)
+    comment = reading.body(requests.job_control.AnswerRequest, optional=True).comment
+    return job_accepted(service().plans.reject(caller(), checked_job_id(job_id), comment))
 
 
 @blueprint.get("/jobs/<job_id>/tasks/<task_id>/question")
@@ -66,13 +69,6 @@ def approve_task(job_id: str, task_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/tasks/<task_id>/reject")
 def reject_task(job_id: str, task_id: str) -> Response:
     return _answer_question(job_id, task_id, Decision.REJECT)
-
-
-def _decide_plan(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
-    reading.query(NoQuery)
-    comment = reading.body(requests.job_control.AnswerRequest, optional=True).comment
-    job = decide(caller(), checked_job_id(job_id), comment)
-    return job_accepted(job)
 
 
 def _answer_question(job_id: str, task_id: str, decision: Decision) -> Response:

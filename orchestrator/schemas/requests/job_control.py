@@ -26,6 +26,14 @@ class AnswerRequest(Wire):
     """Text for the tasks that depend on the question, and for the report."""
 
 
+class ApprovalRequest(AnswerRequest):
+    """A person's approval of a plan."""
+
+    version: Count | None = None
+    """Version of the plan that the person has read, from GET plan. If the plan now has another
+    version, the call is rejected with 409."""
+
+
 if TYPE_CHECKING:
     _RaisedLimits = Wire
 else:

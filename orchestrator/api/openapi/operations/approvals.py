@@ -19,9 +19,16 @@ APPROVALS = (
         id="approveJob",
         tag="jobs",
         summary="Approve the plan of a job, and start its tasks",
-        description="409: the job does not wait for approval. 403: the caller is a worker.",
-        body=control_requests.AnswerRequest,
-        examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
+        description=(
+            "409: the job does not wait for approval. 409 `outdated`: the plan has another version "
+            "than `version`. 403: the caller is a worker."
+        ),
+        body=control_requests.ApprovalRequest,
+        examples={
+            "without a comment": {},
+            "with a comment": {"comment": "as discussed"},
+            "of one version": {"version": 1},
+        },
         answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),
     ),

@@ -123,8 +123,9 @@ class Planning:
         current_version = self._unit_of_work.jobs[job_id].plan_version
         if version != current_version:
             raise OutdatedPlan(
-                f"cannot edit version {version} of the plan of job {job_id}: the plan now has "
-                f"version {current_version}; read the plan again, then repeat the edit",
+                f"version {version} of the plan of job {job_id} is outdated: the plan now has "
+                f"version {current_version}; nothing was changed; read the plan again, then repeat "
+                "the call",
                 version=current_version,
             )
 

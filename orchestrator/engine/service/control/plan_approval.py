@@ -89,16 +89,22 @@ class PlanCalls:
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
 
-    def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
+    def approve(
+        self, caller: Caller, job_id: str, comment: str = "", version: int | None = None
+    ) -> Job:
         """Approve the plan of a job that waits for approval, and start its tasks.
 
-        ``comment``: the person's comment, which is stored. Raise Conflict if the job does not wait
-        for approval.
+        ``comment``: the person's comment, which is stored. ``version``: the version of the plan
+        that the person has read; None approves any version.
+
+        Raise Conflict if the job does not wait for approval, or if its plan has another version.
         """
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
 
         def action(scheduler: Scheduler, now: float) -> None:
+            if version is not None:
+                scheduler.check_plan(job_id, version)
             scheduler.approve_plan(job_id, caller.name, now, comment)
 
         try:

@@ -32,11 +32,15 @@ def test_a_plan_is_read_edited_and_approved(site: InProcess) -> None:
         "worker_1",
         "worker_2",
     ]
-    body = {"comment": "go"}
+    old = site.call("POST", f"/jobs/{job}/approve", {"version": 1})
+    assert (old.status_code, old.json()["version"]) == (409, 2)
+    assert old.json()["type"].endswith("outdated")
+    assert site.get(f"/jobs/{job}/plan")["awaits_approval"]
+    body = {"comment": "go", "version": 2}
     assert site.call("POST", f"/jobs/{job}/approve", body).status_code == 202
     assert site.call("POST", f"/jobs/{job}/approve", body).status_code == 202
     assert site.call("POST", f"/jobs/{job}/approve").status_code == 409
-    assert site.call("POST", f"/jobs/{job}/reject", body).status_code == 409
+    assert site.call("POST", f"/jobs/{job}/reject", {"comment": "go"}).status_code == 409
     while site.call("POST", f"/jobs/{job}/tasks/ok/approve").status_code == 409:
         pass
     ended = site.wait(job)
