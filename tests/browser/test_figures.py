@@ -121,7 +121,7 @@ def test_a_waiting_plan_shows_the_planners_cost_and_why_rules_made_the_plan(
         answer = route.fetch()
         given = answer.json()
         row = given["jobs"][0] if "jobs" in given else given
-        row["usage"] = {"cost_usd": 1.25, "tokens": 9000, "cost_partial": False}
+        row["usage"] = {"cost_usd": 1.25, "tokens": 9000, "cost_partial": True}
         row["remarks"] = ["waiting for approval", "planned by rules: claude created no plan"]
         route.fulfill(response=answer, json=given)
 
@@ -130,7 +130,7 @@ def test_a_waiting_plan_shows_the_planners_cost_and_why_rules_made_the_plan(
     head = page.locator(".jobhead")
     expect(head).to_contain_text("planned by rules: claude created no plan")
     expect(head.locator(".pill")).to_have_text("waits for approval")
-    expect(head.locator(".stat", has_text="Cost")).to_contain_text("$1.25")
+    expect(head.locator(".stat", has_text="Cost")).to_contain_text("$1.25 partly unknown")
     page.goto(site.url)
     row = page.locator(".jobs li", has_text=job)
     expect(row).to_contain_text("waits for you")

@@ -407,6 +407,25 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
     assert [row.key for row in store.usage(UsageFilter(by=UsageBy.JOB, submitted_by="me"))] == ["b"]
 
 
+def test_usage_counts_workers_whose_cost_is_incomplete(store: Store) -> None:
+    job = a_job("a", config=replace(CONFIG, labels={"team": "red"}))
+    usages = [
+        Usage(input_tokens=5, cost_usd=0.25),
+        Usage(input_tokens=5),
+        Usage(input_tokens=5, cost_usd=0.5, partial=True),
+        Usage(),
+    ]
+    workers = [
+        a_worker(job, at, agent="claude", ended_at=9.0, result=WorkerResult(usage=usage))
+        for at, usage in enumerate(usages)
+    ]
+    store.save(StateChange(new_jobs=[job], new_workers=workers))
+
+    for by in (UsageBy.AGENT, UsageBy.LABEL):
+        (row,) = store.usage(UsageFilter(by=by, label="team"))
+        assert (row.workers, row.incomplete, row.partial, row.cost_usd) == (4, 2, True, 0.75)
+
+
 def test_a_change_replaces_what_is_in_memory(store: Store) -> None:
     job = a_job()
     workers = [a_worker(job, at) for at in range(3)]

@@ -445,5 +445,11 @@ class UsageRow:
     cost_usd: float | None
     #: True if a part of the cost was computed from a price table.
     estimated: bool
-    #: True if a part of the cost is unknown.
-    partial: bool
+    #: Number of workers whose cost is unknown or only partly known. Unlike ``workers``, this number
+    #: includes planners and reviewers.
+    incomplete: int
+
+    @property
+    def partial(self) -> bool:
+        """True if a part of the cost is unknown."""
+        return self.incomplete > 0

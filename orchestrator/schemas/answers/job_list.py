@@ -95,6 +95,8 @@ class UsageRowAnswer(Answer):
     """True if a part of the cost was computed from a price table."""
     partial: bool
     """True if a part of the cost is unknown."""
+    incomplete: int
+    """Number of workers, planners, and reviewers whose cost is unknown or only partly known."""
 
 
 class UsageRowsAnswer(Answer):

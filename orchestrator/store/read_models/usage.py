@@ -74,7 +74,7 @@ _FIGURES = (
     _sum_of_known(_workers.cache_read_tokens),
     func.sum(_workers.cost_usd),
     _is_any_marked(ESTIMATED),
-    _is_any_marked(INCOMPLETE),
+    _count_where(_workers.cost_marks.op("&")(INCOMPLETE) != 0),
 )
 
 
@@ -123,7 +123,8 @@ def _conditions(usage_filter: UsageFilter) -> list[ColumnElement[bool]]:
 
 
 def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
-    jobs, workers, succeeded, tokens_in, tokens_out, cache_read, cost, estimated, partial = figures
+    jobs, workers, succeeded, tokens_in, tokens_out, cache_read, *costs = figures
+    cost, estimated, incomplete = costs
     return UsageRow(
         key=key,
         at=None if bucket is None else float(bucket * seconds),
@@ -135,7 +136,7 @@ def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> Usa
         cache_read=int(cache_read),
         cost_usd=cost,
         estimated=bool(estimated),
-        partial=bool(partial),
+        incomplete=int(incomplete),
     )
 
 
@@ -173,5 +174,5 @@ def _summed_row(key: str, at: float | None, rows: Sequence[UsageRow]) -> UsageRo
         cache_read=sum(row.cache_read for row in rows),
         cost_usd=sum(costs) if costs else None,
         estimated=any(row.estimated for row in rows),
-        partial=any(row.partial for row in rows),
+        incomplete=sum(row.incomplete for row in rows),
     )

@@ -64,7 +64,12 @@ def get_usage() -> Response:
         return answers.job_list.UsageRowsAnswer(
             rows=[
                 answers.job_list.UsageRowAnswer(
-                    **{**asdict(row), "key": _group_name(by, row), "at": moment_or_none(row.at)}
+                    **{
+                        **asdict(row),
+                        "key": _group_name(by, row),
+                        "at": moment_or_none(row.at),
+                        "partial": row.partial,
+                    }
                 )
                 for row in rows
             ]

@@ -103,7 +103,7 @@ function took(model, details) {
 function Figures({ model, details }) {
   const limit = details?.config?.max_cost_usd;
   const { cost_usd: known, cost_partial: partial } = details?.usage || {};
-  return html`<dl class="n"><div class="stat"><dt>Cost</dt><dd>${money(sum(model, known), partial ? "unknown" : "–")}${limit !== undefined && html` <small>of ${money(limit)}</small>`}</dd></div>
+  return html`<dl class="n"><div class="stat"><dt>Cost</dt><dd>${money(sum(model, known), partial ? "unknown" : "–")}${partial && known !== undefined && html` <small>partly unknown</small>`}${limit !== undefined && html` <small>of ${money(limit)}</small>`}</dd></div>
     <div class="stat"><dt>Time</dt><dd>${seconds(took(model, details))}</dd></div>
     ${model.isActive && html`<div class="stat"><dt>Slots</dt><dd>${count(model.counts.running || 0)}${details?.config && html` <small>of ${details.config.max_workers}</small>`}</dd></div>`}</dl>`;
 }

@@ -36,7 +36,7 @@ function Worth({ model, details }) {
   let used = 0;
   for (let i = 0; i < model.n; i += 1) used += model.tokens[i] || 0;
   const { cost_usd: cost, cost_partial: partial, tokens: all = 0 } = details?.usage || {};
-  return html`<section class="card"><header><h2>Figures</h2></header><div class="pad"><dl class="facts"><dt>Cost</dt><dd class="num">${money(cost, partial ? "unknown" : "–")}</dd>
+  return html`<section class="card"><header><h2>Figures</h2></header><div class="pad"><dl class="facts"><dt>Cost</dt><dd class="num">${money(cost, partial ? "unknown" : "–")}${partial && cost !== undefined && ", partly unknown"}</dd>
     <dt>Time</dt><dd class="num">${seconds(details?.seconds)}</dd><dt>Tokens</dt><dd class="num">${tokens(Math.max(used, all))}</dd>
     <dt>Workers</dt><dd class="num">${many(model.n, "worker")} in ${many(model.jobs.length, "job")}</dd></dl></div></section>`;
 }

@@ -103,16 +103,16 @@ const Key = ({ keys, rows, by }) => html`<ul class="legend">${keys.map((key, at)
 function Tiles({ rows, days }) {
   const today = rows.filter((row) => Date.parse(row.at) >= dayStart(1).getTime());
   const good = sum(rows, "succeeded");
-  const missing = sum(rows.filter((row) => row.partial), "workers");
+  const missing = sum(rows, "incomplete");
   const cost = known(rows) ? sum(rows, "cost_usd") : undefined;
   const tile = (word, value, more) => html`<div class="card tile"><span class="lab">${word}</span><b>${value}</b><span class="small muted">${more}</span></div>`;
   return html`<div class="tiles">${tile("Today", costOf(today), many(sum(today, "workers"), "worker"))}
     ${tile(RANGES[days], costOf(rows), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
     ${tile("Cost per successful worker", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
-    ${tile("Unknown cost", many(missing, "worker"), missing ? "not included in these sums" : known(rows) ? "all costs are known" : "commands have no cost")}</div>`;
+    ${tile("Unknown cost", many(missing, "worker"), missing ? "not fully included in these sums" : known(rows) ? "all costs are known" : "commands have no cost")}</div>`;
 }
 
-const COLUMNS = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial"];
+const COLUMNS = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial", "incomplete"];
 const download = (rows) => save("costs.csv", csv(COLUMNS, rows.map((row) => COLUMNS.map((name) => row[name]))));
 
 function Totals({ rows, keys, by }) {
