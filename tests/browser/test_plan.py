@@ -132,6 +132,8 @@ def test_a_plan_can_be_rejected(page: Page, site: Site) -> None:
 
 def test_a_form_that_was_left_is_kept_until_its_job_starts(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/new")
+    expect(page.get_by_role("radio", name="survey")).to_be_visible()
+    expect(page.get_by_role("radio", name="shell")).to_have_count(0)
     page.get_by_label("What should be done?").fill("A long request")
     page.get_by_role("button", name="Commands").click()
     page.get_by_label("Commands, one a line").fill("true")

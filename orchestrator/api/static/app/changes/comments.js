@@ -125,11 +125,13 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
     done();
   };
   const late = remarks.outdated || moved;
+  const isOff = busy || late || isRunning(row);
+  const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isOff && send();
   return html`<section class=${`reviewbar ${remarks.comments.length ? "" : "idle"}`} aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since you wrote these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
     <label class="sr" for="feedback">Summary or answer</label><input class="in" id="feedback" ref=${summary} placeholder=${`Summary or answer for ${worker}`} maxlength="10000"
-      defaultValue=${localStorage.getItem(key) || ""} onInput=${(event) => localStorage.setItem(key, event.target.value)} />
-    <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
+      defaultValue=${localStorage.getItem(key) || ""} onInput=${(event) => localStorage.setItem(key, event.target.value)} onKeyDown=${keys} />
+    <button type="button" class="btn primary" disabled=${isOff} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
     ${isRunning(row) && html`<span class="small soft">The worker is running: send a message instead, or wait for its end</span>`}</section>`;
 }

@@ -9,6 +9,8 @@ import { Icon } from "../parts/icon.js";
 import { Title } from "../parts/title.js";
 import { duration, many, number, placed, plain } from "../text/format.js";
 
+// The agent of commands. It cannot run a request, or a task with a prompt.
+const SHELL = "shell";
 const SOURCES = { split: "Split the request", commands: "Commands", plan: "Plan" };
 
 function labels(text) {
@@ -72,12 +74,12 @@ let left = EMPTY;
 function Agents({ data, chosen, choose }) {
   const agents = data?.agents || [];
   const lacking = agents.filter((agent) => !agent.usable);
-  const best = agents.find((agent) => agent.usable && !["shell", "survey"].includes(agent.name));
+  const best = agents.find((agent) => agent.usable && ![SHELL, "survey"].includes(agent.name));
   const card = (name, words, about, usable = true) => html`<label key=${name} class=${usable ? "" : "off"}><input type="radio" name="agent" value=${name} checked=${chosen === name}
     disabled=${!usable} onChange=${() => choose(name)} /><span>${words}</span><span class="d">${about}</span></label>`;
   return html`<fieldset class="field"><legend class="lab">Agent</legend><div class="pick">
     ${card("auto", "Best available", best ? `now: ${best.name}` : "no AI agent is available: rules plan the job, and the agent survey runs it")}
-    ${agents.filter((agent) => agent.usable).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
+    ${agents.filter((agent) => agent.usable && agent.name !== SHELL).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
     ${lacking.length > 0 && html`<details><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
       ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.fix[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;
 }

@@ -46,7 +46,8 @@ export function Asked() {
       setWrong(error.message);
     }
   };
-  return html`<${Dialog} label=${given.title} onClose=${() => answer(null)}><form class="pad stack" onSubmit=${agree}>
+  const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.currentTarget.requestSubmit();
+  return html`<${Dialog} label=${given.title} onClose=${() => answer(null)}><form class="pad stack" onSubmit=${agree} onKeyDown=${keys}>
     <p>${given.text}</p>
     ${given.field && html`<label class="field"><span class="lab">${given.field}</span><textarea class="in" ref=${field} rows="3"
       required=${given.required}></textarea></label>`}
