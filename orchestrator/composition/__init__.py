@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.composition.offline import local_service, remove
     from orchestrator.composition.plan_preview import (
-        check_dependencies,
+        check_plan,
         estimate_of,
         plan,
         planner_of,
@@ -42,7 +42,7 @@ _HOMES = {
     "JobManager": "server.job_manager",
     "availability": "settings.agents",
     "check_agents": "settings.agent_name_checks",
-    "check_dependencies": "plan_preview",
+    "check_plan": "plan_preview",
     "check_receivers": "settings.webhooks_and_notifications",
     "containment_in_force": "settings.settings_map",
     "difference_between": "git_for_commands",
@@ -69,7 +69,7 @@ __all__ = [
     "JobManager",
     "availability",
     "check_agents",
-    "check_dependencies",
+    "check_plan",
     "check_receivers",
     "containment_in_force",
     "difference_between",

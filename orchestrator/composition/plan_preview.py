@@ -5,13 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.agents.agent_registry import AgentRegistry
+from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.composition.settings.agents import registry
-from orchestrator.config import load
+from orchestrator.composition.settings.settings_map import limits
+from orchestrator.config import Settings, load, roles_directory
+from orchestrator.config.fields.choices import UnknownPrice
+from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.limits.plan_estimate import Estimate, estimate
 from orchestrator.core.model.job import RULES, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
+from orchestrator.core.model.machines import AGENT_NOT_USABLE, Machine, check_machines
 from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
-from orchestrator.engine.submission.job_creation import check_tasks
+from orchestrator.engine.submission.job_creation import SubmissionBuilder, check_tasks
 from orchestrator.schemas.requests.job import OrchestrateRequest
 
 
@@ -28,14 +34,52 @@ def plan(folder: Path, request: str, agent: str) -> Split:
     return replace(draft, tasks=tasks)
 
 
-def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
-    """Check the dependencies of a plan's tasks, as the server does for a submission.
+def check_plan(
+    folder: Path, config: Mapping[str, object], tasks: Sequence[Mapping[str, object]]
+) -> str:
+    """Check a plan as the server does for a submission, without the plan's gates.
 
-    ``tasks``: tasks as mappings with the field names of the API. Raise PlanCycle if the
-    dependencies form a cycle. Raise InvalidRequest for a duplicate or unknown task id.
+    Return why an agent of the plan cannot work on this machine; "" if each agent can work. In a
+    cluster, always return "", because only the server knows the agents and labels of the nodes.
+
+    ``config``, ``tasks``: with the field names of the API. Raise InvalidRequest for an invalid
+    plan, such as an unknown role, or Refused if a limit is exceeded.
     """
-    body = {"request": "plan", "tasks": list(tasks)}
-    check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)
+    body = {"request": "plan", "config": dict(config), "tasks": list(tasks)}
+    submission = OrchestrateRequest.model_validate(body).to_submission()
+    check_tasks(submission.tasks)
+    settings = load(folder, environ=os.environ).settings
+    agents = registry(folder, settings)
+    # First check everything except the availability of agents, by means of a node with all agents.
+    node = Machine(name="node", slots=1, agents=frozenset(agents.names()))
+    here = Machine(slots=1, labels=settings.cluster.labels_here)
+    able_agents = registry(folder, settings, machines=lambda: (here, node))
+    _builder(folder, settings, able_agents, here).check(submission)
+    if settings.cluster.listen is not None:
+        return ""
+    try:
+        _builder(folder, settings, agents, here).check(submission)
+    except InvalidRequest as error:
+        if error.kind != AGENT_NOT_USABLE:
+            raise
+        return error.message
+    return ""
+
+
+def _builder(
+    folder: Path, settings: Settings, agents: AgentRegistry, here: Machine
+) -> SubmissionBuilder:
+    def check_machine(task: TaskSpec, names: Sequence[str]) -> None:
+        if settings.cluster.listen is None:
+            check_machines(task, (here,), is_cluster=False, agents=names)
+
+    return SubmissionBuilder(
+        agents,
+        RolePrompts(roles_directory(settings, folder)),
+        *limits(settings),
+        refuses_unpriced=settings.workers.unknown_price is UnknownPrice.REFUSE,
+        check_machine=check_machine,
+    )
 
 
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:

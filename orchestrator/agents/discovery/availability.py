@@ -18,6 +18,7 @@ from urllib.request import urlopen
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import PLANNER, TaskSpec
 from orchestrator.core.model.known_agents import KnownTool
+from orchestrator.core.model.machines import AGENT_NOT_USABLE
 from orchestrator.core.ports.agent_availability import Availability, Login
 from orchestrator.core.ports.agents import COMMAND_WITHOUT_SHELL
 
@@ -233,7 +234,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
         # Omit the id of a planner's task, because the caller has never seen this id.
         prefix = "" if task.id == PLANNER else f"task {task.id!r}: "
         raise InvalidRequest(
-            f"{prefix}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
+            f"{prefix}agent {agent!r} is not available: {hindrance}", kind=AGENT_NOT_USABLE
         )
 
 

@@ -29,7 +29,10 @@ from orchestrator.core.model.job_settings import CAPS
 @click.command("plan", cls=RequestCommand)
 @request_argument
 @click.option(
-    "--plan", "plan_path", type=PLAN_FILE, help="Plan file to show (YAML); - for standard input."
+    "--plan",
+    "plan_path",
+    type=PLAN_FILE,
+    help="Plan file to check and show (YAML); - for standard input.",
 )
 @click.option("--agent", metavar="NAME", help="Agent of tasks that name no agent.")
 @review_option
@@ -53,7 +56,8 @@ def plan_command(
 ) -> int:
     """Split REQUEST into tasks by rules, and show the tasks.
 
-    Runs nothing, and needs no server. With - as REQUEST, reads standard input.
+    Runs nothing, and needs no server. With - as REQUEST, reads standard input. Checks the tasks of
+    a plan file as `run` does, except their gates.
 
     \b
     To show the plan of an agent:
@@ -110,6 +114,8 @@ def show_plan(
             click.echo(line)
         for line in _gate_lines(context, job, tasks):
             click.echo(line, err=True)
+    if draft.hindrance:
+        click.echo(f"not yet ready to run: {draft.hindrance}", err=True)
     return ExitCode.OK
 
 

@@ -29,6 +29,8 @@ class Draft:
     #: Id of the job that waits for approval, if an agent made the plan; otherwise None.
     job_id: str | None = None
     estimate: Mapping[str, Any] | None = None
+    #: Why an agent of the plan cannot work on this machine; empty: no such agent, or unknown.
+    hindrance: str = ""
 
 
 def notes_on(accepted: Mapping[str, Any]) -> list[str]:
@@ -54,16 +56,17 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
 def local_plan(context: CliContext, job: JobOptions) -> Draft:
     """Return a job's plan without a call to the server: the plan file's tasks, or the rules' tasks.
 
-    Raise InvalidRequest if there are no tasks, or if their dependencies form a cycle.
+    Raise InvalidRequest if there are no tasks, or if the server would reject them.
     """
-    from orchestrator.composition import check_dependencies, plan
+    from orchestrator.composition import check_plan, plan
 
     if job.tasks:
-        check_dependencies(job.tasks)
+        hindrance = check_plan(context.folder, job.config, job.tasks)
         return Draft(
             tasks=job.tasks,
             made_by={"source": "given"},
             estimate=rough_estimate(context, job, job.tasks),
+            hindrance=hindrance,
         )
     split = plan(context.folder, job.request, job.config.get("agent") or "auto")
     tasks = [plan_file_task(asdict(spec)) for spec in split.tasks]

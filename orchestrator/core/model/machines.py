@@ -15,6 +15,8 @@ HERE, HERE_WORD = "", "here"
 LIVE_PER_RUNNING = 4
 #: Names and values of labels, such as ``gpu: true``, in settings and tasks.
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+#: Kind of the error that rejects a task because its agent cannot work on the machines.
+AGENT_NOT_USABLE = "agent-not-usable"
 #: Maximum numbers of reasons, and of machines with the same reason, that a text names.
 _MOST_REASONS, _MOST_NAMES = 3, 4
 
@@ -89,7 +91,7 @@ def check_machines(
         if is_cluster and (reason := hindrance(nodes, agent)):
             raise InvalidRequest(
                 f"task {task.id}: agent {agent!r} is not available on {reason}",
-                kind="agent-not-usable",
+                kind=AGENT_NOT_USABLE,
             )
     if not is_cluster and not any(has_labels(each, task.requires) for each in machines):
         raise InvalidRequest(

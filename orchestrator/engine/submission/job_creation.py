@@ -136,6 +136,19 @@ class SubmissionBuilder:
         """The agent for a root job's tasks that name no agent."""
         return self._defaults.agent
 
+    def check(self, submission: Submission) -> None:
+        """Check the settings and tasks of a root job as ``submit`` does. Add no job.
+
+        Raise InvalidRequest for an invalid request, or Refused if a limit is reached.
+        """
+        job_admission.check_supported(submission.config, self._defaults)
+        config = root_config(submission.config, self._defaults, self._ceilings)
+        check_timeouts(submission.tasks, self._ceilings)
+        self._choice.check_names(submission.config)
+        job = Job(id="", root_id="", depth=0, request="", config=config, created_at=0.0)
+        self._admitted_workers(job, submission.tasks, 0, 1, ())
+        self._choice.with_reviewers(submission.tasks, ())
+
     def submit(self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float) -> Accepted:
         """Add a job.
 

@@ -15,6 +15,12 @@ def context(tmp_path: Path) -> CliContext:
     return CliContext(folder=tmp_path, environ={})
 
 
+@pytest.fixture
+def project_context(tmp_path: Path) -> CliContext:
+    environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
+    return CliContext(folder=tmp_path, environ=environ)
+
+
 def test_the_kind_of_work_is_shown_with_the_tasks(
     context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +130,52 @@ def test_a_review_without_candidates_is_refused(
         assert execute([command, *arguments], context) == ExitCode.USAGE
         err = capsys.readouterr().err
         assert "needs a task with several agents" in err and "--yaml > plan.yaml" in err
+
+
+AN_AGENT = {"id": "a", "prompt": "x", "agent": "claude"}
+
+
+@pytest.mark.parametrize(
+    ("task", "error"),
+    [
+        ({**AN_AGENT, "role": "pirate"}, "unknown role 'pirate'; known: "),
+        ({**AN_AGENT, "agent": "clade"}, "unknown agent 'clade'"),
+        ({"id": "a", "command": "ls", "model": "opus"}, "agent 'shell' takes no model"),
+        ({"id": "a", "command": "ls", "requires": {"gpu": "a100"}}, "lacks gpu=a100"),
+        ({**AN_AGENT, "timeout": 10**8}, "above the server limit 86400"),
+        ({**SEVERAL, "review": "shell"}, "agent 'shell' cannot review"),
+    ],
+)
+@pytest.mark.parametrize("command", [["plan"], ["run", "--plan-only"]])
+def test_a_plan_that_run_rejects_is_not_shown(
+    project_context: CliContext,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    task: dict[str, object],
+    error: str,
+) -> None:
+    plan = a_plan(project_context.folder, ALONE, task)
+
+    assert execute([*command, "--plan", plan], project_context) != ExitCode.OK
+
+    printed = capsys.readouterr()
+    assert error in printed.err
+    assert printed.out == ""
+
+
+def test_a_plan_is_shown_even_if_its_agent_cannot_work_here(
+    project_context: CliContext,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    plan = a_plan(project_context.folder, AN_AGENT)
+
+    assert execute(["plan", "--plan", plan], project_context) == ExitCode.OK
+
+    printed = capsys.readouterr()
+    assert "claude" in printed.out
+    assert "not yet ready to run: task 'a': agent 'claude' is not available" in printed.err
 
 
 def test_a_plan_with_a_dependency_cycle_is_refused(
