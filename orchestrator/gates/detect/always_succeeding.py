@@ -7,10 +7,17 @@ from functools import partial
 
 #: Commands that always succeed.
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
+#: Calls that succeed without these arguments. With arguments, they may fail.
+_CONSTANT_CALLS = (["exit"], ["exit", "0"], ["wait"])
 #: Commands that always succeed at the end of a pipe, whatever the commands before them do.
 _FILTERS = frozenset({"cat", "head", "tail", "tee"})
 #: Options with which the program ``make`` only prints its commands.
 _DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
+#: Commands of the shell that judge no file of the project.
+_NO_PROGRAMS = frozenset({"cd", "export", "set"})
+_PYTEST = frozenset({"pytest", "py.test"})
+#: Options with which pytest only lists the tests.
+_COLLECT_ONLY = frozenset({"--co", "--collect-only"})
 #: Option with which linters, such as ruff, flake8, and pylint, succeed in spite of findings.
 _EXIT_ZERO = "--exit-zero"
 #: Words that let any command of a script, not only the last command, decide the exit code.
@@ -20,16 +27,18 @@ _MAY_END = frozenset(
 )
 #: Commands after which the shell runs no other command.
 _ENDS = frozenset({"exit", "exec", "return"})
-_SEQUENCE = frozenset({";", "&"})
+_NEXT, _BACKGROUND = ";", "&"
 _OR, _AND = "||", "&&"
 #: Matches texts that are not analyzed, and so count as texts that may fail. Such a text has an
 #: expansion that fails for an unset variable (``:?``), or a "#" that begins no comment.
 _NOT_JUDGED = re.compile(r":\?|\$\{\w+\?|\S#")
 _PIPES = frozenset({"|", "|&"})
-_OPERATORS = frozenset({*_SEQUENCE, *_PIPES, _OR, _AND})
+_OPERATORS = frozenset({_NEXT, _BACKGROUND, *_PIPES, _OR, _AND})
 _REDIRECTS = frozenset({">", ">>", "<", "&>", ">&"})
-#: Splits operators that include a parenthesis, such as ``)||(``.
-_PARENTHESES = re.compile(r"(?<=\))|(?<=[;&|])(?=\($)")
+#: Splits operators that include a parenthesis, such as ``)||(`` and ``&)``.
+_PARENTHESES = re.compile(r"(?<=\))|(?<=[;&|])(?=[()]$)")
+#: Operators that include a parenthesis.
+_WITH_PARENTHESIS = re.compile(r"\).*|.*\(|[;&|]+\)")
 SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 #: Matches a shell of the system. A program of the project with the same name does not match.
 _SHELL = re.compile(rf"(?:(?:/usr)?/bin/)?(?:{'|'.join(sorted(SHELLS))})")
@@ -56,9 +65,9 @@ Called = Callable[[Sequence[str]], bool]
 def always_succeeds(text: str, called: Called) -> bool:
     """True if the commands in ``text`` always succeed. A gate with such a text rejects no change.
 
-    Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
-    ``ruff check --exit-zero``, and ``bash -c "pytest || true"``. Return False if the text cannot be
-    split into commands. ``called``: see Called.
+    Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``pytest &``,
+    ``make -n``, ``ruff check --exit-zero``, and ``bash -c "pytest || true"``. Return False if the
+    text cannot be split into commands. ``called``: see Called.
     """
     return _always_succeeds(text, called, stops=False)
 
@@ -74,6 +83,25 @@ def _always_succeeds(text: str, called: Called, *, stops: bool) -> bool:
     any_decides = stops or text.startswith("#!") or any(map(_has_end, lines))
     follow = partial(_runs_nothing, text, called)
     return all(_succeeds(line, follow, any_decides=any_decides) for line in lines)
+
+
+def collecting_option(text: str) -> str:
+    """Return the option with which pytest only lists the tests, such as ``--co``.
+
+    Return "" if the commands in ``text`` also run another program, or if pytest runs its tests.
+    """
+    try:
+        commands = [each for line in text.splitlines() for each in _split(_words(line), _OPERATORS)]
+    except ValueError:
+        return ""
+    calls = [each for each in commands if each and each[0] not in _NO_PROGRAMS]
+    options = [_collecting_option(each) for each in calls]
+    return options[0] if options and all(options) else ""
+
+
+def _collecting_option(words: Sequence[str]) -> str:
+    is_pytest = any(word.rpartition("/")[2] in _PYTEST for word in words)
+    return next((word for word in words if word in _COLLECT_ONLY), "") if is_pytest else ""
 
 
 def _words(line: str) -> list[str]:
@@ -177,7 +205,7 @@ def _succeeds(line: Sequence[str], called: Called, *, any_decides: bool) -> bool
     plain = _without_subshells(line, called, any_decides=any_decides)
     if {"(", ")", "!"} & {*plain}:
         return False
-    sequence = [each for each in _split(plain, _SEQUENCE) if each]
+    sequence = list(_sequence(plain))
     return all(
         _list_succeeds(each, called, any_decides=any_decides)
         for each in (sequence if any_decides else sequence[-1:])
@@ -193,9 +221,7 @@ def _without_subshells(line: Sequence[str], called: Called, *, any_decides: bool
     words = [
         part
         for word in line
-        for part in (
-            _PARENTHESES.split(word) if word.startswith(")") or word.endswith("(") else [word]
-        )
+        for part in (_PARENTHESES.split(word) if _WITH_PARENTHESIS.fullmatch(word) else [word])
         if part or not word
     ]
     while ")" in words:
@@ -213,6 +239,22 @@ def _without_subshells(line: Sequence[str], called: Called, *, any_decides: bool
         succeeds = bool(inner) and _succeeds(inner, called, any_decides=any_decides)
         words[begin : end + 1] = ["true" if succeeds else "false"]
     return words
+
+
+def _sequence(words: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the lists of commands that ``;`` and ``&`` separate.
+
+    Yield ``true`` in place of a list that ``&`` puts into the background, because its exit code
+    decides nothing.
+    """
+    part: list[str] = []
+    for word in (*words, _NEXT):
+        if word not in (_NEXT, _BACKGROUND):
+            part.append(word)
+            continue
+        if part:
+            yield part if word == _NEXT else ["true"]
+        part = []
 
 
 def _list_succeeds(words: Sequence[str], called: Called, *, any_decides: bool) -> bool:
@@ -252,7 +294,7 @@ def _split(words: Sequence[str], operators: Container[str]) -> Iterator[list[str
 
 
 def _is_constant(words: list[str], called: Called) -> bool:
-    if not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"]):
+    if not words or words[0] in _CONSTANT or words in _CONSTANT_CALLS:
         return True
     if _EXIT_ZERO in words or (words[0] == "make" and _DRY_RUN & {*words}):
         return True

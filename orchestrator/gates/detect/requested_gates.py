@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.text.formatting import one_line
-from orchestrator.gates.detect.always_succeeding import always_succeeds
+from orchestrator.gates.detect.always_succeeding import always_succeeds, collecting_option
 from orchestrator.gates.detect.called_scripts import Calls, scripts_in
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
 from orchestrator.schemas.fields.validation_errors import faults
@@ -51,6 +51,8 @@ KIND = "invalid-gates"
 #: Maximum number of gates that check one result, because gates run one after another.
 MOST_GATES = 50
 LONGEST_NAME = 40
+#: Matches a command that the shell runs in the background.
+_BACKGROUND = re.compile(r"[^&]&\s*$")
 
 
 class GateResolver:
@@ -129,19 +131,27 @@ def _resolved(request: Gate, files: GateFiles) -> Gate:
             f"{', '.join(gate.name for gate in detected(files))}",
             kind=KIND,
         )
-    if request.source is GateSource.REQUESTED and _is_constant(request):
+    if request.source is GateSource.REQUESTED and (why := _why_constant(request)):
         raise InvalidRequest(
-            f"gate {one_line(request.run)!r} always succeeds, so it judges nothing; use a command "
-            "that can fail; to run no gates, use 'off'",
-            kind=KIND,
+            f"gate {one_line(request.run)!r} {why}; to run no gates, use 'off'", kind=KIND
         )
     return request if request.name else replace(request, name=_name_of(request.run))
 
 
-def _is_constant(gate: Gate) -> bool:
-    """True if the command always succeeds, even if all scripts that it runs fail."""
-    is_exit = gate.report is GateReport.EXIT
-    return is_exit and always_succeeds(gate.script, called=lambda words: False)
+def _why_constant(gate: Gate) -> str:
+    """Return why the command judges nothing, even if all scripts that it runs fail, and the remedy.
+
+    Return "" if the command can judge something.
+    """
+    if gate.report is not GateReport.EXIT:
+        return ""
+    if option := collecting_option(gate.run):
+        return f"runs no test, so it judges nothing; remove {option!r}"
+    if not always_succeeds(gate.script, called=lambda words: False):
+        return ""
+    if _BACKGROUND.search(gate.run):
+        return "runs in the background, so it judges nothing; remove the '&' at its end"
+    return "always succeeds, so it judges nothing; use a command that can fail"
 
 
 def _known_gate(name: str, files: GateFiles) -> Gate | None:

@@ -77,6 +77,10 @@ _SOME = re.compile(
 _NO_FILES = re.compile(r"^.*\(no files to check\)Skipped$", re.MULTILINE)
 
 
+#: Matches the end of the output of ``pytest --collect-only``.
+_COLLECTED = re.compile(
+    r"^[= ]*(?:\d+/)?\d+ tests? collected(?: \(\d+ deselected\))? in ", re.MULTILINE
+)
 #: The summaries of pytest, unittest, cargo, go, jest, vitest, node --test, and mocha.
 _SUMMARY = re.compile(
     "|".join(
@@ -109,6 +113,8 @@ def read(printed: bytes) -> Reading:
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:
+        if _COLLECTED.search(text) is not None:
+            return Reading(passed=(), note="pytest only listed the tests; remove --collect-only")
         if _NONE.search(text) is not None:
             return Reading(passed=())
         if _NO_FILES.search(text) is not None:

@@ -1,6 +1,7 @@
 """The gates that a commit's files imply, with their names and commands."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 
 import pytest
@@ -122,6 +123,8 @@ def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) ->
         *("nice sh -c 'tsc; true'", "timeout -s KILL 9 time true"),
         *("PATH=/a:$PATH true", "X=$Y: echo"),
         *("ruff check --exit-zero .", "timeout 60 flake8 . --count --exit-zero"),
+        *("tsc &", "cd a && tsc >log 2>&1 &", "tsc & wait", "tsc & jest &", "tsc; true & wait"),
+        *("bash -c 'tsc &'", "(tsc &)", "set -e; tsc &", "tsc || jest &"),
     ],
 )
 def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
@@ -132,7 +135,7 @@ def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
     assert list(found(files)) == ["secrets", "jest"]
     with pytest.raises(InvalidRequest, match="unknown gate"):
         named("npm-test", files=files)
-    with pytest.raises(InvalidRequest, match="always succeeds"):
+    with pytest.raises(InvalidRequest, match="judges nothing"):
         named(script, files=files)
 
 
@@ -221,6 +224,8 @@ def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
         *("timeout 9 bash -c 'tsc'", "timeout 9 tsc", "timeout x true", "timeout 9"),
         *("env -S bash -c 'true'", "BASH_ENV=x bash -c 'true'"),
         *("PATH=/a:$PATH tsc", "X=a@: tsc", "echo:x", "timeout 9 X=:$X tsc"),
+        *("serve & tsc", "tsc & wait $!", "tsc 2>&1", "tsc &>log", "serve & tsc; wait; jest"),
+        *("set -e; tsc & jest", "tsc & wait -n", "pytest & wait %1", "echo '&' | sort -c"),
         *("env SHELLOPTS=errexit bash -c 'tsc; true'", "echo 'true' | bash", "X=`tsc`", "env tsc"),
         *(
             "bash --rcfile x -c 'true'",
@@ -232,6 +237,34 @@ def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
 def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
     assert [gate.run for gate in named(script)] == [script]
     assert "npm-test" in found({"package.json": json.dumps({"scripts": {"test": script}})})
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        ("pytest -q &", "runs in the background, so it judges nothing; remove the '&' at its end"),
+        ("pytest --co", "runs no test, so it judges nothing; remove '--co'"),
+        ("python -m pytest --collect-only -q", "judges nothing; remove '--collect-only'"),
+        ("cd a && X=1 uv run pytest tests --co", "judges nothing; remove '--co'"),
+        ("true", "always succeeds, so it judges nothing; use a command that can fail"),
+    ],
+)
+def test_the_error_for_a_gate_that_judges_nothing_says_what_to_change(
+    command: str, error: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(error)):
+        named(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("pytest --co -q && pytest", "./pytest-all --co", "x --co", "ruff check && pytest --co"),
+        "ruff check\npytest --co",
+    ],
+)
+def test_a_command_that_does_not_only_collect_tests_is_a_gate(command: str) -> None:
+    assert [gate.run for gate in named(command)] == [command]
 
 
 def test_each_line_of_a_gate_can_fail() -> None:

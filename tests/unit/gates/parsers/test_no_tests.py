@@ -44,6 +44,20 @@ def test_output_of_runners_that_skipped_all_tests_is_recognized(printed: str) ->
     assert read(printed.encode()).has_no_tests
 
 
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "tests/test_a.py::test_b\n\n1 test collected in 0.01s",
+        "===== 2/3 tests collected (1 deselected) in 0.02s =====",
+    ],
+)
+def test_a_run_of_pytest_that_only_lists_tests_ran_no_test(printed: str) -> None:
+    found = read(printed.encode())
+
+    assert found.has_no_tests
+    assert found.note == "pytest only listed the tests; remove --collect-only"
+
+
 NO_FILES = "tests......................(no files to check)Skipped\n"
 
 
@@ -62,6 +76,7 @@ def test_a_run_of_pre_commit_without_files_checked_nothing() -> None:
         f"{NO_FILES}2 passed in 0.01s\n",
         "checked 12 files",
         "3 passed in 0.01s",
+        "3 tests collected in 0.01s\n3 passed in 0.01s",
         "no tests ran in 0.01s\n4 passed in 0.02s",
         "ok  \texample.com/y\t0.01s\n?   \texample.com/x\t[no test files]",
         "running 0 tests\nrunning 3 tests\n",
