@@ -54,7 +54,7 @@ def timeline(index: JobTreeIndex, job: Job, figures: Analytics) -> Timeline:
     attempts = [
         attempt
         for each in index.descendants(job)
-        for worker in index.workers(each.id)
+        for worker in (*index.workers(each.id), *index.reviewers(each.id))
         for attempt in index.attempts(worker)
     ]
     ranked = sorted(
@@ -74,7 +74,7 @@ def _section(index: JobTreeIndex, job: Job, shown: set[tuple[str, int]]) -> Time
     place = "root" if job.is_root else f"started by {job.parent_worker_id}"
     bars = [
         _bar(index, worker, attempt)
-        for worker in index.workers(job.id)
+        for worker in (*index.workers(job.id), *index.reviewers(job.id))
         for attempt in index.attempts(worker)
         if (attempt.worker_id, attempt.number) in shown
     ]

@@ -252,7 +252,10 @@ class StatusFiles:
             advisers = list(watched.advisers.values())
             in_project = frozenset(watched.in_project)
         used = usage_by_job(jobs, (*workers, *advisers))
-        document = status_document(self._workspace, root, jobs, workers, used, in_project)
+        reviewers = [each for each in advisers if each.is_reviewer and each.job_id == root.id]
+        document = status_document(
+            self._workspace, root, jobs, workers, used, in_project, reviewers
+        )
         self._workspace.prepare_job(root.id)
         directory = self._workspace.job_directory(root.id)
         if root.status.ended and "workers_omitted" in document:
@@ -302,11 +305,13 @@ def status_document(
     workers: list[Worker],
     used: Mapping[str, Sequence[Usage]],
     in_project: Collection[TaskKey],
+    reviewers: Sequence[Worker] = (),
 ) -> dict[str, Any]:
     """Return the content of ``status.json`` for a root job.
 
     ``jobs``, ``workers``: all jobs of the tree, and all workers of these jobs. ``used``: a result
     of ``usage_by_job``. ``in_project``: tasks whose workers start in the user's checkout.
+    ``reviewers``: the reviewers of the root job.
     """
     by_job = _by_job(jobs, workers)
     listed = _listed(jobs, workers)
@@ -321,7 +326,7 @@ def status_document(
         "created_at": iso(root.created_at),
         "started_at": iso(root.started_at),
         "ended_at": iso(root.ended_at),
-        "seconds": wall_seconds(root, by_job[root.id]),
+        "seconds": wall_seconds(root, [*by_job[root.id], *reviewers]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
         **_omitted(root, by_job[root.id], len(workers) - len(listed)),
         **_usage_and_caps(root, used),

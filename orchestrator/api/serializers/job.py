@@ -96,7 +96,7 @@ def job_answer(
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
         ended_at=moment_or_none(job.ended_at),
-        seconds=wall_seconds(job, detail.workers),
+        seconds=wall_seconds(job, [*detail.workers, *detail.reviewers]),
         tasks=list(_tasks(part)),
         workers=[
             worker_answer(service, job, worker, attempts[worker.id], held.get(worker.id, ()))

@@ -130,7 +130,7 @@ def _status(
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
         ended_at=moment_or_none(job.ended_at),
-        seconds=wall_seconds(job, detail.workers),
+        seconds=wall_seconds(job, [*detail.workers, *detail.reviewers]),
         links=links(job.id),
     )
 

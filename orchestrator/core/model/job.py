@@ -498,6 +498,8 @@ class Attempt:
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the latest end of one of its workers.
 
+    ``workers``: the job's workers and the reviewers of its candidates.
+
     Return None if the job's status is not final. The job's ``ended_at`` is used only if no worker
     has an end, as after a failed planning, because the reports show this figure before ``ended_at``
     is set. The result is 0 for a job that never started.

@@ -26,7 +26,7 @@ class JobDetail:
     workers: Sequence[Worker]
     #: The planner of the tasks; only if the tasks are requested.
     planner: Worker | None = None
-    #: The reviewers of candidates; only if the tasks are requested.
+    #: The reviewers of candidates.
     reviewers: Sequence[Worker] = ()
     #: Estimated usage of the tasks; only while the tasks wait for approval.
     estimate: Estimate | None = None

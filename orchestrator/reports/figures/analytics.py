@@ -8,8 +8,9 @@ seconds, memory is bytes, and null means unknown, never zero.
   number, but changes no field's meaning.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: of the job that
   the figures describe.
-- ``wall_seconds``: from ``started_at`` to the end of the job's last worker.
-- ``work_seconds``: sum of the durations of all attempts. Waits for child jobs do not count.
+- ``wall_seconds``: from ``started_at`` to the end of the job's last worker or reviewer.
+- ``work_seconds``: sum of the durations of all attempts, including reviewers. Waits for child jobs
+  do not count.
 - ``slots``: ``max_workers`` of the root job.
 - ``busy_slots``: ``work_seconds / wall_seconds``.
 - ``efficiency``: ``busy_slots / slots``.
@@ -90,7 +91,7 @@ from orchestrator.core.outcome.job.listed_workers import (
     listed_workers,
     worker_pages_call,
 )
-from orchestrator.reports.figures.critical_path import CriticalPath, critical_path
+from orchestrator.reports.figures.critical_path import CriticalPath, critical_path, own_seconds
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex
 from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_figures
 
@@ -215,7 +216,10 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
     figures = tuple(worker_figures(index, worker) for worker in workers)
     path = critical_path(index, job)
     wall_seconds = index.wall_seconds(job)
+    reviewers = [worker for each in jobs for worker in index.reviewers(each.id)]
+    # A reviewer holds a slot, too.
     work_seconds = sum(each.work_seconds for each in figures)
+    work_seconds += sum(own_seconds(index, each) for each in reviewers)
     slots = index.tree.root.config.max_workers
     busy_slots = work_seconds / wall_seconds if wall_seconds > 0 else None
     started = [each for each in figures if each.attempts]

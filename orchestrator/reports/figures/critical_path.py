@@ -3,8 +3,9 @@
 The critical path is the longest chain of workers in which each worker must wait for the previous
 worker. Even with unlimited slots, a job takes at least as long as its critical path.
 
-In the path, a task comes after its dependencies. A worker lengthens the path by its own work and by
-the critical paths of its child jobs. If child jobs run in parallel, only their longest path counts.
+In the path, a task comes after its dependencies, and a review after its candidates. A worker
+lengthens the path by its own work and by the critical paths of its child jobs. If child jobs run in
+parallel, only their longest path counts.
 """
 
 from collections import defaultdict
@@ -75,6 +76,10 @@ def _paths_by_task(index: JobTreeIndex, job: Job) -> dict[str, CriticalPath]:
         longest = paths.get(worker.task_id)
         if longest is None or path.seconds > longest.seconds:
             paths[worker.task_id] = path
+    started = (each for each in index.reviewers(job.id) if index.runs(each))
+    for reviewer in (each for each in started if each.task_id in paths):
+        # Tasks that depend on the reviewed task wait for the review.
+        paths[reviewer.task_id] = paths[reviewer.task_id].then(_path_of_worker(index, reviewer))
     return paths
 
 

@@ -25,6 +25,7 @@ class JobTreeIndex:
             (job_id, task.id): task for job_id, tasks in tree.tasks.items() for task in tasks
         }
         self._workers: dict[str, list[Worker]] = defaultdict(list)
+        self._reviewers: dict[str, list[Worker]] = defaultdict(list)
         self._worker_by_id = {worker.id: worker for worker in tree.workers}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
         self._runs: dict[str, list[Interval]] = defaultdict(list)
@@ -44,6 +45,9 @@ class JobTreeIndex:
     def _index(self) -> None:
         for worker in self.tree.workers:
             self._workers[worker.job_id].append(worker)
+        for reviewer in self.tree.reviewers:
+            self._reviewers[reviewer.job_id].append(reviewer)
+        for worker in (*self.tree.workers, *self.tree.reviewers):
             if worker.ended_at is not None:
                 task = (worker.job_id, worker.task_id)
                 self._task_ends[task] = max(worker.ended_at, self._task_ends.get(task, 0.0))
@@ -105,7 +109,10 @@ class JobTreeIndex:
         return self._labels[worker.id]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
-        """Return the end time of the task's last candidate; None if the task has not ended."""
+        """Return the end time of the task's last candidate, or of the review of the candidates.
+
+        Return None if the task has not ended.
+        """
         return self._task_ends.get((job_id, task_id))
 
     def worker(self, worker_id: str) -> Worker:
@@ -113,6 +120,9 @@ class JobTreeIndex:
 
     def workers(self, job_id: str) -> Sequence[Worker]:
         return self._workers.get(job_id, ())
+
+    def reviewers(self, job_id: str) -> Sequence[Worker]:
+        return self._reviewers.get(job_id, ())
 
     def advisers(self, jobs: Iterable[Job]) -> Sequence[Worker]:
         ids = {job.id for job in jobs}
@@ -126,8 +136,7 @@ class JobTreeIndex:
         worker_counts = Counter(worker.task_id for worker in workers)
         compared_tasks = [task for task in tasks if worker_counts[task.id] > 1]
         candidates = [worker for worker in workers if worker_counts[worker.task_id] > 1]
-        reviewers = [each for each in self.tree.reviewers if each.job_id == job.id]
-        return comparisons(compared_tasks, candidates, reviewers)
+        return comparisons(compared_tasks, candidates, self.reviewers(job.id))
 
     def attempts(self, worker: Worker) -> Sequence[Attempt]:
         return self._attempts.get(worker.id, ())
@@ -192,22 +201,23 @@ class JobTreeIndex:
 
     def wall_seconds(self, job: Job) -> float:
         """Return the job's wall time; for an unfinished job, the time to its latest known end."""
-        seconds = wall_seconds(job, self._workers_or_planner(job))
+        seconds = wall_seconds(job, self._workers_and_reviewers(job))
         return self.ended(job) - self.began(job) if seconds is None else seconds
 
     def _known_ends(self, job: Job) -> Iterator[float]:
         if job.status.ended and job.ended_at is not None:
             yield job.ended_at
             return
-        for worker in self._workers_or_planner(job):
+        for worker in self._workers_and_reviewers(job):
             if worker.ended_at is not None:
                 yield worker.ended_at
             yield from (end for _, end in self.runs(worker))
             yield from (self.ended(child) for child in self.child_jobs(worker))
 
-    def _workers_or_planner(self, job: Job) -> Sequence[Worker]:
-        """Return the job's workers. If the planning failed, return the planner instead."""
-        return self.workers(job.id) or self.advisers([job])
+    def _workers_and_reviewers(self, job: Job) -> Sequence[Worker]:
+        """Return the job's workers and reviewers. If the planning failed, return the planner."""
+        workers = self.workers(job.id)
+        return [*workers, *self.reviewers(job.id)] if workers else self.advisers([job])
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
         """Return the period of each attempt. An attempt without a known end has length 0."""

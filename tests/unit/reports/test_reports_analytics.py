@@ -15,6 +15,7 @@ from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
 from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex
+from orchestrator.reports.timeline import timeline
 
 
 def analytics(tree: Tree, job_id: str, processors: int = 8) -> Analytics:
@@ -48,6 +49,49 @@ def test_the_wall_time_of_a_job_whose_planning_failed_is_that_of_its_planner() -
     figures = analytics(tree, ROOT)
 
     assert (figures.wall_seconds, figures.ended_at) == (6, START + 6)
+
+
+def reviewed_tree() -> Tree:
+    """A task with two candidates and a review from second 5 to second 12, then another task."""
+    builder = TreeBuilder()
+    job = builder.job("x")
+    task = TaskSpec(id="a", agents=("claude", "codex"))
+    builder.worker(job, "worker_1", task, (0, 3))
+    builder.worker(job, "worker_2", task, (0, 5))
+    builder.worker(job, "reviewer_1", task, (5, 12))
+    builder.worker(job, "worker_3", TaskSpec(id="b", depends_on=("a",)), (13, 14))
+    first, second, reviewer, last = builder.tree.workers
+    reviewer = replace(reviewer, kind=WorkerKind.REVIEWER)
+    return replace(builder.tree, workers=[first, second, last], reviewers=[reviewer])
+
+
+def test_the_time_of_a_review_counts_between_its_task_and_the_tasks_that_depend_on_it() -> None:
+    tree = reviewed_tree()
+    figures = analytics(tree, ROOT)
+
+    steps = [(step.worker_id, step.seconds) for step in figures.critical_path.steps]
+    assert steps == [("worker_2", 5), ("reviewer_1", 7), ("worker_3", 1)]
+    assert (figures.bottleneck, figures.work_seconds) == ("reviewer_1", 3 + 5 + 7 + 1)
+    assert [each.queued_seconds for each in figures.workers] == [0, 0, 1]
+    index = JobTreeIndex(tree)
+    drawn = timeline(index, index.job(ROOT), figures)
+    [section] = drawn.sections
+    assert [bar.name.split()[0] for bar in section.bars] == [
+        *("worker_1", "worker_2", "worker_3"),
+        "reviewer_1",
+    ]
+
+
+@pytest.mark.parametrize("ended_at", [None, START + 13])
+def test_the_wall_time_of_a_job_includes_its_last_review(ended_at: float | None) -> None:
+    tree = reviewed_tree()
+    workers = tree.workers[:2]
+    status = JobStatus.RUNNING if ended_at is None else JobStatus.COMPLETED
+    job = replace(tree.root, status=status, ended_at=ended_at)
+
+    figures = analytics(replace(tree, jobs=[job], workers=workers), ROOT)
+
+    assert figures.wall_seconds == 12
 
 
 def test_the_wall_time_stays_the_same_when_reports_are_written_again() -> None:

@@ -91,7 +91,9 @@ class JobDetails:
             workers=workers,
             estimate=self._estimate(tasks, workers) if tasks and job.awaits_approval else None,
             planner=self._store.planner(job_id) if with_tasks else None,
-            reviewers=self._store.reviewers(job_id) if with_tasks else (),
+            reviewers=self._store.reviewers(job_id)
+            if with_tasks or _has_candidates(workers)
+            else (),
             left=self._submission_builder.remaining_quota_of(
                 job, self._supervisor.view.size_of(job), clock.now()
             ),
@@ -262,6 +264,10 @@ class JobDetails:
         # the answer.
         self._publisher.catch_up(CATCH_UP_SECONDS)
         return None if key is not None and self._supervisor.view.waits_for_slot(key) else job
+
+
+def _has_candidates(workers: Sequence[Worker]) -> bool:
+    return len({worker.task_id for worker in workers}) < len(workers)
 
 
 def _subtree_of(tree: Tree, job_id: str) -> Tree:

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +323,15 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     assert "+3\n" in patch.read_text()
     assert len(project.show(f"orchestrator/{job}/result", "numbers.txt").splitlines()) == 50
     answer = site.get(f"/jobs/{job}")
-    assert [each["worker_id"] for each in answer["reviewers"]] == ["reviewer_1"]
+    [reviewer] = answer["reviewers"]
+    assert reviewer["worker_id"] == "reviewer_1"
+    # The time of the job includes the review.
+    started, ended = (
+        datetime.fromisoformat(each) for each in (answer["started_at"], reviewer["ended_at"])
+    )
+    seconds = pytest.approx((ended - started).total_seconds(), abs=0.01)
+    assert (answer["seconds"], site.status(job)["seconds"]) == (seconds, seconds)
+    assert site.status_file(job)["seconds"] == seconds
     assert [each["worker_id"] for each in answer["workers"]] == ["worker_1", "worker_2", "worker_3"]
     assert "so worker_2" in level(site, job)
     log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
