@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from orchestrator.composition.server.job_manager import JobManager
     from orchestrator.composition.settings.agent_name_checks import check_agents
     from orchestrator.composition.settings.agents import availability
+    from orchestrator.composition.settings.database import check_database
     from orchestrator.composition.settings.gates import gates_here, why_no_gates
     from orchestrator.composition.settings.roles import role_text, roles
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
@@ -42,6 +43,7 @@ _HOMES = {
     "JobManager": "server.job_manager",
     "availability": "settings.agents",
     "check_agents": "settings.agent_name_checks",
+    "check_database": "settings.database",
     "check_plan": "plan_preview",
     "check_receivers": "settings.webhooks_and_notifications",
     "containment_in_force": "settings.settings_map",
@@ -69,6 +71,7 @@ __all__ = [
     "JobManager",
     "availability",
     "check_agents",
+    "check_database",
     "check_plan",
     "check_receivers",
     "containment_in_force",

@@ -45,6 +45,7 @@ from orchestrator.store.database.job_queries import last_seq, snapshot
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
 from orchestrator.store.database.tree_queries import tree
+from orchestrator.store.database.write_check import check_writable
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import (
     first_failures,
@@ -108,6 +109,11 @@ class SqlStore:
         """The database's file; None for PostgreSQL."""
         database = self._url.database if self._url.get_backend_name() == "sqlite" else None
         return Path(database) if database else None
+
+    @property
+    def where(self) -> str:
+        """Name of the database for messages: a path, or a URL without the password."""
+        return self._where
 
     def lease_session(self, seconds: float) -> LeaseSession | None:
         """Return a session for the server's lease; None if the database is a file.
@@ -332,6 +338,16 @@ class SqlStore:
         self._read(lambda connection: job_queries.events(connection, "", 0, 1))
         if self._read(job_queries.is_read_only):
             raise StoreError(f"{self._where} is read-only; make the database writable")
+
+    def check_writable(self) -> None:
+        """Check that the database can be written, without a change. The store need not be open.
+
+        Do nothing if the database is a file that does not exist. Raise StoreError if the database
+        cannot be written.
+        """
+        if self.file is None or self.file.exists():
+            with as_store_errors(self._where):
+                check_writable(self._url, self._where)
 
     def _forget_reads(self) -> None:
         self._jobs.clear()

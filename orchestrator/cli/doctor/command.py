@@ -13,6 +13,7 @@ from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.doctor.agents import agent_checks
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks
+from orchestrator.cli.doctor.database import database_checks
 from orchestrator.cli.doctor.install import install_checks
 from orchestrator.cli.doctor.leftover_processes import leftover_check
 from orchestrator.cli.doctor.machine import machine_checks, repository_space
@@ -126,6 +127,7 @@ def doctor(context: CliContext) -> Iterator[HealthCheck]:
         yield check
     yield from project_checks(context.folder, settings)
     yield from machine_checks(context.workspace)
+    yield from database_checks(context.workspace, settings)
     yield from containment_checks(context.folder, settings)
     yield leftover_check(context.workspace)
     yield from server_checks(context.workspace, settings)

@@ -14,6 +14,7 @@ from orchestrator.agents.survey.assignment import request_words
 from orchestrator.composition.server.outbox import create_outbox_service
 from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
 from orchestrator.composition.settings.agents import descriptions, registry
+from orchestrator.composition.settings.database import store_url
 from orchestrator.composition.settings.gates import gate_runner_of
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import (
@@ -67,7 +68,7 @@ from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.reports import Reports, write_report
-from orchestrator.store import SqlStore, sqlite_url
+from orchestrator.store import SqlStore
 from orchestrator.workspace import (
     JobLog,
     StatusFiles,
@@ -80,8 +81,6 @@ from orchestrator.workspace import (
 if TYPE_CHECKING:
     from orchestrator.git import GitRepository
     from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-
-DATABASE_NAME = "orchestrator.db"
 
 
 class EngineParts:
@@ -168,10 +167,8 @@ class EngineParts:
 
     @cached_property
     def store(self) -> SqlStore:
-        url = self.settings.store.url
-        default_url = sqlite_url(self.workspace.root / DATABASE_NAME)
         return SqlStore(
-            url.get_secret_value() if url else default_url,
+            store_url(self.settings, self.workspace.root),
             alone=True,
             claimant=claimant(self.settings.cluster.server_lease),
         )

@@ -36,7 +36,7 @@ def migrate(connection: Connection, where: str) -> None:
 
     Raise StoreError if a newer release of the product has changed the schema.
     """
-    revisions = _revisions(connection)
+    revisions = revisions_of(connection)
     if revisions == {LATEST}:
         return
     if revisions:
@@ -83,18 +83,26 @@ def upgrade(connection: Connection, where: str, revisions: Set[str] = frozenset(
     """
     # Import this here, because the import takes 0.2 s, and few starts need it.
     from alembic import command
+
+    check_known(connection, where, revisions)
+    command.upgrade(_config(connection), "head")
+
+
+def check_known(connection: Connection, where: str, revisions: Set[str]) -> None:
+    """Raise StoreError if this release does not know one of the database's revisions."""
+    if revisions <= {LATEST}:
+        return
     from alembic.script import ScriptDirectory
 
-    config = _config(connection)
-    scripts = ScriptDirectory.from_config(config)
+    scripts = ScriptDirectory.from_config(_config(connection))
     if revisions - {script.revision for script in scripts.walk_revisions()}:
         raise StoreError(
             f"{where} was created by a newer release; use that release, or another store.url"
         )
-    command.upgrade(config, "head")
 
 
-def _revisions(connection: Connection) -> set[str]:
+def revisions_of(connection: Connection) -> set[str]:
+    """Return the revisions of the database; empty if the database has no tables."""
     if not inspect(connection).has_table(_TABLE):
         return set()
     return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))

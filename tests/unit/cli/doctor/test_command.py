@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import socket
+import sqlite3
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,8 @@ from orchestrator.cli.doctor.config import config_checks
 from orchestrator.cli.doctor.install import install_checks
 from orchestrator.cli.doctor.machine import file_system_of
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.store import SqlStore, sqlite_url
+from orchestrator.store.database import write_check
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import KEY, FakeApi
 
@@ -118,6 +121,58 @@ def test_a_strict_limit_that_cannot_be_held_is_a_failure(
     check = checks(orchestrator, capsys, **variables)["containment"]
     assert check["ok"] is False and "workers.limits.cpu (not at all)" in check["message"]
     assert "systemd-run --user --scope" in check["fix"]
+
+
+@pytest.fixture
+def database(folder: Path) -> Path:
+    path = folder / "workspace" / "orchestrator.db"
+    store = SqlStore(sqlite_url(path))
+    store.open()
+    store.close()
+    return path
+
+
+def test_a_database_that_can_be_written_is_fine_and_stays_as_it_is(
+    orchestrator: Orchestrator, capsys: Capture, database: Path
+) -> None:
+    before = database.read_bytes()
+
+    check = checks(orchestrator, capsys)["database"]
+
+    assert (check["ok"], check["message"]) == (True, f"{database} can be read and written")
+    assert database.read_bytes() == before
+    database.unlink()
+    check = checks(orchestrator, capsys)["database"]
+    assert check["ok"] is True and "the first server creates it" in check["message"]
+    assert not database.exists()
+
+
+def test_a_database_that_cannot_be_used_is_a_failure(
+    orchestrator: Orchestrator, capsys: Capture, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_check, "LOCK_SECONDS", 0.1)
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        check = checks(orchestrator, capsys)["database"]
+    assert check["ok"] is False
+    assert check["message"] == f"{database} is locked by another program"
+    assert check["fix"] == "stop that program"
+
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    check = checks(orchestrator, capsys)["database"]
+    assert check["ok"] is False and "was created by a newer release" in check["message"]
+
+    database.write_text("no database, but a text that is long enough for a header" * 9)
+    check = checks(orchestrator, capsys)["database"]
+    assert check["ok"] is False and "is not a database" in check["message"]
+    assert "restore a copy" in check["fix"]
+
+
+def test_the_database_of_a_running_server_is_checked_by_the_server(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, database: Path
+) -> None:
+    assert "database" not in checks(orchestrator, capsys)
 
 
 def test_a_missing_key_and_a_wrong_setting_are_failures(
