@@ -118,6 +118,13 @@ def doctor_command(context: CliContext) -> int:
     return ExitCode.OK if ok else ExitCode.FAILED
 
 
+def _least_free_bytes(settings: "Settings | None") -> int:
+    # Imported here, because this module loads slowly, and --help does not need it.
+    from orchestrator.config import Settings
+
+    return (settings or Settings()).workers.min_free_disk_bytes
+
+
 def doctor(context: CliContext) -> Iterator[HealthCheck]:
     """Run all checks, and yield their results in the order in which to fix problems."""
     yield from install_checks(context.folder)
@@ -126,7 +133,7 @@ def doctor(context: CliContext) -> Iterator[HealthCheck]:
         settings = loaded_settings or settings
         yield check
     yield from project_checks(context.folder, settings)
-    yield from machine_checks(context.workspace)
+    yield from machine_checks(context.workspace, _least_free_bytes(settings))
     yield from database_checks(context.workspace, settings)
     yield from containment_checks(context.folder, settings)
     yield leftover_check(context.workspace)

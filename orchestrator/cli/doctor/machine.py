@@ -14,7 +14,6 @@ from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import size
 
-MIN_FREE_BYTES = 1 << 30
 MIN_OPEN_FILES = 1024
 OLDEST_GIT = (2, 38)
 #: Earliest plausible time of the clock, in seconds since the epoch. With an earlier time, TLS
@@ -25,9 +24,13 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
+def machine_checks(workspace: Path, least_bytes: int) -> Iterator[HealthCheck]:
+    """Yield the checks of the machine.
+
+    ``least_bytes``: minimum free space on the workspace's disk.
+    """
     yield _writable(workspace)
-    yield _free_space(workspace)
+    yield _free_space(workspace, least_bytes)
     yield _file_system(workspace)
     yield _git()
     yield _open_files()
@@ -50,13 +53,16 @@ def _writable(workspace: Path) -> HealthCheck:
     return HealthCheck(name="workspace", ok=True, message=f"{workspace} is writable")
 
 
-def _free_space(workspace: Path) -> HealthCheck:
+def _free_space(workspace: Path, least_bytes: int) -> HealthCheck:
     free = shutil.disk_usage(_nearest_existing(workspace)).free
-    if free < MIN_FREE_BYTES:
+    if free < least_bytes:
+        message = f"only {size(free)} free: no worker starts"
         fix = (
-            f"free disk space: {COMMAND} clean --older-than 7d; or set orchestrator.workspace_root"
+            f"free disk space: {COMMAND} clean --older-than 7d; or set "
+            "orchestrator.workspace_root; or set a lower workers.min_free_disk_bytes "
+            f"({size(least_bytes)})"
         )
-        return HealthCheck(name="disk", ok=False, message=f"only {size(free)} free", fix=fix)
+        return HealthCheck(name="disk", ok=False, message=message, fix=fix)
     return HealthCheck(name="disk", ok=True, message=f"{size(free)} free")
 
 

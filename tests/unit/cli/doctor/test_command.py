@@ -175,6 +175,19 @@ def test_the_database_of_a_running_server_is_checked_by_the_server(
     assert "database" not in checks(orchestrator, capsys)
 
 
+def test_the_free_space_is_compared_with_the_setting(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    name = "ORCHESTRATOR_WORKERS__MIN_FREE_DISK_BYTES"
+
+    assert checks(orchestrator, capsys, **{name: "1"})["disk"]["ok"] is True
+    check = checks(orchestrator, capsys, **{name: str(1 << 50)})["disk"]
+
+    assert check["ok"] is False and check["message"].endswith(" free: no worker starts")
+    assert "clean --older-than 7d" in check["fix"]
+    assert "workers.min_free_disk_bytes (1048576.0 GiB)" in check["fix"]
+
+
 def test_a_missing_key_and_a_wrong_setting_are_failures(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
