@@ -223,7 +223,7 @@ class InProcess(Site):
         self.manager = JobManager(folder, settings)
         with_schema(self.manager.parts.store)
         self.manager.open()
-        doctor = DoctorProcess(folder, folder / "project", os.environ)
+        doctor = DoctorProcess(folder, os.environ)
         options = replace(api_options(settings), doctor=doctor)
         self._app = create_app(self.manager.service, options)
         self._server = serve(self._app, host="127.0.0.1", port=0, threads=8)

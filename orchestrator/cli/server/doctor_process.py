@@ -30,9 +30,9 @@ class DoctorProcess:
     Any thread may call.
     """
 
-    def __init__(self, folder: Path, project: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        """``environ``: the environment of the server, which may name the project."""
         self._folder = folder
-        self._project = project
         self._environ = environ
         self._running = threading.Lock()
         self._results: Sequence[DoctorCheck] = ()
@@ -60,8 +60,8 @@ class DoctorProcess:
             self._running.release()
 
     def _run(self) -> Sequence[DoctorCheck]:
-        home = home_option(self._folder, self._environ)
-        command = [*home, "doctor", "--json", "--project", str(self._project)]
+        # Without --project, doctor finds the project by the same rule as the server.
+        command = [*home_option(self._folder, self._environ), "doctor", "--json"]
         try:
             process = subprocess.run(
                 [sys.executable, "-P", "-m", "orchestrator", *command],

@@ -127,7 +127,7 @@ def serve(
         callers = [each.caller_name for each in triggers if each.pull_request]
         home = home_option(folder, environ)
         opener = PullRequests(manager.service, callers, folder, root, environ, home)
-        doctor = DoctorProcess(folder, project, environ)
+        doctor = DoctorProcess(folder, environ)
         options = replace(
             api_options(settings), project=str(project), doctor=doctor, triggers=triggers
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.command_context import PROJECT_VARIABLE
 from orchestrator.cli.server import doctor_process
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.core.errors import Unavailable
@@ -35,11 +36,27 @@ def test_the_checks_are_those_of_the_command(folder: Path, tmp_path: Path) -> No
         check=False,
         env={**os.environ, "PYTHONPATH": str(FOLDER)},
     )
-    environ = {**os.environ, VARIABLE: str(folder)}
-    found = DoctorProcess(folder, project, environ)()
+    environ = {**os.environ, VARIABLE: str(folder), PROJECT_VARIABLE: str(project)}
+    found = DoctorProcess(folder, environ)()
     expected = json.loads(done.stdout)["checks"]
     assert [each.name for each in found] == [each["name"] for each in expected]
     assert [each.fix for each in found] == [each["fix"] for each in expected]
+
+
+def test_the_checks_find_the_project_by_the_same_rule_as_the_server(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --project, the check of the project would name this option as the rule."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, '{"checks": []}', "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+    assert DoctorProcess(folder, {VARIABLE: str(folder)})() == []
+    assert commands[0][-4:] == ["--home", str(folder), "doctor", "--json"]
 
 
 def slow(folder: Path, tmp_path: Path) -> tuple[DoctorProcess, Path]:
@@ -50,7 +67,7 @@ def slow(folder: Path, tmp_path: Path) -> tuple[DoctorProcess, Path]:
     program.chmod(0o755)
     path = f"{program.parent}:{os.environ['PATH']}"
     environ = {**os.environ, "PATH": path, VARIABLE: str(folder)}
-    return DoctorProcess(folder, tmp_path, environ), begun
+    return DoctorProcess(folder, environ), begun
 
 
 def test_a_check_that_hangs_ends_with_a_failure(
