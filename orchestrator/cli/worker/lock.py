@@ -22,6 +22,9 @@ if TYPE_CHECKING or __package__:
 else:
     import spawn  # the module is next to this file
 
+# spawn has added the directory of orchestrator's package to the search path.
+from orchestrator.core.text.command_name import COMMAND  # noqa: E402
+
 LOCKS = "/api/v1/locks"
 TIMED_OUT = 124
 #: Timeout of a call that waits for a lock, in seconds. The server answers within 110 s.
@@ -36,8 +39,13 @@ EPILOG = (
 class LockServer(spawn.Server):
     answer_seconds = CALL_SECONDS
 
-    def __init__(self, command: str) -> None:
-        super().__init__(*spawn.address())
+    def __init__(self, command: str, names: list[str]) -> None:
+        """``names``: the names in the command line, for the error outside of a worker."""
+        advice = (
+            f"add the lock to a task of a plan: locks: {json.dumps(names)}; or list locks: "
+            f"{COMMAND} locks"
+        )
+        super().__init__(*spawn.address(advice))
         self.command = command
 
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
@@ -116,14 +124,14 @@ def lock(options: argparse.Namespace) -> int:
         raise spawn.CommandEnd(
             spawn.USAGE, f"invalid --wait {options.wait:g}: must be 0 to 86400 seconds"
         )
-    answer = LockServer("lock").lock(options.names, options.wait)
+    answer = LockServer("lock", options.names).lock(options.names, options.wait)
     numbers = [str(lease["number"]) for lease in answer["leases"]]
     print(json.dumps(answer) if options.json else "\n".join(numbers))
     return spawn.OK
 
 
 def check(options: argparse.Namespace) -> int:
-    server = LockServer("lock")
+    server = LockServer("lock", options.names)
     answers = [server.leases_of(name) for name in options.names]
     is_active = all(
         any(lease["number"] == options.check for lease in answer["leases"]) for answer in answers
@@ -137,7 +145,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def unlock(options: argparse.Namespace) -> int:
-    answer = LockServer("unlock").unlock(options.names)
+    answer = LockServer("unlock", options.names).unlock(options.names)
     if options.json:
         print(json.dumps(answer))
     return spawn.OK

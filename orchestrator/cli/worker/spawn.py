@@ -292,11 +292,14 @@ def read_tasks(name: str) -> list[Any]:
 
 
 def connect() -> Server:
-    return Server(*address())
+    return Server(*address(f'submit a job: {COMMAND} submit "..."'))
 
 
-def address() -> tuple[str, str]:
-    """Return the server's URL and this worker's API key. Raise CommandEnd outside of a worker."""
+def address(advice: str) -> tuple[str, str]:
+    """Return the server's URL and this worker's API key. Raise CommandEnd outside of a worker.
+
+    ``advice``: what to do outside of workers.
+    """
     if os.environ.get("ORCHESTRATOR_OFFLINE"):
         raise CommandEnd(
             UNREACHABLE,
@@ -308,7 +311,7 @@ def address() -> tuple[str, str]:
         raise CommandEnd(
             USAGE,
             "not in a worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
-            f'outside of workers, submit a job: {COMMAND} submit "..."',
+            f"outside of workers, {advice}",
         )
     return url, key
 

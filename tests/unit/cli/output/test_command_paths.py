@@ -92,6 +92,7 @@ def test_the_command_line_names_these_paths() -> None:
         "cli/doctor/config.py",
         "cli/server/doctor_process.py",
         "cli/setup/init.py",
+        "cli/worker/lock.py",
         "cli/worker/spawn.py",
     }
     imported = "from orchestrator.core.text.command_name import COMMAND"

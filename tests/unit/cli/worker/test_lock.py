@@ -21,6 +21,24 @@ def ran(api: FakeApi, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def test_outside_of_a_worker_the_error_says_how_to_lock_and_to_list_locks() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", str(Path(lock_module.__file__)), "lock", "src/", "a b"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "orchestrator lock: not in a worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not "
+        'set; outside of workers, add the lock to a task of a plan: locks: ["src/", "a b"]; '
+        "or list locks: bin/orchestrator locks\n"
+    )
+
+
 def test_a_repeated_release_succeeds_if_the_first_answer_was_lost(api: FakeApi) -> None:
     api.faults += [(0, {}, {}), (404, {"detail": "worker_1 holds no lease on x"}, {})]
 
