@@ -19,6 +19,7 @@ from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
+from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.text.formatting import plural
 
@@ -29,11 +30,17 @@ Attach = Callable[[WorkerKey, str, float], None]
 
 class Reruns:
     def __init__(
-        self, trees: JobTrees, planning: Planning, job_end: JobEnd, attach: Attach
+        self,
+        trees: JobTrees,
+        planning: Planning,
+        pauses: Pauses,
+        job_end: JobEnd,
+        attach: Attach,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._planning = planning
+        self._pauses = pauses
         self._job_end = job_end
         self._attach = attach
 
@@ -134,6 +141,8 @@ class Reruns:
             payload: dict[str, Any] = {"by": by, "workers": retried, "run": run}
             self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, **payload)
         self._unit_of_work.emit(EventKind.JOB_REOPENED, job, now, by=by, run=run)
+        if job.pause is not None:
+            self._pauses.emit_paused(job, job.pause, job.pause.running, now)
         self._trees.install(job, self._plan_progress(job_id))
         self._trees.watch_wall_time(job)
         # A person may have changed the job's limit on workers.

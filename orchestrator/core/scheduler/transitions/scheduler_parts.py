@@ -68,7 +68,7 @@ class Parts:
         self.merge_rejections = MergeRejections(
             trees, stops, job_end, task_locks, self.limit_handler
         )
-        self.reruns = Reruns(trees, planning, job_end, running.attach)
+        self.reruns = Reruns(trees, planning, pauses, job_end, running.attach)
 
         self.exit_reports = ExitReports(
             trees=trees,

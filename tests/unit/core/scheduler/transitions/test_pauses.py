@@ -292,6 +292,11 @@ def test_a_retry_while_everything_is_paused_waits() -> None:
 
     story.retry(job)
     assert story.running == []
+    assert story.events(job)[-3:] == [
+        EventKind.JOB_RETRIED,
+        EventKind.JOB_REOPENED,
+        EventKind.JOB_PAUSED,
+    ]
     story.resume_all()
     assert story.running == [story.key(job)]
 
