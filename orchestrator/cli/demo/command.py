@@ -23,6 +23,10 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.text.command_name import IN_FOLDER
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTRODUCTION = """\
+Four workers extend a small shop in parallel, each on its own git branch. Scripts replace AI agents.
+The gate "tests" checks each change, and the changes that pass become one branch, which is landed.
+"""
 
 
 @click.command("demo")
@@ -46,7 +50,7 @@ def demo_command(context: CliContext, keep: Path | None) -> int:
     environ = context.environ
     folder = new_folder(keep, environ)
     demo = Demo(folder, folder.environment(environ), as_json=context.as_json)
-    click.echo(f"demo: {folder.path}", err=True)
+    click.echo(f"{INTRODUCTION}demo: {folder.path}", err=True)
     base = folder.head(environ)
     code = demo.run()
     head = folder.head(environ)
@@ -100,7 +104,10 @@ class Demo:
             return
         if story:
             click.echo("\n".join(["", "What happened:", *(f"  {line}" for line in story), ""]))
-        for subject, command in {**commands, "Remove the demo": remove}.items():
+        commands["Remove the demo"] = remove
+        if landed:
+            commands["Next, with your project"] = f'{COMMAND} run "Survey this repository"'
+        for subject, command in commands.items():
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
