@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator import IS_INSTALLED
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import json_option, project_option
 from orchestrator.cli.doctor.agents import agent_checks
@@ -93,7 +94,23 @@ def project_checks(folder: Path, settings: "Settings | None") -> Iterator[Health
     space = repository_space(project.root, workspace, least)
     if space is not None:
         yield space
+    if not IS_INSTALLED:
+        yield from _exclusion_checks(folder)
     yield from host_checks(folder, project.root)
+
+
+def _exclusion_checks(folder: Path) -> Iterator[HealthCheck]:
+    """Yield a note if git neither tracks nor ignores the folder in the project's repository."""
+    from orchestrator.core.errors import RepositoryError
+    from orchestrator.git.checkout.exclude_rules import exclude_command, tracked_below
+
+    try:
+        command = "" if tracked_below(folder) else exclude_command(folder)
+    except (RepositoryError, OSError):
+        return
+    if command:
+        message = f"git does not ignore {folder}; git add --all would add it to your commit"
+        yield HealthCheck(name="git ignore", ok=None, message=message, fix=f"run {command}")
 
 
 _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="red"), None: "note"}

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -320,6 +321,27 @@ def test_a_config_of_another_user_comes_with_the_fix(
 
     assert check.message == f"cannot read {tmp_path}/config.yaml: Permission denied"
     assert check.fix == f"type: chmod 600 {tmp_path}/config.yaml"
+
+
+def test_a_folder_that_git_does_not_ignore_is_noted(
+    tmp_path: Path, folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert "git ignore" not in checks(orchestrator, capsys)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+
+    check = checks(orchestrator, capsys)["git ignore"]
+
+    assert check["ok"] is None and str(folder) in check["message"]
+    subprocess.run(check["fix"].removeprefix("run "), shell=True, check=True)
+    assert "git ignore" not in checks(orchestrator, capsys)
+
+
+def test_a_folder_that_is_committed_is_not_noted(
+    tmp_path: Path, folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", folder.name], cwd=tmp_path, check=True)
+    assert "git ignore" not in checks(orchestrator, capsys)
 
 
 def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
