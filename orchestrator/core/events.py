@@ -136,7 +136,8 @@ class EventKind(StrEnum):
     JOB_RESUMED = "job_resumed", "A paused job continues.", _BY_OR_CAUSE
     JOB_RETRIED = (
         "job_retried",
-        "Unsuccessful tasks of an ended job run again. The event `job_reopened` follows.",
+        "Unsuccessful tasks of an ended job run again, or workers that resolve conflicts. The "
+        "event `job_reopened` follows.",
         _BY,
         Key("workers", int, "number of workers that run again"),
         _RUN,
@@ -183,7 +184,7 @@ class EventKind(StrEnum):
     )
     JOB_REOPENED = (
         "job_reopened",
-        "An ended job runs again, because of a retry or of feedback.",
+        "An ended job runs again, because of a retry, feedback, or `merge --resolve`.",
         _BY,
         _RUN,
     )

@@ -36,7 +36,8 @@ PARTIAL = "+ some workers reported no cost; their cost is not included"
     default="14d",
     show_default=True,
     metavar="AGE",
-    help="Length of the period, such as 24h or 90d. Counts workers that ended in this period.",
+    help="Length of the period, such as 24h or 90d. Counts workers that ended in this period, and "
+    "running workers that started in it.",
 )
 @json_option
 @pass_cli_context

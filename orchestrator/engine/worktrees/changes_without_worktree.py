@@ -350,9 +350,10 @@ def _changed_at(path: str) -> float:
 def _walk(
     directory: str, prefix: str, is_product: Callable[[str], bool]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the path and the state of each file below a directory.
+    """Yield the path and the state of the files below a directory.
 
-    ``is_product``: returns True for the path of a directory with the product's own files.
+    Omit caches, directories of tools such as ``node_modules``, and directories for which
+    ``is_product`` returns True: those with the product's own files.
     """
     try:
         with os.scandir(directory) as scan:

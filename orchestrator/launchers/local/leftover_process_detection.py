@@ -28,8 +28,8 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
     """Yield living processes of this workspace's attempts.
 
     A process with a marker is yielded if no shim runs its attempt any more. A process without a
-    marker is yielded if it is an orphan in a worker's directory. Caution: a shim may still run the
-    worker of such an orphan.
+    marker is yielded if its parent has exited, and its working directory is a worker's directory.
+    Caution: a shim may still run this worker.
 
     Omits processes that this user may not inspect, and processes of the caller's own attempt.
     """
@@ -52,7 +52,7 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
-    for process in filter(is_orphan, process_table.living_processes()):
+    for process in filter(has_lost_parent, process_table.living_processes()):
         match = pattern.match(process_table.working_directory(process.pid))
         is_marked = f"{process_table.MARKER}=".encode() in (
             process_table.environment(process.pid) or b""
@@ -61,7 +61,7 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
             yield Leftover(process.pid, process.command, match[1], match[2])
 
 
-def is_orphan(process: process_table.Process) -> bool:
+def has_lost_parent(process: process_table.Process) -> bool:
     """True if an init process has adopted the process, because its parent has exited."""
     if process.parent == 1:
         return True

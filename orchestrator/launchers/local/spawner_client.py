@@ -70,9 +70,9 @@ class _Forked:
 
 
 class SpawnerProcess:
-    """A running spawner, with its parent process, the keeper.
+    """A running spawner and, except in mode ``basic``, its parent process, the keeper.
 
-    First call ``fault`` any number of times, and then ``begin``. Methods raise OSError if the
+    ``fault`` tests a containment mode; call it only before ``begin``. Methods raise OSError if the
     spawner cannot be reached.
     """
 

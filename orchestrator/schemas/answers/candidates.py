@@ -27,8 +27,8 @@ class CandidateAnswer(Answer):
     tests: int | None = None
     """Number of tests that passed."""
     base_tests: int | None = None
-    """Number of the base commit's tests that pass. They run with the base commit's test files and
-    configuration."""
+    """Number of the base commit's tests that pass on the candidate's code. Test files and
+    configuration are those of the base commit."""
     new_tests: int = 0
     """Number of tests that pass and do not exist on the base commit."""
     new_tests_counted: int = 0

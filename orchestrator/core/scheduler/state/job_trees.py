@@ -318,7 +318,7 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker at the time ``not_before``, when its start is checked again."""
+        """Queue a worker now. Its start is checked again at the time ``not_before``."""
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
 

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.local.leftover_process_detection import Leftover, is_orphan, leftovers
+from orchestrator.launchers.local.leftover_process_detection import (
+    Leftover,
+    has_lost_parent,
+    leftovers,
+)
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 
@@ -76,7 +80,7 @@ def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is
     argv = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
     pid = int(subprocess.run(argv, cwd=place, env={}, stdout=subprocess.PIPE).stdout)
     try:
-        until(lambda: is_orphan(process_table.look_up(pid)))
+        until(lambda: has_lost_parent(process_table.look_up(pid)))
         until(lambda: process_table.look_up(pid).command == "sleep")
         assert list(leftovers(tmp_path)) == [Leftover(pid, "sleep", ROOT, "worker_2_1")]
         assert not list(leftovers(tmp_path / "another"))
