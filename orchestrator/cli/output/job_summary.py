@@ -246,6 +246,8 @@ def outcome_line(answer: Answer) -> str:
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in SUCCEEDED]
     seconds = seconds_taken(answer)
     after = f" after {duration(seconds)}" if seconds is not None else ""
+    if seconds == 0 and answer["status"] == JobStatus.CANCELLED:
+        after = " before it started"
     merge = merge_seconds(answer)
     if after and merge >= LEAST_MERGE_SECONDS:
         after += f", plus {duration(merge)} for the merge and its gates"

@@ -253,6 +253,19 @@ def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
     assert (tmp_path / "FINAL_RESULT.md").read_text().startswith("# Failed: no task")
 
 
+def test_a_job_that_was_cancelled_before_its_start_has_no_time(tmp_path: Path) -> None:
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.CANCELLED, cancelled_by="key default")
+    for name in ("worker_1", "worker_2"):
+        task, status = TaskSpec(id=name), WorkerStatus.CANCELLED
+        builder.worker(job, name, task, status=status, reason="cancelled by key default")
+
+    Reports().render(builder.tree, ROOT, tmp_path)
+
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert "| **Time** | no worker started |" in report
+
+
 def test_a_long_ending_that_outputs_share_appears_once_in_a_report(tmp_path: Path) -> None:
     rule = "How lines are counted\n\n" + "Every line counts once. " * 20
     short = "Tests\n\nAll pass."

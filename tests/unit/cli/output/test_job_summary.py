@@ -188,6 +188,16 @@ def test_the_question_of_an_agent_has_the_command_that_answers_it() -> None:
     ]
 
 
+def test_a_job_that_was_cancelled_before_its_start_has_no_time() -> None:
+    tasks = [{"worker_id": "w", "task_id": "t", "status": "cancelled"}]
+    answer = {"job_id": "a", "status": "cancelled", "results": {"tasks": tasks}}
+
+    line = "job a: cancelled before it started; 1 worker, 0 succeeded, 1 cancelled"
+    assert unstyle(summary_lines({**answer, "seconds": 0.0}, 80)[0]) == line
+    started = unstyle(summary_lines({**answer, "seconds": 0.04}, 80)[0])
+    assert started.startswith("job a: cancelled after 0.")
+
+
 def test_the_summary_shows_the_usage() -> None:
     usage = {"steps": 2, "cost_usd": 0.5}
     answer = {"job_id": "a", "status": "completed", "results": {}, "usage": usage}
