@@ -18,7 +18,11 @@ from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_paths import COMMAND, INSTALL_COMMAND
 from orchestrator.cli.output.error_messages import report_error, report_usage_error
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.standard_streams import discard_output, reader_may_leave
+from orchestrator.cli.output.standard_streams import (
+    discard_output,
+    reader_may_leave,
+    tolerate_full_disk,
+)
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal_text import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
@@ -131,6 +135,7 @@ def main() -> NoReturn:
         # Print a question mark for a character that the terminal cannot show, and raise no error.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    tolerate_full_disk()
     code = execute(None, CliContext(environ=os.environ))
     # When Python exits, it searches all objects for cycles, except frozen objects. The search would
     # take a seventh of a short command's CPU time.

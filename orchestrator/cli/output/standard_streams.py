@@ -8,7 +8,10 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TextIO
+
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 
 
 @contextmanager
@@ -61,6 +64,41 @@ def discard_terminals() -> None:
     process from stopping the job.
     """
     _discard(None)
+
+
+class ErrorStream(TextIOWrapper):
+    """Standard error. On a full disk, text is lost, and the command continues.
+
+    Progress lines and messages must not end a command whose work succeeds.
+    """
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+
+
+def tolerate_full_disk() -> None:
+    """Let output to standard error tolerate a full disk from now on."""
+    stream = sys.stderr
+    if isinstance(stream, TextIOWrapper):
+        sys.stderr = ErrorStream(
+            stream.buffer,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            newline="\n",
+            line_buffering=True,
+        )
 
 
 def discard_output() -> None:

@@ -668,6 +668,41 @@ def test_a_full_disk_below_the_output_is_an_error_without_a_traceback() -> None:
     assert shown.returncode == ExitCode.FAILED
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["nonsense"], ExitCode.USAGE), (["config", "nonsense"], ExitCode.USAGE)],
+)
+def test_a_full_disk_below_standard_error_does_not_change_the_exit_code(
+    arguments: list[str], code: int
+) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(FOLDER)}
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments], env=environ, stderr=full
+        )
+
+    assert shown.returncode == code
+
+
+def test_a_run_goes_on_if_the_disk_below_standard_error_is_full(
+    folder: Path, served: FakeApi, environ: dict[str, str]
+) -> None:
+    folder.chmod(0o700)
+    command = ["--home", str(folder), "run", "x", "--project", str(folder)]
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *command],
+            env={**environ, "PYTHONPATH": str(FOLDER)},
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            timeout=60,
+        )
+
+    assert shown.returncode == ExitCode.OK
+    assert "job j1: completed" in shown.stdout
+
+
 def listed(shown: str) -> list[str]:
     """Return the commands in a help text: the first word of each line below a title."""
     return re.findall(r"^  ([a-z]+) +[A-Z]", shown, re.MULTILINE)
