@@ -1,5 +1,6 @@
 """Jobs that start from another commit than HEAD, or with uncommitted changes."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -137,7 +138,9 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
     assert "-mine\n+yours" in shown and "staged" not in shown
     assert unchanged() == []
 
-    subprocess.run(["bash", "-c", f"{commit} -q -m mine"], check=True)
+    who = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Ann"}
+    who |= {"GIT_CONFIG_KEY_1": "user.email", "GIT_CONFIG_VALUE_1": "ann@example.org"}
+    subprocess.run(["bash", "-c", f"{commit} -q -m mine"], env={**os.environ, **who}, check=True)
     before = host.project.git("rev-parse", "HEAD")
     assert host.command("land", job, "--yes") == 0
     assert host.project.show("HEAD", "src/app.py") == "one\nyours\nthree"
