@@ -87,7 +87,7 @@ def test_the_statistics_count_executions_of_tools_only(
             cache_read=0,
             cost_usd=None if name == "person" else 0.5,
             estimated=False,
-            partial=False,
+            incomplete=0,
         )
         for name, count in workers.items()
     ]
