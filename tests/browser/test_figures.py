@@ -173,8 +173,15 @@ def test_a_report_shows_lists_tables_and_code_of_an_answer(page: Page, site: Sit
 
 *2 more*, 2 * 3 * 4, *.py and *.js, **/*.py and `glob(*)`
 
+***both***
+
 two
 lines
+
+* one
+ more
+ * space
+	- tab
 
 3. first
    - below
@@ -195,7 +202,13 @@ x = 1
     expect(page.get_by_text("the end")).to_be_visible()
     quote = page.locator("article blockquote").first
     expect(quote.get_by_role("heading", name="Done")).to_be_visible()
-    expect(quote.locator("em")).to_have_text(["2 more"])
+    expect(quote.locator("em")).to_have_text(["2 more", "both"])
+    expect(quote.locator("b em")).to_have_text("both")
+    assert "*both" not in quote.inner_text()
+    items = quote.locator(":scope > ul > li")
+    expect(items).to_have_count(2)
+    expect(items.first).to_have_text("one more")
+    expect(items.last.locator("ul > li")).to_have_text("tab")
     expect(quote.locator("p code")).to_have_text("glob(*)")
     expect(quote.locator("ol[start='3'] > li")).to_have_count(2)
     expect(quote.locator("ol ul li")).to_have_text("below")

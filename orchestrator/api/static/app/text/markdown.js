@@ -2,7 +2,7 @@
 import { html } from "../core/html.js";
 import { plain } from "./format.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|(?<!\*)\*(?!\*)((?=\S)[^*`\n]*[^\s*`])\*(?!\*)|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
+const INLINE = /`([^`]+)`|\*\*\*([^*]+)\*\*\*|\*\*([^*]+)\*\*|(?<!\*)\*(?!\*)((?=\S)[^*`\n]*[^\s*`])\*(?!\*)|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
 const NAMED = { amp: "&", lt: "<", gt: ">" };
 
 // `link` converts a relative address to a target, or null. Other schemes than http(s) are not linked.
@@ -12,8 +12,9 @@ function inline(text, link) {
   for (const found of text.matchAll(INLINE)) {
     made.push(plain(text.slice(at, found.index)));
     at = found.index + found[0].length;
-    const [, code, bold, weak, words, target, escaped, named, number] = found;
+    const [, code, both, bold, weak, words, target, escaped, named, number] = found;
     if (code !== undefined) made.push(html`<code>${plain(code)}</code>`);
+    else if (both !== undefined) made.push(html`<b class="strong"><em>${inline(both, link)}</em></b>`);
     else if (bold !== undefined) made.push(html`<b class="strong">${inline(bold, link)}</b>`);
     else if (weak !== undefined) made.push(html`<em>${inline(weak, link)}</em>`);
     else if (escaped !== undefined) made.push(escaped);
@@ -32,6 +33,9 @@ function anchor(words, target, link) {
 
 // An item of a list: its indentation, the number of a numbered item, and its text.
 const ITEM = /^(\s*)(?:[-*]|(\d+)[.)])\s+(.*)/;
+
+// A line whose indentation has spaces in place of tabs.
+const spaced = (line) => line.replace(/^[ \t]+/, (indent) => indent.replaceAll("\t", "    "));
 
 const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((each) => each.trim());
 
@@ -90,17 +94,18 @@ class Reader {
       <tbody>${body.map((row) => html`<tr>${row.map((each) => html`<td>${this.inline(each)}</td>`)}</tr>`)}</tbody></table></div>`;
   }
 
-  // The lines below an item that are indented belong to the item, such as a list in the list.
+  // The lines below an item that are indented belong to the item, such as a list in the list. One space more
+  // does not begin a list in the list.
   list() {
-    const [, indent, number] = ITEM.exec(this.lines[this.at]);
+    const [, indent, number] = ITEM.exec(spaced(this.lines[this.at]));
     const items = [];
     for (; this.at < this.lines.length; this.at += 1) {
-      const line = this.lines[this.at];
+      const line = spaced(this.lines[this.at]);
       const found = ITEM.exec(line);
-      if (found && found[1].length <= indent.length) {
+      if (found && found[1].length <= indent.length + 1) {
         if (Boolean(found[2]) !== Boolean(number)) break;
         items.push([found[3]]);
-      } else if (/^\s{2,}\S/.test(line)) items.at(-1).push(line);
+      } else if (/^\s+\S/.test(line)) items.at(-1).push(line);
       else break;
     }
     const shown = items.map(([first, ...below]) => {
