@@ -85,6 +85,10 @@ def test_a_question_of_a_worker_is_answered_from_the_list(page: Page, site: Site
     expect(page.locator("#needs")).to_have_count(0)
 
 
+#: Names of the stored summaries.
+SUMMARIES = "Object.keys(localStorage).filter((each) => each.startsWith('summary '))"
+
+
 def test_unsent_feedback_is_still_there_after_a_visit_to_another_page(
     page: Page, site: Site
 ) -> None:
@@ -94,7 +98,12 @@ def test_unsent_feedback_is_still_there_after_a_visit_to_another_page(
     page.get_by_role("row", name="answer = 41").hover()
     page.get_by_role("button", name="Comment on line 2").click()
     comment.fill("use 42")
-    page.get_by_label("Summary or answer").fill("Nearly done")
+    summary = page.get_by_label("Summary or answer")
+    summary.fill("No")
+    assert page.evaluate(SUMMARIES) == [f"summary {job} worker_1"]
+    summary.fill("")
+    assert page.evaluate(SUMMARIES) == []
+    summary.fill("Nearly done")
     page.get_by_role("button", name="Send feedback").click()
     expect(page.get_by_role("status").get_by_text("Add or cancel the comment")).to_be_visible()
     expect(comment).to_be_focused()

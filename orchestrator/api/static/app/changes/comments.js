@@ -19,6 +19,7 @@ function stored(key) {
 }
 
 const summaryOf = (job, worker) => `summary ${job} ${worker}`;
+const storeSummary = (key, text) => (text ? localStorage.setItem(key, text) : localStorage.removeItem(key));
 
 // The unsent comments. `outdated`: they were written on another commit of the branch.
 export function useComments(job, worker, commit) {
@@ -121,7 +122,7 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
     if (!answer) return;
     remarks.clear();
     summary.current.value = "";
-    localStorage.removeItem(key);
+    storeSummary(key, "");
     done();
   };
   const late = remarks.outdated || moved;
@@ -131,7 +132,7 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since you wrote these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
     <label class="sr" for="feedback">Summary or answer</label><input class="in" id="feedback" ref=${summary} placeholder=${`Summary or answer for ${worker}`} maxlength="10000"
-      defaultValue=${localStorage.getItem(key) || ""} onInput=${(event) => localStorage.setItem(key, event.target.value)} onKeyDown=${keys} />
+      defaultValue=${localStorage.getItem(key) || ""} onInput=${(event) => storeSummary(key, event.target.value)} onKeyDown=${keys} />
     <button type="button" class="btn primary" disabled=${isOff} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
     ${isRunning(row) && html`<span class="small soft">The worker is running: send a message instead, or wait for its end</span>`}</section>`;
 }
