@@ -17,8 +17,8 @@ const LABEL = /^label:.+/;
 // The selectable labels are those of the latest jobs.
 const LATEST = { depth: 0, page_size: 200 };
 const titleOf = (by) => BY[by] || plain(by.slice(6));
-// Only tasks that name a model have one here; the others use the setting or the default of their agent.
-const unnamed = (by) => (LABEL.test(by) ? "without this label" : by === "model" ? "no model in the task" : "unknown");
+// Commands use no model. Workers of earlier versions have a model only if their task names one.
+const unnamed = (by) => (LABEL.test(by) ? "without this label" : by === "model" ? "no known model" : "unknown");
 const DAY_MS = 86400000;
 const SERIES = ["c1", "c2", "c3", "c4", "c5"];
 const HEIGHT = 240;
