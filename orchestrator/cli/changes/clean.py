@@ -31,6 +31,10 @@ from orchestrator.workspace import WorkspaceJobFiles
 
 #: Unit of ``st_blocks``, in bytes.
 _BLOCK_BYTES = 512
+_UNSEEN = (
+    "{} was not removed: the server has no such job, or the API key may not see the job; use the "
+    "key `api.api_key` of config.yaml"
+)
 
 
 @click.command("clean")
@@ -100,13 +104,17 @@ def _remove_by_server(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs by calls to the server, and yield (job id, refs) as ``_remove`` does.
 
-    A job that is in use, or that runs again, is not removed, but reported by a message.
+    A job that is in use, that runs again, or that the API key may not see is not removed, but
+    reported by a message.
     """
     with context.client_at(url) as client:
         for job_id in job_ids:
             try:
                 yield job_id, client.remove(job_id)["kept"]
             except NotFoundError:
+                if (context.workspace / f"job_{job_id}").exists():
+                    click.echo(_UNSEEN.format(job_id), err=True)
+                    continue
                 yield job_id, ()  # another command or the server has removed the job
             except ConflictError as error:
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)

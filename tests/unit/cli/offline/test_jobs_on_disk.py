@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.changes import clean
 from orchestrator.cli.offline.jobs_on_disk import root_id_of
 from orchestrator.cli.offline.log_files import tail_lines
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -24,6 +25,7 @@ from orchestrator.core.ports import StateChange
 from orchestrator.schemas.answers.job_list import JobSummary
 from orchestrator.workspace import StatusFiles, WorkspaceLayout
 from tests.unit.cli.conftest import Orchestrator
+from tests.unit.cli.fake_api import FakeApi
 
 Capture = pytest.CaptureFixture[str]
 LONG_AGO = "2020-01-02T03:04:05+00:00"
@@ -404,6 +406,40 @@ def test_clean_prints_the_removed_jobs_as_json(
     assert shown["freed_bytes"] > 0
     assert orchestrator("clean", "--older-than", "7d", "--yes", "--json") == ExitCode.OK
     assert json.loads(capsys.readouterr().out) == {"removed": [], "freed_bytes": 0}
+
+
+def test_clean_reports_a_job_that_the_key_may_not_see_as_not_removed(
+    folder: Path, served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    other = write_job(folder, "other")
+
+    # For a job that the key may not see, the server answers with 404.
+    assert orchestrator("clean", "--older-than", "7d", "--yes", "--json") == ExitCode.FAILED
+
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"removed": [], "freed_bytes": 0}
+    assert "other was not removed: the server has no such job, or the API key may not see" in err
+    assert "; use the key `api.api_key` of config.yaml" in err
+    assert other.exists()
+
+
+def test_a_job_that_another_command_removes_meanwhile_counts_as_removed(
+    folder: Path,
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = write_job(folder, "old")
+
+    def remove(directory: Path) -> int:
+        old.rename(old.with_name(".removing-job_old"))
+        return 5
+
+    monkeypatch.setattr(clean, "disk_usage", remove)
+
+    assert orchestrator("clean", "--older-than", "7d", "--yes") == ExitCode.OK
+    assert capsys.readouterr().out == "old\n"
 
 
 def test_clean_finishes_what_was_begun(folder: Path, orchestrator: Orchestrator) -> None:
