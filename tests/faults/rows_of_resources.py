@@ -391,11 +391,16 @@ ROWS = (
     Row(
         number=64,
         fault="a locked or read-only database",
-        injection="locked tables of PostgreSQL",
+        injection="locked tables of PostgreSQL; SQLite's file locked by another program",
         promise=(
-            "no call waits longer than 3 s; `/health` names the cause; work resumes automatically"
+            "a read waits at most 3 s; a change that cannot be stored is answered with 503 after "
+            "20 s; `/health` names the cause; work resumes automatically"
         ),
         tests=(
+            (
+                "integration/store/database/test_jobs_on_sqlite.py::"
+                "test_a_locked_file_is_named_by_health_and_holds_up_no_read"
+            ),
             (
                 "integration/store/database/test_postgresql.py::"
                 "test_a_table_that_is_locked_holds_up_nothing_for_long"
