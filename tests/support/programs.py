@@ -22,6 +22,12 @@ BY_HAND = {
 }
 
 
+#: For tests that write to a device which is always full, as Linux has it.
+needs_full_device = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this machine has no /dev/full"
+)
+
+
 def search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, PLACES)])
 

@@ -29,6 +29,7 @@ from orchestrator.cli.server.background_server import project_line
 from orchestrator.cli.setup import shell_completion
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.product_files import FOLDER
+from tests.support.programs import needs_full_device
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi, running
 
@@ -658,6 +659,7 @@ def test_a_reader_that_stops_early_is_no_failure(folder: Path) -> None:
     assert (shown.stdout, shown.stderr) == ("worker_1     | a line\n0\n", "")
 
 
+@needs_full_device
 def test_a_full_disk_below_the_output_is_an_error_without_a_traceback() -> None:
     program = [sys.executable, "-m", "orchestrator", "config", "template"]
     environ = {**os.environ, "PYTHONPATH": str(FOLDER)}
@@ -668,6 +670,7 @@ def test_a_full_disk_below_the_output_is_an_error_without_a_traceback() -> None:
     assert shown.returncode == ExitCode.FAILED
 
 
+@needs_full_device
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [(["nonsense"], ExitCode.USAGE), (["config", "nonsense"], ExitCode.USAGE)],
@@ -684,6 +687,7 @@ def test_a_full_disk_below_standard_error_does_not_change_the_exit_code(
     assert shown.returncode == code
 
 
+@needs_full_device
 def test_a_run_goes_on_if_the_disk_below_standard_error_is_full(
     folder: Path, served: FakeApi, environ: dict[str, str]
 ) -> None:

@@ -16,6 +16,7 @@ from orchestrator.store.database.server_lease import Claimant, HeldLease
 from tests.contract.store_adapters import database
 from tests.contract.store_values import a_job
 from tests.faults.gateway import Gateway
+from tests.support.programs import needs_full_device
 
 
 @pytest.fixture
@@ -160,6 +161,7 @@ def test_an_observer_begins_again_after_it_lost_the_database(
     first.close()
 
 
+@needs_full_device
 def test_a_lease_cannot_begin_if_its_file_cannot_be_written(url: str) -> None:
     first = server(url, "one")
     first.open()
@@ -177,6 +179,7 @@ def test_a_lease_cannot_begin_if_its_file_cannot_be_written(url: str) -> None:
     first.close()
 
 
+@needs_full_device
 def test_a_lease_that_ends_because_its_file_cannot_be_written_names_the_file(
     url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
