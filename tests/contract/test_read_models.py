@@ -377,12 +377,28 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
     )
     done, day = WorkerStatus.SUCCESS, 86_400.0
     workers = [
-        a_worker(red, 0, agent="claude", status=done, ended_at=day + 1, result=one),
-        a_worker(red, 1, agent="codex", ended_at=2 * day - 0.5, result=replace(two, model="small")),
-        a_worker(child, 0, id="worker_1_1", agent="claude", status=done, ended_at=2 * day),
+        a_worker(red, 0, agent="claude", status=done, started_at=1.0, ended_at=day + 1, result=one),
+        a_worker(
+            red,
+            1,
+            agent="codex",
+            started_at=1.0,
+            ended_at=2 * day - 0.5,
+            result=replace(two, model="small"),
+        ),
+        a_worker(
+            child,
+            0,
+            id="worker_1_1",
+            agent="claude",
+            status=done,
+            started_at=1.0,
+            ended_at=2 * day,
+        ),
         a_worker(red, 2),
+        a_worker(red, 3, agent="codex", status=WorkerStatus.SKIPPED, ended_at=2 * day),
         a_worker(red, -1, id="p", kind=WorkerKind.PLANNER, agent="codex", started_at=day + 2),
-        a_worker(other, 0, agent="codex", ended_at=3 * day, result=one),
+        a_worker(other, 0, agent="codex", started_at=1.0, ended_at=3 * day, result=one),
     ]
     tasks = [("a", 0, TaskSpec(id="t0", model="large"))]
     store.save(StateChange(new_jobs=[red, child, other], new_tasks=tasks, new_workers=workers))
@@ -416,7 +432,14 @@ def test_usage_counts_workers_whose_cost_is_incomplete(store: Store) -> None:
         Usage(),
     ]
     workers = [
-        a_worker(job, at, agent="claude", ended_at=9.0, result=WorkerResult(usage=usage))
+        a_worker(
+            job,
+            at,
+            agent="claude",
+            started_at=1.0,
+            ended_at=9.0,
+            result=WorkerResult(usage=usage),
+        )
         for at, usage in enumerate(usages)
     ]
     store.save(StateChange(new_jobs=[job], new_workers=workers))

@@ -410,7 +410,7 @@ class UsageBy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageFilter:
-    """The usage to list.
+    """The usage to list. Workers that never started, such as skipped workers, do not count.
 
     The usage of an ended worker counts at the time of the worker's end. The usage of a running
     worker counts at the time of the worker's start.

@@ -216,10 +216,7 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
     figures = tuple(worker_figures(index, worker) for worker in workers)
     path = critical_path(index, job)
     wall_seconds = index.wall_seconds(job)
-    reviewers = [worker for each in jobs for worker in index.reviewers(each.id)]
-    # A reviewer holds a slot, too.
-    work_seconds = sum(each.work_seconds for each in figures)
-    work_seconds += sum(own_seconds(index, each) for each in reviewers)
+    work_seconds = _work_seconds(index, jobs, figures)
     slots = index.tree.root.config.max_workers
     busy_slots = work_seconds / wall_seconds if wall_seconds > 0 else None
     started = [each for each in figures if each.attempts]
@@ -262,6 +259,16 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
         jobs=tuple(_job_figures(index, each) for each in jobs),
         workers=figures,
         comparisons=tuple(comparison for each in jobs for comparison in index.comparisons(each)),
+    )
+
+
+def _work_seconds(
+    index: JobTreeIndex, jobs: Iterable[Job], figures: Iterable[WorkerFigures]
+) -> float:
+    # A reviewer holds a slot, too.
+    reviewers = (worker for each in jobs for worker in index.reviewers(each.id))
+    return sum(each.work_seconds for each in figures) + sum(
+        own_seconds(index, each) for each in reviewers
     )
 
 

@@ -101,7 +101,8 @@ class UsageRowAnswer(Answer):
 
 class UsageRowsAnswer(Answer):
     """Usage by agent, model, day, root job, or label value, and by period. An ended worker counts
-    in the period of its end. A running worker counts in the period of its start.
+    in the period of its end. A running worker counts in the period of its start. A worker that
+    never started, such as a skipped worker, does not count.
     """
 
     rows: list[UsageRowAnswer]

@@ -93,7 +93,9 @@ def _statement(usage_filter: UsageFilter) -> Select[Any]:
     statement = select(
         key.label("key"), bucket.label("bucket"), literal(usage_filter.bucket_seconds)
     )
-    statement = statement.add_columns(*_FIGURES).where(_at.is_not(None), *_conditions(usage_filter))
+    has_started = _workers.started_at.is_not(None)
+    statement = statement.add_columns(*_FIGURES)
+    statement = statement.where(has_started, *_conditions(usage_filter))
     if usage_filter.by is UsageBy.MODEL:
         same_task = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
         statement = statement.select_from(tables.workers.outerjoin(tables.tasks, same_task))
