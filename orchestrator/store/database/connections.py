@@ -126,7 +126,7 @@ class Connections:
         else:
             # Use positional parameters, as in SQLite, so that rows have the same form for both
             # databases.
-            options = {"paramstyle": "format", "connect_args": postgresql.timeout_arguments(url)}
+            options = {"paramstyle": "format", "connect_args": postgresql.connection_arguments(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         self.fence = postgresql.Fence()
         shared = {"hide_parameters": True}

@@ -17,6 +17,7 @@ from sqlalchemy import (
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
+from orchestrator.store.database.postgresql import check_encoding
 from orchestrator.store.schema.tables import lease_numbers, metadata, server_lease
 
 if TYPE_CHECKING:
@@ -34,8 +35,11 @@ _TABLE = "alembic_version"
 def migrate(connection: Connection, where: str) -> None:
     """Create or upgrade the schema, within the caller's transaction. Idempotent.
 
-    Raise StoreError if a newer release of the product has changed the schema.
+    Raise StoreError if a newer release of the product has changed the schema, or if the database
+    cannot store all characters.
     """
+    if connection.dialect.name == "postgresql":
+        check_encoding(connection, where)
     revisions = revisions_of(connection)
     if revisions == {LATEST}:
         return

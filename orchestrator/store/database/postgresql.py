@@ -1,4 +1,4 @@
-"""PostgreSQL only: connection timeouts, one writer at a time, and a fence against old servers."""
+"""PostgreSQL only: connection arguments, one writer at a time, and a fence against old servers."""
 
 import time
 from collections.abc import Mapping
@@ -22,6 +22,9 @@ _TIMEOUTS: Mapping[str, int] = {
 }
 #: The same timeouts for the database server, so that it releases the locks of a lost connection.
 _SERVER_TIMEOUTS = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
+
+#: The only encoding of PostgreSQL that has all characters.
+_ENCODING = "UTF8"
 
 #: Seconds for which a statement waits for a lock on a table or row; the URL may set another value.
 LOCK_SECONDS = 3.0
@@ -49,8 +52,8 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
-def timeout_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
-    """Return connection arguments that set all timeouts, except those that the URL sets.
+def connection_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
+    """Return connection arguments: the encoding, and all timeouts except those that the URL sets.
 
     ``seconds``: time after which an unreachable database server is an error; 0: the default time.
     """
@@ -63,7 +66,21 @@ def timeout_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
         # The client library rounds a timeout of 1 s up to 2 s.
         timeouts |= {"connect_timeout": max(2, int(seconds))}
         timeouts |= {"tcp_user_timeout": round(seconds * 1000)}
-    return {**timeouts, "options": options}
+    # A variable such as PGCLIENTENCODING may set an encoding that lacks characters.
+    return {**timeouts, "options": options, "client_encoding": _ENCODING}
+
+
+def check_encoding(connection: Connection, where: str) -> None:
+    """Raise StoreError if the PostgreSQL database cannot store all characters.
+
+    ``where``: name of the database for error messages.
+    """
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding != _ENCODING:
+        raise StoreError(
+            f"{where} has the encoding {encoding}; create a database with all characters: "
+            f"createdb --encoding={_ENCODING} --template=template0 NAME"
+        )
 
 
 def is_locked(error: Exception) -> bool:

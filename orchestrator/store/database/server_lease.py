@@ -100,7 +100,7 @@ class LeaseSession:
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            connect_args=postgresql.timeout_arguments(url, seconds),
+            connect_args=postgresql.connection_arguments(url, seconds),
         )
         self._where = where
         self._connection: Connection | None = None

@@ -7,7 +7,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event, text
 
 from orchestrator.core.errors import StoreError
 from orchestrator.store.database import job_queries, postgresql
-from orchestrator.store.database.migrate import check_known, revisions_of
+from orchestrator.store.database.migrate import check_known, create, revisions_of
 
 #: Maximum seconds to wait for another program's lock, and for PostgreSQL.
 LOCK_SECONDS = 2.0
@@ -19,8 +19,8 @@ def check_writable(url: URL, where: str) -> None:
     """Write to the database in a transaction that is rolled back.
 
     ``where``: name of the database for error messages. Raise StoreError if a newer release created
-    the database, or if PostgreSQL accepts no writes. Raise SQLAlchemyError if the database cannot
-    be written for another reason.
+    the database, or if PostgreSQL accepts no writes or not all characters. Raise SQLAlchemyError if
+    the database cannot be written for another reason.
     """
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **_options(url))
     if engine.dialect.name == "sqlite":
@@ -36,16 +36,20 @@ def check_writable(url: URL, where: str) -> None:
 def _write(connection: Connection, where: str) -> None:
     if job_queries.is_read_only(connection):
         raise StoreError(f"{where} is read-only; make the database writable")
+    if connection.dialect.name == "postgresql":
+        postgresql.check_encoding(connection, where)
     revisions = revisions_of(connection)
     if revisions:
         check_known(connection, where, revisions)
         connection.execute(_WRITE)
+    else:
+        create(connection)
 
 
 def _options(url: URL) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"timeout": LOCK_SECONDS}}
-    return {"connect_args": postgresql.timeout_arguments(url, LOCK_SECONDS)}
+    return {"connect_args": postgresql.connection_arguments(url, LOCK_SECONDS)}
 
 
 def _begin_explicitly(engine: Any) -> None:

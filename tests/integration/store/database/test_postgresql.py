@@ -1,21 +1,23 @@
 """Faults of a PostgreSQL database, such as lost connections."""
 
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.core.ports import StateChange
 from orchestrator.store import SqlStore
 from orchestrator.store.database import postgresql
-from tests.contract.store_adapters import database
+from tests.contract.store_adapters import administer, database
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 from tests.faults.gateway import Gateway
 from tests.integration.site import until
@@ -202,6 +204,46 @@ def test_options_of_the_url_count(url: str) -> None:
     with store._opened().writer.begin() as step:
         assert step.connection.exec_driver_sql("SHOW lock_timeout").scalar() == "123ms"
     store.close()
+
+
+def test_a_database_whose_tables_cannot_be_created_is_not_writable(url: str) -> None:
+    store = SqlStore(f"{url}?options=-c%20search_path%3Dmissing")
+    with pytest.raises(StoreError, match="no schema has been selected to create in"):
+        store.check_writable()
+
+    with create_engine(url, poolclass=NullPool).connect() as own:
+        SqlStore(url).check_writable()
+        assert inspect(own).get_table_names() == [], "the check leaves nothing"
+        own.execute(text("CREATE TABLE jobs (other INTEGER)"))
+        own.commit()
+    with pytest.raises(StoreError, match='"jobs" already exists'):
+        SqlStore(url).check_writable()
+
+
+def test_text_is_stored_whatever_encoding_the_client_is_set_to(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    job = replace(a_job(), request="日本 → ok")
+    store = SqlStore(url)
+    store.open()
+
+    store.save(StateChange(new_jobs=[job]))
+
+    assert store.job("a") == job
+    store.close()
+
+
+def test_a_database_that_cannot_store_all_text_is_refused(url: str) -> None:
+    name = f"orchestrator_test_{secrets.token_hex(6)}"
+    administer(url, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    store = SqlStore(make_url(url).set(database=name).render_as_string(hide_password=False))
+    try:
+        for call in (store.open, store.check_writable):
+            with pytest.raises(StoreError, match=r"has the encoding LATIN1; .* --encoding=UTF8"):
+                call()
+    finally:
+        administer(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_server_waits_until_its_lost_connection_is_closed(url: str) -> None:
