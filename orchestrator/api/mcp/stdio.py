@@ -30,8 +30,8 @@ DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
 Serve tools to an AI tool, with the Model Context Protocol over standard input and output. The tools
-are orchestrate, status, wait, cancel, result, logs, and report. A key with the scope admin adds
-tools for decisions of people, such as answer and land. The tools use the
+are orchestrate, status, wait, cancel, result, logs, report, and diff. A key with the scope admin
+adds tools for decisions of people, such as answer and land. The tools use the
 server ORCHESTRATOR_API_URL and the key ORCHESTRATOR_API_KEY, which every worker has. Without these
 variables, they use the server that runs for this folder (start the server: {COMMAND} serve).
 """

@@ -122,6 +122,7 @@ def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
         "status": job.status,
         **_reason_field(job.reason, JOB_REASON_CHARACTERS),
         "retry": not job.status.ended,
+        **({"merging": True} if service.merges.is_merging(job.id) else {}),
         "results": [_task(task, longest) for task in tasks],
         **_omitted_worker_fields(detail, len(tasks)),
         **({"changes": answer.changes} if answer and answer.changes else {}),
@@ -129,6 +130,16 @@ def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
         "workspace": str(service.job_details.workspace(job)),
         **_usage_field(detail.workers),
         "left": dict(detail.left),
+    }
+
+
+def merge_outcome(service: Service, caller: Caller, detail: JobDetail) -> Values:
+    """Return what a repeated merge changed: the job's status, and the lines about the merge."""
+    job, answer = detail.job, results(service, caller, detail)
+    return {
+        "status": job.status,
+        **_reason_field(job.reason, JOB_REASON_CHARACTERS),
+        "changes": answer.changes if answer else [],
     }
 
 

@@ -18,11 +18,11 @@ from orchestrator.api.http_messages.request import (
     checked_report_name,
     checked_worker_id,
 )
-from orchestrator.api.mcp import summaries
+from orchestrator.api.mcp import changes, summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
+from orchestrator.api.mcp.tool_context import ToolContext, printable
 from orchestrator.api.mcp.tool_table import BY_NAME, McpTool
 from orchestrator.api.serializers.answer_parts import message_id_of
-from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller
@@ -31,17 +31,14 @@ from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.ports.read_models import JobFilter
-from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.unknown_names import unknown_name
-from orchestrator.engine.service.service import Service
 from orchestrator.schemas import requests
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests import mcp
 from orchestrator.security.files.untrusted_files import tail_offset
 
 LISTED_JOBS = 10
-LISTED_FILES = 50
 SHOWN_FAULTS = 5
 LOG_CHARACTERS = 16_000
 REPORT_CHARACTERS = 24_000
@@ -57,13 +54,6 @@ class ToolCall:
 
     tool: McpTool
     arguments: Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolContext:
-    service: Service
-    caller: Caller
-    idempotency_key: str | None
 
 
 def validated_call(call: RpcCall) -> ToolCall:
@@ -244,14 +234,6 @@ def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
     )
 
 
-def _choose(context: ToolContext, arguments: mcp.ChooseArguments) -> str:
-    job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
-    is_merged = context.service.merges.choose(
-        context.caller, job_id, arguments.task_id, worker_id, arguments.reason
-    )
-    return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": is_merged})
-
-
 def _answer(context: ToolContext, arguments: mcp.AnswerArguments) -> str:
     job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
     if arguments.task_id is not None:
@@ -299,36 +281,6 @@ def _message(context: ToolContext, arguments: mcp.MessageArguments) -> str:
     return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **payload})
 
 
-def _land(context: ToolContext, arguments: mcp.LandArguments) -> str:
-    job_id = checked_job_id(arguments.job_id)
-    answer = landing_plan_answer if arguments.check else land_answer
-    how = LandOptions.SQUASH if arguments.squash else LandOptions.ANY
-    request = LandRequest(how=how, onto=arguments.onto or "", partial=arguments.partial)
-    landing = answer(context.service, context.caller, job_id, request)
-    return summaries.as_text(
-        {
-            "job_id": job_id,
-            "landed": landing.landed,
-            "branch": landing.branch,
-            "commit": landing.commit,
-            "files": landing.files[:LISTED_FILES],
-            "files_changed": landing.files_changed,
-            "text": landing.text,
-        }
-    )
-
-
-def _undo(context: ToolContext, arguments: mcp.JobArguments) -> str:
-    undo = undo_answer(context.service, context.caller, checked_job_id(arguments.job_id))
-    payload = {"branch": undo.branch, "commit": undo.commit, "text": undo.text}
-    return summaries.as_text({"job_id": undo.job_id, **payload})
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters, which a model does not need."""
-    return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
-
-
 ToolFunction = Callable[[ToolContext, Any], str]
 TOOL_FUNCTIONS: Mapping[str, ToolFunction] = {
     "orchestrate": _orchestrate,
@@ -338,14 +290,16 @@ TOOL_FUNCTIONS: Mapping[str, ToolFunction] = {
     "result": _result,
     "logs": _logs,
     "report": _report,
+    "diff": changes.diff,
     "feedback": _feedback,
     "retry": _retry,
-    "choose": _choose,
+    "merge": changes.merge,
+    "choose": changes.choose,
     "answer": _answer,
     "pause": _pause,
     "resume": _resume,
     "budget": _budget,
     "message": _message,
-    "land": _land,
-    "undo": _undo,
+    "land": changes.land,
+    "undo": changes.undo,
 }

@@ -132,6 +132,16 @@ TOOLS = (
         example={**JOB, "name": "FINAL_RESULT.md"},
     ),
     McpTool(
+        name="diff",
+        description=(
+            "Get the changes of a job: the merged result, or the changes of one worker, such as a "
+            "worker that is not merged. The answer lists the changed files, then their lines. A "
+            "long answer is shortened: pass path to get the rest file by file."
+        ),
+        arguments=mcp.DiffArguments,
+        example={**JOB, "worker_id": "worker_1", "path": "src/app.py"},
+    ),
+    McpTool(
         name="feedback",
         description=(
             "Send comments on lines of a worker's change to the worker, which must have ended. The "
@@ -155,6 +165,17 @@ TOOLS = (
         ),
         arguments=mcp.RetryArguments,
         example={**JOB, "worker_id": "worker_1"},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="merge",
+        description=(
+            "Repeat the merge of an ended job: resolve its conflicts, include unmerged workers, or "
+            "exclude workers. With resolve, the job runs again: then call wait."
+        ),
+        arguments=mcp.MergeArguments,
+        example={**JOB, "resolve": "worker"},
         reads_only=False,
         for_people=True,
     ),

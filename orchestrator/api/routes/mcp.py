@@ -26,7 +26,8 @@ from orchestrator.schemas.requests.query_parameters import NoQuery
 if TYPE_CHECKING:
     # Functions import this module when they are called. Few servers get such calls, and the
     # module's models take a thirtieth of the start's time.
-    from orchestrator.api.mcp.tool_execution import ToolCall, ToolContext
+    from orchestrator.api.mcp.tool_context import ToolContext
+    from orchestrator.api.mcp.tool_execution import ToolCall
 
 blueprint = Blueprint("mcp", __name__)
 blueprint.before_request(authenticate)
@@ -109,7 +110,8 @@ def _answer_request(rpc_request: Request) -> Response:
 
 
 def _call_tool(rpc_request: Request, call: "ToolCall") -> Response:
-    from orchestrator.api.mcp.tool_execution import ToolContext, check_caller, run_tool
+    from orchestrator.api.mcp.tool_context import ToolContext
+    from orchestrator.api.mcp.tool_execution import check_caller, run_tool
 
     request.environ[TOOL] = call.tool.name
     if call.tool.reads_only:

@@ -1,51 +1,33 @@
 """Merge results and landings, and requests to repeat a merge or to land a result."""
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.core.gates.gate import GateCause, GateOutcome, GateStatus
-from orchestrator.core.model.job_settings import RESOLVE_OFF
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import Hindrance, MergeChoice, MergeRule
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.status import MissingAnswer, OutsideAnswer
-from orchestrator.schemas.fields.bounded_types import MOST_ITEMS, Text, Wire, Word
-
-WorkerNames = Annotated[
-    tuple[Annotated[Text, Field(min_length=1, max_length=200)], ...],
-    Field(strict=False, max_length=MOST_ITEMS),
-]
+from orchestrator.schemas.fields.bounded_types import Text, Wire
+from orchestrator.schemas.requests.job_control import RepeatedMerge, WorkerNames
 
 
-class MergeRequest(Wire):
+class MergeRequest(RepeatedMerge):
     """Request to repeat the merge of an ended job."""
 
-    strategy: Literal["theirs", "auto", "manual"] | None = None
-    """Merge strategy (default: the strategy of the last repeated merge, or the job's strategy)."""
-    include: WorkerNames = ()
-    """Workers to include, such as failed workers and candidates that were not chosen. Also accepts
-    child jobs whose changes the parent worker discarded. Later merges, too, include these workers
-    and child jobs."""
     take: WorkerNames = ()
     """Alias of include; both lists count."""
-    exclude: WorkerNames = ()
-    """Workers or child jobs to exclude."""
     leave: WorkerNames = ()
     """Alias of exclude; both lists count."""
-    resolve: Word | None = None
-    """Agent that resolves the conflicts; worker: each worker's own agent. The job runs again."""
 
     def to_choice(self) -> MergeChoice:
-        resolve = "" if self.resolve in (None, RESOLVE_OFF) else self.resolve
-        return MergeChoice(
-            strategy=self.strategy or "",
-            include=(*self.take, *self.include),
-            exclude=(*self.leave, *self.exclude),
-            resolve=resolve or "",
-        )
+        choice = super().to_choice()
+        include, exclude = (*self.take, *self.include), (*self.leave, *self.exclude)
+        return replace(choice, include=include, exclude=exclude)
 
 
 class ChoiceRequest(Wire):

@@ -1,5 +1,6 @@
 """Types of text and numbers in requests."""
 
+from posixpath import normpath
 from typing import Annotated
 
 from pydantic import (
@@ -69,6 +70,13 @@ def checked_text(value: object) -> object:
             f"at position {error.start})"
         ) from None
     return value
+
+
+def path_in_repository(path: str) -> str:
+    """Return the path. Raise ValueError for a path that is not below the repository's root."""
+    if path.startswith("/") or normpath(path).split("/", 1)[0] == "..":
+        raise ValueError("must be a path relative to the root of the repository")
+    return path
 
 
 def not_blank(value: object) -> object:

@@ -1,13 +1,14 @@
-"""Requests to control a job: pauses, answers to questions, raised limits, edited plans."""
+"""Requests to control a job: pauses, answers, raised limits, edited plans, repeated merges."""
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, create_model, field_validator
 
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.model.job_settings import BY_WIRE_NAME, RAISABLE
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, RAISABLE, RESOLVE_OFF
 from orchestrator.core.model.submission import ConfigRequest
-from orchestrator.schemas.fields.bounded_types import Count, Text, Wire
+from orchestrator.core.repository.repository import MergeChoice
+from orchestrator.schemas.fields.bounded_types import MOST_ITEMS, Count, Text, Wire, Word
 from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids, type_of
 
 
@@ -88,3 +89,33 @@ class PlanRequest(Wire):
         """Ids of the tasks that do not set env, and therefore keep the previous plan's env."""
         pairs = zip(task_ids(self.tasks), self.tasks, strict=True)
         return frozenset(id for id, task in pairs if "env" not in task.model_fields_set)
+
+
+WorkerNames = Annotated[
+    tuple[Annotated[Text, Field(min_length=1, max_length=200)], ...],
+    Field(strict=False, max_length=MOST_ITEMS),
+]
+
+
+class RepeatedMerge(Wire):
+    """How to repeat the merge of an ended job."""
+
+    strategy: Literal["theirs", "auto", "manual"] | None = None
+    """Merge strategy (default: the strategy of the last repeated merge, or the job's strategy)."""
+    include: WorkerNames = ()
+    """Workers to include, such as failed workers and candidates that were not chosen. Also accepts
+    child jobs whose changes the parent worker discarded. Later merges, too, include these workers
+    and child jobs."""
+    exclude: WorkerNames = ()
+    """Workers or child jobs to exclude."""
+    resolve: Word | None = None
+    """Agent that resolves the conflicts; worker: each worker's own agent. The job runs again."""
+
+    def to_choice(self) -> MergeChoice:
+        resolve = "" if self.resolve in (None, RESOLVE_OFF) else self.resolve
+        return MergeChoice(
+            strategy=self.strategy or "",
+            include=self.include,
+            exclude=self.exclude,
+            resolve=resolve or "",
+        )

@@ -7,13 +7,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
 from orchestrator.schemas.requests.job import JobRequest
-from orchestrator.schemas.requests.job_control import RaisedLimits
+from orchestrator.schemas.requests.job_control import RaisedLimits, RepeatedMerge
 from orchestrator.schemas.requests.messages_and_feedback import (
     CommentBodies,
     CommitName,
     FeedbackText,
     MessageBody,
 )
+from orchestrator.schemas.requests.query_parameters import RepositoryPath
 
 #: Maximum seconds of a call, because clients stop waiting after 60 s.
 LONGEST_CALL_SECONDS = 44.0
@@ -63,6 +64,13 @@ class ReportArguments(JobArguments):
     """Report: FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, ... (default: the job's report)."""
 
 
+class DiffArguments(JobArguments):
+    worker_id: Word | None = None
+    """Worker whose changes to show (default: the merged result)."""
+    path: RepositoryPath = ""
+    """File or directory to show, relative to the root of the repository (default: all files)."""
+
+
 class FeedbackArguments(JobArguments):
     worker_id: Word
     """Name of the worker, such as worker_1."""
@@ -89,6 +97,10 @@ class ChooseArguments(JobArguments):
     worker_id: Word
     """Candidate to choose."""
     reason: Annotated[Text, Field(max_length=1000)] = ""
+
+
+class MergeArguments(RepeatedMerge, JobArguments):
+    """A job, and how to merge it, as in ``POST /api/v1/jobs/{job_id}/merge``."""
 
 
 class AnswerArguments(JobArguments):

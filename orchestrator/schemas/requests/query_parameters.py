@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from posixpath import normpath
 from typing import Annotated, Literal, Self, get_origin
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -21,7 +21,12 @@ from orchestrator.core.outcome.job.human_needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState
 from orchestrator.core.ports.read_models import WorkerOrder
 from orchestrator.core.text.field_descriptions import DescribedFields
-from orchestrator.schemas.fields.bounded_types import LABEL_PATTERN, LINES_PATTERN, checked_text
+from orchestrator.schemas.fields.bounded_types import (
+    LABEL_PATTERN,
+    LINES_PATTERN,
+    checked_text,
+    path_in_repository,
+)
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
 #: proxies.
@@ -116,6 +121,7 @@ class WorkersQuery(Query):
 
 
 FilePath = Annotated[str, StringConstraints(max_length=4096)]
+RepositoryPath = Annotated[FilePath, AfterValidator(path_in_repository)]
 
 
 class DiffQuery(Query):
@@ -123,19 +129,12 @@ class DiffQuery(Query):
     """Worker whose changes to show (default: the merged result)."""
     against: Annotated[str, StringConstraints(max_length=200)] = "base"
     """What the changes are compared with: base, result, or another worker."""
-    path: FilePath = ""
+    path: RepositoryPath = ""
     """File to show (default: all files)."""
     context: int = Field(default=3, ge=0, le=1000)
     """Number of unchanged lines around each change."""
     stat: bool = False
     """True: list the files only, without lines."""
-
-    @field_validator("path")
-    @classmethod
-    def path_is_in_the_repository(cls, path: str) -> str:
-        if path.startswith("/") or normpath(path).split("/", 1)[0] == "..":
-            raise ValueError("must be a path relative to the root of the repository")
-        return path
 
 
 class VersionsQuery(Query):

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.integration.conftest import MakeSite
 from tests.integration.site import HOLD, KEY, InProcess, shell, until
+from tests.support.project import Project, agents, edit
 
 pytestmark = pytest.mark.usefixtures("spawning")
 
@@ -107,3 +109,59 @@ def test_the_open_question_of_a_child_job_is_named(site: InProcess, tmp_path: Pa
     assert (shown["kind"], shown["job_id"], shown["task_id"]) == ("question", need["job_id"], "ok")
     site.call("POST", f"/jobs/{need['job_id']}/tasks/ok/approve", {})
     assert site.wait(job)["status"] == "completed"
+
+
+def called(site: InProcess, tool: str, **arguments: object) -> str:
+    params = {"name": tool, "arguments": arguments}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    return str(mcp(site, message, KEY).json()["result"]["content"][0]["text"])
+
+
+def conflict(make_site: MakeSite, folder: Path) -> tuple[InProcess, Project, str]:
+    project = Project(folder / "project").begin({"a.txt": "one\ntwo\n", "b.txt": "b\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(folder))
+    tasks = [edit("sed -i s/two/2/ a.txt"), edit("sed -i s/two/zwei/ a.txt; echo n > new.txt")]
+    job = site.run("x", tasks, max_retries=0)["job_id"]
+    return site, project, job
+
+
+def test_a_conflict_is_merged_and_the_changes_are_read(make_site: MakeSite, tmp_path: Path) -> None:
+    site, project, job = conflict(make_site, tmp_path)
+    assert "-two\n+2" in called(site, "diff", job_id=job)
+    of_worker = called(site, "diff", job_id=job, worker_id="worker_2", path="a.txt")
+    assert "@@ -1,2 +1,2 @@" in of_worker and "new.txt" not in of_worker
+
+    merged = json.loads(called(site, "merge", job_id=job, strategy="theirs"))
+
+    assert merged["merged"] is True, merged
+    assert any(each.startswith("Merged into branch") for each in merged["changes"]), merged
+    assert project.show(f"orchestrator/{job}/result", "a.txt") == "one\nzwei"
+    assert "added new.txt (+1 -0)" in called(site, "diff", job_id=job)
+
+
+def test_a_worker_is_excluded_from_the_result(make_site: MakeSite, tmp_path: Path) -> None:
+    site, project, job = conflict(make_site, tmp_path)
+
+    assert "no worker worker_9; known: worker_1, worker_2" in called(
+        site, "merge", job_id=job, include=["worker_9"]
+    )
+    called(site, "merge", job_id=job, exclude=["worker_1"])
+
+    assert project.show(f"orchestrator/{job}/result", "a.txt") == "one\nzwei"
+
+
+def test_a_large_change_is_listed_and_read_file_by_file(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "one\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    script = "mkdir d; for i in $(seq 300); do seq 300 > d/$i.txt; done; seq 900 > z.txt"
+    job = site.run("x", [edit(script)])["job_id"]
+
+    text = called(site, "diff", job_id=job)
+
+    assert len(text) < 30_000
+    assert text.startswith("301 files changed, +90900 -0\n")
+    assert "251 more files" in text
+    assert "\n+900" in called(site, "diff", job_id=job, path="z.txt")
+    assert called(site, "diff", job_id=job, path="d").startswith("300 files changed")

@@ -19,10 +19,10 @@ from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, 
 from tests.support.loops import run_loop
 from tests.unit.api.fake_service import KEY, SUBMIT_KEY, FakeService
 
-FOR_WORKERS = ["orchestrate", "status", "wait", "cancel", "result", "logs", "report"]
+FOR_WORKERS = ["orchestrate", "status", "wait", "cancel", "result", "logs", "report", "diff"]
 FOR_PEOPLE = [
-    *("feedback", "retry", "choose", "answer", "pause", "resume", "budget", "message"),
-    *("land", "undo"),
+    *("feedback", "retry", "merge", "choose", "answer", "pause", "resume", "budget"),
+    *("message", "land", "undo"),
 ]
 
 

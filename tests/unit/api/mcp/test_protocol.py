@@ -80,6 +80,7 @@ def test_workers_do_not_find_the_tools_of_people(
             "pause",
             "resume",
             "budget",
+            "merge",
             "choose",
             "message",
             "land",
@@ -114,8 +115,8 @@ def test_schemas_are_plain_and_short() -> None:
     }
     # Each session of an AI tool reads the definitions, so their tokens cost money.
     advice = "shorten a description, or raise this limit"
-    assert len(json.dumps(definitions(for_admin=False))) < 12_000, advice
-    assert len(json.dumps(definitions(for_admin=True))) < 20_000, advice
+    assert len(json.dumps(definitions(for_admin=False))) < 13_000, advice
+    assert len(json.dumps(definitions(for_admin=True))) < 24_000, advice
     for tool in TOOLS:
         tool.arguments.model_validate(tool.example)
 
