@@ -25,11 +25,11 @@ from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
-from orchestrator.launchers.local.attempts_without_shim import settle
+from orchestrator.launchers.local.adopted_attempts import AdoptedAttempt
 from orchestrator.launchers.local.containment_choice import choose
+from orchestrator.launchers.local.dead_shims import settle
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
-from orchestrator.launchers.local.unconnected_attempts import UnconnectedAttempt
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import never_started
 from orchestrator.security.secrets.masking import Masker
@@ -115,8 +115,8 @@ class LocalLauncher:
         self._requested = requested or ContainmentPlan()
         self._plan: ContainmentPlan | None = None
         self._lock = threading.Lock()
-        self._attempts: dict[str, ShimLink | UnconnectedAttempt] = {}
-        self._adopted: dict[int, UnconnectedAttempt] = {}
+        self._attempts: dict[str, ShimLink | AdoptedAttempt] = {}
+        self._adopted: dict[int, AdoptedAttempt] = {}
         self._longest_grace = 0.0
         #: Attempts for which ``_never_began`` was called. They are not started on a further shim.
         self._restarted: set[str] = set()
@@ -263,7 +263,7 @@ class LocalLauncher:
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
     ) -> bool:
-        adopted = UnconnectedAttempt.adopt(attempt_id, exit_path, digest)
+        adopted = AdoptedAttempt.adopt(attempt_id, exit_path, digest)
         if adopted is None:
             return False
         with self._lock:
@@ -514,7 +514,7 @@ class LocalLauncher:
         self._restarted.add(launch.attempt_id)
         return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
 
-    def _adopted_ended(self, adopted: UnconnectedAttempt) -> None:
+    def _adopted_ended(self, adopted: AdoptedAttempt) -> None:
         with self._lock:
             del self._adopted[adopted.fileno()]
             self._epoll.unregister(adopted)

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment.containment_plan import Mode
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local import attempts_without_shim
+from orchestrator.launchers.local import dead_shims
 from orchestrator.security import process_table
 from tests.integration.launchers.conftest import KillableLauncher
 
@@ -196,7 +196,7 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
     def settle(*arguments: Any, **more: Any) -> Any:
         if refusals:
             raise refusals.pop()
-        return attempts_without_shim.settle(*arguments, **more)
+        return dead_shims.settle(*arguments, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
     stage.start("a", "sleep", "60")
@@ -213,7 +213,7 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
 
     def settle(*arguments: Any, **more: Any) -> Any:
         assert go_on.wait(60)
-        return attempts_without_shim.settle(*arguments, **more)
+        return dead_shims.settle(*arguments, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
     stage.start("a", "sleep", "60")

@@ -1,4 +1,4 @@
-"""Finds out how an attempt ended if its shim has exited.
+"""Dead shims: finds out how the attempt of an exited shim ended, and kills its processes.
 
 An attempt without an exit record is lost.
 """

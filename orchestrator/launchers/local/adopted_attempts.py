@@ -1,4 +1,4 @@
-"""Running attempts whose shims have no connection to this server.
+"""Adopted attempts: they run under shims that have no connection to this server.
 
 The server controls the shims of these attempts by signals.
 """
@@ -10,12 +10,12 @@ from dataclasses import replace
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local.attempts_without_shim import settle
+from orchestrator.launchers.local.dead_shims import settle
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 
 
-class UnconnectedAttempt:
+class AdoptedAttempt:
     """A running attempt of an earlier server. This server controls its shim by signals."""
 
     def __init__(
@@ -29,9 +29,7 @@ class UnconnectedAttempt:
         self._stop_request: tuple[str, str, ExitCause] | None = None
 
     @classmethod
-    def adopt(
-        cls, attempt_id: str, exit_path: str, digest: str = ""
-    ) -> "UnconnectedAttempt | None":
+    def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "AdoptedAttempt | None":
         """Return the running attempt; None if no living shim runs the attempt."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
