@@ -10,9 +10,9 @@ from orchestrator.core.ports.agent_availability import UnusableAgent
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
-from orchestrator.launchers.cluster.attempt_state import NodeAttempt
 from orchestrator.launchers.cluster.connection.link import Link, Window
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
+from orchestrator.launchers.cluster.node_attempt import NodeAttempt
 
 #: Maximum number of a node's commits that the server remembers.
 MOST_KNOWN = 64

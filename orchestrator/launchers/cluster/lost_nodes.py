@@ -19,16 +19,16 @@ from pathlib import Path
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.attempt_state import (
+from orchestrator.launchers.cluster.connected_node import ConnectedNode
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
+from orchestrator.launchers.cluster.node_attempt import (
     NodeAttempt,
     append_output,
     append_to,
     lost_end,
     size_of,
 )
-from orchestrator.launchers.cluster.connected_node import ConnectedNode
-from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
-from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.security.files.atomic_write import replace_file
 

@@ -13,18 +13,6 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.worktree_transfer import AttemptFiles
-from orchestrator.launchers.cluster.attempt_state import (
-    NodeAttempt,
-    append_piece,
-    create_log,
-    lost_end,
-    output_paths,
-    return_failure,
-    send_failure,
-    size_of,
-    start_message,
-    store_end,
-)
 from orchestrator.launchers.cluster.connected_node import ConnectedNode
 from orchestrator.launchers.cluster.connection.link import Link
 from orchestrator.launchers.cluster.connection.messages import (
@@ -56,6 +44,18 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
 )
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.cluster.lost_nodes import LateEnds, LostAttempt, lost_attempts
+from orchestrator.launchers.cluster.node_attempt import (
+    NodeAttempt,
+    append_piece,
+    create_log,
+    lost_end,
+    output_paths,
+    return_failure,
+    send_failure,
+    size_of,
+    start_message,
+    store_end,
+)
 from orchestrator.launchers.cluster.node_table import NodeTable
 from orchestrator.launchers.cluster.worktree_exchange import WorktreeExchange
 from orchestrator.launchers.exit_record import exit_record

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from orchestrator.core.errors import RepositoryError, Unavailable
 from orchestrator.core.ports.worktree_transfer import FileChange
-from orchestrator.launchers.cluster.attempt_state import NodeAttempt
 from orchestrator.launchers.cluster.connected_node import ConnectedNode
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
+from orchestrator.launchers.cluster.node_attempt import NodeAttempt
 
 #: Seconds between two checks whether an attempt has ended, or whether a node is connected again.
 _CHECK_SECONDS = 0.25

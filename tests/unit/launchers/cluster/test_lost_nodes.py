@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.cluster.attempt_state import output_paths
 from orchestrator.launchers.cluster.lost_nodes import LostAttempt
+from orchestrator.launchers.cluster.node_attempt import output_paths
 
 RECORD = '{"ended_by": "exit", "code": 0}'
 
