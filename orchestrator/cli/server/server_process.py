@@ -60,7 +60,7 @@ SWITCH_SECONDS = 0.0003
 #: Seconds between two rounds of the periodic work in ``_wait_for_stop``.
 ROUND_SECONDS = 0.5
 #: Seconds between the loss of the server's lease and the server's exit. In this time, waiting calls
-#: get their answers. The spawner kills the server after ``server_watch.EXIT_SECONDS``, which is
+#: get their answers. The spawner kills the server after ``server_watchdog.EXIT_SECONDS``, which is
 #: longer.
 ANSWER_SECONDS = 0.3
 #: Thresholds of garbage collection. The first threshold is higher than Python's default, because a

@@ -125,7 +125,7 @@ class SpawnerProcess:
     def begin(self, plan: str, server: Mapping[str, object]) -> None:
         """Let the spawner fork shims from now on.
 
-        ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if
+        ``server``: the lease of this process (see ``launchers.spawner.server_watchdog``); empty if
         this process has no lease.
         """
         self._control.send(json.dumps({"plan": json.loads(plan), "server": server}).encode())

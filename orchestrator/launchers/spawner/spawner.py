@@ -25,7 +25,7 @@ from orchestrator.launchers.containment import self_test
 from orchestrator.launchers.process import crash_injection, process_control
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
-from orchestrator.launchers.spawner.server_watch import ServerWatch
+from orchestrator.launchers.spawner.server_watchdog import ServerWatchdog
 
 #: Maximum bytes of the server's request.
 _MOST_BYTES = 1 << 20
@@ -100,7 +100,7 @@ class Spawner(Reaper):
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
         server = plan["server"]
-        self._watch = ServerWatch(server, parent, time.monotonic()) if server else None
+        self._watch = ServerWatchdog(server, parent, time.monotonic()) if server else None
         self._poll.register(control, select.POLLIN)
 
     @property

@@ -17,7 +17,7 @@ from orchestrator.security import process_table
 EXIT_SECONDS = 1.0
 
 
-class ServerWatch:
+class ServerWatchdog:
     """Kills the server when its lease has expired. Times are monotonic seconds."""
 
     #: Maximum milliseconds between two calls of ``look``.
