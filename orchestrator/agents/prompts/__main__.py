@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from orchestrator.agents.prompts.given_files import context_file_texts
+from orchestrator.agents.prompts.context_files import context_file_texts
 from orchestrator.agents.prompts.project_digest import project_digest
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
 from orchestrator.agents.survey.assignment.survey_task import read_environment

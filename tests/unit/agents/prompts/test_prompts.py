@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from orchestrator.agents.prompts import project_digest as digests
-from orchestrator.agents.prompts.given_files import (
+from orchestrator.agents.prompts.context_files import (
     MOST_BYTES_IN_ALL,
     MOST_FILE_BYTES,
     context_file_texts,
