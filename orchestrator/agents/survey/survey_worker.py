@@ -23,7 +23,7 @@ from orchestrator.agents.survey.project_files.listing import Listing, list_files
 from orchestrator.agents.survey.report.markdown import code
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.survey_headline import only_counted, summary
-from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
+from orchestrator.agents.survey.report.survey_report import OUTPUT_FILE, write_report
 from orchestrator.core.text.formatting import listed, plural
 
 #: Maximum number of paths in a progress line.

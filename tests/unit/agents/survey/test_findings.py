@@ -19,7 +19,7 @@ from orchestrator.agents.survey.analysis.result import (
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.report.markdown import code, table
 from orchestrator.agents.survey.report.request_match import find_matches, matching_dependencies
-from orchestrator.agents.survey.report.worker_output import render
+from orchestrator.agents.survey.report.survey_report import render
 from tests.unit.agents.survey.trees import commit, git, plant, survey_paths
 
 #: Path, text, dependencies as (name, version, group), entry points as (name, target).
