@@ -24,7 +24,7 @@ from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import GONE, after_attempt
 from orchestrator.outbox.delivery.http_sender import Outcome
-from orchestrator.outbox.delivery.messages import moment
+from orchestrator.outbox.delivery.message_bodies import moment
 from orchestrator.outbox.delivery.outbox_dispatcher import MOST_OF_ENDPOINT, OutboxDispatcher
 from orchestrator.outbox.notifications import notification_sender as notes
 from orchestrator.outbox.notifications.notice import test_notice

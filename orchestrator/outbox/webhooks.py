@@ -16,7 +16,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
-from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.delivery.message_bodies import MessageBodies
 
 KEY_PREFIX = "whsec_"
 #: Minimum and maximum length of the key in a secret, in bytes.
@@ -82,7 +82,7 @@ class Webhooks:
         endpoints: Mapping[str, Endpoint],
         callback_keys: tuple[bytes, ...],
         http_sender: HttpSender,
-        messages: Messages,
+        messages: MessageBodies,
         store: Store,
         now: Callable[[], float],
     ) -> None:

@@ -11,7 +11,7 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import HttpSender
-from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.delivery.message_bodies import MessageBodies
 from orchestrator.outbox.notifications.notification_sender import Notifications
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.outbox.webhooks import Webhooks
@@ -34,7 +34,7 @@ def create_outbox_service(
     policy = AddressPolicy(settings.webhooks.allow_hosts)
     http_sender = HttpSender(policy, settings.webhooks.timeout, time.time, mask)
     public_url = settings.api.public_url
-    messages = Messages(store, lambda: public_url or api_url(), mask)
+    messages = MessageBodies(store, lambda: public_url or api_url(), mask)
     return OutboxService(
         store=store.outbox,
         webhooks=Webhooks(

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, OutboxStore, Topic
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
-from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.delivery.message_bodies import MessageBodies
 from orchestrator.outbox.notifications.notice import Notice, notice_of
 from orchestrator.outbox.notifications.targets import Target, send
 
@@ -24,7 +24,7 @@ class Notifications:
         self,
         targets: Mapping[str, Target],
         http_sender: HttpSender,
-        messages: Messages,
+        messages: MessageBodies,
         store: OutboxStore,
         now: Callable[[], float],
         local_time: Callable[[], datetime] = datetime.now,

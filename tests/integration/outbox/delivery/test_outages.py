@@ -16,7 +16,7 @@ from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
-from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.delivery.message_bodies import MessageBodies
 from orchestrator.outbox.delivery.outbox_dispatcher import (
     MOST_AT_ONCE,
     MOST_OF_ENDPOINT,
@@ -84,7 +84,7 @@ def test_a_message_names_the_branches_with_the_result(store: SqlStore) -> None:
     facts = JobFacts(landed=(landed,), landed_on=("earlier", "main"))
     store.save(StateChange(new_jobs=[a_job("b", facts=facts)]))
 
-    body = Messages(store, str, str).of(replace(an_entry(1), root_id="b", job_id="b"))
+    body = MessageBodies(store, str, str).of(replace(an_entry(1), root_id="b", job_id="b"))
 
     assert body is not None
     assert body["data"]["changes"]["landed_on"] == ["main", "earlier"]

@@ -23,7 +23,7 @@ from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import HttpSender
-from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.delivery.message_bodies import MessageBodies
 from orchestrator.outbox.delivery.outbox_dispatcher import OutboxDispatcher
 from orchestrator.outbox.notifications import apprise_services, mail
 from orchestrator.outbox.notifications.notice import Notice
@@ -81,7 +81,7 @@ class Desk:
         return Notifications(
             {"me": target},
             HttpSender(AddressPolicy([self.receiver.host]), 5, time.time),
-            Messages(self.store, lambda: "http://localhost", str),
+            MessageBodies(self.store, lambda: "http://localhost", str),
             self.store.outbox,
             lambda: 10.0,
             lambda: self.at,

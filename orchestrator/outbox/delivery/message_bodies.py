@@ -26,7 +26,7 @@ MOST_NEEDS, MOST_LABELS = 10, 20
 MOST_LABEL = 200
 
 
-class Messages:
+class MessageBodies:
     """Creates the bodies of messages. Methods raise StoreError if the store fails.
 
     Any thread may call.
