@@ -27,7 +27,7 @@ from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.delivery.message_bodies import moment
 from orchestrator.outbox.delivery.outbox_dispatcher import MOST_OF_ENDPOINT, OutboxDispatcher
 from orchestrator.outbox.notifications import notification_sender as notes
-from orchestrator.outbox.notifications.notice import test_notice
+from orchestrator.outbox.notifications.notification import test_notification
 from orchestrator.security.secrets.masking import shown_address
 
 logger = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ class OutboxService:
         results = {}
         for target in [targets[name]] if name else targets.values():
             began = time.monotonic()
-            outcome = self._notifications.send(target, test_notice())
+            outcome = self._notifications.send(target, test_notification())
             results[target.name] = _result(outcome, time.monotonic() - began)
         return results
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from orchestrator.outbox.delivery.deadline import Deadline
 from orchestrator.outbox.delivery.http_sender import Outcome
-from orchestrator.outbox.notifications.notice import Notice
+from orchestrator.outbox.notifications.notification import Notification
 
 TIMEOUT_SECONDS = 20.0
 #: Timeout of a whole mail, including the login, in seconds.
@@ -33,7 +33,7 @@ def check(url: str) -> None:
         )
 
 
-def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
+def send(url: str, notification: Notification, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail, and return the outcome. Errors of the network or the server are not raised.
 
     If an ``smtp://`` server offers STARTTLS, the password and the mail are sent encrypted. For a
@@ -47,7 +47,7 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     parts, deadline = urlsplit(url), Deadline(within)
     try:
         with deadline, _connection(parts, deadline) as server:
-            server.send_message(_message(parts, notice))
+            server.send_message(_message(parts, notification))
     except _NoEncryptionError:
         error_text = "the mail server does not offer STARTTLS; no password was sent; use smtps://"
         return Outcome(error=error_text, final=True)
@@ -96,12 +96,12 @@ def _connection(parts: SplitResult, deadline: Deadline) -> smtplib.SMTP:
     return server
 
 
-def _message(parts: SplitResult, notice: Notice) -> EmailMessage:
+def _message(parts: SplitResult, notification: Notification) -> EmailMessage:
     query = parse_qs(parts.query)
     message = EmailMessage()
     message["From"], message["To"] = query["from"][0], ", ".join(query["to"])
-    message["Subject"] = f"[orchestrator] {notice.title}"
-    if notice.needs_you:
+    message["Subject"] = f"[orchestrator] {notification.title}"
+    if notification.needs_you:
         message["X-Priority"] = "2"
-    message.set_content(f"{notice.text}\n\n{notice.link}\n")
+    message.set_content(f"{notification.text}\n\n{notification.link}\n")
     return message

@@ -11,7 +11,7 @@ from orchestrator.core.ports.outbox import EntryState, OutboxEntry, OutboxStore,
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.delivery.message_bodies import MessageBodies
-from orchestrator.outbox.notifications.notice import Notice, notice_of
+from orchestrator.outbox.notifications.notification import Notification, notification_of
 from orchestrator.outbox.notifications.targets import Target, send
 
 PREFIX = "notify:"
@@ -55,17 +55,17 @@ class Notifications:
         quiet = quiet_seconds(target.quiet, self._local_time())
         if quiet:
             return [replace(each, due_at=self._now() + quiet) for each in entries]
-        notice = self._notice(entries)
-        if notice is None:
+        notification = self._notification(entries)
+        if notification is None:
             return [
                 replace(each, state=EntryState.SKIPPED, done_at=self._now()) for each in entries
             ]
-        return _entries_after(entries, send(target, notice, self._http_sender), self._now())
+        return _entries_after(entries, send(target, notification, self._http_sender), self._now())
 
-    def send(self, target: Target, notice: Notice) -> Outcome:
-        return send(target, notice, self._http_sender)
+    def send(self, target: Target, notification: Notification) -> Outcome:
+        return send(target, notification, self._http_sender)
 
-    def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
+    def _notification(self, entries: Sequence[OutboxEntry]) -> Notification | None:
         """Return one notification for all ``entries``; None if there is nothing to report.
 
         There is nothing to report about a removed job. There is also nothing to report if all
@@ -76,7 +76,7 @@ class Notifications:
         body = self._messages.of(latest)
         if body is None or not (ended or body["data"]["needs"]):
             return None
-        return notice_of(body)
+        return notification_of(body)
 
 
 def _entries_after(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.notifications import apprise_services, desktop, mail
-from orchestrator.outbox.notifications.notice import Notice
+from orchestrator.outbox.notifications.notification import Notification
 
 
 class TargetKind(StrEnum):
@@ -49,30 +49,34 @@ def kind_of(url: str) -> TargetKind:
     return TargetKind.NTFY if host.startswith("ntfy.") else TargetKind.JSON
 
 
-def send(target: Target, notice: Notice, http_sender: HttpSender) -> Outcome:
+def send(target: Target, notification: Notification, http_sender: HttpSender) -> Outcome:
     """Send one notification, and return the outcome.
 
     An error of the network or of the receiver is in the outcome, and is not raised.
     """
     match target.kind:
         case TargetKind.SMTP:
-            return mail.send(target.url, notice)
+            return mail.send(target.url, notification)
         case TargetKind.DESKTOP:
-            return desktop.show(notice.title, notice.text, urgent=notice.needs_you)
+            return desktop.show(
+                notification.title, notification.text, urgent=notification.needs_you
+            )
         case TargetKind.APPRISE:
-            return apprise_services.send(target.url, notice)
-    body, headers = _SHAPES[target.kind](notice)
+            return apprise_services.send(target.url, notification)
+    body, headers = _SHAPES[target.kind](notification)
     return http_sender.post(target.url, body, headers)
 
 
 Shape = tuple[bytes, Mapping[str, str]]
 
 
-def _slack(notice: Notice) -> Shape:
+def _slack(notification: Notification) -> Shape:
     # Mattermost reads only ``text``.
-    title = f"{':raised_hand:' if notice.needs_you else ':checkered_flag:'} {notice.title}"
-    link = f"\n<{notice.link}|Open>" if notice.link else ""
-    body = f"{_mrkdwn(notice.text)}{link}"
+    title = (
+        f"{':raised_hand:' if notification.needs_you else ':checkered_flag:'} {notification.title}"
+    )
+    link = f"\n<{notification.link}|Open>" if notification.link else ""
+    body = f"{_mrkdwn(notification.text)}{link}"
     head = {"type": "section", "text": {"type": "mrkdwn", "text": f"*{_mrkdwn(title)}*\n{body}"}}
     return _json({"text": f"{_mrkdwn(title)}\n{body}", "blocks": [head]})
 
@@ -82,26 +86,26 @@ def _mrkdwn(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _ntfy(notice: Notice) -> Shape:
+def _ntfy(notification: Notification) -> Shape:
     headers = {
-        "Title": Header(notice.title, "utf-8").encode(maxlinelen=10_000)
-        if not notice.title.isascii()
-        else notice.title,
-        "Priority": "high" if notice.needs_you else "default",
-        "Tags": "raised_hand" if notice.needs_you else "checkered_flag",
+        "Title": Header(notification.title, "utf-8").encode(maxlinelen=10_000)
+        if not notification.title.isascii()
+        else notification.title,
+        "Priority": "high" if notification.needs_you else "default",
+        "Tags": "raised_hand" if notification.needs_you else "checkered_flag",
     }
-    click = {"Click": notice.link} if notice.link else {}
-    return notice.text.encode("utf-8", "replace"), {**headers, **click}
+    click = {"Click": notification.link} if notification.link else {}
+    return notification.text.encode("utf-8", "replace"), {**headers, **click}
 
 
-def _generic(notice: Notice) -> Shape:
+def _generic(notification: Notification) -> Shape:
     return _json(
         {
-            "title": notice.title,
-            "text": notice.text,
-            "needs_you": notice.needs_you,
-            "link": notice.link,
-            "message": notice.body,
+            "title": notification.title,
+            "text": notification.text,
+            "needs_you": notification.needs_you,
+            "link": notification.link,
+            "message": notification.body,
         }
     )
 
@@ -111,7 +115,7 @@ def _json(value: object) -> Shape:
     return raw, {"Content-Type": "application/json"}
 
 
-_SHAPES: Mapping[TargetKind, Callable[[Notice], Shape]] = {
+_SHAPES: Mapping[TargetKind, Callable[[Notification], Shape]] = {
     TargetKind.SLACK: _slack,
     TargetKind.NTFY: _ntfy,
     TargetKind.JSON: _generic,

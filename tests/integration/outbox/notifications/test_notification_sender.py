@@ -26,7 +26,7 @@ from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.message_bodies import MessageBodies
 from orchestrator.outbox.delivery.outbox_dispatcher import OutboxDispatcher
 from orchestrator.outbox.notifications import apprise_services, mail
-from orchestrator.outbox.notifications.notice import Notice
+from orchestrator.outbox.notifications.notification import Notification
 from orchestrator.outbox.notifications.notification_sender import Notifications
 from orchestrator.outbox.notifications.targets import Target, TargetKind
 from orchestrator.store import SqlStore, sqlite_url
@@ -142,7 +142,9 @@ def test_quiet_hours_delay_what_is_due(desk: Desk) -> None:
     assert not desk.receiver.received
 
 
-NOTICE = Notice(needs_you=True, title="Needs you: Grüße", text="Deploy?", link="http://x/jobs/a")
+NOTIFICATION = Notification(
+    needs_you=True, title="Needs you: Grüße", text="Deploy?", link="http://x/jobs/a"
+)
 
 
 class Mailbox:
@@ -171,7 +173,7 @@ def test_a_mail_arrives(tmp_path: Path) -> None:
     mailbox = Mailbox()
     with mailing(mailbox) as port:
         outcome = mail.send(
-            f"smtp://127.0.0.1:{port}?from=bot@x.org&to=me@x.org&to=b@x.org", NOTICE
+            f"smtp://127.0.0.1:{port}?from=bot@x.org&to=me@x.org&to=b@x.org", NOTIFICATION
         )
 
     assert outcome.delivered, outcome.error
@@ -186,13 +188,13 @@ def test_a_refused_mail_is_final() -> None:
             return "554 no"
 
     with mailing(Refusing()) as port:
-        outcome = mail.send(f"smtp://127.0.0.1:{port}?from=bot@x.org&to=me@x.org", NOTICE)
+        outcome = mail.send(f"smtp://127.0.0.1:{port}?from=bot@x.org&to=me@x.org", NOTIFICATION)
 
     assert (outcome.error, outcome.final) == ("SMTP 554", True)
 
 
 def test_a_mail_server_that_is_down_is_named_with_its_cause() -> None:
-    outcome = mail.send("smtp://127.0.0.1:1?from=bot@x.org&to=me@x.org", NOTICE)
+    outcome = mail.send("smtp://127.0.0.1:1?from=bot@x.org&to=me@x.org", NOTIFICATION)
 
     assert outcome.error == "cannot connect to the mail server 127.0.0.1: Connection refused"
     assert not outcome.final
@@ -208,7 +210,7 @@ def test_a_password_is_not_sent_to_a_mail_server_without_encryption() -> None:
     mailbox = Mailbox()
     with mailing(mailbox, auth_require_tls=False, authenticator=noted) as port:
         url = f"smtp://me:hidden@127.0.0.1:{port}?from=a@x.org&to=b@x.org"
-        outcome = mail.send(url, NOTICE)
+        outcome = mail.send(url, NOTIFICATION)
 
     assert outcome.final and "smtps://" in outcome.error and "hidden" not in outcome.error
     assert (passwords, mailbox.messages) == ([], [])
@@ -244,7 +246,7 @@ def test_a_mail_has_a_deadline_although_the_server_sends_byte_by_byte(
 ) -> None:
     with dripping(beginning) as port:
         url = f"{scheme}://127.0.0.1:{port}?from=bot@x.org&to=me@x.org"
-        outcome = mail.send(url, NOTICE, within=0.3)
+        outcome = mail.send(url, NOTIFICATION, within=0.3)
 
     assert (outcome.error, outcome.final) == (
         "the mail server did not accept the mail within 0.3 s",
@@ -253,6 +255,6 @@ def test_a_mail_has_a_deadline_although_the_server_sends_byte_by_byte(
 
 
 def test_a_missing_package_is_named_with_the_command() -> None:
-    outcome = apprise_services.send("tgram://token/chat", NOTICE)
+    outcome = apprise_services.send("tgram://token/chat", NOTIFICATION)
 
     assert outcome.final and outcome.error.endswith("run: ./install.sh --with apprise")

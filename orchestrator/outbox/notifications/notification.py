@@ -15,8 +15,8 @@ MOST_NEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
-    #: True if a job waits for a person; such notices have a higher priority.
+class Notification:
+    #: True if a job waits for a person; such notifications have a higher priority.
     needs_you: bool
     title: str
     text: str
@@ -26,7 +26,7 @@ class Notice:
     body: Mapping[str, Any] = field(default_factory=dict)
 
 
-def notice_of(body: Mapping[str, Any]) -> Notice:
+def notification_of(body: Mapping[str, Any]) -> Notification:
     data = body["data"]
     needs = data["needs"]
     ended = body["type"] == "job.ended"
@@ -37,7 +37,7 @@ def notice_of(body: Mapping[str, Any]) -> Notice:
     if len(needs) > MOST_NEEDS:
         lines.append(f"and {len(needs) - MOST_NEEDS} more: {COMMAND} inbox")
     lines.append(_figures(data))
-    return Notice(
+    return Notification(
         needs_you=bool(needs),
         title=cut(f"{heading}: {data['request']}", MOST_TITLE),
         text="\n".join(cut(line, MOST_LINE) for line in lines if line),
@@ -46,10 +46,12 @@ def notice_of(body: Mapping[str, Any]) -> Notice:
     )
 
 
-def test_notice() -> Notice:
+def test_notification() -> Notification:
     text = "This is a test: notifications of orchestrator arrive."
     data = {"message": text}
-    return Notice(needs_you=False, title="Test", text=text, body={"type": "test", "data": data})
+    return Notification(
+        needs_you=False, title="Test", text=text, body={"type": "test", "data": data}
+    )
 
 
 def _figures(data: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox.notifications import mail
-from orchestrator.outbox.notifications.notice import notice_of
+from orchestrator.outbox.notifications.notification import notification_of
 from orchestrator.outbox.notifications.notification_sender import quiet_seconds
 from orchestrator.outbox.notifications.targets import TargetKind, kind_of
 
@@ -27,21 +27,21 @@ def a_body(type: str = "job.ended", needs: int = 0, **fields: Any) -> dict[str, 
     return {"type": type, "data": {**usual, **fields}}
 
 
-def test_the_notice_of_an_end_has_status_reason_counts_and_cost() -> None:
-    notice = notice_of(a_body())
+def test_the_notification_of_an_end_has_status_reason_counts_and_cost() -> None:
+    notification = notification_of(a_body())
 
-    assert (notice.title, notice.needs_you) == ("Partial: Ship it", False)
-    assert notice.text.splitlines() == [
+    assert (notification.title, notification.needs_you) == ("Partial: Ship it", False)
+    assert notification.text.splitlines() == [
         "Partial: 1 of 3 tasks failed",
         "job abc, 2 of 3 succeeded, 1 failed, $0.12",
     ]
 
 
 def test_many_needs_are_one_short_notification() -> None:
-    notice = notice_of(a_body("job.needs_you", needs=48, usage={"cost_usd": None}))
+    notification = notification_of(a_body("job.needs_you", needs=48, usage={"cost_usd": None}))
 
-    assert (notice.title, notice.needs_you) == ("Needs you: Ship it", True)
-    assert notice.text.splitlines()[:4] == [
+    assert (notification.title, notification.needs_you) == ("Needs you: Ship it", True)
+    assert notification.text.splitlines()[:4] == [
         "need 0",
         "need 1",
         "need 2",
