@@ -182,7 +182,7 @@ def test_an_answer_gets_no_more_tokens_than_are_left(anthropic: Loop, api: Model
 
 
 def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.agents.model_loop.usage_account.cost_of", lambda *_: 0.25)
+    monkeypatch.setattr("orchestrator.agents.model_loop.loop_usage.cost_of", lambda *_: 0.25)
     outcome = each_loop.run(FOREVER, limits={"max_cost_usd": 0.7})
     assert outcome.error_class is ErrorClass.LIMIT and "max_cost_usd (0.7 USD)" in outcome.error
     assert outcome.usage.cost_usd == pytest.approx(0.75) and outcome.usage.cost_estimated

@@ -13,6 +13,7 @@ from orchestrator.agents.activity.agent_events import (
     ToolEvent,
     UsageEvent,
 )
+from orchestrator.agents.model_loop.loop_usage import LoopUsage
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.model_loop.model_http.call_failure import (
     ModelFailure,
@@ -29,7 +30,6 @@ from orchestrator.agents.model_loop.providers.dialect import (
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.agents.model_loop.tools.toolbox import Toolbox
-from orchestrator.agents.model_loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Maximum number of cut or empty answers in a row before the conversation ends.
@@ -66,7 +66,7 @@ class Conversation:
         self._dialect = dialect
         self._emit = emit
         self._toolbox = Toolbox(settings)
-        self._account = UsageAccount(settings)
+        self._account = LoopUsage(settings)
         #: Denied tools. A tool that succeeds later is removed.
         self._denied: dict[str, None] = {}
         self._useless_answers = 0
@@ -220,7 +220,7 @@ def converse(
     return Conversation(settings, dialect, emit, mail).run(prompt)
 
 
-def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit) -> Turn:
+def ask(caller: ModelCaller, dialect: Dialect, account: LoopUsage, emit: Emit) -> Turn:
     """Call the model, and return its answer. Add the usage of the call to ``account``.
 
     Raise ModelFailure if the call fails.
@@ -242,7 +242,7 @@ def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit
     return turn
 
 
-def failed(failure: ModelFailure, account: UsageAccount | None = None) -> AgentOutcome:
+def failed(failure: ModelFailure, account: LoopUsage | None = None) -> AgentOutcome:
     outcome = AgentOutcome(
         error_class=failure.kind, error=failure.message, resets_at=failure.resets_at
     )

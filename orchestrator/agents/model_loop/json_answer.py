@@ -7,6 +7,7 @@ from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.model_loop.agent_loop import ask, failed
+from orchestrator.agents.model_loop.loop_usage import LoopUsage
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.model_loop.model_http.call_failure import (
     ModelFailure,
@@ -15,7 +16,6 @@ from orchestrator.agents.model_loop.model_http.call_failure import (
 )
 from orchestrator.agents.model_loop.providers.dialect import Dialect, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
-from orchestrator.agents.model_loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
@@ -39,7 +39,7 @@ def ask_for_json(
         settings, dialect = make()
     except ModelFailure as failure:
         return None, failed(failure)
-    account = UsageAccount(settings)
+    account = LoopUsage(settings)
     answer_schema, is_wrapped = object_schema(schema)
     try:
         dialect.begin(settings.system, prompt, ())
@@ -66,7 +66,7 @@ def _json_of_turn(turn: Turn) -> object | None:
     return json_in(turn.text)
 
 
-def _outcome(turn: Turn, value: object | None, account: UsageAccount) -> AgentOutcome:
+def _outcome(turn: Turn, value: object | None, account: LoopUsage) -> AgentOutcome:
     text = turn.text or json.dumps(value)
     outcome = AgentOutcome(text=text if value is not None else turn.text, usage=account.usage)
     if value is not None or turn.text.strip():

@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.usage_sums import tokens, usage_sum
 _CHARACTERS = 4
 
 
-class UsageAccount:
+class LoopUsage:
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
         self._limits = settings.limits
