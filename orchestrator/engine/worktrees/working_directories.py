@@ -37,12 +37,12 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
+from orchestrator.engine.worktrees.branch_heads import BranchHeads
 from orchestrator.engine.worktrees.branch_rewrites import (
     without_held_back,
     without_rejected,
     without_secrets,
 )
-from orchestrator.engine.worktrees.branch_tips import BranchTips
 from orchestrator.engine.worktrees.checkpoint_commits import Checkpoints, CheckpointTarget
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
@@ -121,7 +121,7 @@ class Worktrees:
         self._workspace = workspace
         self.checkpoints = Checkpoints(repository)
         self._opened_worktrees = OpenedWorktrees()
-        self._tips = BranchTips(repository)
+        self._branch_heads = BranchHeads(repository)
         self._promises = Promises(repository, workspace)
         #: Finds changes in the user's checkout.
         self.checkout = UsersCheckout(repository, workspace)
@@ -253,7 +253,7 @@ class Worktrees:
         )
         target = CheckpointTarget(worker, branch, directory, True)
         self.checkpoints.begin(
-            target, is_new, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
+            target, is_new, lambda tip: self._branch_heads.with_children(job, worker.id, tip)[0]
         )
         tip = self._repository.commit_of(branch)
         tools = self._tools(directory)
@@ -302,13 +302,13 @@ class Worktrees:
             for tip in self.tips_of(job, result.worker_id):
                 subject = f"Merge {result.worker_id} ({task_id}) for {assignment.worker.id}"
                 message = worker_commit_message(subject, assignment.worker)
-                merge = self._tips.merge(job, commit, tip, message, union=True)
+                merge = self._branch_heads.merge(job, commit, tip, message, union=True)
                 commit = merge.commit or commit
         return commit
 
     def tips_of(self, job: Job, worker_id: str) -> list[str]:
-        """Return an ended worker's branch heads. See ``engine.worktrees.branch_tips``."""
-        return self._tips.of(job, worker_id)
+        """Return an ended worker's branch heads. See ``engine.worktrees.branch_heads``."""
+        return self._branch_heads.of(job, worker_id)
 
     def add_child_result(
         self, job: Job, parent: Worker, base: str, result: str, branch: str
@@ -359,7 +359,7 @@ class Worktrees:
             ours = self._repository.create_merge_commit(
                 snapshot, base, "State before", merger_of(job)
             )
-        return self._tips.merge(job, ours, result, f"Merge job {job.id}")
+        return self._branch_heads.merge(job, ours, result, f"Merge job {job.id}")
 
     def close_attempt(
         self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree

@@ -13,7 +13,7 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import Merge, Repository, Strategy, merger_of
 
 
-class BranchTips:
+class BranchHeads:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
