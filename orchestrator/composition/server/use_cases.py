@@ -16,7 +16,7 @@ from orchestrator.engine.merge.record.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.callers import Callers
+from orchestrator.engine.service.access.caller_authentication import Callers
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.control.nodes import NodeCalls

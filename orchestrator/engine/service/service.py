@@ -3,7 +3,7 @@
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import OutboxCalls
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.callers import Callers
+from orchestrator.engine.service.access.caller_authentication import Callers
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.control.nodes import NodeCalls

@@ -1,4 +1,4 @@
-"""Finds the caller to which a key belongs. An invalid key raises Unauthorized."""
+"""Authenticates callers: finds the caller to which a key belongs, or raises Unauthorized."""
 
 from collections.abc import Callable
 
