@@ -16,6 +16,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, leftover_files
+from orchestrator.git.command.commit_cache import RECENT
 from orchestrator.git.command.git_process import GitProcess
 from orchestrator.git.command.git_sessions import (
     ANSWER_SECONDS,
@@ -25,7 +26,6 @@ from orchestrator.git.command.git_sessions import (
     SharedPart,
     shared_part,
 )
-from orchestrator.git.command.recent_commits import RECENT
 
 #: Seconds to wait for git before each search for a FIFO that blocks git.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.git.command.commit_cache import CommitCache
 from orchestrator.git.command.git_sessions import AGE_SECONDS, SessionFailed, SharedPart
-from orchestrator.git.command.recent_commits import RecentCommits
 from orchestrator.git.command.runner import SESSIONS, Git
 from tests.support.project import Project
 
@@ -18,8 +18,8 @@ def part(project: Project) -> SharedPart:
 
 
 @pytest.fixture
-def recent(project: Project, part: SharedPart) -> RecentCommits:
-    found = RecentCommits()
+def recent(project: Project, part: SharedPart) -> CommitCache:
+    found = CommitCache()
     found.note(part, project.git("rev-parse", "HEAD"))
     return found
 
@@ -29,7 +29,7 @@ NAMES = ("HEAD", "HEAD^{commit}", "refs/heads/side/a.b", "refs/heads/side/a.b^{c
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_refs_are_read_from_their_files(
-    recent: RecentCommits, part: SharedPart, project: Project, packed: bool
+    recent: CommitCache, part: SharedPart, project: Project, packed: bool
 ) -> None:
     if packed:
         project.git("pack-refs", "--all")
@@ -39,7 +39,7 @@ def test_refs_are_read_from_their_files(
 
 
 def test_the_head_of_a_worktree_is_its_own(
-    recent: RecentCommits, part: SharedPart, project: Project, tmp_path: Path
+    recent: CommitCache, part: SharedPart, project: Project, tmp_path: Path
 ) -> None:
     project.git("worktree", "add", "-q", "--detach", str(tmp_path / "side"))
     first = project.git("rev-parse", "HEAD")
@@ -50,7 +50,7 @@ def test_the_head_of_a_worktree_is_its_own(
 
 def test_only_git_knows_a_commit_that_was_read_long_ago(part: SharedPart, project: Project) -> None:
     now = 100.0
-    recent = RecentCommits(lambda: now)
+    recent = CommitCache(lambda: now)
     assert recent.commit_of(part, "HEAD") is None
     recent.note(part, project.git("rev-parse", "HEAD"))
     now += AGE_SECONDS - 0.1
@@ -67,12 +67,12 @@ def test_only_git_knows_a_commit_that_was_read_long_ago(part: SharedPart, projec
         *("refs/heads/main\n", "worktrees/../HEAD", "config", "refs/heads/\u0661"),
     ],
 )
-def test_only_git_reads_other_names(recent: RecentCommits, part: SharedPart, name: str) -> None:
+def test_only_git_reads_other_names(recent: CommitCache, part: SharedPart, name: str) -> None:
     assert recent.commit_of(part, name) is None
 
 
 def test_only_git_reads_unusual_refs(
-    recent: RecentCommits, part: SharedPart, project: Project
+    recent: CommitCache, part: SharedPart, project: Project
 ) -> None:
     project.git("symbolic-ref", "refs/heads/symbolic", "refs/heads/main")
     heads = project.path / ".git" / "refs" / "heads"
@@ -85,7 +85,7 @@ def test_only_git_reads_unusual_refs(
 
 @pytest.mark.parametrize("name", ["reftable", "packed-refs"])
 def test_only_git_reads_an_unusual_repository(
-    recent: RecentCommits, part: SharedPart, project: Project, name: str
+    recent: CommitCache, part: SharedPart, project: Project, name: str
 ) -> None:
     assert recent.commit_of(part, "refs/heads/none") == ""
     place = project.path / ".git" / name

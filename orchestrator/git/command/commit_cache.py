@@ -1,4 +1,4 @@
-"""Commits that git read a moment ago, and refs that name such a commit.
+"""Cache of the commits that git read a moment ago, and of the refs that name such a commit.
 
 A job reads the same few refs about 30 times. Reading a ref's file is faster than a request to a git
 session.
@@ -32,7 +32,7 @@ class _Unknown(Exception):
     """Raised if only git can answer."""
 
 
-class RecentCommits:
+class CommitCache:
     """The commits that git has read in the last AGE_SECONDS. Any thread may call.
 
     A commit that was removed from the repository is still found for at most AGE_SECONDS. A git
@@ -109,4 +109,4 @@ def _is_directory_or_missing(path: str) -> bool:
         return False
 
 
-RECENT = RecentCommits()
+RECENT = CommitCache()
