@@ -23,7 +23,7 @@ from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
-from orchestrator.security.files import search_boundary
+from orchestrator.security.files import tool_config_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
 #: Prefix of orchestrator's own environment variables. An attached session must not inherit them.
@@ -183,8 +183,8 @@ class AttachedSession:
         cwd = self._repository.project_path(self._directory)
         return {
             **variables,
-            **search_boundary.variables(self._workspace.root),
-            **search_boundary.variables_of(self._directory, cwd),
+            **tool_config_boundary.variables(self._workspace.root),
+            **tool_config_boundary.variables_of(self._directory, cwd),
             **tools.variables,
             "PATH": os.pathsep.join((str(self._folder / "bin"), *tools.path, search)),
             "ORCHESTRATOR_WORKER_DIR": os.path.dirname(self._directory),

@@ -19,7 +19,7 @@ from orchestrator.engine.worktrees.worktree_lifetime import WorktreeRemoval
 from orchestrator.launchers.exit_record.exit_record import break_lock
 from orchestrator.launchers.local.local_launcher import Listener
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
-from orchestrator.security.files import scratch_directory, search_boundary
+from orchestrator.security.files import scratch_directory, tool_config_boundary
 from orchestrator.store.database.server_lease import HeldLease
 from orchestrator.workspace import WorkspaceLayout, WorkspaceLock, spread_subdirectories
 
@@ -76,7 +76,7 @@ class JobManager:
                 self.lock.seize()
             spread_subdirectories(parts.workspace.root)
             parts.location.record_identities()
-            search_boundary.write(parts.workspace.root)
+            tool_config_boundary.write(parts.workspace.root)
             if self.lease is not None and parts.store.claimed is not None:
                 self.lease.begin(parts.store.claimed.epoch, on_lost)
         except BaseException:

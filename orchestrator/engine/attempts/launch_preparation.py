@@ -26,7 +26,7 @@ from orchestrator.engine.worktrees.worker_changes import WorkerWorktree
 from orchestrator.engine.worktrees.working_directories import uncopied_paths
 from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch
-from orchestrator.security.files import search_boundary
+from orchestrator.security.files import tool_config_boundary
 from orchestrator.security.secrets.masking import secrets_in
 
 
@@ -200,7 +200,7 @@ class LaunchPreparation:
         refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
         return {
             **worktree_variables,
-            **search_boundary.git_settings({**environment, **worktree_variables}, refusals),
+            **tool_config_boundary.git_settings({**environment, **worktree_variables}, refusals),
         }
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
@@ -258,7 +258,7 @@ class LaunchPreparation:
         if worktree is not None:
             base_variables = {
                 **base_variables,
-                **search_boundary.variables_of(worktree.directory, worktree.cwd),
+                **tool_config_boundary.variables_of(worktree.directory, worktree.cwd),
                 **worktree.tools.variables,
             }
         environment = {

@@ -35,7 +35,7 @@ from orchestrator.engine.runtime.launch_settings import (
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.worktrees.setup_commands import Setup, why_failed
 from orchestrator.security.files import scratch_directory as scratch
-from orchestrator.security.files import search_boundary
+from orchestrator.security.files import tool_config_boundary
 from orchestrator.security.files.untrusted_files import read_regular, read_tail
 from orchestrator.security.secrets.api_keys import new_proof
 from orchestrator.security.secrets.masking import secrets_in
@@ -368,7 +368,7 @@ class GateProcesses:
             tools = Tools()
         excluded = (str(self._settings.home), str(self._settings.workspace))
         variables = {
-            **search_boundary.variables_of(run.worktree, run.cwd),
+            **tool_config_boundary.variables_of(run.worktree, run.cwd),
             **tools.variables,
             "PATH": os.pathsep.join((*tools.path, search_path)),
         }

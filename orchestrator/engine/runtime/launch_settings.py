@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.allowed_environment import allowed_environment
-from orchestrator.security.files import search_boundary
+from orchestrator.security.files import tool_config_boundary
 
 #: Environment variable with the path of a gate's report. Workers get this variable, too, so that
 #: they can run the gate's command.
@@ -45,7 +45,7 @@ class LaunchSettings:
 def base_environment(settings: LaunchSettings) -> dict[str, str]:
     return {
         **allowed_environment(settings.environment),
-        **search_boundary.variables(settings.workspace),
+        **tool_config_boundary.variables(settings.workspace),
     }
 
 

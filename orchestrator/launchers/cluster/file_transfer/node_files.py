@@ -28,7 +28,7 @@ from orchestrator.core.ports.worktree_transfer import (
 from orchestrator.launchers.cluster.connection.messages import ArchiveFigures
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
-from orchestrator.security.files import search_boundary
+from orchestrator.security.files import tool_config_boundary
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular
@@ -149,7 +149,7 @@ class NodeFiles:
         if archive.figures_of(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = (*files.directories, *files.inputs)
-        search_boundary.write(_make_directory(worker_directory / "workspace"))
+        tool_config_boundary.write(_make_directory(worker_directory / "workspace"))
         archive.unpack(str(received), str(staging), len(roots) + 2)
         os.unlink(received)
         for number, root in enumerate(roots):

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.cli.server.home_setup import prepare_home, write_command
 from orchestrator.core.errors import ConfigError
-from orchestrator.security.files import search_boundary
+from orchestrator.security.files import tool_config_boundary
 from orchestrator.security.files.orchestrator_home import local_home
 
 LINE = "/.orchestrator/local/"
@@ -88,7 +88,7 @@ def test_ruff_and_the_editor_of_its_settings_know_it(tmp_path: Path) -> None:
     found = home / "workspace" / "job_1" / "a.py"
     found.parent.mkdir(parents=True)
     found.write_text("import os\n")
-    search_boundary.write(home / "workspace")
+    tool_config_boundary.write(home / "workspace")
     check = [sys.executable, "-m", "ruff", "check", "--no-cache", "."]
     done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
