@@ -78,8 +78,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "worker": "",
         "spawn": "worker.wrapper_commands",
         "lock": "worker.wrapper_commands",
-        "unlock": "worker.locks_command",
-        "locks": "worker.locks_command",
+        "unlock": "worker.lock_administration",
+        "locks": "worker.lock_administration",
         "mcp": "worker.wrapper_commands",
     },
 }
