@@ -69,7 +69,7 @@ class CliContext:
 
         url = self.environ.get("ORCHESTRATOR_API_URL")
         if not url:
-            from orchestrator.cli.offline.server_record import running_server
+            from orchestrator.cli.offline.server_liveness import running_server
 
             record = running_server(self.workspace)
             url = record.url if record else None

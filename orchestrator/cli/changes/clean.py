@@ -14,7 +14,7 @@ from orchestrator.api.client.errors import ConflictError, NotFoundError
 from orchestrator.cli.command_context import CliContext, pass_cli_context, unconfirmed
 from orchestrator.cli.command_line.parameters import age, json_option, project_option
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
-from orchestrator.cli.offline.server_record import running_server
+from orchestrator.cli.offline.server_liveness import running_server
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import (

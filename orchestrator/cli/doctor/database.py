@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import HealthCheck
-from orchestrator.cli.offline.server_record import running_server
+from orchestrator.cli.offline.server_liveness import running_server
 from orchestrator.core.errors import StoreError
 
 if TYPE_CHECKING:

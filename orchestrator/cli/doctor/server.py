@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
-from orchestrator.cli.offline.server_record import running_server, uses_previous_code
+from orchestrator.cli.offline.server_liveness import running_server, uses_previous_code
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.core.errors import ConfigError

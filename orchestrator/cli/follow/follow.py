@@ -21,7 +21,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.blocked_reason import BlockedWorkers, no_answer_line
 from orchestrator.cli.follow.display import Display, LiveDisplay
 from orchestrator.cli.offline.jobs_on_disk import directory_of, find_job
-from orchestrator.cli.offline.server_record import is_same_process
+from orchestrator.cli.offline.server_liveness import is_same_process
 from orchestrator.cli.output.standard_streams import discard_terminals, hang_up, is_hung_up
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB

@@ -18,7 +18,7 @@ import click
 from orchestrator.api.client.server_discovery import ServerRecord, read_record, setting
 from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import find_job, root_jobs
-from orchestrator.cli.offline.server_record import (
+from orchestrator.cli.offline.server_liveness import (
     is_same_process,
     running_server,
     uses_previous_code,

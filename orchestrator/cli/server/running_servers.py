@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.api.server_options import OtherServer
-from orchestrator.cli.offline.server_record import is_same_process
+from orchestrator.cli.offline.server_liveness import is_same_process
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object

@@ -922,7 +922,7 @@ def test_a_plan_that_the_server_checks_loads_no_models(tmp_path: Path) -> None:
 def test_calling_a_server_on_this_machine_loads_no_requests(module: str) -> None:
     code = (
         f"import sys, orchestrator.cli.jobs.{module}\n"
-        "import orchestrator.api.client.client, orchestrator.cli.offline.server_record\n"
+        "import orchestrator.api.client.client, orchestrator.cli.offline.server_liveness\n"
         "print(*{each.partition('.')[0] for each in sys.modules}, file=sys.stderr)"
     )
 

@@ -13,7 +13,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import project_option
-from orchestrator.cli.offline.server_record import running_server
+from orchestrator.cli.offline.server_liveness import running_server
 from orchestrator.cli.server.home_setup import prepare_home
 from orchestrator.cli.server.systemd.folder_unit import (
     Account,

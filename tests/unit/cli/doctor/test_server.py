@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import __version__
 from orchestrator.cli.doctor.server import node_checks
-from orchestrator.cli.offline import server_record
+from orchestrator.cli.offline import server_liveness
 from orchestrator.cli.output.exit_codes import ExitCode
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
@@ -34,11 +34,11 @@ def test_a_server_that_runs_older_code_is_named(
     module = folder / "orchestrator" / "cli" / "status.py"
     module.parent.mkdir(parents=True)
     module.touch()
-    monkeypatch.setattr(server_record, "FOLDER", folder)
+    monkeypatch.setattr(server_liveness, "FOLDER", folder)
     record = folder / "workspace" / "server.json"
     facts = {"version": version, "started_at": module.stat().st_ctime - changed}
     record.write_text(json.dumps({**json.loads(record.read_text()), **facts}))
-    monkeypatch.setattr(server_record, "SLACK_SECONDS", 1e9)
+    monkeypatch.setattr(server_liveness, "SLACK_SECONDS", 1e9)
 
     orchestrator("doctor", "--json")
 

@@ -1,4 +1,4 @@
-"""Finds the running server of a workspace, by the record that the server has written."""
+"""Checks whether the server that wrote a workspace's record still runs, and with which code."""
 
 import os
 from collections.abc import Iterator

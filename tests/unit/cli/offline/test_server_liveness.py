@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from orchestrator.cli.offline.server_record import is_same_process
+from orchestrator.cli.offline.server_liveness import is_same_process
 
 STARTED_LONG_AGO = 1_000_000.0
 
