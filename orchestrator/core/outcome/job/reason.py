@@ -194,7 +194,8 @@ def _merge(job: Job) -> str:
         return ""
     match job.merge_state:
         case MergeState.FAILED:
-            return f"{NOT_MERGED}: {job.facts.merge_error}; retry: {COMMAND} retry {job.id}"
+            error = f"{NOT_MERGED}: {job.facts.merge_error}"
+            return f"{error}; to merge again: {COMMAND} merge {job.id}"
         case MergeState.IN_PART:
             return f"{LEFT_OUT}{_missing_changes(job)}"
         case _:

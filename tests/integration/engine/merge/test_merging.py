@@ -334,7 +334,7 @@ def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(
 def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
     make_project: MakeProject,
 ) -> None:
-    site, _ = make_project()
+    site, project = make_project()
     lock = (
         "root=${ORCHESTRATOR_WORKER_DIR#*/job_}; root=${root%%/*}\n"
         'heads="$(git rev-parse --git-common-dir)/refs/heads/orchestrator"\n'
@@ -348,7 +348,14 @@ def test_a_child_job_that_could_not_be_merged_is_no_success_of_its_parent(
     assert ended["status"] == "failed"
     [row] = rows(ended)
     assert row["reason"] == f"child job {row['child_job_id']} ended with status partial"
-    assert "merge failed" in site.status(row["child_job_id"])["reason"]
+    child = row["child_job_id"]
+    reason = site.status(child)["reason"]
+    assert "merge failed" in reason
+    # Its parent worker has ended, so ``retry`` of the child job is rejected.
+    assert reason.endswith(f" merge {child}")
+    for each in (project.path / ".git/refs/heads/orchestrator").rglob("*.lock"):
+        each.rmdir()
+    assert merge(site, child)["status"] == "completed"
 
 
 # Repeated merges
