@@ -100,8 +100,8 @@ def _check_parent_can_wait(scheduler: Scheduler, job: Job, command: str) -> None
     parent = scheduler.view.workers[job.parent_key]
     if not scheduler.view.is_unfinished(parent.key):
         raise Conflict(
-            f"the branch of {parent.id} already contains the result of its child job {job.id}; "
-            f"use {parent.id} instead: {COMMAND} {command} {parent.job_id} {parent.id}"
+            f"{parent.id}, which started job {job.id}, has ended; use {parent.id} instead: "
+            f"{COMMAND} {command} {parent.job_id} {parent.id}"
         )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
@@ -142,12 +142,17 @@ def check_conflicts(scheduler: Scheduler, job: Job) -> None:
 def _check_parent(scheduler: Scheduler, job: Job) -> None:
     if job.parent_key is None:
         return
-    if not scheduler.view.is_unfinished(job.parent_key):
-        raise Conflict(
-            f"cannot retry job {job.id}: the worker that started it has ended; list the unmerged "
-            f"changes, and the commands that merge them: {COMMAND} status {job.root_id}"
-        )
     parent = scheduler.view.workers[job.parent_key]
+    if not scheduler.view.is_unfinished(parent.key):
+        fix = (
+            "list the unmerged changes, and the commands that merge them: "
+            f"{COMMAND} status {job.root_id}"
+        )
+        if not parent.status.succeeded:
+            fix = f"retry {parent.id}: {COMMAND} retry {parent.job_id} {parent.id}; or {fix}"
+        raise Conflict(
+            f"cannot retry job {job.id}: {parent.id}, which started the job, has ended; {fix}"
+        )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
             f"cannot retry job {job.id}: its parent {parent.id} is queued, and may start the job "

@@ -169,3 +169,21 @@ def test_the_same_question_is_answered_with_the_same_child_job(
     assert other.json()["job_id"] != first.json()["job_id"]
     release.touch()
     assert site.wait(job)["status"] == "completed"
+
+
+def test_a_child_job_of_an_ended_worker_is_retried_by_its_parent_worker(site: InProcess) -> None:
+    child_exits = "[ -e ../../depth_0/worker_1/tried ]"
+    spawn = f'orchestrator spawn y --command "{child_exits}" --wait || {{ touch tried; exit 1; }}'
+    job = site.run("x", [shell(spawn)])["job_id"]
+    child = site.status(job)["results"]["tasks"][0]["child_job_id"]
+
+    refusals = [
+        site.call("POST", f"/jobs/{path}/retry") for path in (child, f"{child}/workers/worker_1_1")
+    ]
+
+    for each in refusals:
+        assert each.status_code == 409
+        assert "has ended" in each.json()["detail"]
+        assert f" retry {job} worker_1" in each.json()["detail"]
+    assert site.call("POST", f"/jobs/{job}/workers/worker_1/retry").status_code == 202
+    assert site.wait(job)["status"] == "completed"
