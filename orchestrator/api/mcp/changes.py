@@ -83,7 +83,7 @@ def _merge_answer(context: ToolContext, job_id: str, is_merged: bool, **fields: 
     if not is_merged:
         advice = 'the merge still runs: call result until "merging" is absent'
         return summaries.as_text({**payload, "next": advice})
-    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
+    detail = context.service.job_details.detail(context.caller, job_id, names=())
     return summaries.as_text(
         {**payload, **summaries.merge_outcome(context.service, context.caller, detail)}
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
 from orchestrator.api.serializers.status import results
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted
 from orchestrator.core.outcome.job.human_needs import Need
 from orchestrator.core.outcome.job.listed_workers import listed_workers, worker_pages_call
@@ -25,13 +27,17 @@ REASON_CHARACTERS = 300
 #: Maximum characters of a job's reason. The maximum is larger than for a worker's reason, because a
 #: job's reason ends with commands to type.
 JOB_REASON_CHARACTERS = 1500
-#: Maximum characters of the outputs of all workers in one answer.
+#: Maximum characters of the outputs of all workers, or of all tasks of a plan, in one answer.
 OUTPUT_CHARACTERS = 12_000
-#: Minimum characters that are shown of a longer output.
+#: Minimum characters that are shown of a longer output or task.
 SHORTEST_OUTPUT = 200
+#: Maximum number of workers, or of tasks of a plan.
 MOST_WORKERS = 50
 MOST_FILES = 20
 MOST_NEEDS = 5
+RETRY_ADVICE = (
+    "to run the unsuccessful tasks again, call retry; to send comments to a worker, call feedback"
+)
 
 
 def accepted_job(answer: Accepted) -> Values:
@@ -59,7 +65,7 @@ def _job_fields(job: Job) -> Values:
     }
 
 
-def job_status(service: Service, detail: JobDetail) -> Values:
+def job_status(service: Service, caller: Caller, detail: JobDetail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
     shown = [_worker_fields(worker) for worker in listed_workers(detail.workers, MOST_WORKERS)]
@@ -69,22 +75,31 @@ def job_status(service: Service, detail: JobDetail) -> Values:
         "workers": counts(detail.workers),
         "by_name": shown,
         **_omitted_worker_fields(detail, len(shown)),
-        **_usage_field(detail.workers),
+        **_plan_field(detail),
+        **_usage_field(detail),
         "left": dict(detail.left),
-        **({} if job.status.ended else _what_next(service, detail)),
+        **_what_next(service, caller, detail),
     }
 
 
-def _what_next(service: Service, detail: JobDetail) -> Values:
+def _what_next(service: Service, caller: Caller, detail: JobDetail) -> Values:
     # The needs of child jobs are included, because the job waits for them, too.
     open_needs = [need for card in service.job_lists.cards([detail.job.id]) for need in card.needs]
-    if not open_needs:
-        return {"retry": True, "next": "call wait again"}
-    return {
-        "retry": True,
-        "needs": [_need_fields(need) for need in open_needs[:MOST_NEEDS]],
-        "next": "the job waits for a person: show the user what it needs; then call wait again",
-    }
+    needs = {"needs": [_need_fields(need) for need in open_needs[:MOST_NEEDS]]}
+    shown = needs if open_needs else {}
+    if detail.job.status.ended:
+        # Other callers may not call these tools.
+        advice = {"next": RETRY_ADVICE} if caller.is_admin and _can_be_retried(detail) else {}
+        return {**shown, **advice}
+    wait = "the job waits for a person: show the user what it needs; then call wait again"
+    return {"retry": True, **shown, "next": wait if shown else "call wait again"}
+
+
+def _can_be_retried(detail: JobDetail) -> bool:
+    if detail.job.status is JobStatus.COMPLETED or detail.job.facts.discarded:
+        return False
+    done_ids = {worker.task_id for worker in detail.workers if worker.status.succeeded}
+    return any(worker.task_id not in done_ids for worker in detail.workers)
 
 
 def _need_fields(need: Need) -> Values:
@@ -111,6 +126,38 @@ def _worker_fields(worker: Worker) -> Values:
     }
 
 
+def _plan_field(detail: JobDetail) -> Values:
+    """Return the tasks of a plan that waits for approval, bounded in size."""
+    if not detail.job.awaits_approval or detail.job.status.ended:
+        return {}
+    shown = detail.tasks[:MOST_WORKERS]
+    longest = _longest_output([len(_work_of(task)[1]) for task in shown])
+    more = len(detail.tasks) - len(shown)
+    plan = [_planned_task(task, longest) for task in shown]
+    return {"plan": plan, **({"more_tasks": more} if more else {})}
+
+
+def _planned_task(task: TaskSpec, longest: int) -> Values:
+    kind, text = _work_of(task)
+    lists = {"agents": task.agents, "depends_on": task.depends_on, "writes": task.writes}
+    return {
+        "id": task.id,
+        **({"title": cut(task.title, REQUEST_CHARACTERS, " ...")} if task.title else {}),
+        **({kind: cut(text, longest, " ...")} if text else {}),
+        **{name: list(items[:MOST_FILES]) for name, items in lists.items() if items},
+    }
+
+
+def _work_of(task: TaskSpec) -> tuple[str, str]:
+    """Return the field of a task that has its work, and the work as text."""
+    if task.approve:
+        return "approve", task.approve
+    if task.command is None:
+        return "prompt", task.prompt
+    command = task.command if isinstance(task.command, str) else shlex.join(task.command)
+    return "command", command
+
+
 def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
     """Return the workers' results, bounded in size."""
     job = detail.job
@@ -128,8 +175,9 @@ def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
         **({"changes": answer.changes} if answer and answer.changes else {}),
         "final_report": str(service.job_details.final_report(job)),
         "workspace": str(service.job_details.workspace(job)),
-        **_usage_field(detail.workers),
+        **_usage_field(detail),
         "left": dict(detail.left),
+        **_what_next(service, caller, detail),
     }
 
 
@@ -176,7 +224,9 @@ def _task(task: answers.status.TaskResult, longest: int) -> Values:
     }
 
 
-def _usage_field(workers: Sequence[Worker]) -> Values:
+def _usage_field(detail: JobDetail) -> Values:
+    planners = [detail.planner] if detail.planner else []
+    workers = [*detail.workers, *planners, *detail.reviewers]
     usage = usage_answer([result_of(worker).usage for worker in workers])
     used = usage.model_dump(exclude_none=True)
     return {"used": used} if used else {}

@@ -113,8 +113,8 @@ def _status(context: ToolContext, arguments: mcp.StatusArguments) -> str:
         shown = [jobs[each.id] for each in page.jobs if each.id in jobs]
         return summaries.as_text(summaries.job_list(shown, page.total))
     job_id = checked_job_id(arguments.job_id)
-    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
-    return summaries.as_text(summaries.job_status(context.service, detail))
+    detail = context.service.job_details.detail(context.caller, job_id, names=())
+    return summaries.as_text(summaries.job_status(context.service, context.caller, detail))
 
 
 def _wait(context: ToolContext, arguments: mcp.WaitArguments) -> str:
@@ -123,9 +123,9 @@ def _wait(context: ToolContext, arguments: mcp.WaitArguments) -> str:
     Does not wait: the HTTP route waits, and then calls this function.
     """
     job_id = checked_job_id(arguments.job_id)
-    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
+    detail = context.service.job_details.detail(context.caller, job_id, names=())
     if not detail.job.status.ended:
-        return summaries.as_text(summaries.job_status(context.service, detail))
+        return summaries.as_text(summaries.job_status(context.service, context.caller, detail))
     return summaries.as_text(summaries.job_results(context.service, context.caller, detail))
 
 
@@ -142,7 +142,7 @@ def _cancel(context: ToolContext, arguments: mcp.CancelArguments) -> str:
 
 def _result(context: ToolContext, arguments: mcp.JobArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
-    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
+    detail = context.service.job_details.detail(context.caller, job_id, names=())
     return summaries.as_text(summaries.job_results(context.service, context.caller, detail))
 
 

@@ -521,6 +521,9 @@ class FakeService:
         asks = {"status": WorkerStatus.WAITING, "agent": PERSON, "question": question}
         self._workers[worker.key] = replace(self._workers[worker.key], **asks)
 
+    def change(self, job: Job, **fields: Any) -> None:
+        self._jobs[job.id] = replace(self._jobs[job.id], **fields)
+
     def end(self, job: Job, status: JobStatus = JobStatus.COMPLETED) -> None:
         now = time.time()
         self._jobs[job.id] = replace(self._jobs[job.id], status=status, ended_at=now)

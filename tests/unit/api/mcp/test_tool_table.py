@@ -14,10 +14,12 @@ from orchestrator.api.mcp.tool_table import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input.question import Question
+from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
+from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.schemas.requests.mcp import WaitArguments
-from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
+from tests.unit.api.fake_service import KEY, LEFT, READ_KEY, TIP, FakeService
 from tests.unit.api.mcp_calls import Answer, call, error_text, message, post, submitted, values
 
 
@@ -250,6 +252,68 @@ def test_the_answer_names_the_need_of_a_job_that_waits_for_a_person(
     assert answer["next"].startswith("the job waits for a person")
 
 
+def test_the_answer_for_an_ended_job_names_its_needs_and_how_to_retry(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+    missing = Missing(
+        worker_id="worker_1", job_id=job.id, cause=LossCause.CONFLICT, why="conflict in a.txt"
+    )
+    service.change(job, facts=JobFacts(missing=(missing,)))
+    service.end(job, JobStatus.PARTIAL)
+
+    for tool in ("wait", "status", "result"):
+        answer = values(client, tool, job_id=job.id)
+        [need] = answer["needs"]
+        assert (need["kind"], need["worker_id"]) == ("conflict", "worker_1"), tool
+        assert "call retry" in answer["next"] and "call feedback" in answer["next"]
+
+    service.change(job, facts=JobFacts())
+    service.end(job)
+    assert not {"needs", "next"} & set(values(client, "wait", job_id=job.id))
+
+
+def test_a_worker_gets_no_advice_to_call_a_tool_that_it_may_not_call(
+    client: FlaskClient, anonymous: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+    service.end(job, JobStatus.FAILED)
+    anonymous.environ_base["HTTP_X_API_KEY"] = READ_KEY
+
+    assert "next" not in values(anonymous, "wait", job_id=job.id)
+
+
+def test_a_plan_that_waits_for_approval_is_shown(client: FlaskClient, service: FakeService) -> None:
+    tasks = [
+        {"id": "a", "title": "Docs", "prompt": "Write the docs." + "x" * 20_000, "writes": ["a"]},
+        {"id": "b", "command": ["make", "test all"], "depends_on": ["a"]},
+        {"id": "c", "approve": "Deploy?", "depends_on": ["b"]},
+    ]
+    job = submitted(client, service, tasks=tasks)
+    assert "plan" not in values(client, "wait", job_id=job.id, timeout_seconds=0)
+    service.change(job, awaits_approval=True)
+
+    answer = values(client, "wait", job_id=job.id, timeout_seconds=0)
+
+    [docs, test, question] = answer["plan"]
+    assert (docs["id"], docs["title"], docs["writes"]) == ("a", "Docs", ["a"])
+    assert docs["prompt"].startswith("Write the docs.xxx") and docs["prompt"].endswith(" ...")
+    assert (test["command"], test["depends_on"]) == ("make 'test all'", ["a"])
+    assert question["approve"] == "Deploy?"
+    assert answer["needs"][0]["kind"] == "approval"
+
+
+def test_a_large_plan_is_bounded_in_size(client: FlaskClient, service: FakeService) -> None:
+    tasks = [{"id": f"t{number}", "prompt": "word " * 100} for number in range(300)]
+    job = submitted(client, service, tasks=tasks)
+    service.change(job, awaits_approval=True)
+
+    text = call(client, "status", job_id=job.id)["content"][0]["text"]
+
+    assert len(text) < 30_000
+    assert json.loads(text)["more_tasks"] == 250
+
+
 def test_short_outputs_leave_their_room_to_long_ones() -> None:
     assert summaries._longest_output([]) == summaries.OUTPUT_CHARACTERS
     assert summaries._longest_output([10, 20]) == summaries.OUTPUT_CHARACTERS
@@ -259,13 +323,18 @@ def test_short_outputs_leave_their_room_to_long_ones() -> None:
 
 
 def test_usage_is_in_the_answer_if_it_is_known(client: FlaskClient, service: FakeService) -> None:
-    [worker] = service.workers_of(submitted(client, service))
-    used = Usage(steps=3, input_tokens=10)
+    job = submitted(client, service)
+    [worker] = service.workers_of(job)
+    used = replace(worker, result=WorkerResult(usage=Usage(steps=3, input_tokens=10)))
+    detail = JobDetail(job=job, tasks=[], workers=[worker])
 
-    assert summaries._usage_field([worker]) == {}
-    assert summaries._usage_field([replace(worker, result=WorkerResult(usage=used))]) == {
+    assert summaries._usage_field(detail) == {}
+    assert summaries._usage_field(replace(detail, workers=[used])) == {
         "used": {"steps": 3, "input_tokens": 10}
     }
+    assert summaries._usage_field(
+        replace(detail, workers=[used], planner=used, reviewers=[used])
+    ) == {"used": {"steps": 9, "input_tokens": 30}}
 
 
 def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> None:
