@@ -25,6 +25,7 @@ from orchestrator.core.repository.git_refs import (
     undone_refs,
 )
 from orchestrator.core.repository.repository import Repository, signature_of
+from orchestrator.engine.worktrees.setup_commands import forget_setup
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +129,7 @@ class Checkpoints:
         ignored = self._ignored_of(target.worker).get(name, "")
         commit = fold(self._commit_of(target.worker, name, refs))
         self._note_undone(target.worker, failure, commit)
+        forget_setup(target.directory)
         self.repository.roll_back(target.directory, target.branch, commit, ignored)
         payload = {"worker": target.worker.id, "strategy": failure.strategy, "checkpoint": name}
         logger.info("a worker was rolled back to a checkpoint", extra=payload)
@@ -240,6 +242,7 @@ class Checkpoints:
             self.repository.repair_worktree(target.directory, target.branch, commit)
             self._save(target, saved_name, "")
             ignored = self._ignored_of(worker).get(name, "")
+            forget_setup(target.directory)
             self.repository.roll_back(target.directory, target.branch, commit, ignored)
         else:
             self._set_refs(worker, {saved_name: self._branch_head(target)}, {})

@@ -1,6 +1,7 @@
 """Setup commands: the commands that prepare a worktree.
 
-The commands run once for each worktree, before its worker or its first gate starts.
+The commands run once for each worktree, before its worker or its first gate starts, and again after
+each rollback.
 """
 
 import os
@@ -49,6 +50,13 @@ class Setup:
     @property
     def _digest(self) -> bytes:
         return sha256("\0".join(self.commands).encode()).hexdigest().encode()
+
+
+def forget_setup(worktree: str) -> None:
+    """Let the setup commands run again in this worktree, because a rollback removes their files."""
+    mark = _mark_of(worktree)
+    if mark is not None:
+        mark.unlink(missing_ok=True)
 
 
 def _mark_of(worktree: str) -> Path | None:

@@ -65,6 +65,23 @@ def test_workers_and_gates_run_programs_of_the_setup_in_their_worktree(
     assert len(places) == len(set(places)) == 2
 
 
+def test_the_setup_runs_again_after_a_rollback(make_site_with_setup: Make) -> None:
+    site = make_site_with_setup(*MAKE)
+    breaks = (
+        'tool; if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then '
+        "echo a > README.md; git checkout -qb other; git commit -qam a; git checkout -q -; "
+        "echo b > README.md; git commit -qam b; git merge -q other; exit 1; fi; echo x > x"
+    )
+
+    ended = site.run("x", [edit(f"set -e; {breaks}", retries=1)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
+    [worker] = site.get(f"/jobs/{job}")["workers"]
+    assert worker["attempts"][0]["failure"]["strategy"] == "rollback_last"
+    assert site.log(job, "worker_1").count("tool of ") == 2
+
+
 def test_an_attempt_whose_setup_fails_has_failed_with_its_reason(
     make_site_with_setup: Make,
 ) -> None:
