@@ -25,7 +25,7 @@ from orchestrator.core.outcome.job.listed_workers import (
     first_places,
     listed_workers,
 )
-from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
+from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
 from orchestrator.core.outcome.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Tree
@@ -407,12 +407,18 @@ class Pages:
     def _files(
         self, workers: Iterable[WorkerFigures], merge: MergeReport = NO_MERGE
     ) -> Sequence[MadeFile]:
-        outside = {
-            *self._with_child_jobs(each.worker_id for each in self._outside if not each.in_part)
-        }
+        merged_ids = {*self._ids_in_result(self._job)}
+        outside = {*self._with_child_jobs(self._unmerged_ids(merged_ids))}
         files = made_files(workers, self._index.in_project, self._project, merge.lines, outside)
-        in_result = {*self._ids_in_result(self._job)} if merge.branch else set[str]()
+        in_result = merged_ids if merge.branch else set[str]()
         return [self._with_state(each, in_result, merge) for each in files]
+
+    def _unmerged_ids(self, merged_ids: Collection[str]) -> Iterator[str]:
+        """Yield the ids of workers whose latest changes are not merged."""
+        for row in self._outside:
+            is_earlier_attempt = row.cause is OutsideCause.ROLLED_BACK
+            if not row.in_part and not (is_earlier_attempt and row.worker_id in merged_ids):
+                yield row.worker_id
 
     def _with_child_jobs(self, worker_ids: Iterable[str]) -> Iterator[str]:
         """Yield the ids of the workers, and of all workers of their child jobs, at any depth."""

@@ -81,6 +81,8 @@ def test_damage_of_an_attempt_is_rolled_back_before_the_next_and_saved(
     assert "failure" not in second
     analytics = site.get(f"/jobs/{job}/reports/analytics.json")
     assert "rollback_last" in str(analytics)
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "| app.py | +1 −1 | [worker_1](depth_0/worker_1/) |" in final
 
 
 def test_an_attempt_with_a_file_that_git_cannot_add_fails_and_its_other_files_are_kept(
