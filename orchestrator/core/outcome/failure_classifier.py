@@ -27,7 +27,7 @@ from orchestrator.core.model.attempt.failure import (
     after,
     before,
 )
-from orchestrator.core.model.job import Worker
+from orchestrator.core.model.job import SHELL, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
@@ -279,6 +279,9 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
     has_worktree = evidence.worktree is not None
     if strategy is not _S.ESCALATE and (not has_worktree or (row.is_crash and evidence.has_work)):
         strategy = _S.RETRY_CURRENT
+    if worker.agent == SHELL and has_worktree and strategy is not _S.ESCALATE:
+        # A command cannot continue its own work: it would make the same changes a second time.
+        strategy = _S.ROLLBACK_LAST
     return Failure(
         attempt=worker.attempt,
         kind=row.kind,

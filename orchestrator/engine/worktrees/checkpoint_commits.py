@@ -15,8 +15,15 @@ from contextlib import contextmanager
 from orchestrator.core import failpoints
 from orchestrator.core.errors import NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.failure import START, Failure, after, before
-from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.model.attempt.failure import (
+    START,
+    Failure,
+    FailureKind,
+    RetryStrategy,
+    after,
+    before,
+)
+from orchestrator.core.model.job import SHELL, Worker, WorkerKey
 from orchestrator.core.ports.read_models import RolledBack
 from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
@@ -87,7 +94,7 @@ class Checkpoints:
         again.
         """
         worker, refs = target.worker, self.refs_of(target.worker)
-        failure = pending(worker, refs)
+        failure = pending(worker, refs) or repeated_command(worker, refs)
         if failure is not None:
             self._run_rollback(target, failure, refs, fold)
         elif is_new and refs:
@@ -272,6 +279,31 @@ def pending(worker: Worker, checkpoints: Mapping[str, str]) -> Failure | None:
         if failure.checkpoint:
             return failure
     return None
+
+
+def repeated_command(worker: Worker, checkpoints: Mapping[str, str]) -> Failure | None:
+    """Return a rollback to the worker's start, if its next attempt runs a command again.
+
+    A command that starts with the files of its previous attempt would make its changes twice. This
+    also holds after an attempt without a failure, for example if a promised file is missing. Return
+    None for an agent, for a first attempt, and if a person rolled the worker back.
+
+    ``checkpoints``: the worker's checkpoints, by name.
+    """
+    numbers = (number_of(name) for name in checkpoints if name == before(number_of(name)))
+    latest = max(numbers, default=0)
+    by_person = (LEFT in name and number_of(name) >= latest for name in checkpoints)
+    if worker.agent != SHELL or not 0 < latest < worker.attempt or any(by_person):
+        return None
+    return Failure(
+        attempt=latest,
+        kind=FailureKind.UNKNOWN,
+        strategy=RetryStrategy.ROLLBACK_SAFE,
+        reason="",
+        confidence=1.0,
+        checkpoint=START,
+        kept=after(latest),
+    )
 
 
 def _is_of_later_attempt(name: str, attempt: int) -> bool:

@@ -17,7 +17,7 @@ from orchestrator.core.model.attempt.delivered_work import (
     promised_in_words,
 )
 from orchestrator.core.model.attempt.failure import Failure
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import SHELL, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, Overruled
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.repository.git_refs import (
@@ -489,6 +489,9 @@ class UnmergedChanges:
     def _rolled_back_work(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
         for failure in worker.failures:
             if not failure.undone or failure.attempt >= worker.attempt:
+                continue
+            if worker.agent == SHELL and worker.status.succeeded:
+                # A later attempt of the same command made the changes.
                 continue
             is_merged = worker.belongs_to_result or worker.id in job.facts.taken
             if is_merged and _is_restored(worker, failure):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from orchestrator.core.model.attempt.failure import (
     RetryStrategy,
 )
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.job import Worker
+from orchestrator.core.model.job import SHELL, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import judge
@@ -136,6 +137,10 @@ _SHORT = {
 }
 
 
+def an_agent(**changes: Any) -> Worker:
+    return a_worker(agent="claude", **changes)
+
+
 def fail(worker: Worker, exit: Exit, evidence: Evidence) -> Worker:
     """Return the worker after one more failed attempt, with the classified failure."""
     worker = replace(worker, attempt=worker.attempt + 1)
@@ -153,7 +158,7 @@ def test_every_row_of_the_table(
     cause: str, exit: Exit, evidence: Evidence, kind: str, strategies: str
 ) -> None:
     same = judge(exit, evidence).failure if evidence.output == ALIKE else ""
-    worker = a_worker(failure=same)
+    worker = an_agent(failure=same)
     for _ in strategies.split():
         worker = fail(worker, exit, evidence)
     assert worker.result is not None
@@ -165,16 +170,30 @@ def test_every_row_of_the_table(
 
 @pytest.mark.parametrize("exit", [LOST, Exit(ended_by=EndedBy.EXIT, signal=9)])
 def test_a_crash_never_undoes_work(exit: Exit) -> None:
-    worker = a_worker()
+    worker = an_agent()
     # The work is from an earlier attempt: later attempts change nothing.
     for changed in (True, False, False):
         worker = fail(worker, exit, replace(TREE, has_work=True, files_changed=changed))
     assert set(failures(worker)) == {RetryStrategy.RETRY_CURRENT}
 
 
+@pytest.mark.parametrize(("cause", "exit", "evidence", "kind", "strategies"), EXAMPLES)
+def test_a_command_never_continues_its_own_changes(
+    cause: str, exit: Exit, evidence: Evidence, kind: str, strategies: str
+) -> None:
+    worker = a_worker(agent=SHELL)
+    for _ in strategies.split():
+        worker = fail(worker, exit, evidence)
+    if strategies.startswith("escalate"):
+        assert set(failures(worker)) == {RetryStrategy.ESCALATE}
+    else:
+        assert set(failures(worker)) == {RetryStrategy.ROLLBACK_LAST}
+        assert all(each.checkpoint == f"{each.attempt}-before" for each in worker.failures)
+
+
 def test_a_failure_records_whether_changes_are_undone() -> None:
     broken = replace(TREE, worktree=BROKEN, has_work=True)
-    worker = fail(a_worker(), EXIT_1, replace(broken, files_changed=True))
+    worker = fail(an_agent(), EXIT_1, replace(broken, files_changed=True))
     worker = fail(worker, EXIT_1, replace(broken, has_work=False))
     assert worker.result is not None
     assert [each.undone for each in worker.result.failures] == [True, False]
@@ -186,7 +205,7 @@ def test_every_row_has_an_example() -> None:
 
 def test_a_failure_has_the_logs_of_the_gates_that_rejected_the_attempt() -> None:
     gates = (replace(RED, log="logs/gate_worker_1.pytest.2.log"), GREEN, replace(RED, name="mypy"))
-    failed = fail(a_worker(), EXIT_0, replace(TREE, gates=gates))
+    failed = fail(an_agent(), EXIT_0, replace(TREE, gates=gates))
 
     [failure] = failed.failures
     assert failure.rejections == (("pytest", "logs/gate_worker_1.pytest.2.log"), ("mypy", ""))
@@ -194,11 +213,11 @@ def test_a_failure_has_the_logs_of_the_gates_that_rejected_the_attempt() -> None
 
 def test_success_and_a_cancel_are_no_failures() -> None:
     for exit in (EXIT_0, CANCELLED):
-        assert classify(a_worker(), exit, DONE, judge(exit, DONE)) is None
+        assert classify(an_agent(), exit, DONE, judge(exit, DONE)) is None
 
 
 def test_without_a_worktree_there_is_no_checkpoint_to_restore() -> None:
-    worker = a_worker()
+    worker = an_agent()
     for _ in range(3):
         worker = fail(worker, LOST, DONE)
     assert failures(worker) == [RetryStrategy.RETRY_CURRENT] * 3
@@ -207,7 +226,7 @@ def test_without_a_worktree_there_is_no_checkpoint_to_restore() -> None:
 
 
 def test_checkpoints_are_named_and_the_safe_one_is_that_whose_gates_passed() -> None:
-    worker = fail(fail(a_worker(), LOST, TREE), LOST, TREE)
+    worker = fail(fail(an_agent(), LOST, TREE), LOST, TREE)
     assert worker.result is not None
     assert [each.checkpoint for each in worker.result.failures] == ["", "2-before"]
     assert [each.kept for each in worker.result.failures] == ["1-after", "2-after"]
@@ -219,14 +238,14 @@ def test_checkpoints_are_named_and_the_safe_one_is_that_whose_gates_passed() -> 
 
 
 def test_another_failure_or_a_retry_by_a_person_restarts_the_strategies() -> None:
-    worker = fail(fail(a_worker(), LOST, TREE), EXIT_1, TREE)
+    worker = fail(fail(an_agent(), LOST, TREE), EXIT_1, TREE)
     assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.RETRY_CURRENT
-    again = replace(fail(a_worker(), LOST, TREE), budget_from=1)
+    again = replace(fail(an_agent(), LOST, TREE), budget_from=1)
     assert failures(fail(again, LOST, TREE))[-1] is RetryStrategy.RETRY_CURRENT
 
 
 def test_an_attempt_that_never_ran_does_not_break_the_ladder() -> None:
-    worker = fail(a_worker(), LOST, TREE)
+    worker = fail(an_agent(), LOST, TREE)
     worker = fail(worker, replace(LOST, cause=ExitCause.NEVER_BEGAN), TREE)
     assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.ROLLBACK_LAST
 
