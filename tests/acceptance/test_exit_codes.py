@@ -66,7 +66,7 @@ def test_all_commands_for_a_job_end_with_the_same_exit_code(folder: Path, name: 
 
     assert codes == [code] * 6, "\n".join(outputs)
     ending = outputs[1].partition("\nResult: ")[2].partition("\nproject: ")[0].split("\n")[1:]
-    # The next commands are the last lines of "run" only.
+    # The next commands are the last lines of "run"; "land" has no command that retries.
     own = ("to show the ", "to merge the changes into ", "to retry the tasks ")
     lines = [line for line in ending if line.strip() and not line.startswith(own)]
     assert bool(lines) is bool(code), "every outcome except a plain success has a reason"

@@ -42,11 +42,11 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
     """Wait until JOB has ended, and exit with JOB's exit code.
 
     Prints the status. The reasons of the status, if any, follow on standard error, with the
-    commands that merge missing changes.
+    commands that merge missing changes, answer questions, and retry tasks.
     """
     from orchestrator.cli.jobs.inbox import open_needs
     from orchestrator.cli.jobs.status import find_status
-    from orchestrator.cli.output.job_summary import ending_lines
+    from orchestrator.cli.output.job_summary import ending_lines, repeat_lines
     from orchestrator.cli.output.terminal_text import terminal_width
 
     answer = _ended_on_disk(context, job_id)
@@ -61,7 +61,8 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
         with suppress(OrchestratorError):
             answer_with_reasons = find_status(context, job_id)
     print_status(context, answer)
-    for line in ending_lines(answer_with_reasons, terminal_width()):
+    ending = ending_lines(answer_with_reasons, terminal_width())
+    for line in [*ending, *repeat_lines(answer)]:
         click.echo(line, err=True)
     return of_job(str(answer["status"]))
 

@@ -91,7 +91,16 @@ def _next_lines(answer: Answer) -> Iterator[str]:
         partial = "" if is_complete else " --partial"
         yield f"to merge the changes into your branch: {COMMAND} land {job_id}{partial}"
     yield from landed
-    if answer.get("discarded"):
+    yield from repeat_lines(answer)
+
+
+def repeat_lines(answer: Answer) -> Iterator[str]:
+    """Yield the commands that answer the questions of workers, and retry the unsuccessful tasks.
+
+    Yield nothing for a job that has not ended or that was discarded.
+    """
+    job_id = answer["job_id"]
+    if answer["status"] not in UNSUCCESSFUL or answer.get("discarded"):
         return
     tasks = tasks_of(answer)
     # A retry without an answer would ask the same question again.
@@ -100,7 +109,7 @@ def _next_lines(answer: Answer) -> Iterator[str]:
         command = f"{COMMAND} feedback {job_id} {worker_id} --edit"
         yield f"to answer the question of {worker_id}: {command}"
     done_tasks = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
-    if not is_complete and any(each.get("task_id") not in done_tasks for each in tasks):
+    if any(each.get("task_id") not in done_tasks for each in tasks):
         yield f"to retry the tasks that did not succeed: {COMMAND} retry {job_id}"
 
 

@@ -11,6 +11,7 @@ from orchestrator.cli.output.job_summary import (
     landed_lines,
     outcome_line,
     purpose,
+    repeat_lines,
     summary_line,
     used_line,
 )
@@ -74,7 +75,8 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(f"Result: {results['final_report']}")
     elif results.get("workspace"):
         lines.append(f"Logs:   {results['workspace']}/logs")
-    return [*lines, *ending_lines(answer, width, printed_lines=tree[:MAX_LINES])]
+    ending = ending_lines(answer, width, printed_lines=tree[:MAX_LINES])
+    return [*lines, *ending, *repeat_lines(answer)]
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:

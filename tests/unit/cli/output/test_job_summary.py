@@ -169,7 +169,8 @@ def test_files_in_plain_directories_have_the_command_that_copies_them(
     assert ("to copy the files into your project: bin/orchestrator apply a" in lines) is is_named
 
 
-def test_the_question_of_an_agent_has_the_command_that_answers_it() -> None:
+@pytest.mark.parametrize("lines", [summary_lines, status_lines])
+def test_the_question_of_an_agent_has_the_command_that_answers_it(lines: Any) -> None:
     rows = [
         ("worker_1", "failed", True),
         ("worker_2", "failed", None),
@@ -181,7 +182,7 @@ def test_the_question_of_an_agent_has_the_command_that_answers_it() -> None:
     ]
     answer = {"job_id": "a", "status": "failed", "results": {"tasks": tasks}}
 
-    assert summary_lines(answer, 80)[-3:] == [
+    assert lines(answer, 80)[-3:] == [
         "to answer the question of worker_1: bin/orchestrator feedback a worker_1 --edit",
         "to answer the question of worker_3: bin/orchestrator feedback a worker_3 --edit",
         RETRIED,
@@ -252,6 +253,15 @@ def test_a_narrow_terminal_shows_the_note_of_each_worker() -> None:
         "  worker_1     waiting plan",
         "    worker_1_1 running compiling",
     ]
+
+
+@pytest.mark.parametrize("state", [{"status": "running"}, {"discarded": True}])
+def test_only_an_ended_job_has_the_command_that_retries_it(state: dict[str, Any]) -> None:
+    tasks = [{"worker_id": "worker_1", "task_id": "a", "status": "failed"}]
+    answer = {"job_id": "a", "status": "failed", "results": {"tasks": tasks}}
+
+    assert status_lines(answer, 80)[-1] == RETRIED
+    assert RETRIED not in status_lines({**answer, **state}, 80)
 
 
 def test_a_failed_candidate_of_a_task_that_succeeded_is_not_retried() -> None:
