@@ -5,7 +5,7 @@ A worker's key therefore grants access only to the worker's child jobs and their
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input.pause import RunningMode
 from orchestrator.core.model.human_input.question import Decision
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.unknown_names import unknown_name
@@ -140,10 +139,20 @@ def _cancel(context: ToolContext, arguments: mcp.CancelArguments) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
-def _result(context: ToolContext, arguments: mcp.JobArguments) -> str:
+def _result(context: ToolContext, arguments: mcp.ResultArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
+    if arguments.worker_id is not None:
+        return _result_of_worker(context, job_id, checked_worker_id(arguments.worker_id))
     detail = context.service.job_details.detail(context.caller, job_id, names=())
     return summaries.as_text(summaries.job_results(context.service, context.caller, detail))
+
+
+def _result_of_worker(context: ToolContext, job_id: str, worker_id: str) -> str:
+    # The worker may belong to a child job.
+    worker = context.service.access.worker(context.caller, job_id, worker_id)
+    detail = context.service.job_details.detail(context.caller, worker.job_id, with_tasks=False)
+    of_worker = replace(detail, workers=[each for each in detail.workers if each.id == worker.id])
+    return summaries.as_text(summaries.job_results(context.service, context.caller, of_worker))
 
 
 def _logs(context: ToolContext, arguments: mcp.LogsArguments) -> str:
@@ -224,8 +233,13 @@ def _latest_commit(context: ToolContext, job_id: str, worker_id: str) -> str:
 
 def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
+    config = arguments.to_config()
     if arguments.worker_id is None:
-        job = context.service.job_retry.retry(context.caller, job_id, ConfigRequest())
+        job = context.service.job_retry.retry(context.caller, job_id, config)
+    elif config.fields_set:
+        raise InvalidRequest(
+            "default_timeout and max_retries change the whole job; omit worker_id, or omit both"
+        )
     else:
         worker_id = checked_worker_id(arguments.worker_id)
         job = context.service.workers.retry(context.caller, job_id, worker_id)

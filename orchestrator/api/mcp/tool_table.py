@@ -114,10 +114,10 @@ TOOLS = (
         description=(
             "Get the results of a job's workers so far: status, shortened output, created files, "
             "directory, and log. The answer also has the path of the final report. Read these "
-            "files for details."
+            "files for details, or pass worker_id for more of one worker's output."
         ),
-        arguments=mcp.JobArguments,
-        example=JOB,
+        arguments=mcp.ResultArguments,
+        example={**JOB, "worker_id": "worker_1"},
     ),
     McpTool(
         name="logs",
@@ -160,8 +160,8 @@ TOOLS = (
     McpTool(
         name="retry",
         description=(
-            "Retry the unsuccessful tasks of a job, or one worker and the tasks that were skipped "
-            "because of it. Then call wait."
+            "Retry the unsuccessful tasks of a job, such as with a longer timeout, or one worker "
+            "and the tasks that were skipped because of it. Then call wait."
         ),
         arguments=mcp.RetryArguments,
         example={**JOB, "worker_id": "worker_1"},

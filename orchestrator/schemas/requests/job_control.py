@@ -1,5 +1,6 @@
 """Requests to control a job: pauses, answers, raised limits, edited plans, repeated merges."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, create_model, field_validator
@@ -35,14 +36,20 @@ class ApprovalRequest(AnswerRequest):
     version, the call is rejected with 409."""
 
 
+#: Settings that a retry often changes, and that also replace the settings of tasks.
+RETRY_SETTINGS = ("default_timeout", "max_retries")
+
 if TYPE_CHECKING:
     _RaisedLimits = Wire
+    _RetrySettings = Wire
 else:
-    _RaisedLimits = create_model(
-        "_RaisedLimits",
-        __base__=Wire,
-        **{name: (type_of(BY_WIRE_NAME[name]) | None, None) for name in RAISABLE},
-    )
+
+    def _optional(name: str, settings: Sequence[str]) -> type[Wire]:
+        fields = {each: (type_of(BY_WIRE_NAME[each]) | None, None) for each in settings}
+        return create_model(name, __base__=Wire, **fields)
+
+    _RaisedLimits = _optional("_RaisedLimits", RAISABLE)
+    _RetrySettings = _optional("_RetrySettings", RETRY_SETTINGS)
 
 
 class RaisedLimits(_RaisedLimits):
@@ -53,6 +60,19 @@ class RaisedLimits(_RaisedLimits):
 
     def to_limits(self) -> ConfigRequest:
         return ConfigRequest(**{name: getattr(self, name) for name in RAISABLE})
+
+
+class RetrySettings(_RetrySettings):
+    """New settings of a job that is retried: one field for each name of ``RETRY_SETTINGS``."""
+
+    @classmethod
+    def description_of(cls, name: str) -> str | None:
+        if name in RETRY_SETTINGS:
+            return f"New setting for all tasks. {BY_WIRE_NAME[name].description}"
+        return super().description_of(name)
+
+    def to_config(self) -> ConfigRequest:
+        return ConfigRequest(**{name: getattr(self, name) for name in RETRY_SETTINGS})
 
 
 class BudgetRequest(RaisedLimits):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
 from orchestrator.schemas.requests.job import JobRequest
-from orchestrator.schemas.requests.job_control import RaisedLimits, RepeatedMerge
+from orchestrator.schemas.requests.job_control import RaisedLimits, RepeatedMerge, RetrySettings
 from orchestrator.schemas.requests.messages_and_feedback import (
     CommentBodies,
     CommitName,
@@ -41,6 +41,11 @@ class StatusArguments(Wire):
 class JobArguments(Wire):
     job_id: JobId
     """Id of the job, from the answer of orchestrate."""
+
+
+class ResultArguments(JobArguments):
+    worker_id: Word | None = None
+    """Worker to show, with up to 12,000 characters of its output (default: all workers)."""
 
 
 class WaitArguments(JobArguments):
@@ -82,7 +87,7 @@ class FeedbackArguments(JobArguments):
     """Commit that the comments refer to (default: the worker's latest)."""
 
 
-class RetryArguments(JobArguments):
+class RetryArguments(RetrySettings, JobArguments):
     worker_id: Word | None = None
     """Name of one worker (default: all workers that did not succeed)."""
 

@@ -137,6 +137,12 @@ class FakeAccess(_Part):
             raise NotFound(f"there is no job {job_id}")
         return job
 
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:
+        for worker in self._service.workers_of(self.job(caller, job_id)):
+            if worker.id == worker_id:
+                return worker
+        raise NotFound(f"job {job_id} has no worker {worker_id!r}")
+
 
 class FakeSubmissions(_Part):
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
@@ -166,7 +172,12 @@ class FakeJobRetry(_Part):
         if job.status is JobStatus.COMPLETED:
             raise Conflict(f"everything in job {job_id} succeeded; there is nothing to retry")
         timeout = config.get("default_timeout") or job.config.default_timeout
-        settings = replace(job.config, default_timeout=timeout)
+        retries = config.get("max_retries")
+        settings = replace(
+            job.config,
+            default_timeout=timeout,
+            max_retries=job.config.max_retries if retries is None else retries,
+        )
         self._service._jobs[job.id] = replace(
             job, status=JobStatus.RUNNING, ended_at=None, config=settings
         )

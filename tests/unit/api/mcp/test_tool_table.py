@@ -381,6 +381,35 @@ def test_one_worker_is_retried(client: FlaskClient, service: FakeService) -> Non
     assert (answer["job_id"], answer["status"]) == (job.id, "running")
 
 
+def test_a_job_is_retried_with_a_longer_timeout(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    service.end(job, JobStatus.FAILED)
+
+    arguments = {"job_id": job.id, "default_timeout": 900, "max_retries": 0}
+    wrong = error_text(client, "retry", **arguments, worker_id="worker_1")
+    assert "omit worker_id" in wrong
+    assert values(client, "retry", **arguments)["status"] == "running"
+
+    config = service.access.job(service.callers.of_key(KEY), job.id).config
+    assert (config.default_timeout, config.max_retries) == (900, 0)
+
+
+def test_the_result_of_one_worker_is_shown_with_more_of_its_output(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service, tasks=[{"command": "true"}] * 60)
+    for worker in service.workers_of(job):
+        service.finish(worker, output="x" * 5000)
+    service.end(job)
+
+    [row] = values(client, "result", job_id=job.id, worker_id="worker_7")["results"]
+
+    assert (row["worker_id"], len(row["output"])) == ("worker_7", 5000)
+    assert "no worker 'worker_99'" in error_text(
+        client, "result", job_id=job.id, worker_id="worker_99"
+    )
+
+
 def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
     path = service.job_details.workspace(job) / "logs" / "depth_0_worker_1.log"
