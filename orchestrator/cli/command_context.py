@@ -46,12 +46,18 @@ class CliContext:
         """Return a client of the server in ORCHESTRATOR_API_URL, or of this home's server.
 
         ``waiting``: see ``OrchestratorClient``. Raise NoServer if the variable is not set, and no
-        server runs for this home.
+        server runs for this home. Raise ServerUnreachable if a signal has stopped the server.
         """
         client = self.client_if_running(waiting)
         if client is None:
-            from orchestrator.api.client.errors import NoServer
+            from orchestrator.api.client.errors import NoServer, ServerUnreachable
+            from orchestrator.cli.offline.server_liveness import stopped_server
 
+            if pid := stopped_server(self.workspace):
+                raise ServerUnreachable(
+                    f"the server of {self.folder} is stopped (process {pid}); continue the server: "
+                    f"kill -CONT {pid}"
+                )
             raise NoServer(f"no server is running for {self.folder}; this command needs a server")
         return client
 

@@ -52,6 +52,12 @@ def look_up(pid: int) -> Process | None:
     return Process(pid, fields, name)
 
 
+def is_stopped(pid: int) -> bool:
+    """True if a signal has stopped the process, for example at Ctrl-Z, until it gets SIGCONT."""
+    process = look_up(pid)
+    return process is not None and process.state == "T"
+
+
 def start_ticks(pid: int) -> int | None:
     """Return a process's start time, in clock ticks since boot; None if it is not alive."""
     process = look_up(pid)

@@ -43,15 +43,20 @@ class WorkspaceLock:
         if not try_lock(handle):
             holder = os.read(handle, 100).decode("ascii", "replace").strip()
             os.close(handle)
-            action = "stop it" if holder else "find its process"
-            command = f"kill {holder}" if holder else f"fuser {quote(str(self._path))}"
             raise WorkspaceBusy(
                 f"workspace {self._path.parent} is in use by another server (process "
-                f"{holder or 'unknown'}); use that server, or {action}: {command}"
+                f"{holder or 'unknown'}){self._next_step(holder)}"
             )
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
+
+    def _next_step(self, holder: str) -> str:
+        if not holder:
+            return f"; use that server, or find its process: fuser {quote(str(self._path))}"
+        if holder.isdecimal() and process_table.is_stopped(int(holder)):
+            return f", which is stopped; continue that server: kill -CONT {holder}"
+        return f"; use that server, or stop it: kill {holder}"
 
     def seize(self) -> None:
         """Acquire the lock although a server on a lost machine may still hold it.

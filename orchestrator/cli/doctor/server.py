@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
-from orchestrator.cli.offline.server_liveness import running_server, uses_previous_code
+from orchestrator.cli.offline.server_liveness import (
+    running_server,
+    stopped_server,
+    uses_previous_code,
+)
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.core.errors import ConfigError
@@ -33,6 +37,14 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
             yield HealthCheck(name="server code", ok=False, message=message, fix=fix)
         yield from _ready(record)
         yield from _key(record, settings)
+        return
+    if pid := stopped_server(workspace):
+        yield HealthCheck(
+            name="server",
+            ok=False,
+            message=f"the server is stopped (process {pid})",
+            fix=f"kill -CONT {pid}",
+        )
         return
     yield _record(workspace)
     if settings is not None:

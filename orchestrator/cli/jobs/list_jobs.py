@@ -7,6 +7,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import Count, json_option
+from orchestrator.cli.offline.server_liveness import stopped_server
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
@@ -64,10 +65,12 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
 
 def warn_if_no_server(context: CliContext) -> None:
     """If no server runs, print the command that starts one, so that unfinished jobs continue."""
-    if context.address_if_running() is None:
-        click.echo(
-            f"no server is running; unfinished jobs continue with: {COMMAND} serve", err=True
-        )
+    if context.address_if_running() is not None:
+        return
+    cause, command = "no server is running", f"{COMMAND} serve"
+    if pid := stopped_server(context.workspace):
+        cause, command = "the server is stopped", f"kill -CONT {pid}"
+    click.echo(f"{cause}; unfinished jobs continue with: {command}", err=True)
 
 
 def find_jobs(

@@ -77,10 +77,21 @@ ANSWER_SECONDS = 30.0
 
 def running_server(workspace: Path) -> ServerRecord | None:
     """Return the record of a workspace's running server; None if no server answers."""
-    record = read_record(workspace)
-    if record is None or not is_same_process(record.pid, record.started_at):
+    record = _live_server(workspace)
+    if record is None or process_table.is_stopped(record.pid):
         return None
     return record if _answers(record.url) else None
+
+
+def stopped_server(workspace: Path) -> int | None:
+    """Return the id of the workspace's server process if it is stopped, for example by Ctrl-Z."""
+    record = _live_server(workspace)
+    return record.pid if record and process_table.is_stopped(record.pid) else None
+
+
+def _live_server(workspace: Path) -> ServerRecord | None:
+    record = read_record(workspace)
+    return record if record and is_same_process(record.pid, record.started_at) else None
 
 
 def _answers(url: str) -> bool:

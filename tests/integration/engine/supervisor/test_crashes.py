@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import socket
 import stat
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +14,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
+from orchestrator.cli.offline.server_liveness import ANSWER_SECONDS
 from tests.integration.conftest import MakeServer
 from tests.integration.site import (
+    HOLD,
     KEY,
     READY_SECONDS,
     ServerProcess,
@@ -198,6 +204,32 @@ def test_a_second_server_is_rejected_and_names_the_server_of_the_workspace(
     assert second.wait(READY_SECONDS) != 0
     assert f"in use by another server (process {server.process.pid})" in server.output()
     assert server.call("GET", "/jobs").status_code == 200
+
+
+def test_a_server_stopped_by_ctrl_z_is_named_with_the_command_that_continues_it(
+    make_server: MakeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = make_server()
+    job = server.submit("x", [shell(f"RELEASE={tmp_path}/release; {HOLD}")])
+    assert server.process is not None
+    pid = server.process.pid
+    context = CliContext(folder=server.folder, environ=server.environment())
+    os.kill(pid, signal.SIGSTOP)
+    since, outputs = time.monotonic(), []
+    try:
+        for arguments in (["cancel", job], ["jobs"], ["doctor"]):
+            execute(arguments, context)
+            outputs.append("".join(capsys.readouterr()))
+        seconds = time.monotonic() - since
+        assert server.popen("--port", "0", fork=False).wait(READY_SECONDS) != 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert seconds < ANSWER_SECONDS
+    for output in (*outputs, server.output()):
+        assert f"kill -CONT {pid}" in output
+    (tmp_path / "release").touch()
+    assert server.wait(job)["status"] == "completed"
 
 
 @pytest.mark.slow
