@@ -408,7 +408,10 @@ class Pages:
         self, workers: Iterable[WorkerFigures], merge: MergeReport = NO_MERGE
     ) -> Sequence[MadeFile]:
         merged_ids = {*self._ids_in_result(self._job)}
-        outside = {*self._with_child_jobs(self._unmerged_ids(merged_ids))}
+        outside = {
+            *self._with_child_jobs(self._unmerged_ids(merged_ids)),
+            *self._with_child_jobs(self._ids_in_lost_child_jobs()),
+        }
         files = made_files(workers, self._index.in_project, self._project, merge.lines, outside)
         in_result = merged_ids if merge.branch else set[str]()
         return [self._with_state(each, in_result, merge) for each in files]
@@ -419,6 +422,12 @@ class Pages:
             is_earlier_attempt = row.cause is OutsideCause.ROLLED_BACK
             if not row.in_part and not (is_earlier_attempt and row.worker_id in merged_ids):
                 yield row.worker_id
+
+    def _ids_in_lost_child_jobs(self) -> Iterator[str]:
+        """Yield the ids of workers of child jobs whose changes are all missing in the result."""
+        for loss in self._job.facts.lacking:
+            for child_id in loss.child_job_ids:
+                yield from (each.id for each in self._index.workers(child_id))
 
     def _with_child_jobs(self, worker_ids: Iterable[str]) -> Iterator[str]:
         """Yield the ids of the workers, and of all workers of their child jobs, at any depth."""

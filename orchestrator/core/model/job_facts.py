@@ -64,6 +64,8 @@ class Missing:
     paths: tuple[str, ...] = ()
     #: For ``UNDONE``: the child job that made the changes.
     child_job_id: str = ""
+    #: For ``CONFLICT``: the worker's child jobs whose changes are all missing.
+    child_job_ids: tuple[str, ...] = ()
 
     @property
     def is_made(self) -> bool:

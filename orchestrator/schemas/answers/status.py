@@ -160,6 +160,8 @@ class MissingAnswer(Answer):
     that git ignores; for `undone`: files of the child job."""
     child_job_id: str = ""
     """For the cause `undone`: child job whose changes the worker discarded."""
+    child_job_ids: list[str] = Field(default_factory=no_items)
+    """For the cause `conflict`: child jobs of the worker whose changes are all missing."""
 
 
 class OutsideAnswer(Answer):

@@ -195,7 +195,8 @@ def _read_unjudged_work(fields: Fields) -> UnjudgedWork:
 
 def _read_missing(fields: Fields) -> Missing:
     cause = LossCause(fields.get("cause", LossCause.CONFLICT))
-    return Missing(**{**fields, "cause": cause, "paths": tuple(fields.get("paths", ()))})
+    lists = {name: tuple(fields.get(name, ())) for name in ("paths", "child_job_ids")}
+    return Missing(**{**fields, "cause": cause, **lists})
 
 
 def _read_overruled(fields: Fields) -> Overruled:

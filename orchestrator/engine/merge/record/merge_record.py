@@ -127,22 +127,26 @@ class MergeRecord:
 
     def _excluded_changes(self) -> Iterator[Missing]:
         for worker, branch in self.left_out.items():
+            children = self._conflicts_of_child_jobs(worker)
             yield Missing(
                 worker_id=worker,
                 job_id=self.job_id,
-                branch="" if worker in self.gone else self._branch_with_changes(worker, branch),
+                branch=""
+                if worker in self.gone
+                else next((each["branch"] for each in children), branch),
                 cause=self._loss_cause(worker),
                 why=self._loss_reason(worker),
                 in_part=worker in self.merged,
                 chosen=worker in self.chosen or self.strategy == Strategy.MANUAL,
                 resolvable=worker in self.resolvable,
+                child_job_ids=tuple(dict.fromkeys(each["child_job_id"] for each in children)),
             )
 
-    def _branch_with_changes(self, worker: str, branch: str) -> str:
+    def _conflicts_of_child_jobs(self, worker: str) -> list[dict[str, Any]]:
+        """Return the conflicts in which child jobs of a merged worker lost all their changes."""
         if worker not in self.merged:
-            return branch
-        conflicts = self._conflicts_of(worker)
-        return next((each["branch"] for each in conflicts if each.get("child_job_id")), branch)
+            return []
+        return [each for each in self._conflicts_of(worker) if each.get("child_job_id")]
 
     def _loss_cause(self, worker: str) -> LossCause:
         if worker in self.causes:

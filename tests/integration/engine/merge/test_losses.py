@@ -197,6 +197,10 @@ def test_what_a_repeated_merge_replaces_between_a_parent_and_its_child_job_is_na
 
     ended = site.run("x", [script])
 
+    report = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+    parent, child_worker = "[worker_1](depth_0/worker_1/)", "[worker_1_1](depth_1/worker_1_1/)"
+    assert f"| more.txt | not merged | {child_worker} |" in report
+    assert f"| shared.txt | +1 −1 | {parent}; not merged: {child_worker} |" in report
     job, [below] = ended["job_id"], ended["results"]["tasks"][0]["child_job_ids"]
     conflict = f"conflict in shared.txt, also changed by worker_1_1 of child job {below}"
     # The parent did not undo the child job's other changes.
