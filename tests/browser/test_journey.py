@@ -9,6 +9,27 @@ from tests.agents.model_api import Call, Script, Turn
 from tests.browser.site import Site, shell, tab_to
 
 
+def test_a_partial_job_can_be_retried_from_the_list_and_its_page(page: Page, site: Site) -> None:
+    flag = site.project.path / "now"
+    tasks = [shell("true"), shell(f"[ -e '{flag}' ]", retries=0)]
+    job = site.job(tasks, request="Half of it", git="off", gates=[])
+    promise = {"command": f"echo x > x; [ -e '{flag}' ] && echo p > promised.txt; true"}
+    promising = site.job(
+        [{"git": "on", "writes": ["promised.txt"], **promise}], request="A promise", gates=[]
+    )
+    flag.touch()
+
+    page.goto(site.url)
+    page.get_by_role("button", name=f"Retry {job}").click()
+    expect(page.get_by_role("listitem").filter(has_text=job)).to_contain_text("completed")
+
+    page.goto(f"{site.url}/jobs/{promising}")
+    expect(page.locator(".pill")).to_have_text("partial")
+    page.locator(".jobhead").get_by_role("button", name="Retry", exact=True).click()
+    expect(page.locator(".pill")).to_have_text("completed")
+    flag.unlink()
+
+
 def until(path: object) -> str:
     """Return a command that waits for a file."""
     return f"until [ -e '{path}' ]; do sleep 0.05; done"

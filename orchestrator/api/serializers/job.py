@@ -132,6 +132,7 @@ def _state_of(job: Job) -> dict[str, Any]:
         "stop_cause": job.stop_cause,
         **outcome_fields(job),
         "paused": paused_answer(job.pause),
+        "lacks_promised_files": sorted(job.facts.half_done),
         "awaits_approval": job.awaits_approval,
         "plan_source": job.plan_source,
         "plan_fallback": plan_fallback_answer(job),

@@ -322,6 +322,9 @@ class JobAnswer(Answer):
     """True if the request may ask for changes, but no AI agent worked on the job."""
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
+    lacks_promised_files: list[str] = Field(default_factory=no_items)
+    """Successful workers whose promised files are missing. A retry of the job also runs these
+    workers again."""
     awaits_approval: bool = False
     """True if the job has a plan that waits for a person's approval."""
     plan_source: str

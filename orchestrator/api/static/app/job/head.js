@@ -54,10 +54,11 @@ function Actions({ model, details, refresh }) {
   const pause = then(() => (limited ? raiseLimits(details.paused.job_id || model.job) : details?.paused ? resumeJob(model.job) : pauseJob(model.job)));
   const cancel = then(() => cancelJob(model.job, unfinished(model.counts)));
   const retry = then(() => retryJob(model.job));
+  const repeats = failed > 0 || details?.lacks_promised_files?.length > 0;
   const lacking = model.status === "completed" ? "" : plain(details?.reason) || `${failed} of ${many(total(model.counts), "worker")} did not succeed`;
   const land = then(() => landJob(model.job, lacking));
   const active = model.isActive;
-  useKeys({ p: () => active && mayChange() && pause(), c: () => active && mayChange() && cancel(), r: () => !active && failed > 0 && mayChange() && retry() });
+  useKeys({ p: () => active && mayChange() && pause(), c: () => active && mayChange() && cancel(), r: () => !active && repeats && mayChange() && retry() });
   if (!mayChange()) return null;
   const button = (icon, word, call, kind = "") => html`<button class=${`btn ${kind}`} onClick=${call}><${Icon} name=${icon} />${word}</button>`;
   if (active) {
@@ -68,7 +69,7 @@ function Actions({ model, details, refresh }) {
   // A run after the landing may have changed the result.
   const isLatest = landed && details.landed.at(-1).at > details.ended_at;
   return html`<div class="acts">${merged && !isLatest && isAdmin() && button("i-land", "Land", land, landed || lacking ? "" : "primary")}
-    ${failed > 0 && button("i-retry", model.status === "cancelled" ? "Retry" : "Retry failed", retry)}
+    ${repeats && button("i-retry", model.status === "cancelled" || !failed ? "Retry" : "Retry failed", retry)}
     ${landed && isAdmin() && button("i-undo", "Undo the landing", then(() => undoJob(model.job)), "danger")}</div>`;
 }
 

@@ -23,6 +23,8 @@ const STATUSES = {
 const NEEDS = ["approval", "question", "conflict", "asked", "feedback", "login", "limit", "pull_request"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
+// Workers of the job itself that a retry runs again.
+const unsuccessful = ({ counts: own = {} }) => (own.failed || 0) + (own.timeout || 0) + (own.cancelled || 0) + (own.skipped || 0);
 const isActive = (job) => !ENDED.has(job.status);
 const waits = (job) => isActive(job) && job.needs?.length > 0 && !counts(job).running;
 // A job that is paused at a limit waits for a person; any other pause was a person's decision.
@@ -57,7 +59,7 @@ function Actions({ job, changed }) {
       : job.paused ? button("i-play", "Resume", () => resumeJob(job.job_id)) : button("i-pause", "Pause", () => pauseJob(job.job_id))}
       ${button("i-stop", "Cancel", () => cancelJob(job.job_id, unfinished(counts(job))))}</div>`;
   }
-  if (["failed", "cancelled"].includes(job.status)) return html`<div class="acts">${word("i-retry", "Retry", () => retryJob(job.job_id))}</div>`;
+  if (["failed", "cancelled"].includes(job.status) || (job.status === "partial" && unsuccessful(job))) return html`<div class="acts">${word("i-retry", "Retry", () => retryJob(job.job_id))}</div>`;
   return html`<div class="acts"></div>`;
 }
 
