@@ -17,7 +17,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.reports import Reports
 from orchestrator.store import SqlStore, sqlite_url
-from orchestrator.workspace import StatusFiles, WorkspaceLayout
+from orchestrator.workspace import JobDirectories, StatusFiles
 
 SLOTS = 4
 WARM_UP_WORKERS = 20
@@ -82,8 +82,8 @@ def _rendering(options: Options) -> Iterator[Figure]:
         store.open()
         change = job_of("large001", size, rich=False)
         store.save(replace(change, new_attempts=[_attempt(each) for each in change.new_workers]))
-        layout = WorkspaceLayout(server.database.parent)
-        layout.prepare_job("large001")
+        directories = JobDirectories(server.database.parent)
+        directories.prepare_job("large001")
         reports = Reports()
         reports.prepare()
         began_at = time.process_time()
@@ -91,9 +91,9 @@ def _rendering(options: Options) -> Iterator[Figure]:
         if tree is None:
             raise RuntimeError("the job is not in the store")
         read_at = time.process_time()
-        reports.render(tree, tree.root.id, layout.job_directory(tree.root.id))
+        reports.render(tree, tree.root.id, directories.job_directory(tree.root.id))
         rendered_at = time.process_time()
-        StatusFiles(layout, lambda _: tree).write(tree.root.id)
+        StatusFiles(directories, lambda _: tree).write(tree.root.id)
         ended_at = time.process_time()
         store.close()
     prefix = f"{size:,} workers: CPU to"

@@ -15,7 +15,7 @@
 - ``schemas``: Models of requests and answers, and of answers of agents
 - ``security``: Keys, masking of secrets, workers' environment, safe paths, reading processes
 - ``store``: The stored state, in an SQL database
-- ``workspace``: Files of jobs on disk: their layout, locks, and status files
+- ``workspace``: Files of jobs on disk: their paths, locks, and status files
 """
 
 from os import listdir as _listdir

@@ -24,7 +24,7 @@ from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table
 from orchestrator.security.files import tool_config_boundary
-from orchestrator.workspace import WorkspaceLayout, attach
+from orchestrator.workspace import JobDirectories, attach
 
 #: Prefix of orchestrator's own environment variables. An attached session must not inherit them.
 _OWN_PREFIX = "ORCHESTRATOR_"
@@ -93,7 +93,7 @@ class AttachedSession:
         settings = load(folder, environ=environ).settings
         self._folder, self._environ, self._worker = folder, environ, worker
         self._project = project_root(settings, folder)
-        self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
+        self._workspace = JobDirectories(settings.orchestrator.workspace_root)
         self._repository = repository_of(folder, settings, self._workspace.root)
         self._agents = registry(folder, settings, environ)
         self._branch = worker_branch(worker)

@@ -7,7 +7,7 @@ from orchestrator.composition.settings.repository import landing_of, repository_
 from orchestrator.config import load, project_root
 from orchestrator.engine.worktrees.user_checkout_changes import AFTER
 from orchestrator.git import Landing, RepositoryRestore, between, of_worker
-from orchestrator.workspace import WorkspaceLayout
+from orchestrator.workspace import JobDirectories
 
 
 def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
@@ -57,7 +57,7 @@ def discard_removed_job(folder: Path, environ: Mapping[str, str], root_id: str) 
     """
     settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root
-    directory = WorkspaceLayout(workspace).job_directory(root_id)
+    directory = JobDirectories(workspace).job_directory(root_id)
     return repository_of(folder, settings, workspace).discard_job(root_id, str(directory))
 
 
@@ -68,7 +68,7 @@ def repository_restore(folder: Path, environ: Mapping[str, str], root_id: str) -
     object does not change the job's own branches.
     """
     settings = load(folder, environ=environ).settings
-    directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
+    directory = JobDirectories(settings.orchestrator.workspace_root).job_directory(root_id)
     return RepositoryRestore(project=project_root(settings, folder), states_file=directory / AFTER)
 
 

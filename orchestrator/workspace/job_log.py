@@ -17,7 +17,7 @@ from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import StateChange
 from orchestrator.core.text.formatting import cut, iso
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_tail
-from orchestrator.workspace.layout import WorkspaceLayout
+from orchestrator.workspace.job_directories import JobDirectories
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class JobLog:
     """
 
     def __init__(
-        self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
+        self, workspace: JobDirectories, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
         """``events`` is a function that reads events of a root job from the store.
 

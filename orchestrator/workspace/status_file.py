@@ -36,7 +36,7 @@ from orchestrator.core.ports import StateChange, Tree
 from orchestrator.core.text.formatting import iso
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.untrusted_files import read_regular
-from orchestrator.workspace.layout import WorkspaceLayout
+from orchestrator.workspace.job_directories import JobDirectories
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class StatusFiles:
     The observer keeps the state of all unfinished job trees in memory.
     """
 
-    def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
+    def __init__(self, workspace: JobDirectories, read: Callable[[str], Tree | None]) -> None:
         self._workspace = workspace
         #: Function that reads a job tree from the store, by the root job's id.
         self._read = read
@@ -299,7 +299,7 @@ def format_document(document: dict[str, Any]) -> str:
 
 
 def status_document(
-    workspace: WorkspaceLayout,
+    workspace: JobDirectories,
     root: Job,
     jobs: list[Job],
     workers: list[Worker],
@@ -443,7 +443,7 @@ def _child_job(
 
 
 def _rows(
-    workspace: WorkspaceLayout,
+    workspace: JobDirectories,
     by_job: dict[str, list[Worker]],
     job_id: str,
     in_project: Collection[TaskKey],
@@ -453,7 +453,7 @@ def _rows(
 
 
 def _row(
-    workspace: WorkspaceLayout,
+    workspace: JobDirectories,
     by_job: dict[str, list[Worker]],
     worker: Worker,
     in_project: Collection[TaskKey],

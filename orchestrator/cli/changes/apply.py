@@ -33,7 +33,7 @@ from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.core.text.formatting import plural
 from orchestrator.security.files.confined_writer import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
-from orchestrator.workspace.layout import INSTALLED, MAX_FILES
+from orchestrator.workspace.job_directories import INSTALLED, MAX_FILES
 
 #: Maximum bytes of one file.
 MOST_BYTES = 256 * 1024 * 1024

@@ -70,10 +70,10 @@ from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
+    JobDirectories,
     JobLog,
     StatusFiles,
     WorkspaceJobFiles,
-    WorkspaceLayout,
     WorkspaceLocation,
     run_times_file,
 )
@@ -89,7 +89,7 @@ class EngineParts:
     def __init__(self, folder: Path, settings: Settings, spawner: SpawnerProcess | None) -> None:
         self.settings = settings
         self.cluster: ClusterLauncher | None = None
-        self.workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
+        self.workspace = JobDirectories(settings.orchestrator.workspace_root)
         self.agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self.launch_settings = launch_settings_of(folder, settings)

@@ -21,7 +21,7 @@ from orchestrator.launchers.local.local_launcher import Listener
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.security.files import scratch_directory, tool_config_boundary
 from orchestrator.store.database.server_lease import HeldLease
-from orchestrator.workspace import WorkspaceLayout, WorkspaceLock, spread_subdirectories
+from orchestrator.workspace import JobDirectories, WorkspaceLock, spread_subdirectories
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class JobManager:
         self.lock.release()
 
 
-def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
+def _check_database(path: Path | None, workspace: JobDirectories) -> None:
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "

@@ -26,7 +26,7 @@ from orchestrator.engine.submission.agents_and_gates import GatePlans
 from orchestrator.engine.worktrees.setup_commands import Setup
 from orchestrator.gates import PROBE
 from orchestrator.schemas import answers
-from orchestrator.workspace import WorkspaceLayout
+from orchestrator.workspace import JobDirectories
 
 if TYPE_CHECKING:
     from orchestrator.gates import GateReports, GateResolver, Secrets
@@ -100,7 +100,7 @@ def gate_runner_of(
     launcher: Launcher,
     processes: RunningProcesses,
     repository: Repository,
-    workspace: WorkspaceLayout,
+    workspace: JobDirectories,
     launch_settings: LaunchSettings,
     settings: Settings,
     post: Post,

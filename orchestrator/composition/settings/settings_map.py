@@ -29,7 +29,7 @@ from orchestrator.launchers.local.containment_choice import choose
 from orchestrator.security.files.umask import users_umask
 from orchestrator.security.secrets.api_keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker
-from orchestrator.workspace import LOCK_NAME, WorkspaceLayout
+from orchestrator.workspace import LOCK_NAME, JobDirectories
 
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
@@ -76,7 +76,7 @@ def live_workers(settings: Settings) -> int | None:
 def headroom(
     settings: Settings,
     agents: AgentRegistry,
-    workspace: WorkspaceLayout,
+    workspace: JobDirectories,
     git_directories: Sequence[Callable[[], Path | None]],
     moved_error: Callable[[], str],
     machines: Callable[[], Sequence[Machine]] | None,

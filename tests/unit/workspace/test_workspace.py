@@ -17,10 +17,10 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.listed_workers import LISTED_WORKERS
 from orchestrator.core.ports import StateChange, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
-from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
+from orchestrator.workspace import JobDirectories, JobLog, StatusFiles, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
 from tests.integration.site import until
-from tests.unit.workspace.test_layout import JOB, WORKER
+from tests.unit.workspace.test_job_directories import JOB, WORKER
 
 
 def event(**data: Any) -> Event:
@@ -88,7 +88,7 @@ SUBMITTED, ENDED = EventKind.JOB_SUBMITTED, EventKind.JOB_ENDED
 
 
 def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, history: History) -> None:
-    log = JobLog(WorkspaceLayout(tmp_path), history)
+    log = JobLog(JobDirectories(tmp_path), history)
 
     for kind in (SUBMITTED, SUBMITTED, ENDED):
         log(history.add(kind))
@@ -99,12 +99,12 @@ def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, history: H
 def test_events_that_a_crash_kept_out_of_the_log_precede_later_ones(
     tmp_path: Path, history: History
 ) -> None:
-    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
+    JobLog(JobDirectories(tmp_path), history)(history.add(SUBMITTED))
     history.add(SUBMITTED, SUBMITTED)
     path = tmp_path / "job_abc" / "logs" / "orchestrator.log"
     path.write_text(path.read_text() + "1970-01-01T00:0")
 
-    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED, ENDED))
+    JobLog(JobDirectories(tmp_path), history)(history.add(SUBMITTED, ENDED))
 
     assert lines_of(tmp_path) == [1, 2, 3, 4, 5]
 
@@ -112,16 +112,14 @@ def test_events_that_a_crash_kept_out_of_the_log_precede_later_ones(
 def test_the_log_of_a_job_that_ended_in_a_crash_is_completed(
     tmp_path: Path, history: History
 ) -> None:
-    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
+    JobLog(JobDirectories(tmp_path), history)(history.add(SUBMITTED))
     history.add(SUBMITTED, ENDED)
 
     for _ in range(2):
-        JobLog(WorkspaceLayout(tmp_path), history).write_missing(JOB)
+        JobLog(JobDirectories(tmp_path), history).write_missing(JOB)
     assert lines_of(tmp_path) == [1, 2, 3]
 
-    JobLog(WorkspaceLayout(tmp_path), history).write_missing(
-        replace(JOB, id="gone", root_id="gone")
-    )
+    JobLog(JobDirectories(tmp_path), history).write_missing(replace(JOB, id="gone", root_id="gone"))
     assert not (tmp_path / "job_gone").exists()
 
 
@@ -137,7 +135,7 @@ def test_a_log_that_cannot_be_written_delays_no_other_log_and_is_completed_later
         os.write(handle, content)
 
     monkeypatch.setattr("orchestrator.workspace.job_log._write_all", write)
-    log = JobLog(WorkspaceLayout(tmp_path), history)
+    log = JobLog(JobDirectories(tmp_path), history)
     both = [*history.add(SUBMITTED, ENDED).events, *history.add(SUBMITTED, root="def").events]
     log(StateChange(events=both))
     assert lines_of(tmp_path, "def") == [1]
@@ -156,7 +154,7 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path, history: History)
     logs.mkdir(parents=True)
     (logs / "orchestrator.log").symlink_to(elsewhere)
 
-    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
+    JobLog(JobDirectories(tmp_path), history)(history.add(SUBMITTED))
 
     assert elsewhere.read_text() == ""
 
@@ -164,7 +162,7 @@ def test_the_log_is_not_written_through_a_link(tmp_path: Path, history: History)
 def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
     tmp_path: Path, history: History, stored: "StoreStub"
 ) -> None:
-    workspace, elsewhere = WorkspaceLayout(tmp_path / "jobs"), tmp_path / "elsewhere"
+    workspace, elsewhere = JobDirectories(tmp_path / "jobs"), tmp_path / "elsewhere"
     (elsewhere / "logs").mkdir(parents=True)
     workspace.root.mkdir()
     workspace.job_directory("abc").symlink_to(elsewhere)
@@ -194,7 +192,7 @@ def stored() -> StoreStub:
 
 @pytest.fixture
 def files(tmp_path: Path, stored: StoreStub) -> StatusFiles:
-    return StatusFiles(WorkspaceLayout(tmp_path), stored)
+    return StatusFiles(JobDirectories(tmp_path), stored)
 
 
 def written(tmp_path: Path) -> dict[str, Any]:
@@ -295,7 +293,7 @@ def test_a_stale_status_file_is_rewritten(
     ended = replace(JOB, status=JobStatus.CANCELLED)
     stored.tree = Tree(jobs=[ended], tasks={}, workers=[worker])
 
-    StatusFiles(WorkspaceLayout(tmp_path), stored).write_missing(ended)
+    StatusFiles(JobDirectories(tmp_path), stored).write_missing(ended)
 
     assert written(tmp_path)["status"] == "cancelled"
 

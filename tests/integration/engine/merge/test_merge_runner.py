@@ -24,7 +24,7 @@ from orchestrator.engine.worktrees.result_adoption import merge_result_so_far
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
-from orchestrator.workspace import WorkspaceLayout
+from orchestrator.workspace import JobDirectories
 from tests.support.crashing import Crash, crash_at
 from tests.support.examples import nightly
 from tests.support.gates import RunningGates
@@ -40,7 +40,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.project = Project(folder / "project").begin({"a.txt": "a\n", "b.txt": "b\n"})
-        self.workspace = WorkspaceLayout(folder / "workspace")
+        self.workspace = JobDirectories(folder / "workspace")
         self.repository = GitRepository(self.project.path, folder / "workspace", folder)
         self.gates = RunningGates()
         self.records = MergeRecords(self.workspace, write_report)

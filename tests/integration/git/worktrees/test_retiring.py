@@ -15,7 +15,7 @@ from orchestrator.engine.worktrees.worktree_lifetime import (
     gates_directory,
     worktree_of,
 )
-from orchestrator.workspace import WorkspaceLayout
+from orchestrator.workspace import JobDirectories
 from tests.contract.store_values import a_child, a_job, an_event
 from tests.integration.git.conftest import Host
 from tests.integration.site import until
@@ -90,7 +90,7 @@ class Baselines:
 
 
 def test_worktrees_of_base_commits_are_removed_after_their_root_job(tmp_path: Path) -> None:
-    root, workspace = a_job(), WorkspaceLayout(tmp_path)
+    root, workspace = a_job(), JobDirectories(tmp_path)
     ends = [
         an_event(root, 1, kind=EventKind.JOB_ENDED),
         an_event(a_child("b", root), 2, kind=EventKind.JOB_ENDED),
@@ -107,7 +107,7 @@ def test_worktrees_of_base_commits_are_removed_after_their_root_job(tmp_path: Pa
 
 
 def test_a_worktree_that_may_still_be_in_use_stays(tmp_path: Path) -> None:
-    seen, workspace = Seen(), WorkspaceLayout(tmp_path)
+    seen, workspace = Seen(), JobDirectories(tmp_path)
     os.makedirs(worktree_of(workspace, worker(1)))
     worktree_removal = WorktreeRemoval(seen, Baselines(), workspace, find_job)
     ended = WorkerResult(exit_code=1)

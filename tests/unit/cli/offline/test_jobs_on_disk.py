@@ -23,7 +23,7 @@ from orchestrator.core.model.states import JobStatus, WorkerKind
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import StateChange
 from orchestrator.schemas.answers.job_list import JobSummary
-from orchestrator.workspace import StatusFiles, WorkspaceLayout
+from orchestrator.workspace import JobDirectories, StatusFiles
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
 
@@ -95,7 +95,7 @@ def test_the_usage_and_caps_of_a_job_and_of_its_child_job_are_shown_without_a_se
     )
     below = replace(worker, id="worker_1_1", job_id="c1", depth=1, child_job_ids=())
     planner = replace(worker, id="planner", task_id="", kind=WorkerKind.PLANNER, child_job_ids=())
-    files = StatusFiles(WorkspaceLayout(folder / "workspace"), lambda root_id: None)
+    files = StatusFiles(JobDirectories(folder / "workspace"), lambda root_id: None)
 
     files(StateChange(new_jobs=[root, child], new_workers=[worker, below, planner]))
     ended = [replace(each, status=JobStatus.FAILED) for each in (root, child)]

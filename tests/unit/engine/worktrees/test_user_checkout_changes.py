@@ -10,7 +10,7 @@ from orchestrator.core.model.user_repository_changes import RefMove, state_name
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.worktrees import user_checkout_changes
 from orchestrator.engine.worktrees.user_checkout_changes import BEFORE, UsersCheckout
-from orchestrator.workspace.layout import WorkspaceLayout
+from orchestrator.workspace.job_directories import JobDirectories
 
 LOCK = "git index.lock"
 
@@ -52,7 +52,7 @@ def test_a_lock_is_reported_if_no_process_works_with_it(
 ) -> None:
     monkeypatch.setattr(user_checkout_changes, "STALE_LOCK_SECONDS", 0.0)
     repository = cast(Repository, cast(Any, CheckoutReads(before, *after)))
-    checkout = UsersCheckout(repository, WorkspaceLayout(tmp_path))
+    checkout = UsersCheckout(repository, JobDirectories(tmp_path))
     checkout.record_state("0badc0de")
 
     changes, state = checkout.changes("0badc0de")
@@ -69,7 +69,7 @@ def test_changes_between_two_runs_are_those_of_the_user(tmp_path: Path) -> None:
     del users["file x"]
     again = {**users, "refs/tags/t": "c3"}
     looks = CheckoutReads(start, of_run, users, again)
-    checkout = UsersCheckout(cast(Repository, cast(Any, looks)), WorkspaceLayout(tmp_path))
+    checkout = UsersCheckout(cast(Repository, cast(Any, looks)), JobDirectories(tmp_path))
 
     def named() -> list[str]:
         return [state_name(each) for each in checkout.changes(job)[0]]

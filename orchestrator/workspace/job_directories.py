@@ -46,7 +46,7 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkspaceLayout:
+class JobDirectories:
     """The paths of files below the workspace's directory ``root``.
 
     A method that creates a directory also accepts an existing directory. Paths that every worker

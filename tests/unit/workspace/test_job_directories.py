@@ -10,7 +10,7 @@ from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryS
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.workspace import WorkspaceLayout, layout
+from orchestrator.workspace import JobDirectories, job_directories
 
 CONFIG = JobConfig(
     max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99
@@ -22,7 +22,7 @@ WORKER = Worker(
 
 
 def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path: Path) -> None:
-    workspace, elsewhere = WorkspaceLayout(tmp_path), tmp_path / "elsewhere"
+    workspace, elsewhere = JobDirectories(tmp_path), tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "file").touch()
     directory = Path(workspace.worker_directory(WORKER))
@@ -35,8 +35,8 @@ def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path
 def test_files_that_package_managers_install_take_no_place_of_others_in_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layout, "MAX_FILES", 3)
-    workspace = WorkspaceLayout(tmp_path)
+    monkeypatch.setattr(job_directories, "MAX_FILES", 3)
+    workspace = JobDirectories(tmp_path)
     directory = Path(workspace.worker_directory(WORKER))
     for name in ("a/node_modules/1.js", "a/node_modules/2.js", ".venv/3.py", "a/x.js", "src/y.js"):
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,12 +49,12 @@ def test_files_that_package_managers_install_take_no_place_of_others_in_the_list
 def test_the_line_that_marks_an_attempt_begins_in_the_log_s_first_column(
     tmp_path: Path, before: str, after: str
 ) -> None:
-    layout = WorkspaceLayout(tmp_path)
-    log = Path(layout.log(WORKER))
+    directories = JobDirectories(tmp_path)
+    log = Path(directories.log(WORKER))
     log.parent.mkdir(parents=True)
     log.write_text(before)
 
-    layout.mark_attempt(WORKER, 2)
+    directories.mark_attempt(WORKER, 2)
 
     assert log.read_text() == f"{after}--- attempt 2 ---\n"
 
@@ -62,8 +62,8 @@ def test_the_line_that_marks_an_attempt_begins_in_the_log_s_first_column(
 def test_the_log_names_the_output_of_the_gates_that_rejected_the_attempt_before(
     tmp_path: Path,
 ) -> None:
-    layout = WorkspaceLayout(tmp_path)
-    log = Path(layout.log(WORKER))
+    directories = JobDirectories(tmp_path)
+    log = Path(directories.log(WORKER))
     log.parent.mkdir(parents=True)
     log.write_text("first")
     failure = Failure(
@@ -77,20 +77,20 @@ def test_the_log_names_the_output_of_the_gates_that_rejected_the_attempt_before(
     )
     worker = replace(WORKER, result=WorkerResult(failures=(failure,)))
 
-    layout.mark_attempt(worker, 2)
+    directories.mark_attempt(worker, 2)
     log.write_text(f"{log.read_text()}second")
 
     gate_log = log.parent / "gate_worker_1.tests.1.log"
     line = f"gate tests rejected attempt 1; output: {gate_log}"
     assert log.read_text() == f"first\n{line}\n--- attempt 2 ---\nsecond"
-    assert layout.attempt_output(worker, 2) == "second"
+    assert directories.attempt_output(worker, 2) == "second"
 
 
 def test_a_worker_whose_worktree_exists_already_gets_the_directories_of_its_job(
     tmp_path: Path,
 ) -> None:
     """The directory of a worker's log must exist even if the worktree was created first."""
-    workspace = WorkspaceLayout(tmp_path)
+    workspace = JobDirectories(tmp_path)
     os.makedirs(f"{workspace.worker_directory(WORKER)}/worktree")
 
     workspace.prepare_worker(WORKER, {})
@@ -99,7 +99,7 @@ def test_a_worker_whose_worktree_exists_already_gets_the_directories_of_its_job(
 
 
 def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
-    workspace = WorkspaceLayout(tmp_path)
+    workspace = JobDirectories(tmp_path)
     reports = tmp_path / "job_abc" / "reports"
 
     assert workspace.report(JOB, "tree.txt") == reports / "tree.txt"
