@@ -2,7 +2,7 @@
 
 - ``activity``: Output of a working agent: its events and its transcript
 - ``ai_tools``: Claude Code, Codex, and other AI tools: how each is called, how its output is read
-- ``discovery``: Which agents this machine and the nodes of a cluster can run
+- ``availability``: Which agents this machine and the nodes of a cluster can run
 - ``driver_process``: The process that runs an AI tool or a model loop, and watches it
 - ``model_loop``: Built-in agents: each calls a model over HTTP in a loop
 - ``prices``: Prices of models: the built-in table, and the cost of a usage

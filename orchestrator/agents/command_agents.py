@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from pathlib import Path
 
-from orchestrator.agents.discovery.availability import check_fits
+from orchestrator.agents.availability.local_availability import check_fits
 from orchestrator.agents.prompts.prompt import (
     prompt_document,
     task_document,

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.ai_tools.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.ai_tools.invocation.windows_tools import INTEROP
+from orchestrator.agents.availability.local_availability import check_fits
 from orchestrator.agents.command_agents import last_line, output_document
-from orchestrator.agents.discovery.availability import check_fits
 from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec_file
 from orchestrator.agents.prices import price_table
 from orchestrator.agents.prompts.prompt import prompt_document, resume_document, task_document

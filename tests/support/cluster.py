@@ -24,7 +24,7 @@ _PROGRAM = (
     "from orchestrator.launchers.cluster.node.node_process import run; "
     "own = {'own_files': sys.argv[4] == 'own'}; "
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
-    "from orchestrator.agents.discovery.node_availability import node_report; "
+    "from orchestrator.agents.availability.node_availability import node_report; "
     "look = lambda agents: node_report(agents, os.environ); "
     "from orchestrator.engine.runtime.machine_headroom import memory_and_disk; "
     "from orchestrator.git.worktrees.node_worktrees import NodeRepository; "

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.agents.ai_tools.invocation.call import AgentLogin, CallLimits
-from orchestrator.agents.discovery.availability import installed_version
+from orchestrator.agents.availability.local_availability import installed_version
 from orchestrator.agents.driver_process import logins, mailbox, spec_file
 from orchestrator.agents.survey.analysis.result import (
     RESULT_FILE,

@@ -90,7 +90,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "jobs",
     ),
     "agents": (
-        "activity discovery prices survey",
+        "activity availability prices survey",
         "ai_tools prompts",
         "driver_process model_loop",
         "command_agents terminal_resumption",
@@ -178,7 +178,9 @@ FILE_READERS = frozenset(("open_plain", "read_bytes", "read_regular", "read_tail
 JSON_PARSERS = frozenset(("json.load", "json.loads", "object_in", "value_in"))
 #: Functions that read and parse a JSON file, with the reason why they may.
 OTHER_JSON_READERS: Mapping[str, str] = {
-    "agents.discovery.availability.installed_version": "package managers create hard links",
+    "agents.availability.local_availability.installed_version": (
+        "package managers create hard links"
+    ),
     "agents.driver_process.logins._complete_content": "any JSON value counts",
     "agents.driver_process.spec_file.read": "raises: without the input, the driver cannot start",
     "agents.prices.price_table._table": "a file of the product",

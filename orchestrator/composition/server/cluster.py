@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.agents.agent_registry import AgentRegistry
-from orchestrator.agents.discovery.node_availability import Description
+from orchestrator.agents.availability.node_availability import Description
 from orchestrator.config import Settings
 from orchestrator.core.ports.worktree_transfer import ServerWorktrees
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings, Demand

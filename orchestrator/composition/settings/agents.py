@@ -10,8 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from orchestrator.agents.agent_registry import AgentRegistry, AvailabilityCheck, built_in
-from orchestrator.agents.command_agents import LOGIN_SHELL, CommandAgent
-from orchestrator.agents.discovery.availability import (
+from orchestrator.agents.availability.local_availability import (
     AvailabilityCache,
     credential_stamp,
     local_models,
@@ -20,13 +19,14 @@ from orchestrator.agents.discovery.availability import (
     program_availability,
     tool_availability,
 )
-from orchestrator.agents.discovery.availability import program_argv as argv_of
-from orchestrator.agents.discovery.node_availability import (
+from orchestrator.agents.availability.local_availability import program_argv as argv_of
+from orchestrator.agents.availability.node_availability import (
     AgentOnNodes,
     Description,
     description,
     program_description,
 )
+from orchestrator.agents.command_agents import LOGIN_SHELL, CommandAgent
 from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
 from orchestrator.config import Settings, UserAgent, project_root
 from orchestrator.config.project_discovery import ProjectUnknown

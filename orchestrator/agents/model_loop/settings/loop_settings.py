@@ -6,7 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.discovery.availability import local_models
+from orchestrator.agents.availability.local_availability import local_models
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass

@@ -143,7 +143,7 @@ def _tool_directories(account: Account, writable: list[Path]) -> list[Path]:
 
     Directories below ``writable`` are omitted.
     """
-    from orchestrator.agents.discovery.availability import login_path
+    from orchestrator.agents.availability.local_availability import login_path
     from orchestrator.core.model.known_agents import KNOWN
 
     environ = {"HOME": str(account.home)}

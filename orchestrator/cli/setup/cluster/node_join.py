@@ -48,7 +48,7 @@ def join_command(
 
     Runs until SIGTERM or Ctrl-C. Then the workers stop, and start again on other machines.
     """
-    from orchestrator.agents.discovery.node_availability import node_report
+    from orchestrator.agents.availability.node_availability import node_report
     from orchestrator.engine.runtime.machine_headroom import memory_and_disk
     from orchestrator.git.worktrees.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.node.join_file import JoinFile

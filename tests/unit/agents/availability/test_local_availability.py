@@ -11,7 +11,7 @@ import pytest
 from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.readers import reader
-from orchestrator.agents.discovery.availability import (
+from orchestrator.agents.availability.local_availability import (
     FRESH_SECONDS,
     MISSING_SECONDS,
     AvailabilityCache,

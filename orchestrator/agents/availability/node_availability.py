@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.agents.discovery.availability import (
+from orchestrator.agents.availability.local_availability import (
     OFF,
     VARIABLE_OF_PATTERN,
     credential_stamp,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.discovery.availability import tool_availability
-from orchestrator.agents.discovery.node_availability import (
+from orchestrator.agents.availability.local_availability import tool_availability
+from orchestrator.agents.availability.node_availability import (
     AgentOnNodes,
     description,
     node_report,
