@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     )
     from orchestrator.config.sections.agents import UserAgent
     from orchestrator.config.sections.workers import ModelPrice
-    from orchestrator.config.setting_checks import is_loopback
     from orchestrator.config.settings import Settings
     from orchestrator.config.template_and_schema import (
         render_schema,
@@ -41,7 +40,6 @@ _HOMES = {
     "Project": "project_discovery",
     "Settings": "settings",
     "UserAgent": "sections.agents",
-    "is_loopback": "setting_checks",
     "load": "loading",
     "project_of": "project_discovery",
     "project_root": "project_discovery",
@@ -60,7 +58,6 @@ __all__ = [
     "Project",
     "Settings",
     "UserAgent",
-    "is_loopback",
     "load",
     "project_of",
     "project_root",

@@ -19,6 +19,7 @@ from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.yaml.key_paths import FILE_NAME, dotted
 from orchestrator.core.text.command_name import COMMAND, KEY_COMMAND
+from orchestrator.security.ip_addresses import is_loopback
 from orchestrator.security.secrets.trigger_signatures import Verification
 
 SHORTEST_KEY = 16
@@ -162,16 +163,6 @@ def _store(settings: Settings) -> Iterator[Conflict]:
             ("store", "url"),
             "unsupported database; write postgresql+psycopg://USER@HOST/NAME, or null",
         )
-
-
-def is_loopback(host: str) -> bool:
-    """True if only this machine can reach the address ``host``. Host names are not resolved."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:

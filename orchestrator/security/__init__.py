@@ -5,5 +5,6 @@
 - ``secrets``: API keys, masking of secrets in text, and signatures of incoming events
 
 ``allowed_environment`` selects the variables that workers inherit. ``control_sequences`` removes
-terminal control sequences from the output of workers. ``process_table`` reads processes from /proc.
+terminal control sequences from the output of workers. ``ip_addresses`` recognizes addresses of this
+machine. ``process_table`` reads processes from /proc.
 """

@@ -16,6 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from orchestrator.api.http_messages.problems import ProblemError, refuse
 from orchestrator.api.server_options import ApiOptions
+from orchestrator.security.ip_addresses import is_address, is_loopback
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
@@ -164,8 +165,7 @@ class OriginGuard:
         # A request for a public name came through the proxy, even if the proxy sets no header.
         is_public = host_name(environ.get("HTTP_HOST", "")) in self._public_names
         is_forwarded = is_trusted and ("HTTP_X_FORWARDED_FOR" in environ or is_public)
-        is_loopback = _is_address(remote) and ipaddress.ip_address(remote).is_loopback
-        is_local = is_loopback and not is_forwarded
+        is_local = is_address(remote) and is_loopback(remote) and not is_forwarded
         if is_local or environ.get("PATH_INFO") in PROBES:
             return None
         if is_trusted:
@@ -188,10 +188,10 @@ class OriginGuard:
         entries = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         addresses = (each.strip() for each in reversed(entries))
         address = next((each for each in addresses if not self._is_trusted(each)), "")
-        return address if _is_address(address) else ""
+        return address if is_address(address) else ""
 
     def _is_trusted(self, address: str) -> bool:
-        if not _is_address(address):
+        if not is_address(address):
             return False
         parsed = ipaddress.ip_address(address)
         return any(parsed in network for network in self._proxies)
@@ -202,7 +202,8 @@ class OriginGuard:
         The port is ignored, because a tunnel may change the port.
         """
         name = host_name(host)
-        return name in self._names or (self._any_address and _is_address(name))
+        # DNS rebinding needs a name: with an address, a browser calls only this address.
+        return name in self._names or (self._any_address and is_address(name.strip("[]")))
 
 
 def allowed_names(options: ApiOptions) -> frozenset[str]:
@@ -224,15 +225,6 @@ def host_name(host: str) -> str:
 
 def _bracketed(name: str) -> str:
     return f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name
-
-
-def _is_address(name: str) -> bool:
-    # DNS rebinding needs a name: with an address, a browser calls only this address.
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True
 
 
 def _is_foreign(environ: WSGIEnvironment, host: str) -> bool:

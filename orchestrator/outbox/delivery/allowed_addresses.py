@@ -12,6 +12,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.security.ip_addresses import is_address
 
 MOST_CHARACTERS = 2000
 #: The characters that a URL may contain (RFC 3986). A URL with any other character is rejected. For
@@ -62,7 +63,7 @@ class AddressPolicy:
         DNS query.
         """
         host, _ = _host_and_port(url)
-        if host.rstrip(".") == "localhost" or _is_address(host.strip("[]")):
+        if host.rstrip(".") == "localhost" or is_address(host.strip("[]")):
             self.check(url)
 
     def is_allowed(self, url: str) -> bool:
@@ -111,14 +112,6 @@ def _addresses(host: str, port: int) -> list[str]:
         reason = getattr(error, "strerror", None) or str(error)
         raise Unresolved(f"{host} has no address ({reason}); check the name") from None
     return [str(entry[4][0]).partition("%")[0] for entry in entries]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_public(text: str) -> bool:

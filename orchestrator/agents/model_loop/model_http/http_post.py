@@ -10,11 +10,11 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import field
-from ipaddress import ip_address
 
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.security.ip_addresses import is_loopback
 
 _PATH = re.compile(r"[\x21-\x7e]*")
 #: Maximum size of an answer. A model's answers are much smaller.
@@ -31,7 +31,7 @@ class ModelEndpoint:
 
     @property
     def loopback(self) -> bool:
-        return is_loopback(self.host)
+        return is_loopback(self.host) or self.host.endswith(".localhost")
 
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
@@ -72,13 +72,6 @@ def endpoint(base_url: str) -> ModelEndpoint:
         words = f"the base URL {base_url!r} is not an http or https URL; correct it"
         raise ModelFailure(ErrorClass.CONFIG, words)
     return ModelEndpoint(scheme=url.scheme, host=host, port=port, path=url.path.rstrip("/"))
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def post(

@@ -6,7 +6,6 @@ the server directly. Only this folder imports the package ``distributed``, of th
 """
 
 import asyncio
-import ipaddress
 import logging
 import re
 import subprocess
@@ -24,6 +23,7 @@ from orchestrator.launchers.cluster.connection.certificates import CertificateAu
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.security.files.product_files import product_file
+from orchestrator.security.ip_addresses import is_loopback
 
 if TYPE_CHECKING:
     from orchestrator.launchers.cluster.dask.dask_scaling import DaskScaling
@@ -58,21 +58,12 @@ def scheduler_address(address: str) -> tuple[str, int]:
             f"cluster.scheduler: {address!r} is not an address; write tls://HOST:PORT, such as "
             "tls://head.lan:8785"
         )
-    if scheme == "tcp" and not _is_loopback(host):
+    if scheme == "tcp" and not is_loopback(host):
         raise ConfigError(
             f"cluster.scheduler: {address} is not encrypted; only 127.0.0.1, ::1, and localhost "
             f"may be unencrypted; start Dask with certificates, and write tls://HOST:PORT"
         )
     return host, port
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def node_name(worker: str, host: str) -> str:
