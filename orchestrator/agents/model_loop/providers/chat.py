@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.agents.model_loop.providers.dialect import ModelToolCall
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
-from orchestrator.agents.model_loop.tools.tool import Tool
+from orchestrator.agents.model_loop.tools.tool import Result, Tool
 from orchestrator.core.text import json_values
 
 
@@ -82,6 +82,17 @@ class Chat:
         self._messages = [{"role": "system", "content": system}] if system else []
         self._messages.append({"role": "user", "content": prompt})
         self._tools = declared(tools)
+
+    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
+        for call, result in results:
+            message = {"role": "tool", **self._reference(call), "content": result.text}
+            self._messages.append(message)
+        if words:
+            self._messages.append({"role": "user", "content": words})
+
+    def _reference(self, call: ModelToolCall) -> Mapping[str, str]:
+        """Return the field by which the result of ``call`` names the call."""
+        raise NotImplementedError
 
     def _with_tools(self, value: dict[str, Any]) -> Mapping[str, Any]:
         return {**value, "tools": self._tools} if self._tools else value

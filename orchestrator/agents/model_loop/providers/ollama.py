@@ -9,7 +9,6 @@ from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.chat import Chat
 from orchestrator.agents.model_loop.providers.dialect import ModelToolCall, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import ModelService
-from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 
@@ -78,12 +77,8 @@ class OllamaChat(Chat):
         used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
         return StopReason.FULL if used >= self._settings.context_tokens else StopReason.CUT
 
-    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
-        for call, result in results:
-            message = {"role": "tool", "tool_name": call.name, "content": result.text}
-            self._messages.append(message)
-        if words:
-            self._messages.append({"role": "user", "content": words})
+    def _reference(self, call: ModelToolCall) -> Mapping[str, str]:
+        return {"tool_name": call.name}
 
     def require_json(self, schema: Mapping[str, Any]) -> None:
         self._messages[-1]["content"] += f"\n\n{instructions.only_json(schema)}"

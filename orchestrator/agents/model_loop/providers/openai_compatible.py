@@ -8,7 +8,6 @@ from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.chat import Chat, call_as_json
 from orchestrator.agents.model_loop.providers.dialect import ModelToolCall, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings, ModelService
-from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 
@@ -88,12 +87,8 @@ class ChatCompletions(Chat):
         if tool_calls or text:
             self._messages.append(message)
 
-    def add_results(self, results: Sequence[tuple[ModelToolCall, Result]], words: str = "") -> None:
-        for call, result in results:
-            message = {"role": "tool", "tool_call_id": call.id, "content": result.text}
-            self._messages.append(message)
-        if words:
-            self._messages.append({"role": "user", "content": words})
+    def _reference(self, call: ModelToolCall) -> Mapping[str, str]:
+        return {"tool_call_id": call.id}
 
     def require_json(self, schema: Mapping[str, Any]) -> None:
         words = instructions.only_json(schema)
