@@ -2,7 +2,7 @@
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
 - ``gates``: Gates, and their results: findings, repeated runs, kinds of files, tampering
-- ``limits``: Limits of jobs: admission, ceilings on settings, quotas, and caps
+- ``limits``: Limits of jobs and API keys: admission, ceilings on settings, quotas, and caps
 - ``locks``: Locks: their names, the lock table, the order of grants, and deadlocks
 - ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
 - ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry

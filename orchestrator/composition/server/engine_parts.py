@@ -20,11 +20,11 @@ from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import (
     containment,
     headroom,
+    key_limits,
     launch_settings_of,
     limits,
     live_workers,
     masked,
-    quotas,
 )
 from orchestrator.composition.settings.webhooks_and_notifications import Receivers, receivers
 from orchestrator.config import Settings, roles_directory
@@ -186,7 +186,7 @@ class EngineParts:
                 best_without=agents.best_without,
                 credential=agents.credential,
             ),
-            quotas=quotas(self.settings),
+            key_limits=key_limits(self.settings),
             run_times=self._run_times,
         )
 

@@ -14,7 +14,7 @@ from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
 from orchestrator.core.limits.effective_settings import Ceilings
-from orchestrator.core.limits.key_quotas import KeyLimits, Quotas
+from orchestrator.core.limits.key_limits import AllKeyLimits, KeyLimits
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
@@ -50,8 +50,8 @@ def _default(settings: Settings, setting: Setting) -> Any:
     return int(value) if isinstance(value, Processors) else value
 
 
-def quotas(settings: Settings) -> Quotas:
-    return Quotas(
+def key_limits(settings: Settings) -> AllKeyLimits:
+    return AllKeyLimits(
         max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
         keys={
             each.name: KeyLimits(

@@ -1,1 +1,1 @@
-"""Limits of jobs: admission, ceilings on settings, quotas, and caps."""
+"""Limits of jobs and API keys: admission, ceilings on settings, quotas, and caps."""

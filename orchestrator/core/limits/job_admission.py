@@ -1,6 +1,6 @@
 """Admission of a job: whether the job may start, and the remaining quota of its workers. Pure.
 
-Limits of API keys, such as the daily limit on costs, are checked in ``key_quotas``.
+Limits of API keys, such as the daily limit on costs, are checked in ``key_limits``.
 """
 
 from collections.abc import Mapping, Sequence

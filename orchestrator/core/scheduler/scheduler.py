@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.limits.key_quotas import DailyCost, Quotas
+from orchestrator.core.limits.key_limits import AllKeyLimits, DailyCost
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit, Usage
 from orchestrator.core.model.human_input.feedback import Feedback
 from orchestrator.core.model.human_input.messages import WorkerMessage
@@ -41,18 +41,18 @@ class Scheduler:
         max_live_workers: int | None = None,
         prompting: Prompting | None = None,
         credentials: CredentialLookup | None = None,
-        quotas: Quotas | None = None,
+        key_limits: AllKeyLimits | None = None,
         run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
         """``run_times``: stored values of ``StateChange.run_times``, oldest first."""
-        quotas = quotas or Quotas()
+        key_limits = key_limits or AllKeyLimits()
         slots = Slots(
             max_workers=max_workers,
             max_live_workers=max_live_workers,
-            of_key=lambda name: quotas.of(name).max_workers,
+            of_key=lambda name: key_limits.of(name).max_workers,
         )
         prompting, credentials = prompting or Prompting(), credentials or CredentialLookup()
-        trees = self._trees = JobTrees(slots, prompting, credentials, quotas, run_times)
+        trees = self._trees = JobTrees(slots, prompting, credentials, key_limits, run_times)
         self._unit_of_work = trees.unit_of_work
         self._ended_roots: list[str] = []
 
@@ -415,7 +415,7 @@ class Scheduler:
             self._parts.limit_handler.wall_time_over(job, now)
         if self._trees.limit_questions_due:
             self._parts.limit_handler.turn(now)
-        if self._trees.quotas.limits_days:
+        if self._trees.key_limits.limits_days:
             self._parts.accounting.enforce_daily_limits(now)
         if self._trees.to_ask or self._trees.questions_due:
             self._parts.questions.turn(now)
@@ -459,7 +459,7 @@ class Scheduler:
 
     def load_spending(self, days: Iterable[DailyCost]) -> None:
         """Load today's stored costs. Call this before any other method."""
-        self._trees.quotas.load(days)
+        self._trees.key_limits.load(days)
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a tree from the store. Return the attempts without a recorded end.

@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.core.errors import INVALID_KEY, Unauthorized
 from orchestrator.core.events import Event
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.key_quotas import KeyLimits
+from orchestrator.core.limits.key_limits import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
@@ -321,12 +321,12 @@ class SchedulerView:
         return self._trees.logins.failures(now)
 
     def limits_of(self, key_name: str) -> KeyLimits:
-        return self._trees.quotas.of(key_name)
+        return self._trees.key_limits.of(key_name)
 
     def check_day(self, key_name: str, now: float) -> None:
         """Raise LimitReached if the key may spend nothing more today."""
-        self._trees.quotas.check_day(key_name, now)
+        self._trees.key_limits.check_day(key_name, now)
 
     def check_running_jobs(self, key_name: str) -> None:
         """Raise LimitReached if the key has its maximum number of unfinished jobs."""
-        self._trees.quotas.check_running(key_name, self._trees.running_jobs_of(key_name))
+        self._trees.key_limits.check_running(key_name, self._trees.running_jobs_of(key_name))

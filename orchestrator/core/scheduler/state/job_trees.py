@@ -6,7 +6,7 @@ from dataclasses import field
 
 from orchestrator.core.candidates.reviewer import reviewing_task
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.key_quotas import Quotas
+from orchestrator.core.limits.key_limits import AllKeyLimits
 from orchestrator.core.limits.usage_budgets import Spending, describe_reached_limit, reached_limit
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
@@ -63,11 +63,11 @@ class JobTrees:
         slots: Slots,
         prompting: Prompting,
         credentials: CredentialLookup,
-        quotas: Quotas,
+        key_limits: AllKeyLimits,
         run_times: Iterable[tuple[str, float]],
     ) -> None:
         self.run_times = RunTimes(run_times)
-        self.quotas = quotas
+        self.key_limits = key_limits
         self.unit_of_work = UnitOfWork()
         self.slots = slots
         self.machine_slots = MachineSlots()
@@ -187,7 +187,7 @@ class JobTrees:
         self.spending.change((job, *self.ancestors(job)), before, after)
         cost = (after.cost_usd or 0.0) - (before.cost_usd or 0.0)
         if now is not None and cost:
-            self.unit_of_work.note_day(self.quotas.spend(self.key_of(job.root_id), cost, now))
+            self.unit_of_work.note_day(self.key_limits.spend(self.key_of(job.root_id), cost, now))
 
     def key_of(self, root_id: str) -> str:
         return self.unit_of_work.jobs[root_id].submitted_by

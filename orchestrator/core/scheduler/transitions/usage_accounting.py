@@ -98,7 +98,7 @@ class Accounting:
             job = self._unit_of_work.jobs[root_id]
             if job.status.ended or job.stop_cause is not None:
                 continue
-            daily_limit = self._trees.quotas.reached_daily_limit(job.submitted_by, now)
+            daily_limit = self._trees.key_limits.reached_daily_limit(job.submitted_by, now)
             if daily_limit is not None and self._has_model_workers(root_id):
                 self._stops.stop_tree(root_id, StopCause.LIMIT, str(daily_limit), now)
 
@@ -114,7 +114,7 @@ class Accounting:
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.job_id not in self._trees.plans:
             return False
-        if self._trees.quotas.limits_day_of(self._trees.key_of(worker.root_id)):
+        if self._trees.key_limits.limits_day_of(self._trees.key_of(worker.root_id)):
             return True
         limited = (self._trees.task_of(worker), self._trees.job_of(worker).config)
         return any(getattr(each, name) is not None for each in limited for name in CAPS)

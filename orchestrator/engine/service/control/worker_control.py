@@ -12,7 +12,7 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
-    check_key_quotas,
+    check_key_limits,
     check_reopens,
     check_worker_ended,
 )
@@ -56,7 +56,7 @@ class WorkerControlCalls:
 
         def action(scheduler: Scheduler, now: float) -> None:
             if job.status.ended:
-                check_key_quotas(scheduler, job, now)
+                check_key_limits(scheduler, job, now)
             self._trees.reopen(scheduler, job, now, check)
             scheduler.retry_worker(scheduler.view.workers[worker.key], caller.name, now)
 

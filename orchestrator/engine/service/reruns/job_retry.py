@@ -11,7 +11,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.reruns.rerun_checks import (
-    check_key_quotas,
+    check_key_limits,
     check_not_discarded,
     check_rerun,
 )
@@ -50,7 +50,7 @@ class JobRetryCalls:
         check_not_discarded(job, f"retry job {job_id}")
 
         def action(scheduler: Scheduler, now: float) -> None:
-            check_key_quotas(scheduler, job, now)
+            check_key_limits(scheduler, job, now)
             changed = replace(job, config=self._submission_builder.retry_config(job.config, config))
             self._trees.check_not_attached(*self._store.workers(job_id))
             self._trees.reopen(scheduler, changed, now, check_rerun)

@@ -123,7 +123,7 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
     _check_parent(scheduler, job)
 
 
-def check_key_quotas(scheduler: Scheduler, job: Job, now: float) -> None:
+def check_key_limits(scheduler: Scheduler, job: Job, now: float) -> None:
     """Raise LimitReached if the job's API key has reached a limit on cost or running jobs."""
     root = scheduler.view.jobs.get(job.root_id, job)
     scheduler.view.check_day(root.submitted_by, now)

@@ -5,7 +5,13 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import LimitReached
-from orchestrator.core.limits.key_quotas import DAY_SECONDS, DailyCost, KeyLimits, Quotas, day_of
+from orchestrator.core.limits.key_limits import (
+    DAY_SECONDS,
+    AllKeyLimits,
+    DailyCost,
+    KeyLimits,
+    day_of,
+)
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.ports import Prompting
@@ -19,23 +25,25 @@ PER_DAY = "limits.max_cost_usd_per_day"
 
 
 def a_story(**limits: Any) -> Story:
-    return Story(quotas=Quotas(**limits), prompting=Prompting(reads=lambda agent: agent != "shell"))
+    return Story(
+        key_limits=AllKeyLimits(**limits), prompting=Prompting(reads=lambda agent: agent != "shell")
+    )
 
 
 def test_sums_are_of_a_key_and_a_day() -> None:
-    quotas = Quotas()
-    assert quotas.spend("ci", 1.0, NOON) == DailyCost(day=20_000, key_name="ci", cost_usd=1.0)
-    assert quotas.spend("ci", 0.5, NOON).cost_usd == 1.5
-    quotas.spend("me", 2.0, NOON)
-    assert (quotas.spent(NOON, "ci"), quotas.spent(NOON)) == (1.5, 3.5)
-    assert quotas.spent(NOON + DAY_SECONDS) == 0.0
-    assert quotas.spend("ci", 1.0, NOON + DAY_SECONDS).cost_usd == 1.0
+    key_limits = AllKeyLimits()
+    assert key_limits.spend("ci", 1.0, NOON) == DailyCost(day=20_000, key_name="ci", cost_usd=1.0)
+    assert key_limits.spend("ci", 0.5, NOON).cost_usd == 1.5
+    key_limits.spend("me", 2.0, NOON)
+    assert (key_limits.spent(NOON, "ci"), key_limits.spent(NOON)) == (1.5, 3.5)
+    assert key_limits.spent(NOON + DAY_SECONDS) == 0.0
+    assert key_limits.spend("ci", 1.0, NOON + DAY_SECONDS).cost_usd == 1.0
 
 
 def test_stored_spending_counts_after_a_restart() -> None:
-    quotas = Quotas(max_cost_usd_per_day=2.0)
-    quotas.load([DailyCost(day=day_of(NOON), key_name="ci", cost_usd=2.0)])
-    assert quotas.reached_daily_limit("me", NOON) is not None
+    key_limits = AllKeyLimits(max_cost_usd_per_day=2.0)
+    key_limits.load([DailyCost(day=day_of(NOON), key_name="ci", cost_usd=2.0)])
+    assert key_limits.reached_daily_limit("me", NOON) is not None
 
 
 @pytest.mark.parametrize(
@@ -51,26 +59,26 @@ def test_stored_spending_counts_after_a_restart() -> None:
 def test_a_refusal_names_the_limit_and_when_it_is_free_again(
     limits: dict[str, Any], key: str, named: str | None
 ) -> None:
-    quotas = Quotas(**limits)
-    quotas.spend("ci", 1.5, NOON)
+    key_limits = AllKeyLimits(**limits)
+    key_limits.spend("ci", 1.5, NOON)
     if named is None:
-        quotas.check_day(key, NOON)
+        key_limits.check_day(key, NOON)
         return
     with pytest.raises(LimitReached, match="resets at 2024-10-05 00:00 UTC") as refused:
-        quotas.check_day(key, NOON)
+        key_limits.check_day(key, NOON)
     error = refused.value
     assert (error.limit, error.most, error.used) == (named, 1.5, 1.5)
     assert error.free_at == NOON + DAY_SECONDS / 2
     assert named in error.message
-    quotas.check_day(key, NOON + DAY_SECONDS)
+    key_limits.check_day(key, NOON + DAY_SECONDS)
 
 
 def test_a_key_has_so_many_unfinished_jobs() -> None:
-    quotas = Quotas(keys={"ci": KeyLimits(max_running_jobs=2)})
-    quotas.check_running("ci", 1)
-    quotas.check_running("me", 9)
+    key_limits = AllKeyLimits(keys={"ci": KeyLimits(max_running_jobs=2)})
+    key_limits.check_running("ci", 1)
+    key_limits.check_running("me", 9)
     with pytest.raises(LimitReached, match="job limit reached for key 'ci': 2 of 2") as refused:
-        quotas.check_running("ci", 2)
+        key_limits.check_running("ci", 2)
     assert (refused.value.limit, refused.value.free_at) == (
         "api.keys[ci].limits.max_running_jobs",
         None,
@@ -118,7 +126,7 @@ def test_the_sum_of_a_day_is_stored_with_the_usage_and_not_counted_twice() -> No
     story.turn()
     story.crash()
     assert story.store.days == {(20_000, "ci"): 0.5}
-    assert story.scheduler._trees.quotas.spent(NOON) == 0.5
+    assert story.scheduler._trees.key_limits.spent(NOON) == 0.5
     story.ends(key, EXIT_0, Evidence(output="x", usage=Usage(cost_usd=0.75)))
     assert story.store.days == {(20_000, "ci"): 0.75}
 

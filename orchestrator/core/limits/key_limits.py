@@ -1,4 +1,4 @@
-"""Quotas of API keys: cost per day, and number of unfinished jobs. Pure.
+"""Limits of API keys: cost per day, and number of unfinished jobs. Pure.
 
 The cost of the whole server per day is limited, too. Days are UTC. The costs per day are stored,
 and stay unchanged when old jobs are removed.
@@ -51,7 +51,7 @@ class ReachedDailyLimit:
 
 
 @dataclass(kw_only=True, slots=True)
-class Quotas:
+class AllKeyLimits:
     """Limits of API keys and of the server, with the cost of each key's jobs per day."""
 
     #: Limit on the cost of the whole server per day.

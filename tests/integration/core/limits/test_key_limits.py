@@ -1,4 +1,4 @@
-"""Quotas of keys: rejections name the limit, and the time when it resets."""
+"""Limits of keys: rejections name the limit, and the time when it resets."""
 
 from pathlib import Path
 from typing import Any
