@@ -125,8 +125,8 @@ class SqlStore:
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server, for which WorkspaceBusy is not raised. The sessions
-        of the lost server are ended, because a server that hangs never ends its sessions.
+        ``ended``: the lease of a lost server, or None. This lease does not count, and the lost
+        server's sessions are ended, because a server that hangs never ends its sessions.
         """
         if self._connections is not None:
             return

@@ -198,8 +198,8 @@ class Conversation:
         )
         if not self._denied:
             return outcome
-        words = f"denied tools: {', '.join(self._denied)}"
-        return replace(outcome, error_class=ErrorClass.DENIED, error=words)
+        names = ", ".join(self._denied)
+        return replace(outcome, error_class=ErrorClass.DENIED, error=names)
 
 
 def converse(

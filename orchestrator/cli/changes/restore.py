@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     """Restore git settings, hooks, and refs that JOB changed.
 
-    Also restores other git files. Refs are, for example, branches, tags, and stash entries. Each
-    item gets the state that it had before JOB. An item that has changed since JOB is listed, but
-    not restored. Never reverts a push, but shows the command that reverts the push.
+    Refs are, for example, branches, tags, and stash entries. Other changed files of the .git
+    directory are also restored. Each item gets the state that it had before JOB. An item that has
+    changed since JOB is listed, but not restored. Never reverts a push, but shows the command that
+    reverts the push.
     """
     from orchestrator.composition import repository_restore
     from orchestrator.git import RestoreState

@@ -74,7 +74,7 @@ class Api(Section):
     tls: Tls | None = None
     """Certificate and key for https: {certificate: FILE.pem, key: FILE.pem}; null: no https."""
     trusted_proxies: Words = ()
-    """Addresses or networks of https proxies; if set, other machines are rejected."""
+    """Addresses or networks of https proxies; if set, other machines must call through a proxy."""
     allowed_hosts: Words = ()
     """Further host names of the server, such as the public name behind a proxy."""
     public_url: Word | None = None

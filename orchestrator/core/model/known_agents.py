@@ -273,7 +273,7 @@ ANTHROPIC = KnownTool(
     name="anthropic",
     aliases=("claude-api", "claude_api"),
     caches_prompts=True,
-    description="built-in tools, with a model that is called by Anthropic's Messages API",
+    description="Anthropic's Messages API, with built-in tools",
     pass_env=_ANTHROPIC,
     credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
     model="claude-sonnet-4-5",
@@ -285,7 +285,7 @@ ANTHROPIC = KnownTool(
 
 OPENAI_COMPATIBLE = KnownTool(
     name="openai-compatible",
-    description="built-in tools, with a model of any server that has a chat-completions API",
+    description="any chat-completions API, with built-in tools",
     pass_env=_OPENAI,
     credentials=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     model="gpt-5.1",
@@ -297,7 +297,7 @@ OPENAI_COMPATIBLE = KnownTool(
 
 OLLAMA = KnownTool(
     name="ollama",
-    description="built-in tools with a local model of Ollama",
+    description="a model of Ollama, with built-in tools",
     pass_env=("OLLAMA_*",),
     model_variables=("OLLAMA_MODEL",),
     memory_bytes=96 * MIB,

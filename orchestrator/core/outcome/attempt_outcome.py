@@ -189,7 +189,7 @@ _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.START, _S.FAILED, "{tool} could not be started", False),
     (ErrorClass.INTERNAL, _S.FAILED, "{tool} failed with an internal error", True),
     (ErrorClass.LIMIT, _S.FAILED, "limit reached", False),
-    (ErrorClass.DENIED, _S.FAILED, "permission denied for a tool that the agent needs", False),
+    (ErrorClass.DENIED, _S.FAILED, "permission denied for tools that the agent needs", False),
     (ErrorClass.EMPTY, _S.FAILED, "the agent ended without an answer", True),
     (ErrorClass.DECLINED, _S.FAILED, "the model declined to answer", True),
     (ErrorClass.KILLED, _S.FAILED, "{tool} was killed", True),

@@ -219,7 +219,7 @@ def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: V
         return verdict.reason
     max_attempts = _max_retries(task, config) + 1
     if attempts < max_attempts and _same_failure(worker, verdict):
-        return f"{verdict.reason} (the same failure twice, no automatic retry)"
+        return f"{verdict.reason} (no further retry: the last two attempts had the same failure)"
     # Free retries do not count, so there may be more attempts than the maximum.
     return f"{verdict.reason} (attempt {attempts} of {max(attempts, max_attempts)})"
 

@@ -66,9 +66,9 @@ class ResolverSelection:
                 self.note_resolvable(worker)
 
     def note_resolvable(self, worker: Worker) -> None:
-        """Record the worker as resolvable if another attempt could still resolve conflicts.
+        """Record that the worker's conflicts are resolvable, if the worker can get another attempt.
 
-        Workers of child jobs get no such attempt, because their parent worker has ended.
+        Workers of child jobs can get no other attempt, because their parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_rejected(worker))
         if counts and self._merge.job.is_root and self._merge.worktrees.rule.can_resolve(worker):

@@ -461,10 +461,7 @@ class Landing:
             )
 
     def _not_landed(self) -> NotFound:
-        return NotFound(
-            f"job {self.job_id} was not landed on this branch, or its landing was already undone; "
-            "nothing was changed"
-        )
+        return NotFound(f"nothing to undo: job {self.job_id} is not landed on {self.branch()}")
 
     def is_landed(self) -> bool:
         """True if the checked-out branch has the whole result already."""

@@ -171,8 +171,8 @@ def enable(base: str, controllers: Sequence[str]) -> tuple[str, ...]:
 
     Return the names in ``controllers`` that are enabled afterwards.
 
-    The kernel rejects this while ``base`` itself contains a process. In that case, this function
-    moves the calling process and its children from ``base`` to a subgroup, and retries.
+    The kernel enables no controller while ``base`` itself contains a process. In that case, this
+    function moves the calling process and its children from ``base`` to a subgroup, and retries.
     """
     for controller in controllers:
         try:

@@ -21,7 +21,7 @@ def boot_time() -> float:
 
 
 class LeaseFile:
-    """The lease file, for the lease's holder. Methods raise OSError if the file is not writable."""
+    """Writes the lease file, for the lease's holder. Raises OSError if this is not possible."""
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -36,7 +36,7 @@ class LeaseFile:
 
 
 class LeaseWatch:
-    """The lease file, for a shim or spawner. Times are monotonic seconds."""
+    """Reads the lease file, for a shim or spawner. Times are monotonic seconds."""
 
     def __init__(self, path: str, now: float) -> None:
         self._path = path

@@ -151,8 +151,8 @@ class MissingAnswer(Answer):
     """True if the command changes this job. False: the command only shows changes, or starts
     another job."""
     otherwise: str = ""
-    """Command that merges the changes at once, if `command` starts another attempt; otherwise
-    empty."""
+    """If `command` starts another attempt: a command that merges the changes without an attempt.
+    Otherwise empty."""
     resolvable: bool = False
     """True if another attempt of the worker can resolve the conflict."""
     paths: list[str] = Field(default_factory=no_items)
@@ -191,8 +191,8 @@ class OutsideAnswer(Answer):
     brings_in: bool = True
     """True if the command merges the changes. False: the command only shows them."""
     otherwise: str = ""
-    """Command that merges the changes at once, if `command` starts another attempt; otherwise
-    empty."""
+    """If `command` starts another attempt: a command that merges the changes without an attempt.
+    Otherwise empty."""
 
 
 class UnjudgedGateAnswer(Answer):

@@ -210,7 +210,7 @@ def test_a_read_only_agent_writes_nothing(read_only_site: Site, agent: str) -> N
 
     worker = read_only_site.only(job)
     assert not {"a.txt", "b.txt"} & set(worker["files_created"])
-    assert "permission denied for a tool" in worker["reason"], read_only_site.log(worker)
+    assert "permission denied for tools" in worker["reason"], read_only_site.log(worker)
     if agent == "codex":  # Codex' stream has no item for a command that ends at once
         assert worker["usage"]["steps"] == 3
 

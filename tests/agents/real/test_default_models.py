@@ -54,5 +54,5 @@ def test_a_read_only_agent_writes_nothing_in_code_mode(
 
     worker = site.only(job)
     assert not {"a.txt", "b.txt"} & set(worker["files_created"])
-    assert "permission denied for a tool" in worker["reason"], site.log(worker)
+    assert "permission denied for tools" in worker["reason"], site.log(worker)
     assert worker["usage"]["steps"] == 3

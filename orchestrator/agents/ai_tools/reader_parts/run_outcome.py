@@ -125,8 +125,7 @@ def _class_without_message(report: RunReport, traces: str) -> ErrorClass:
 
 
 def _refused_tools(report: RunReport, _: Ending) -> Fault | None:
-    names = ", ".join(report.denied)
-    return (ErrorClass.DENIED, f"denied tools: {names}") if report.denied else None
+    return (ErrorClass.DENIED, ", ".join(report.denied)) if report.denied else None
 
 
 def _cut_off(report: RunReport, _: Ending) -> Fault | None:

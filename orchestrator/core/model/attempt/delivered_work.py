@@ -138,7 +138,7 @@ def by_attempt(
 ) -> tuple[SideWork, ...]:
     """Return ``work``; each item gets the number of the attempt that created it.
 
-    ``before``: the side work of earlier attempts, with their numbers. Items that are not in
+    ``before``: items of earlier attempts, which have such a number. Items that are not in
     ``before`` get the number ``attempt``.
     """
     attempt_by_ref = {each.ref: each.attempt for each in before if each.ref}
@@ -183,6 +183,8 @@ BUILDING_ROLES = frozenset(
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
 #: First words of the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
+#: Where git-ignored files of a worker are.
+SAVED_ONLY = "saved only in the worker's directory"
 
 
 class Intent(StrEnum):
@@ -257,7 +259,7 @@ class DeliveredWork:
         project = "your checkout" if self.has_worktree else "the project"
         sections = (
             (PROMISED, self.missing),
-            ("git-ignored files, saved only in the worker's directory", self.saved),
+            (f"git-ignored files, {SAVED_ONLY}", self.saved),
             (f"files changed outside the worker's {place}", self.outside),
             (f"{project} changed while the worker ran", self.checkout),
         )

@@ -6,12 +6,17 @@ from typing import Any
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import describe_exceeded
-from orchestrator.core.model.attempt.delivered_work import DeliveredWork, altered_in_words
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
+    altered_in_words,
+    is_delivered,
+)
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.human_input.pause import Pause, PauseCause
 from orchestrator.core.model.job import NO_PLAN, RULES, WALL_TIME, Job
 from orchestrator.core.model.job_facts import (
     GateFact,
+    LossCause,
     Missing,
     Overruled,
     Shortfall,
@@ -20,7 +25,7 @@ from orchestrator.core.model.job_facts import (
 )
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.model.user_repository_changes import changes_in_words
-from orchestrator.core.outcome.job.unmerged_changes import merge_command
+from orchestrator.core.outcome.job.unmerged_changes import are_saved, merge_command
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed, plural
 
@@ -179,7 +184,7 @@ def _landed(job: Job) -> str:
     if not names or job.facts.discarded:
         return ""
     statement = f"{listed(names)} {'has' if len(names) == 1 else 'have'} an earlier result"
-    return f"{statement}; land the new result: {COMMAND} land {job.id}"
+    return f"{statement}; to add the new result: {COMMAND} land {job.id}"
 
 
 def _pull_request(job: Job) -> str:
@@ -222,16 +227,16 @@ def changed_nothing(job: Job) -> list[str]:
 
 
 def _shortfalls(job: Job) -> str:
-    parts = ((each.worker_id, _shortfall_in_words(each)) for each in job.facts.shortfalls)
+    parts = ((each.worker_id, _shortfall_in_words(each, job)) for each in job.facts.shortfalls)
     sentences = [f"{worker_id}: {words}" for worker_id, words in parts if words]
     suffix = f"; {_more(sentences, 'worker')}" if len(sentences) > MOST_NAMED else ""
     return "; ".join(sentences[:MOST_NAMED]) + suffix
 
 
-def _shortfall_in_words(shortfall: Shortfall) -> str:
+def _shortfall_in_words(shortfall: Shortfall, job: Job) -> str:
     delivered = DeliveredWork(
         changed=True,
-        saved=shortfall.saved,
+        saved=_saved_besides_promised(shortfall, job),
         side_work=shortfall.deleted,
         outside=shortfall.outside,
         held_back=shortfall.held_back,
@@ -240,6 +245,22 @@ def _shortfall_in_words(shortfall: Shortfall) -> str:
     )
     altered = AlteredJudges(paths=shortfall.judges, with_code=shortfall.judges_with_code)
     return "; ".join((*delivered.remarks, *altered_in_words(altered)))
+
+
+def _saved_besides_promised(shortfall: Shortfall, job: Job) -> tuple[str, ...]:
+    """Return the saved files that ``_merge`` does not name as promised files."""
+    if job.merge_state is not MergeState.IN_PART or job.facts.discarded:
+        return shortfall.saved
+    named = [
+        promised
+        for each in job.facts.lacking
+        if each.cause is LossCause.NO_BRANCH and are_saved(each.paths, shortfall.saved)
+        if (each.worker_id, each.job_id) == (shortfall.worker_id, job.id)
+        for promised in each.paths
+    ]
+    return tuple(
+        path for path in shortfall.saved if not any(is_delivered(each, [path]) for each in named)
+    )
 
 
 def _checkout(job: Job) -> str:

@@ -10,6 +10,7 @@ from shlex import quote
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
+    SAVED_ONLY,
     SideWorkKind,
     is_delivered,
     merge_of,
@@ -145,15 +146,21 @@ def ignored_promises(
     for worker in workers:
         delivery = worker.delivery
         paths = _absent(delivery.ignored, present) if delivery else ()
-        if paths:
+        if delivery and paths:
+            saved = f", {SAVED_ONLY}" if are_saved(paths, delivery.saved) else ""
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,
                 cause=LossCause.NO_BRANCH,
-                why=f"git ignores the promised files {listed(paths)}",
+                why=f"git ignores promised files{saved}: {listed(paths)}",
                 in_part=bool(worker.touched_files),
                 paths=paths,
             )
+
+
+def are_saved(promised: Sequence[str], saved: Sequence[str]) -> bool:
+    """True if files of each promised path are saved in the worker's directory."""
+    return bool(promised) and not _absent(promised, saved)
 
 
 def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
@@ -372,9 +379,9 @@ def include_commands(worker_id: str, job_id: str, ancestors: Sequence[str]) -> s
 
 
 def choose_commands(task_id: str, worker_id: str, job_id: str, ancestors: Sequence[str]) -> str:
-    """Return commands that choose a candidate of a task, and repeat the merges of ancestor jobs.
+    """Return commands that choose a candidate of a task, and bring its changes to the root job.
 
-    ``ancestors``: the job's ancestor jobs, beginning with the parent job.
+    ``ancestors``: the job's ancestor jobs, beginning with the parent job. Each merges again.
     """
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
     return "; ".join([choose, *_ancestor_commands(ancestors)])

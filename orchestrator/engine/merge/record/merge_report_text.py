@@ -283,8 +283,11 @@ def _lines_on_parent_conflict(record: MergeRecord) -> Iterator[str]:
         # The option --no-overlay makes git also remove the files that the child job removed.
         checkout = f"git checkout --no-overlay {theirs}{_pathspecs(existing)}"
         yield f"To use the child job's files: git add -A && {checkout}"
-    yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."
-    yield f"To keep your own files: commit, then git merge -s ours {theirs}"
+    yield (
+        f"To resolve by hand: commit your changes, type git merge {theirs}, edit the files, and "
+        "commit the merge."
+    )
+    yield f"To keep your own files: commit your changes, then type git merge -s ours {theirs}"
 
 
 def _pathspecs(paths: Sequence[str]) -> str:

@@ -289,13 +289,12 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
     row = only(ended)
     assert (row["status"], row["saved"]) == ("success", ["data.csv", "dist/js/app.js"])
     # Landing does not bring these files into the project.
-    lacks = "not in the result: worker_1 (git ignores the promised files dist/, *.csv)"
-    assert ended["status"] == "partial"
-    assert ended["reason"] == f"{lacks}; worker_1: {row['reason']}"
+    why = "git ignores promised files, saved only in the worker's directory: dist/, *.csv"
+    assert (ended["status"], ended["reason"]) == ("partial", f"not in the result: worker_1 ({why})")
     [outside] = ended["made_not_in_result"]
     assert (outside["cause"], outside["branch"], outside["command"]) == ("left_out", "", "")
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
-    assert "| **Not merged** | worker_1 (git ignores the promised files dist/, " in final
+    assert "| **Not merged** | worker_1 (git ignores promised files, saved only in " in final
     assert row["reason"] in final
     saved = Path(row["workspace"]) / "files"
     assert (saved / "dist/js/app.js").read_text() == "x\n"

@@ -486,4 +486,4 @@ def test_the_same_findings_twice_end_an_agents_retries_and_others_do_not(
 
     found = worker(site, ended["job_id"])
     assert [len(found["attempts"]), found["status"]] == [attempts, "failed"], found["reason"]
-    assert ("the same failure twice" in found["reason"]) is (attempts == 2)
+    assert ("had the same failure" in found["reason"]) is (attempts == 2)

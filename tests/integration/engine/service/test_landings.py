@@ -81,7 +81,7 @@ def test_after_a_retry_the_job_still_names_the_branch_with_the_earlier_result(
 
     retried = site.wait(job)
     assert (retried["status"], retried["landed"]) == ("completed", [])
-    assert "main has an earlier result; land the new result" in retried["reason"]
+    assert "main has an earlier result; to add the new result: " in retried["reason"]
     done(site, job, "land")
     assert "earlier result" not in (site.status(job)["reason"] or "")
 
@@ -111,7 +111,7 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: Make
     # A repeated merge with the same result: the branch has this result already.
     done(site, job, "merge")
     assert site.get(f"/jobs/{job}")["landed"] == []
-    assert "land the new result" in site.status(job)["reason"]
+    assert "to add the new result: " in site.status(job)["reason"]
     assert not done(site, job, "land")["changed"]
     assert [each["commit"] for each in site.get(f"/jobs/{job}")["landed"]] == [tip]
     assert "land" not in (site.status(job)["reason"] or "")
@@ -174,7 +174,7 @@ def test_undo_asks_nothing_if_there_is_nothing_to_undo(
         assert execute(["undo", job], context) == code
         return capfd.readouterr().err
 
-    assert f"job {job} was not landed" in refusal(3)
+    assert f"nothing to undo: job {job} is not landed on main" in refusal(3)
     done(site, job, "land")
     assert "without confirmation" in refusal(1)
     project.commit({"a.txt": "three\n"}, "three")
@@ -184,7 +184,7 @@ def test_undo_asks_nothing_if_there_is_nothing_to_undo(
     project.git("checkout", "-q", "main")
     project.git("reset", "-q", "--hard", "HEAD^")
     done(site, job, "undo")
-    assert f"job {job} was not landed" in refusal(3)
+    assert f"nothing to undo: job {job} is not landed on main" in refusal(3)
 
 
 def test_a_result_that_was_merged_again_since_its_landing_can_land(

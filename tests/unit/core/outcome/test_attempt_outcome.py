@@ -29,7 +29,7 @@ CLASSES = [
     (ErrorClass.START, "failed", "claude could not be started", False),
     (ErrorClass.INTERNAL, "failed", "claude failed with an internal error", True),
     (ErrorClass.LIMIT, "failed", "limit reached", False),
-    (ErrorClass.DENIED, "failed", "permission denied for a tool", False),
+    (ErrorClass.DENIED, "failed", "permission denied for tools", False),
     (ErrorClass.EMPTY, "failed", "ended without an answer", True),
     (ErrorClass.DECLINED, "failed", "the model declined to answer", True),
     (ErrorClass.KILLED, "failed", "claude was killed", True),

@@ -169,7 +169,10 @@ def test_the_reason_counts_the_attempts() -> None:
 
 def test_the_reason_names_the_same_failure_that_ended_the_retries() -> None:
     worker = a_worker(attempt=2, failure=FAILURE.failure)
-    assert "same failure twice" in reason(worker)
+    assert (
+        reason(worker)
+        == "exit code 1 (no further retry: the last two attempts had the same failure)"
+    )
 
 
 def test_the_reason_of_a_cancelled_worker_does_not_change() -> None:

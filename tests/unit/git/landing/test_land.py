@@ -55,7 +55,7 @@ def test_landing_moves_the_branch_and_undo_moves_it_back(
     assert before[:12] in landing.undo().text
     assert project.git("rev-parse", "main") == before
     assert not (project.path / "new.txt").exists()
-    with pytest.raises(NotFound, match="was not landed"):
+    with pytest.raises(NotFound, match="is not landed on"):
         landing.undo()
 
 
@@ -465,7 +465,7 @@ def test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted(
     assert project.git("rev-parse", "main") == (result if lands else before)
     assert project.git("status", "--porcelain", "--", "*.txt") == ""
     if not lands:
-        with pytest.raises(NotFound, match="already undone"):
+        with pytest.raises(NotFound, match="nothing to undo"):
             landing.undo()
         landing.land()
     project.write("new.txt", "mine\n")
@@ -508,7 +508,7 @@ def test_a_result_that_was_landed_on_two_branches_is_undone_on_each(
     landing.undo()
 
     assert project.git("rev-parse", "main", "other").split() == [before, before]
-    with pytest.raises(NotFound, match="already undone"):
+    with pytest.raises(NotFound, match="nothing to undo"):
         landing.undo()
 
 
@@ -559,7 +559,7 @@ def test_a_git_that_is_killed_before_leaves_nothing(
 
     assert {**project.snapshot(), "a.txt": ""} == {**before, "a.txt": ""}
     assert list((project.path / ".git").glob("*.lock")) == []
-    with pytest.raises(NotFound, match="was not landed"):
+    with pytest.raises(NotFound, match="is not landed on"):
         landing.undo()
 
 
@@ -576,7 +576,7 @@ def test_a_git_that_is_killed_after_an_undo_leaves_no_lock(
     assert before[:12] in landing.undo().text
 
     assert list((project.path / ".git").rglob("*.lock")) == []
-    with pytest.raises(NotFound, match="already undone"):
+    with pytest.raises(NotFound, match="nothing to undo"):
         landing.undo()
 
 
@@ -594,7 +594,7 @@ def test_a_failed_landing_has_nothing_to_undo(project: Project, landing: Landing
     _locked_branch(project)
     with pytest.raises(Conflict):
         landing.land()
-    with pytest.raises(NotFound, match="was not landed"):
+    with pytest.raises(NotFound, match="is not landed on"):
         landing.undo()
 
 
@@ -641,7 +641,7 @@ def test_without_a_repository_a_job_has_no_result(tmp_path: Path) -> None:
             NotFound, match=r"not a git repository; copy .*bin/orchestrator apply 2"
         ):
             call()
-    with pytest.raises(NotFound, match="was not landed"):
+    with pytest.raises(NotFound, match="is not landed on"):
         landing.undo()
 
 

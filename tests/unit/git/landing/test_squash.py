@@ -133,7 +133,7 @@ def test_undo_removes_a_squash(project: Project, landing: Landing) -> None:
 
     assert project.git("rev-parse", "main") == before
     assert not (project.path / "new.txt").exists()
-    with pytest.raises(NotFound, match="already undone"):
+    with pytest.raises(NotFound, match="nothing to undo"):
         landing.undo()
     assert "one commit" in squash(landing)
 

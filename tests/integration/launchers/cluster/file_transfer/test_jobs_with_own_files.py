@@ -231,7 +231,7 @@ def test_a_worker_resolves_a_conflict_with_its_child_job_on_such_a_node(
     log = server.log(job, "worker_1")
     assert ended["status"] == "completed", log
     assert "spawn: 6\n" in log
-    assert "To resolve by hand: commit, then git merge orchestrator/" in log
+    assert "To resolve by hand: commit your changes, type git merge orchestrator/" in log
     assert "\nparent\nmerged\n" in log, "no part of a conflicting result is added"
     result = f"orchestrator/{job}/result"
     assert apart.project.files(result) == [".gitignore", "app.py", "b"]

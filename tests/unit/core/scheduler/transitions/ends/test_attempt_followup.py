@@ -34,7 +34,7 @@ def test_default_retries_stop_at_the_same_failure_twice() -> None:
     story.later(60)
     story.fails(story.key(root), "same")
     assert story.status(story.key(root)) is WorkerStatus.FAILED
-    assert "same failure twice" in story.worker(story.key(root)).reason
+    assert "had the same failure" in story.worker(story.key(root)).reason
 
 
 def test_default_retries_continue_while_failures_differ() -> None:
