@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
@@ -62,7 +62,7 @@ class WorkerControlCalls:
 
         def check(scheduler: Scheduler, present_job: Job) -> None:
             present_worker = scheduler.view.workers[worker.key]
-            _check_failed(present_worker)
+            _check_failed(present_worker, scheduler.view.task_of(present_worker))
             check_reopens(scheduler, present_job, present_worker, "retry")
             _check_dependencies(scheduler, present_worker)
 
@@ -98,11 +98,11 @@ class WorkerControlCalls:
         return self._access.job(caller, worker.job_id), worker
 
 
-def _check_failed(worker: Worker) -> None:
+def _check_failed(worker: Worker, task: TaskSpec) -> None:
     check_worker_ended(worker)
     if worker.status.succeeded:
         suggestion = f'submit the wanted change as a new request: {COMMAND} submit "..."'
-        if has_worktree(worker):
+        if has_worktree(worker) and task.command is None:
             command = f"{COMMAND} feedback {worker.job_id} {worker.id} --edit"
             suggestion = f"to request corrections: {command}"
         raise Conflict(f"{worker.id} succeeded; nothing to retry; {suggestion}")

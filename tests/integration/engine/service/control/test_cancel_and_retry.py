@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import MakeSite
 from tests.integration.site import Answer, InProcess, shell, until, worker_processes
+from tests.support.project import Project
 
 
 def nested(site: InProcess, levels: int, effects: Path) -> list[Answer]:
@@ -137,6 +139,18 @@ def test_there_is_nothing_to_retry_in_a_completed_job(site: InProcess) -> None:
     # The scheduler has released the tree that the answer needed.
     assert not site.manager.parts.scheduler.view.has_tree(job)
     assert site.wait(job)["status"] == "completed"
+
+
+def test_a_command_that_succeeded_gets_no_advice_to_send_comments(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "one\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)})
+    job = site.run("x", [shell("echo b > b.txt", git="on")])["job_id"]
+
+    answer = site.call("POST", f"/jobs/{job}/workers/worker_1/retry")
+
+    assert "; nothing to retry; submit the wanted change as" in answer.json()["detail"]
 
 
 def test_a_running_job_cannot_be_retried(site: InProcess) -> None:
