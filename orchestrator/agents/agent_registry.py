@@ -52,7 +52,9 @@ class AgentRegistry:
             return self._agents[name]
         except KeyError:
             message = unknown_name(f"agent {name!r}", name, sorted(self._agents))
-            raise UnknownAgent(f"{message}. Add an agent under 'agents' in config.yaml") from None
+            raise UnknownAgent(
+                f"{message}; or add an agent under 'agents' in config.yaml"
+            ) from None
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the name of the agent for a task. Raise UnknownAgent for an unknown ``name``.

@@ -136,7 +136,7 @@ class EventKind(StrEnum):
     JOB_RESUMED = "job_resumed", "A paused job continues.", _BY_OR_CAUSE
     JOB_RETRIED = (
         "job_retried",
-        "Unsuccessful tasks of an ended job run again, or workers that resolve conflicts. The "
+        "An ended job runs its unsuccessful tasks again, or workers that resolve conflicts. The "
         "event `job_reopened` follows.",
         _BY,
         Key("workers", int, "number of workers that run again"),

@@ -338,7 +338,8 @@ def _print(
         click.echo(printable(f"{step.action} {step.path}{worker}{reason}".replace("\n", "?")))
     copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
     if not steps:
-        click.echo(f"nothing to copy: job {job_id} created no files", err=True)
+        text = f"nothing to copy: successful workers of job {job_id} created no files"
+        click.echo(text, err=True)
     else:
         count_text = plural(copied, "file")
         click.echo(

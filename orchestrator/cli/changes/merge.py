@@ -87,9 +87,11 @@ def merge_command(
 
 
 def record_text(record: Mapping[str, Any]) -> str:
-    lines = [
-        f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no merged result"
-    ]
+    lines = [f"{record['branch']} {record['commit'][:12]}"]
+    if not record["branch"]:
+        is_explained = record["missing"] or record["errors"]
+        cause = "" if is_explained else ": no successful worker has a branch with changes"
+        lines = [f"no merged result{cause}"]
     hunks = [*_replaced_hunks(record)]
     counts = Counter(worker for workers, _ in hunks for worker in workers)
     lines += [f"merged: {worker}{_except_hunks(counts[worker])}" for worker in record["merged"]]

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from orchestrator.config import Settings, UserAgent
     from orchestrator.core.ports.agent_availability import Availability
 
-NONE_USABLE = (
-    f"no AI agent is available: a request only surveys the project; how to fix: {COMMAND} agents"
-)
+NONE_USABLE = "no AI agent is available, so a request only surveys the project"
 
 
 def agent_checks(
@@ -54,7 +52,8 @@ def _known_agent_checks(
     known_agents = [each for each in agents if each.name in names]
     yield from (_as_check(each) for each in known_agents if each.usable or each.path)
     if not any(each.usable for each in known_agents) and not settings.agents:
-        yield HealthCheck(name="AI agents", ok=None, message=NONE_USABLE)
+        fix = f"list what each agent needs: {COMMAND} agents"
+        yield HealthCheck(name="AI agents", ok=None, message=NONE_USABLE, fix=fix)
 
 
 def _as_check(agent: "Availability") -> HealthCheck:

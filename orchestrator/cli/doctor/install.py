@@ -88,8 +88,8 @@ def _grammars(requirements: Path, folder: Path) -> HealthCheck:
     if not any(pin.installed for pin in pins):
         deviations = "not installed"
     message = (
-        f"{deviations}; without grammars, the survey reads Python files only, and just counts the "
-        f"lines of other languages"
+        f"{deviations}; without grammars, the survey reads only Python, and counts the lines of "
+        "other languages"
     )
     fix = f"run {quoted(folder / 'install.sh')} --grammars"
     if IS_INSTALLED:

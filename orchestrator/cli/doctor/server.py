@@ -93,8 +93,8 @@ def _port(settings: "Settings") -> HealthCheck:
         return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
     # The program that uses the port is usually the server of another project.
     message = (
-        f"{host}:{port} is in use by another program; `{COMMAND} run` starts the server at a free "
-        f"port, `{COMMAND} serve` does not start"
+        f"{host}:{port} is in use by another program; `{COMMAND} run` uses a free port instead, "
+        f"`{COMMAND} serve` fails"
     )
     fix = f"{COMMAND} serve --port 0; or set api.port in config.yaml to a free port, or to 0"
     return HealthCheck(name="port", ok=None, message=message, fix=fix)

@@ -40,7 +40,7 @@ class ClusterSection(Section):
     server_lease: Annotated[float, Field(ge=3.0, le=3600.0)] | None = None
     """Server lease: seconds without PostgreSQL until a standby takes over; null: no lease."""
     refusal_is_absence: bool = True
-    """Workers continue if connections are refused (no server runs); false if nodes use a proxy."""
+    """Let a node's workers continue if its connections are refused; false if nodes use a proxy."""
     scheduler: Word | None = None
     """Dask scheduler: tls://HOST:PORT (each Dask worker runs a node; needs listen); null: none."""
     adapt: AdaptSettings | None = None

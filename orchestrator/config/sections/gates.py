@@ -16,8 +16,8 @@ class GateSettings(Section):
     timeout: Seconds = 600.0
     """Timeout of a gate without its own timeout, in seconds (default 10 min)."""
     tests_may_change: bool = False
-    """Allow all tasks to change tests; false: only tasks that list the test files under writes."""
+    """Allow all tasks to change tests; false: only tests in files that the task's writes lists."""
     tests_may_vanish: bool = False
-    """Allow all tasks to remove, rename, or skip tests; false: only tasks with these in writes."""
+    """Allow all tasks to remove, rename, or skip tests; false: only tests that writes lists."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
     """Effect of changes that no gate checked: tell (a note in the reason) or fail (the job)."""

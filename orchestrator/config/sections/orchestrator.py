@@ -14,7 +14,7 @@ Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 class _Workplace(Section):
     execution_mode: Mode = ExecutionMode.NATIVE
-    """Platform of AI tools: native or wsl (no difference), or windows (server in WSL)."""
+    """Where AI tools run: native or wsl (the server's system), or windows (server in WSL)."""
     workspace_root: PathText = Path("workspace")
     """Directory for the files of all jobs."""
 

@@ -100,9 +100,9 @@ class Workers(Section):
     resume_sessions: bool = True
     """Allow retries to resume the session of the AI tool; false: start a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
-    """USD per million tokens, in place of built-in prices: [{model: m, input: 1, output: 5}]"""
+    """Prices instead of built-in ones, USD per million tokens: [{model: m, input: 1, output: 5}]"""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Jobs with a cost cap and an unknown price: refuse, or first (stop after one such worker)."""
+    """Jobs with a cost cap and an unpriced model: refuse, or first (stop after one worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)

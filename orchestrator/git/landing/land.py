@@ -212,8 +212,8 @@ class Landing:
         if not any(map(self._may_have_changes, starts)):
             return "the branches of the job's workers have no changes"
         return self._no_branch(
-            "the workers' branches are merged when the job ends; show the job's status, and "
-            f"commands that merge the branches: {COMMAND} status"
+            "when the job ends, the branches of its successful workers are merged; show the job's "
+            f"status, and commands that merge branches: {COMMAND} status"
         )
 
     def _no_branch(self, command: str) -> str:

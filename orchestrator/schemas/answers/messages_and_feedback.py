@@ -50,7 +50,7 @@ class FeedbackGivenAnswer(Answer):
     run: int
     """Number of the job's current run: feedback to an ended job begins the next run."""
     landed: list[str] = Field(default_factory=no_items)
-    """Branches of the user on which the previous result has landed; land the new result, too."""
+    """Branches of the user that have the previous result. To add the new result, land again."""
     duplicate: bool = False
     """True if an earlier call with the same Idempotency-Key had stored the comments."""
     links: Links

@@ -230,8 +230,8 @@ class LogQuery(Query):
 
 class UsageQuery(Query):
     by: Annotated[str, StringConstraints(max_length=200)] = "agent"
-    """Grouping of the rows: agent, model, day, job, or label:NAME. A model is the name in the task;
-    empty: the agent's default model."""
+    """Grouping of the rows: agent, model, day, job, or label:NAME. A worker counts for the model
+    that its agent reported, otherwise for the model of its task; empty: unknown."""
     since: AwareDatetime | None = None
     """Only workers that ended at this time or later; for a running worker, its start counts."""
     until: AwareDatetime | None = None

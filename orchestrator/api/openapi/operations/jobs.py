@@ -222,10 +222,10 @@ READING = (
         description=(
             "Server-Sent Events for programs that show lists of jobs. The stream has events such "
             "as `job_started` and `job_ended`, without the events of workers: for these, read the "
-            "stream of a job. Two other kinds of events: `needs` has the present needs of a job "
-            "tree. `usage` has the tree's number of workers by status, tokens, and cost, at most "
-            "once a second. Ids are valid until the server restarts. After an unknown id, the "
-            "first event is `reset`: read the lists again."
+            "stream of a job. There are two more kinds of events. `needs` lists what people must "
+            "do now for a job tree. `usage` has the tree's number of workers by status, tokens, "
+            "and cost, at most once a second. Ids are valid until the server restarts. After an "
+            "unknown id, the first event is `reset`: read the lists again."
         ),
         query=query_parameters.FeedQuery,
         answers={OK: ("text/event-stream",)},

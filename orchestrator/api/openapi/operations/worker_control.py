@@ -117,8 +117,9 @@ OF_WORKERS = (
         tag="jobs",
         summary="Update a worker's files from the commits on its branch",
         description=(
-            "Lists and reports then also show the files of commits that are newer than the "
-            "worker's end. The merged result does not change. 409: the worker is running."
+            "For commits that were added to the branch after the worker's end: lists and reports "
+            "then include their files. The merged result does not change. 409: the worker is "
+            "running."
         ),
         answers={OK: checkpoints.RecountedAnswer},
         errors=(CONFLICT,),

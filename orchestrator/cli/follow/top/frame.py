@@ -115,7 +115,7 @@ class Frame:
         snapshot = self.snapshot
         parts = [
             "read-only: no server runs" if snapshot.is_offline else "orchestrator",
-            f"{snapshot.unfinished} of {snapshot.total} jobs unfinished",
+            f"{plural(snapshot.total, 'job')}, {snapshot.unfinished} unfinished",
         ]
         if not snapshot.is_offline:  # without a server, the numbers are not current
             parts += [f"{plural(snapshot.running, 'worker')} running"]

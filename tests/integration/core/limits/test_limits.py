@@ -349,7 +349,7 @@ def test_the_answer_to_a_refusal_is_json_with_what_to_do(site: InProcess) -> Non
     )
 
     assert rejection_kind(answer) == "unknown-agent"
-    assert "shell, survey. Add an agent under 'agents' in config.yaml" in answer.json()["detail"]
+    assert "shell, survey; or add an agent under 'agents' in config.yaml" in answer.json()["detail"]
 
 
 def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(

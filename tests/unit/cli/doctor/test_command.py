@@ -230,7 +230,7 @@ def test_a_port_in_use_is_noted_with_its_effect(
         check = checks(orchestrator, capsys, **variables)["port"]
     assert check["ok"] is None
     assert f":{free_port} is in use by another program; `bin/orch" in check["message"]
-    assert "`bin/orchestrator run` starts the server at a free port" in check["message"]
+    assert "`bin/orchestrator run` uses a free port instead" in check["message"]
     assert check["fix"].startswith("bin/orchestrator serve --port 0;")
 
 
@@ -305,7 +305,7 @@ def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_pat
     complete = install_check(tmp_path, "grammars")
 
     assert (missing.ok, some.ok, complete.ok) == (None, None, True)
-    assert missing.message.startswith("not installed; without grammars, the survey reads Python ")
+    assert missing.message.startswith("not installed; without grammars, the survey reads only ")
     assert some.message.startswith("no-such-grammar is not installed; click is ")
     assert missing.fix == some.fix == f"run {tmp_path}/install.sh --grammars"
 

@@ -36,7 +36,7 @@ def test_top_shows_jobs_workers_and_last_lines_live(
 
     assert execute(["top", "--once"], context_of(site)) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert "1 of 2 jobs unfinished · 1 worker running" in lines[0]
+    assert "2 jobs, 1 unfinished · 1 worker running" in lines[0]
     shown = {line.split()[0].lstrip("!"): line for line in lines if "worker_" in line}
     rows = [line for line in lines if "worker_" in line]
     assert ["failed" in row for row in rows] == [True, False], shown
