@@ -438,7 +438,7 @@ class GitRepository(CommitsAndRefs):
         )
         self._carry(worktree)
 
-    # Copies on other machines: implements ``core.ports.attempt_files.ServerWorktrees``.
+    # Copies on other machines: implements ``core.ports.worktree_transfer.ServerWorktrees``.
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         location, registered = (

@@ -337,7 +337,7 @@ class JobFacts:
 
     @property
     def landed_earlier(self) -> tuple[str, ...]:
-        """The value of ``landed_on`` after the result changes: then, no branch has the result."""
+        """The next value of ``landed_on``, after a change of the result: all branches until now."""
         return tuple(dict.fromkeys((*self.landed_on, *(each.branch for each in self.landed))))
 
     @property

@@ -93,7 +93,7 @@ class Setting:
     default: object
     #: The key of config.yaml with the default for all jobs, such as ``workers.agent``.
     server: str = ""
-    #: The setting's ceiling: the name of a field of ``core.limits.ceilings.Ceilings``.
+    #: The setting's ceiling: the name of a field of ``core.limits.effective_settings.Ceilings``.
     ceiling: str = ""
     child: Inheritance = Inheritance.ASKED
     #: True if the retry of a job may change the setting.

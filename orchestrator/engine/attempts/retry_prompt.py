@@ -85,7 +85,7 @@ def previous_failure(worker: Worker) -> str:
 
 
 def advice(worker: Worker) -> str:
-    """Return the advice for an attempt after a failure of which the worker is the cause; or ""."""
+    """Return the advice for an attempt after a failure that the worker caused; otherwise ""."""
     if worker.attempt < 2 or worker.result is None or worker.failure in _NOT_ITS_FAULT:
         return ""
     causes = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]

@@ -79,7 +79,7 @@ class Publisher:
     def catch_up(self, seconds: float) -> bool:
         """Wait until observers have received all stored changes.
 
-        Return True then, or False if this takes longer than ``seconds``.
+        Return True, or False if the wait takes longer than ``seconds``.
 
         The publisher's own thread must not call this method.
         """

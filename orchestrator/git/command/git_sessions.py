@@ -41,7 +41,7 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The git directory that a repository's worktrees share, and the prefix of one HEAD in it."""
+    """The git directory that a repository's worktrees share, and one worktree's place in it."""
 
     common: str
     #: Prefix of HEAD's name in this directory: ``worktrees/NAME/`` for a linked worktree, otherwise

@@ -67,7 +67,7 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 
 def rewritten_results(git: Git, head: str, result: str) -> Iterator[str]:
-    """Yield the results of all jobs that ``result`` contains, and ``head`` has as other commits."""
+    """Yield each job's result that ``result`` contains and ``head`` has as rewritten commits."""
     notes = landed_refs("*", "*")
     for name, landed in listed_refs(git, f"--merged={result}", f"{notes}result/**").items():
         after = git.resolve(name.replace("/result/", "/after/", 1))

@@ -297,7 +297,7 @@ def _remove_others(git: Git, index: str) -> None:
 
 
 class NodeRepository:
-    """The worktrees of one node; implements ``core.ports.attempt_files.NodeWorktrees``.
+    """The worktrees of one node; implements ``core.ports.worktree_transfer.NodeWorktrees``.
 
     ``directory`` must be on a local disk. Any thread may call.
     """

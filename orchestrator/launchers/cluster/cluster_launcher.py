@@ -87,7 +87,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class _NodeWorktree:
-    """A worker's worktree on a node; implements ``core.ports.attempt_files.NodeWorktree``."""
+    """A worker's worktree on a node; implements ``core.ports.worktree_transfer.NodeWorktree``."""
 
     fetch: Callable[[], bool]
     bring: Callable[[FileChange], str]
@@ -101,8 +101,8 @@ Demand = Callable[[Machine, int], int]
 class ClusterLauncher:
     """The launcher for several machines; implements ``core.ports.launcher.Launcher``.
 
-    A separate thread runs the event loop of the connections to nodes (``NodeLinks``). Nodes are
-    accepted from the first call of ``listen`` on. Before this call, the server does not know which
+    A separate thread runs the event loop of the connections to nodes (``NodeLinks``). No node is
+    accepted before the first call of ``listen``, because earlier, the server does not know which
     attempts may still run on nodes.
     """
 

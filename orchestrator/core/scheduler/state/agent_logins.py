@@ -33,8 +33,8 @@ class AgentLogins:
     def record_success(self, agent: str, now: float) -> None:
         """Record that the agent's login works.
 
-        Of an agent that requires no login, only forget a failure: a local model's server may have
-        required a login for another model.
+        For an agent that requires no login, only forget an earlier failure: a local model's server
+        may have required a login for another model.
         """
         if self._credentials.login(agent):
             self._seen[agent] = LoginState(True, "", now)
