@@ -9,6 +9,8 @@ from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
 from orchestrator.api.serializers.status import results
+from orchestrator.core.limits.usage_budgets import usage_by_job
+from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus
@@ -76,7 +78,7 @@ def job_status(service: Service, caller: Caller, detail: JobDetail) -> Values:
         "by_name": shown,
         **_omitted_worker_fields(detail, len(shown)),
         **_plan_field(detail),
-        **_usage_field(detail),
+        **_usage_field(service, caller, detail),
         "left": dict(detail.left),
         **_what_next(service, caller, detail),
     }
@@ -175,7 +177,7 @@ def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
         **({"changes": answer.changes} if answer and answer.changes else {}),
         "final_report": str(service.job_details.final_report(job)),
         "workspace": str(service.job_details.workspace(job)),
-        **_usage_field(detail),
+        **_usage_field(service, caller, detail),
         "left": dict(detail.left),
         **_what_next(service, caller, detail),
     }
@@ -224,12 +226,18 @@ def _task(task: answers.status.TaskResult, longest: int) -> Values:
     }
 
 
-def _usage_field(detail: JobDetail) -> Values:
-    planners = [detail.planner] if detail.planner else []
-    workers = [*detail.workers, *planners, *detail.reviewers]
-    usage = usage_answer([result_of(worker).usage for worker in workers])
-    used = usage.model_dump(exclude_none=True)
+def _usage_field(service: Service, caller: Caller, detail: JobDetail) -> Values:
+    usages = _usages(service, caller, detail)
+    used = usage_answer(usages).model_dump(exclude_none=True)
     return {"used": used} if used else {}
+
+
+def _usages(service: Service, caller: Caller, detail: JobDetail) -> Sequence[Usage]:
+    if any(worker.child_job_ids for worker in detail.workers):
+        tree = service.job_details.tree(caller, detail.job.id)
+        return usage_by_job(tree.jobs, (*tree.workers, *tree.advisers)).get(detail.job.id, ())
+    planners = [detail.planner] if detail.planner else []
+    return [result_of(worker).usage for worker in (*detail.workers, *planners, *detail.reviewers)]
 
 
 def _reason_field(reason: str, longest: int = REASON_CHARACTERS) -> Values:

@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.core.errors import Conflict, Forbidden, NotFound, Outdated, Unauthorized
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.locks.lock_table import LockLease, LockView
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Usage
 from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.human_input.feedback import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.human_input.question import PERSON, Question
@@ -527,6 +527,10 @@ class FakeService:
             ended_at=now,
         )
         self.publish(self._jobs[worker.job_id], EventKind.WORKER_ENDED, worker)
+
+    def use(self, worker: Worker, usage: Usage) -> None:
+        result = WorkerResult(usage=usage)
+        self._workers[worker.key] = replace(self._workers[worker.key], result=result)
 
     def ask(self, worker: Worker, question: Question) -> None:
         asks = {"status": WorkerStatus.WAITING, "agent": PERSON, "question": question}

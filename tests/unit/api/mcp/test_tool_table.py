@@ -16,6 +16,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input.question import Question
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.submission import Submission
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.ports.read_models import JobDetail
 from orchestrator.schemas.requests.mcp import WaitArguments
@@ -328,13 +329,27 @@ def test_usage_is_in_the_answer_if_it_is_known(client: FlaskClient, service: Fak
     used = replace(worker, result=WorkerResult(usage=Usage(steps=3, input_tokens=10)))
     detail = JobDetail(job=job, tasks=[], workers=[worker])
 
-    assert summaries._usage_field(detail) == {}
-    assert summaries._usage_field(replace(detail, workers=[used])) == {
-        "used": {"steps": 3, "input_tokens": 10}
+    def usage_of(shown: JobDetail) -> Answer:
+        return summaries._usage_field(service, service.callers.of_key(KEY), shown)
+
+    assert usage_of(detail) == {}
+    assert usage_of(replace(detail, workers=[used])) == {"used": {"steps": 3, "input_tokens": 10}}
+    assert usage_of(replace(detail, workers=[used], planner=used, reviewers=[used])) == {
+        "used": {"steps": 9, "input_tokens": 30}
     }
-    assert summaries._usage_field(
-        replace(detail, workers=[used], planner=used, reviewers=[used])
-    ) == {"used": {"steps": 9, "input_tokens": 30}}
+
+
+def test_usage_includes_child_jobs(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    [worker] = service.workers_of(job)
+    parent = service.callers.of_key(service.worker_key(worker))
+    child = service.submissions.submit(parent, Submission(request="part")).job
+    for each in (worker, *service.workers_of(child)):
+        service.use(each, Usage(steps=3, input_tokens=10))
+
+    for tool in ("status", "result"):
+        answer = values(client, tool, job_id=job.id)
+        assert answer["used"] == {"steps": 6, "input_tokens": 20}, tool
 
 
 def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> None:
