@@ -28,6 +28,11 @@ def diff(context: ToolContext, arguments: mcp.DiffArguments) -> str:
         listing = replace(request, stat=True)
         files = reads.difference(context.caller, job_id, listing).files
         return f"{_file_list(files)}\n{_SHORTENED}"
+    if arguments.path and not files:
+        return (
+            f"no changed file at {arguments.path!r}; omit path to list the changed files, whose "
+            "paths are relative to the root of the repository"
+        )
     lines = "\n".join(line for file in files for line in _patch_lines(file))
     return cut(f"{_file_list(files)}\n{printable(lines)}", DIFF_CHARACTERS, f"\n{_SHORTENED}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
@@ -18,7 +19,7 @@ from orchestrator.core.model.submission import Accepted
 from orchestrator.core.outcome.job.human_needs import Need
 from orchestrator.core.outcome.job.listed_workers import listed_workers, worker_pages_call
 from orchestrator.core.ports.read_models import JobDetail
-from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.formatting import cut, cut_middle
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
 
@@ -35,7 +36,10 @@ OUTPUT_CHARACTERS = 12_000
 SHORTEST_OUTPUT = 200
 #: Maximum number of workers, or of tasks of a plan.
 MOST_WORKERS = 50
-MOST_FILES = 20
+#: Maximum and minimum number of listed files of a worker, and maximum number of all workers.
+MOST_FILES, FEWEST_FILES, MOST_FILES_TOGETHER = 20, 5, 300
+#: Replaces the middle of a long output.
+CUT = "\n[... shortened ...]\n"
 MOST_NEEDS = 5
 RETRY_ADVICE = (
     "to run the unsuccessful tasks again, call retry; to send comments to a worker, call feedback"
@@ -160,24 +164,30 @@ def _work_of(task: TaskSpec) -> tuple[str, str]:
     return "command", command
 
 
-def job_results(service: Service, caller: Caller, detail: JobDetail) -> Values:
-    """Return the workers' results, bounded in size."""
+def job_results(
+    service: Service, caller: Caller, detail: JobDetail, worker_id: str | None = None
+) -> Values:
+    """Return the workers' results, bounded in size. ``worker_id``: the only worker to show."""
     job = detail.job
+    if worker_id is not None:
+        workers = [each for each in detail.workers if each.id == worker_id]
+        detail = replace(detail, workers=workers)
     answer = results(service, caller, detail)
     tasks = listed_workers(answer.tasks, MOST_WORKERS) if answer else []
     longest = _longest_output([len(task.output) for task in tasks])
+    most_files = min(MOST_FILES, max(FEWEST_FILES, MOST_FILES_TOGETHER // max(1, len(tasks))))
     return {
         "job_id": job.id,
         "status": job.status,
         **_reason_field(job.reason, JOB_REASON_CHARACTERS),
         "retry": not job.status.ended,
         **({"merging": True} if service.merges.is_merging(job.id) else {}),
-        "results": [_task(task, longest) for task in tasks],
+        "results": [_task(task, longest, most_files) for task in tasks],
         **_omitted_worker_fields(detail, len(tasks)),
-        **({"changes": answer.changes} if answer and answer.changes else {}),
+        **({"changes": _cut_lines(answer.changes)} if answer and answer.changes else {}),
         "final_report": str(service.job_details.final_report(job)),
         "workspace": str(service.job_details.workspace(job)),
-        **_usage_field(service, caller, detail),
+        **(_usage_field(service, caller, detail) if worker_id is None else {}),
         "left": dict(detail.left),
         **_what_next(service, caller, detail),
     }
@@ -189,8 +199,13 @@ def merge_outcome(service: Service, caller: Caller, detail: JobDetail) -> Values
     return {
         "status": job.status,
         **_reason_field(job.reason, JOB_REASON_CHARACTERS),
-        "changes": answer.changes if answer else [],
+        "changes": _cut_lines(answer.changes) if answer else [],
     }
+
+
+def _cut_lines(lines: Sequence[str]) -> list[str]:
+    # A line may name all workers of the job.
+    return [cut(line, JOB_REASON_CHARACTERS, " ...") for line in lines]
 
 
 def _longest_output(lengths: Sequence[int]) -> int:
@@ -208,18 +223,20 @@ def _longest_output(lengths: Sequence[int]) -> int:
     return OUTPUT_CHARACTERS
 
 
-def _task(task: answers.status.TaskResult, longest: int) -> Values:
+def _task(task: answers.status.TaskResult, longest: int, most_files: int) -> Values:
     files = task.files_created
+    more_files = len(files) - most_files
     return {
         "worker_id": task.worker_id,
         "task_id": task.task_id,
         "status": task.status,
         **({} if task.chosen is None else {"chosen": task.chosen}),
         **_reason_field(task.reason),
-        "output": cut(task.output, longest, " ..."),
+        # The cause of a failure is often at the end, such as the summary of a test runner.
+        "output": cut_middle(task.output, longest // 2, CUT),
         **({"output_cut": True} if len(task.output) > longest else {}),
-        **({"files_created": files[:MOST_FILES]} if files else {}),
-        **({"more_files": len(files) - MOST_FILES} if len(files) > MOST_FILES else {}),
+        **({"files_created": files[:most_files]} if files else {}),
+        **({"more_files": more_files} if more_files > 0 else {}),
         "directory": task.workspace,
         **({"log": task.log} if task.log else {}),
         **({"child_job_ids": task.child_job_ids} if task.child_job_ids else {}),

@@ -5,7 +5,7 @@ A worker's key therefore grants access only to the worker's child jobs and their
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,9 @@ def _result_of_worker(context: ToolContext, job_id: str, worker_id: str) -> str:
     # The worker may belong to a child job.
     worker = context.service.access.worker(context.caller, job_id, worker_id)
     detail = context.service.job_details.detail(context.caller, worker.job_id, with_tasks=False)
-    of_worker = replace(detail, workers=[each for each in detail.workers if each.id == worker.id])
-    return summaries.as_text(summaries.job_results(context.service, context.caller, of_worker))
+    return summaries.as_text(
+        summaries.job_results(context.service, context.caller, detail, worker.id)
+    )
 
 
 def _logs(context: ToolContext, arguments: mcp.LogsArguments) -> str:

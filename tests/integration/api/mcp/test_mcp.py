@@ -165,3 +165,4 @@ def test_a_large_change_is_listed_and_read_file_by_file(
     assert "251 more files" in text
     assert "\n+900" in called(site, "diff", job_id=job, path="z.txt")
     assert called(site, "diff", job_id=job, path="d").startswith("300 files changed")
+    assert called(site, "diff", job_id=job, path="e").startswith("no changed file at 'e'")

@@ -196,7 +196,7 @@ def test_results_are_bounded_whatever_workers_leave(
             worker,
             "short" if number % 2 else "é" * 100_000,
             WorkerStatus.FAILED,
-            tuple(f"file_{n}" for n in range(500)),
+            tuple(f"{'folder/' * 10}file_{n}" for n in range(500)),
         )
     service.end(job, JobStatus.FAILED)
 
@@ -207,7 +207,20 @@ def test_results_are_bounded_whatever_workers_leave(
     assert (len(answer["results"]), answer["more_workers"]) == (50, 10)
     assert answer["results"][0]["output_cut"] and len(answer["results"][0]["output"]) > 400
     assert answer["results"][1]["output"] == "short"
-    assert answer["results"][0]["more_files"] == 480
+    assert answer["results"][0]["more_files"] == 494
+
+
+def test_a_long_output_is_shown_with_its_beginning_and_its_end(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+    [worker] = service.workers_of(job)
+    service.finish(worker, "first line\n" + "x" * 100_000 + "\n1 failed", WorkerStatus.FAILED)
+
+    [row] = values(client, "result", job_id=job.id)["results"]
+
+    assert row["output"].startswith("first line\n") and row["output"].endswith("\n1 failed")
+    assert row["output_cut"] and len(row["output"]) < summaries.OUTPUT_CHARACTERS + 100
 
 
 @pytest.mark.parametrize(("tool", "names"), [("wait", "results"), ("status", "by_name")])
