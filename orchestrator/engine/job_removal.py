@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, StoreError
 from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports import JobFiles, Store
 from orchestrator.core.text.command_name import COMMAND
@@ -51,8 +52,8 @@ class JobRemoval:
         """Rename the directory, and delete the rows. ``delete_files`` removes the directory later.
 
         Idempotent. Return False without a change if the job has not ended, or a person works in a
-        worktree of the job. Raise OSError if the directory cannot be renamed, and StoreError if the
-        rows cannot be deleted.
+        worktree of the job. Raise OSError if the directory cannot be renamed. If the rows cannot be
+        deleted, restore the directory, and raise StoreError.
         """
         job = self._store.job(root_id)
         if (job is not None and not job.status.ended) or self._files.in_use(root_id):
@@ -61,12 +62,22 @@ class JobRemoval:
         try:
             self._files.mark_removed(root_id)
             failpoints.reached("removal: files moved aside")
-            self._store.forget([root_id])
+            self._delete_rows(root_id)
         except BaseException:
             self._under_way.discard(root_id)
             raise
         failpoints.reached("removal: rows deleted")
         return True
+
+    def _delete_rows(self, root_id: str) -> None:
+        try:
+            self._store.forget([root_id])
+        except StoreError:
+            # The job is still listed, and may be retried. If the directory cannot be restored, the
+            # next server completes the removal.
+            with suppress(OSError):
+                self._files.unmark_removed(root_id)
+            raise
 
     def delete_files(self, root_id: str) -> Sequence[str]:
         """Delete the directory. Return the names of the git refs that save work of the job.

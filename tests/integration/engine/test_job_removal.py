@@ -6,10 +6,14 @@ import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import StoreAway
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import StateChange
 from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
@@ -132,6 +136,32 @@ def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
     files.mark_removed("busy")
     removal.finish("busy")
     assert (tmp_path / "job_busy").is_dir() and removal.interrupted() == ()
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_removal_that_the_database_rejects_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.database.connections.LOCK_TIMEOUT", 0.1)
+    database = tmp_path / "state.db"
+    store = SqlStore(sqlite_url(database))
+    store.open()
+    job = replace(a_job("old"), status=JobStatus.COMPLETED, ended_at=5.0)
+    store.save(StateChange(new_jobs=[job]))
+    (tmp_path / "job_old" / "depth_0").mkdir(parents=True)
+    removal = JobRemoval(store, WorkspaceJobFiles(tmp_path))
+
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreAway):
+            removal.begin("old")
+
+    assert os.listdir(tmp_path / "job_old") == ["depth_0"]
+    assert (removal.interrupted(), store.job("old")) == ((), job)
+    assert removal.begin("old")
+    removal.delete_files("old")
+    assert (store.job("old"), list(tmp_path.glob("*old*"))) == (None, [])
     store.close()
 
 
