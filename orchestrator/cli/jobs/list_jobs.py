@@ -1,7 +1,8 @@
 """``orchestrator jobs``: the list of jobs, newest first."""
 
 import json
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,11 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
+
+#: Maximum number of jobs per call to the server.
+PAGE_SIZE = 200
 #: Columns of a line before the request.
 REQUEST_COLUMN = 46
 
@@ -86,13 +92,27 @@ def find_jobs(
     if client is not None:
         depth = None if children or "ORCHESTRATOR_WORKER_ID" in context.environ else 0
         with client:
-            return client.jobs(status=status, page_size=limit, depth=depth)
+            return _first_jobs(client, status, limit, depth)
     from orchestrator.cli.offline.jobs_on_disk import all_jobs, root_jobs, summary
 
     stored_jobs = (all_jobs if children else root_jobs)(context.workspace)
     jobs = [job for job in stored_jobs if status in (None, job.get("status"))]
     page = [summary(job) if context.as_json else job for job in jobs[:limit]]
     return {"jobs": page, "total": len(jobs), "page": 1, "page_size": limit}
+
+
+def _first_jobs(
+    client: "OrchestratorClient", status: str | None, limit: int, depth: int | None
+) -> dict[str, Any]:
+    size = min(limit, PAGE_SIZE)
+    jobs: dict[str, Any] = {}
+    for page in count(1):
+        answer = client.jobs(status=status, page=page, page_size=size, depth=depth)
+        # A job may be on two pages, if another job was submitted between the two calls.
+        jobs |= {job["job_id"]: job for job in answer["jobs"]}
+        if len(jobs) >= limit or page * size >= answer["total"]:
+            break
+    return {**answer, "jobs": list(jobs.values())[:limit], "page": 1, "page_size": limit}
 
 
 def _row(job: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -16,6 +16,8 @@ from orchestrator.schemas.requests.job import OrchestrateRequest
 
 KEY = "key-of-the-fake-server"
 AT = "2026-01-02T03:04:05.000000+00:00"
+#: Maximum number of jobs per page, as in ``schemas.requests.query_parameters``.
+MAX_JOBS_PAGE_SIZE = 200
 ENDED = ("completed", "partial", "failed", "cancelled")
 
 
@@ -223,7 +225,13 @@ class Handler(BaseHTTPRequestHandler):
                 for job in self.server.jobs.values()
                 if (not statuses or job.status in statuses) and depth in (None, str(job.depth))
             ]
-            self._json(200, {"jobs": jobs, "total": len(jobs), "page": 1, "page_size": 50})
+            page = int(call.query.get("page", ["1"])[0])
+            size = int(call.query.get("page_size", ["50"])[0])
+            if size > MAX_JOBS_PAGE_SIZE:
+                self._json(422, {"detail": f"/page_size: must be at most {MAX_JOBS_PAGE_SIZE}"})
+                return
+            found = jobs[(page - 1) * size : page * size]
+            self._json(200, {"jobs": found, "total": len(jobs), "page": page, "page_size": size})
             return
         if call.path == "/api/v1/needs":
             page, size = (int(call.query[name][0]) for name in ("page", "page_size"))

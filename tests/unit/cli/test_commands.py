@@ -490,6 +490,20 @@ def test_status_shows_workers_and_where_the_result_is(
     assert "\x1b" not in out
 
 
+def test_jobs_lists_more_jobs_than_a_page_of_the_server_has(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    for number in range(450):
+        served.submit({"request": "x"}, str(number))
+
+    for limit, shown in ((200, 200), (201, 201), (430, 430), (1000, 450)):
+        assert orchestrator("jobs", "--json", "--limit", str(limit)) == ExitCode.OK
+        answer = json.loads(capsys.readouterr().out)
+        names = [job["job_id"] for job in answer["jobs"]]
+        assert names == [f"j{number + 1}" for number in range(shown)]
+        assert (answer["total"], answer["page"], answer["page_size"]) == (450, 1, limit)
+
+
 def test_jobs_lists_what_the_server_has(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
