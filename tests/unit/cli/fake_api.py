@@ -117,6 +117,8 @@ class FakeApi(ThreadingHTTPServer):
         self.needs: list[dict[str, Any]] = []
         #: Fields of the answer of /health, in addition to ready.
         self.health: dict[str, Any] = {}
+        #: True if the server cannot reach its database.
+        self.store_is_away = False
         #: True if new jobs end at once.
         self.end_at_once = True
         self.outcome = "completed"
@@ -216,6 +218,12 @@ class Handler(BaseHTTPRequestHandler):
             self._json(
                 202, {"job_id": job.job_id, "status": "pending", "links": {}} | self.server.accepted
             )
+            return
+        if call.path == "/api/v1/nodes":
+            self._json(200, {"nodes": []})
+            return
+        if call.path == "/api/v1/jobs" and self.server.store_is_away:
+            self._json(503, {"detail": "The database cannot be reached now."})
             return
         if call.path == "/api/v1/jobs":
             statuses = call.query.get("status", [])

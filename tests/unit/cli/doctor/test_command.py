@@ -256,6 +256,18 @@ def test_a_server_that_is_not_ready_or_starts_nothing_is_a_failure(
     assert "logs/orchestrator.log" in check["fix"]
 
 
+def test_the_key_is_accepted_by_a_server_that_cannot_reach_its_database(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    served.store_is_away = True
+    served.health = {"ready": False, "checks": {"store": "connection refused"}}
+
+    found = checks(orchestrator, capsys)
+
+    assert found["server ready"]["message"] == "store: connection refused"
+    assert found["server key"]["ok"] is True
+
+
 def test_a_server_with_another_key_is_a_failure(
     served: FakeApi, folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
