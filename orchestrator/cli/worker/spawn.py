@@ -114,10 +114,14 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> CommandEnd:
-    """Convert a server's error answer to a CommandEnd: exit code, detail, and remaining quota."""
+    """Convert a server's error answer to a CommandEnd: exit code, errors, and remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+    errors = problem.get("errors")
+    if isinstance(errors, list) and len(errors) > 1:
+        parts = ((each["pointer"], each["detail"]) for each in errors)
+        detail = "\n".join(": ".join(filter(None, each)) for each in parts)
     remaining = problem.get("left")
     if isinstance(remaining, dict) and remaining:
         detail += "\nremaining: " + ", ".join(

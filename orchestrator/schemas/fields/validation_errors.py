@@ -6,6 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.formatting import plural
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 
@@ -94,7 +95,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 
 def summary(errors: Sequence[Fault]) -> str:
     """Return the first error as text, with the number of further errors."""
-    more = f" ({len(errors) - 1} more under errors)" if len(errors) > 1 else ""
+    more = f" ({plural(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
     return f"{errors[0]}{more}"
 
 

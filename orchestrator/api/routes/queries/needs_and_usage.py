@@ -81,13 +81,13 @@ def get_usage() -> Response:
 def _grouping(text: str) -> tuple[UsageBy, str]:
     """Return the key by which usage is grouped; for ``label``, also the label's name.
 
-    Raise a 422 for an unknown key.
+    Raise a 422 for an unknown one.
     """
     kind, _, label = text.partition(":")
     if kind in set(map(str, UsageBy)) and (kind == UsageBy.LABEL) == bool(label):
         return UsageBy(kind), label
     known = [f"{each}:NAME" if each is UsageBy.LABEL else str(each) for each in UsageBy]
-    detail = unknown_name("key", text, known)
+    detail = unknown_name("grouping", text, known)
     raise invalid([Fault(location=("by",), detail=detail, type="enum")])
 
 

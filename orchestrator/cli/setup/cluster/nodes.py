@@ -315,16 +315,16 @@ def _list(context: CliContext) -> None:
 
 
 def _first_step(context: CliContext) -> str:
-    """Return the user's next step to add the first node, such as ``create certificates: ...``."""
+    """Return the user's next step to add the first node, such as ``add a node: ...``."""
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
     loaded = load(context.folder, environ=context.environ)
     cluster = loaded.settings.cluster
     if not CertificateAuthority(cluster.certificates).exists:
-        return f"create certificates: {INIT}"
+        return f"before you add a node, create certificates: {INIT}"
     if not cluster.listen:
-        return "set cluster.listen in config.yaml, and restart the server"
+        return "before you add a node, set cluster.listen in config.yaml, and restart the server"
     return f"add a node: {COMMAND} nodes add NAME"
 
 

@@ -92,7 +92,7 @@ def deliveries_command(context: CliContext, job_id: str | None, state: str | Non
 @json_option
 @pass_cli_context
 def redeliver_command(context: CliContext, delivery_id: str) -> None:
-    """Send the message with this ID again.
+    """Send the message with the id ID again.
 
     The ID stays the same, so that receivers can recognize the repetition.
     """

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orchestrator.api.http_messages.problems import problem_of
+from orchestrator.api.http_messages.problems import invalid, problem_of
 from orchestrator.core.errors import (
     BlockingFiles,
     Incomplete,
@@ -17,6 +17,7 @@ from orchestrator.core.errors import (
     Refused,
 )
 from orchestrator.schemas.answers.answer import Problem
+from orchestrator.schemas.fields.validation_errors import Fault
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,19 @@ def test_an_import_error_of_replaced_code_advises_a_restart() -> None:
         "the code of the running server was replaced; restart the server (the cause is in "
         "logs/orchestrator.log)"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "detail"),
+    [
+        (1, "/a: unknown field"),
+        (2, "/a: unknown field (1 more error)"),
+        (3, "/a: unknown field (2 more errors)"),
+    ],
+)
+def test_an_invalid_request_has_its_first_error_and_the_number_of_further_errors(
+    number: int, detail: str
+) -> None:
+    faults = [Fault(location=("a",), detail="unknown field", type="extra_forbidden")] * number
+
+    assert invalid(faults).detail == detail

@@ -242,6 +242,20 @@ def test_a_rejection_lists_the_remaining_quota(
     assert "deepest level reached\nremaining: depth 0" in done.stderr
 
 
+def test_a_rejection_shows_all_errors_of_the_request(api: FakeApi) -> None:
+    errors = [
+        {"pointer": "/tasks/0/shell", "detail": "unknown field"},
+        {"pointer": "/tasks/1/shell", "detail": "unknown field"},
+    ]
+    detail = "/tasks/0/shell: unknown field (1 more error)"
+    api.faults.append((422, {"type": "invalid-request", "detail": detail, "errors": errors}, {}))
+
+    done = spawn(["x"], worker(api))
+
+    assert "/tasks/0/shell: unknown field\n/tasks/1/shell: unknown field\n" in done.stderr
+    assert "1 more error" not in done.stderr
+
+
 def test_errors_are_the_problem_object_with_json(api: FakeApi) -> None:
     api.faults.append((422, {"type": "limit-depth", "detail": "too deep"}, {}))
 

@@ -18,11 +18,12 @@ def test_a_list_without_nodes_names_the_next_step_to_the_first(
         assert orchestrator("nodes", "list") == 0
         return capsys.readouterr().err.strip().partition("no nodes; ")[2].partition(":")[0]
 
-    assert next_step() == "create certificates"
+    assert next_step() == "before you add a node, create certificates"
 
     assert orchestrator("nodes", "init", "--address", "127.0.0.1:8786") == 0
     capsys.readouterr()
-    assert next_step() == "set cluster.listen in config.yaml, and restart the server"
+    listen = "before you add a node, set cluster.listen in config.yaml, and restart the server"
+    assert next_step() == listen
 
     with (folder / "config.yaml").open("a") as config:
         config.write('cluster: {listen: "127.0.0.1:8786"}\n')
