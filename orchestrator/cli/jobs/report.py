@@ -8,8 +8,10 @@ import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import job_argument, json_option
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import printable
 from orchestrator.core.errors import NotFound
+from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.security.files.untrusted_files import read_regular
 
 FINAL = "FINAL_RESULT.md"
@@ -44,13 +46,19 @@ def find_report(context: CliContext, job_id: str, name: str) -> str:
     if client is not None:
         with client:
             return client.report(job_id, name)
-    from orchestrator.cli.offline.jobs_on_disk import directory_of
+    from orchestrator.cli.offline.jobs_on_disk import directory_of, find_job
 
     directory = directory_of(context.workspace, job_id)
     is_child = directory.name != f"job_{job_id}"
     path = directory / _report_path(f"job_{job_id}.md" if is_child and name == FINAL else name)
     content = read_regular(path, LARGEST_REPORT_BYTES, within=context.workspace)
     if content is None:
+        status = find_job(context.workspace, job_id)["status"]
+        if status not in ENDED_JOB:
+            raise NotFound(
+                f"job {job_id} has not ended ({status}), and has no report yet; wait for it: "
+                f"{COMMAND} wait {job_id}"
+            )
         raise NotFound(
             f"job {job_id} has no report {name}; list the files: ls {shlex.quote(str(directory))}"
         )

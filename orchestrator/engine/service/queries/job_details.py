@@ -186,6 +186,11 @@ class JobDetails:
         job = self._access.job(caller, job_id)
         path = self._workspace.report(job, name)
         if path is None or path.is_symlink() or not path.is_file():
+            if not job.status.ended:
+                raise NotFound(
+                    f"job {job_id} has not ended ({job.status}), and has no report yet; wait for "
+                    f"it: {COMMAND} wait {job_id}"
+                )
             raise NotFound(
                 f"job {job_id} has no report {name!r}; reports are written when a job ends"
             )

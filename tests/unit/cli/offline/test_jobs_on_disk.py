@@ -291,6 +291,15 @@ def test_reports_are_read_from_their_places(
     assert capsys.readouterr().out.splitlines() == places
 
 
+def test_the_report_of_an_unfinished_job_names_the_command_that_waits(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    write_job(folder, "a", status="running")
+
+    assert orchestrator("report", "a") == ExitCode.NOT_FOUND
+    assert " wait a" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["../status.json", "/etc/passwd", ".hidden", "nothing.md"])
 def test_a_report_is_never_read_from_outside_of_the_workspace(
     folder: Path, orchestrator: Orchestrator, name: str

@@ -15,7 +15,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.serializers import job as job_serializer
 from orchestrator.schemas.requests.query_parameters import JobQuery
 from tests.integration.conftest import MakeSite
-from tests.integration.site import KEY, Answer, InProcess, shell, until
+from tests.integration.site import HOLD, KEY, Answer, InProcess, shell, until
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n"}
@@ -35,6 +35,18 @@ def conflicting(make_site: MakeSite, tmp_path: Path) -> Made:
     ]
     ended = site.run("change the same line", tasks, resolve="off", labels={"team": "red"})
     return site, project, str(ended["job_id"])
+
+
+def test_a_report_of_a_running_job_does_not_exist_yet(site: InProcess, tmp_path: Path) -> None:
+    job = site.submit("x", [shell(f"RELEASE={tmp_path}/release; {HOLD}")])
+
+    answer = site.call("GET", f"/jobs/{job}/reports/FINAL_RESULT.md")
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"].endswith(f" wait {job}")
+    (tmp_path / "release").touch()
+    site.wait(job)
+    assert site.call("GET", f"/jobs/{job}/reports/FINAL_RESULT.md").status_code == 200
 
 
 def test_everything_about_a_job_with_a_conflict_can_be_read(conflicting: Made) -> None:
