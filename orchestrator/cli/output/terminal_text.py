@@ -19,6 +19,8 @@ GAP = "  "
 ARGUMENTS = f"{__name__}.arguments"
 _NO_BREAK = "\0"
 _COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")
+#: Bold text of Markdown. In the text ``2 ** 3 ** 4``, nothing is bold.
+_BOLD = re.compile(r"(?<![\w*])\*\*(?=[^\s*])(.+?)(?<=[^\s])\*\*(?![\w*])")
 _COLOR = re.compile(r"\x1b\[[0-9;:]*m")
 _COLORS = {
     "completed": "green",
@@ -77,7 +79,8 @@ def first_line(text: object, width: int) -> str:
 
 def lines_of(text: object) -> list[str]:
     """Return the non-empty lines of a text, without Markdown's marks such as ``#`` and ``*``."""
-    lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
+    plain = (_BOLD.sub(r"\1", line) for line in printable(str(text or "")).splitlines())
+    lines = (line.strip(" #*\t") for line in plain)
     return [line for line in lines if line.strip("`~-=_|")]
 
 
