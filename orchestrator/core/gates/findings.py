@@ -102,6 +102,9 @@ class Reading:
     note: str = ""
     #: A test runner's summary that reports failed tests; only for a gate without a report.
     failed_tests: str = ""
+    #: Number of passed tests according to the summaries of test runners; None if there is no such
+    #: number. Only for a gate without a report.
+    passed_count: int | None = None
 
     @property
     def has_no_tests(self) -> bool:

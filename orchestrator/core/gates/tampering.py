@@ -29,7 +29,7 @@ from orchestrator.core.gates.gate import (
 from orchestrator.core.gates.gate_decision import LONGEST_SHOWN, MOST_LISTED
 from orchestrator.core.gates.removal_permission import CHANGE, how_to_allow
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.formatting import listed, plural
 from orchestrator.core.text.path_patterns import matches
 
 #: Tables of pyproject.toml that configure builds, installations, or releases, but no gate.
@@ -272,11 +272,14 @@ def hidden_findings(
 ) -> list[Finding]:
     """Return the tests and checks that pass only because the worker altered tests or configuration.
 
-    The result is empty if the gate has no verdict on the base.
+    For a gate without a report, also return one finding if fewer tests pass than in the second run.
+    Otherwise, the result is empty if the gate has no verdict on the base.
 
     ``second``: the run with the base's tests and configuration. ``repairs``: True to omit tests
     that fail on the base.
     """
+    if fewer := _fewer_tests(gate, now.reading, second):
+        return [fewer]
     if base is None or base.broken:
         return []
     if second.broken:
@@ -287,6 +290,16 @@ def hidden_findings(
         return [each for each in hidden if each.key not in known_keys]
     findings = new_findings(second.reading, now.reading)
     return new_findings(Reading(findings=tuple(findings)), base.reading)
+
+
+def _fewer_tests(gate: Gate, now: Reading, second: FinishedRun) -> Finding | None:
+    count, base_count = now.passed_count, second.reading.passed_count
+    if gate.tests_may_vanish or not second.passed or count is None or base_count is None:
+        return None
+    if count >= base_count:
+        return None
+    passing = plural(base_count, "passing test")
+    return Finding("fewer tests", f"{passing}; with the change only {count}")
 
 
 def _hidden_test_findings(

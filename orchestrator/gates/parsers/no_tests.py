@@ -100,16 +100,30 @@ _FAILED = re.compile(
     r"[= ]*(?:\d+ [a-z]+, )*[1-9]\d* (?:failed|errors?)(?:,| in )|FAILED \(|test result: FAILED"
     r"|FAIL$| *Tests:? +[1-9]\d* failed|(?:#|ℹ) fail [1-9]| *[1-9]\d* failing"
 )
+#: Numbers of passed tests in the summaries of pytest, cargo, jest, vitest, node --test, and mocha.
+_PASSED = re.compile(
+    "|".join(
+        (
+            r"^[= ]*(?:\d+ [a-z]+, )*(\d+) passed(?:, \d+ [a-z]+)* in [\d.]+s\b",
+            r"^test result: \w+\. (\d+) passed;",
+            r"^ *Tests:? +(?:\d+ [a-z]+(?:, +| *\| *))*(\d+) passed\b",
+            r"^(?:#|ℹ) pass (\d+)$",
+            r"^ *(\d+) passing\b",
+        )
+    ),
+    re.MULTILINE,
+)
 
 
 def read(printed: bytes) -> Reading:
     """Return what the output of a gate shows about tests.
 
-    Two fields of the result are set:
+    These fields of the result are set:
 
     - ``passed``: an empty tuple if no test ran; otherwise None.
     - ``failed_tests``: the last summary of a test runner if the summary reports failed tests;
       otherwise "".
+    - ``passed_count``: the sum of the passed tests in all summaries; None without a summary.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:
@@ -121,4 +135,8 @@ def read(printed: bytes) -> Reading:
             return Reading(passed=(), note="pre-commit checked no file; add --all-files")
     last = next(reversed([*_SUMMARY.finditer(text)]), None)
     is_failure = last is not None and _FAILED.match(last[0]) is not None
-    return Reading(failed_tests=last[0].strip("= ") if last and is_failure else "")
+    counts = [int(match[match.lastindex or 0]) for match in _PASSED.finditer(text)]
+    return Reading(
+        failed_tests=last[0].strip("= ") if last and is_failure else "",
+        passed_count=sum(counts) if counts else None,
+    )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.engine.gates.conftest import MakeProject, gates, reasons
+from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.gates.test_altered_judges import FILES
 from tests.support.project import edit
 
@@ -143,3 +143,28 @@ def test_a_worker_that_removes_failing_tests_is_refused_with_what_to_type(
         "or set gates.tests_may_vanish: true in config.yaml"
     )
     assert "tests.test_old" not in reason
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        REMOVE_TEST,
+        "sed -i '1i import pytest\\npytestmark = pytest.mark.skip' tests/test_old.py",
+    ],
+)
+def test_a_gate_without_a_report_counts_its_tests(make_project: MakeProject, script: str) -> None:
+    """The names of the tests are unknown, but their number is in the output."""
+    site, _ = make_project(PROJECT)
+    unit = {"name": "unit", "run": f"python3 -m pytest {PLAIN}"}
+
+    ended = site.run("x", [edit(script)], gates=[unit])
+
+    assert ended["status"] == "failed", ended
+    [reason] = reasons(ended)
+    assert reason == (
+        "gate unit failed: with tests/test_old.py from the base commit: 2 passing tests; with "
+        "the change only 1; to allow this change: add writes: [tests/test_old.py] to the task, "
+        "or set gates.tests_may_change: true in config.yaml"
+    )
+    promised = site.run("x", [edit(script, writes=[PROMISED])], gates=[unit])
+    assert promised["status"] == "completed", promised

@@ -122,3 +122,21 @@ def test_other_output_is_judged_by_the_exit_code(printed: str) -> None:
 )
 def test_a_summary_that_reports_failed_tests_is_read(printed: str, summary: str) -> None:
     assert read(printed.encode()).failed_tests == summary
+
+
+@pytest.mark.parametrize(
+    ("printed", "count"),
+    [
+        ("===== 3 passed in 0.35s =====", 3),
+        ("1 failed, 2 passed, 1 skipped in 1.20s (0:00:01)", 2),
+        ("3 skipped in 0.35s\n1 passed in 0.1s", 1),
+        ("test result: ok. 2 passed; 0 failed\n\ntest result: ok. 1 passed; 0 failed", 3),
+        ("Test Suites: 9 passed, 9 total\nTests:       1 skipped, 4 passed, 5 total", 4),
+        ("      Tests  1 failed | 4 passed (5)", 4),
+        ("ℹ tests 3\nℹ pass 2\nℹ fail 0", 2),
+        ("  7 passing (12ms)", 7),
+        ("All matched files use Prettier code style!", None),
+    ],
+)
+def test_passed_tests_are_counted(printed: str, count: int | None) -> None:
+    assert read(printed.encode()).passed_count == count
