@@ -37,7 +37,8 @@ INSTRUCTIONS = """\
 Runs a request as a tree of worker processes and combines their results in one report. Use it for
 work with about five or more independent parts; do smaller work yourself. Call orchestrate once,
 with tasks if you know them. Then call wait until "retry" is false; each call answers within 45
-seconds. Then call result: it returns shortened outputs, and the paths of the complete outputs."""
+seconds. Then call result: it returns shortened outputs, and the paths of the complete outputs. The
+tool diff returns the changes of files."""
 
 
 class RpcError(Exception):

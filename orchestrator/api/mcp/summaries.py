@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
@@ -18,7 +18,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted
 from orchestrator.core.outcome.job.human_needs import Need
 from orchestrator.core.outcome.job.listed_workers import listed_workers, worker_pages_call
-from orchestrator.core.ports.read_models import JobDetail
+from orchestrator.core.ports.read_models import JobCard, JobDetail
 from orchestrator.core.text.formatting import cut, cut_middle
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
@@ -58,8 +58,13 @@ def accepted_job(answer: Accepted) -> Values:
     }
 
 
-def job_list(jobs: Sequence[Job], total: int) -> Values:
-    return {"jobs": [_job_fields(job) for job in jobs], "total": total}
+def job_list(cards: Sequence[JobCard], total: int) -> Values:
+    return {"jobs": [_listed_job(card) for card in cards], "total": total}
+
+
+def _listed_job(card: JobCard) -> Values:
+    kinds = list(dict.fromkeys(need.kind for need in card.needs))
+    return {**_job_fields(card.job), **({"needs": kinds} if kinds else {})}
 
 
 def _job_fields(job: Job) -> Values:
@@ -71,16 +76,19 @@ def _job_fields(job: Job) -> Values:
     }
 
 
-def job_status(service: Service, caller: Caller, detail: JobDetail) -> Values:
-    """Return a job's status, its workers in short form, and the remaining quota."""
+def job_status(service: Service, caller: Caller, detail: JobDetail, page: int = 1) -> Values:
+    """Return a job's status, its workers in short form, and the remaining quota.
+
+    ``page``: the page of workers.
+    """
     job = detail.job
-    shown = [_worker_fields(worker) for worker in listed_workers(detail.workers, MOST_WORKERS)]
+    workers = listed_workers(detail.workers, MOST_WORKERS, page)
     return {
         **_job_fields(job),
         **_reason_field(job.reason, JOB_REASON_CHARACTERS),
         "workers": counts(detail.workers),
-        "by_name": shown,
-        **_omitted_worker_fields(detail, len(shown)),
+        "by_name": [_worker_fields(worker) for worker in workers],
+        **_omitted_worker_fields(detail, page * MOST_WORKERS),
         **_plan_field(detail),
         **_usage_field(service, caller, detail),
         "left": dict(detail.left),
@@ -140,7 +148,15 @@ def _plan_field(detail: JobDetail) -> Values:
     longest = _longest_output([len(_work_of(task)[1]) for task in shown])
     more = len(detail.tasks) - len(shown)
     plan = [_planned_task(task, longest) for task in shown]
-    return {"plan": plan, **({"more_tasks": more} if more else {})}
+    known = asdict(detail.estimate) if detail.estimate else {}
+    return {
+        "plan": plan,
+        **({"more_tasks": more} if more else {}),
+        **({"estimate": {name: known[name] for name in _ESTIMATED}} if known else {}),
+    }
+
+
+_ESTIMATED = ("workers", "tokens", "cost_usd")
 
 
 def _planned_task(task: TaskSpec, longest: int) -> Values:

@@ -107,13 +107,15 @@ def _orchestrate(context: ToolContext, arguments: mcp.OrchestrateArguments) -> s
 def _status(context: ToolContext, arguments: mcp.StatusArguments) -> str:
     if arguments.job_id is None:
         lists = context.service.job_lists
-        page = lists.jobs(context.caller, JobFilter(), page=1, page_size=LISTED_JOBS)
-        jobs = {card.job.id: card.job for card in lists.cards([each.id for each in page.jobs])}
-        shown = [jobs[each.id] for each in page.jobs if each.id in jobs]
+        number, size = arguments.page, LISTED_JOBS
+        page = lists.jobs(context.caller, JobFilter(), page=number, page_size=size)
+        cards = {card.job.id: card for card in lists.cards([each.id for each in page.jobs])}
+        shown = [cards[each.id] for each in page.jobs if each.id in cards]
         return summaries.as_text(summaries.job_list(shown, page.total))
     job_id = checked_job_id(arguments.job_id)
     detail = context.service.job_details.detail(context.caller, job_id, names=())
-    return summaries.as_text(summaries.job_status(context.service, context.caller, detail))
+    status = summaries.job_status(context.service, context.caller, detail, arguments.page)
+    return summaries.as_text(status)
 
 
 def _wait(context: ToolContext, arguments: mcp.WaitArguments) -> str:

@@ -31,9 +31,9 @@ OMITTED = frozenset(
     }
 )
 
-#: Schemas omit a maximum of this number or more, because no caller reaches such a maximum, and its
-#: text would cost tokens.
-FAR_AWAY = 10_000
+#: Schemas omit a maximum of this number or more, and a maximum length of this many characters or
+#: more, because few callers reach such a maximum, and its text would cost tokens.
+FAR_AWAY, LONG_TEXT = 10_000, 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,8 +307,8 @@ def _without_null(schema: Schema) -> Schema:
 def _is_irrelevant(name: str, value: object) -> bool:
     if name == "default":
         return value in (None, "", [], {})
-    limit = isinstance(value, int | float) and value >= FAR_AWAY
-    return limit and name in ("maximum", "maxLength", "maxItems")
+    most = {"maximum": FAR_AWAY, "maxLength": LONG_TEXT, "maxItems": FAR_AWAY}.get(name)
+    return most is not None and isinstance(value, int | float) and value >= most
 
 
 def definitions_text() -> str:

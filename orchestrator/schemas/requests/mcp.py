@@ -36,6 +36,8 @@ class OrchestrateArguments(JobRequest):
 class StatusArguments(Wire):
     job_id: JobId | None = None
     """Id of the job (default: list the newest jobs)."""
+    page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Page of the list, from 1: 10 jobs, or 50 workers of the job."""
 
 
 class JobArguments(Wire):

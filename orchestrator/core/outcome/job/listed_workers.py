@@ -31,21 +31,26 @@ class _HasStatus(Protocol):
 Listed = TypeVar("Listed", bound=_HasStatus)
 
 
-def listed_workers(workers: Sequence[Listed], most: int = LISTED_WORKERS) -> Sequence[Listed]:
+def listed_workers(
+    workers: Sequence[Listed], most: int = LISTED_WORKERS, page: int = 1
+) -> Sequence[Listed]:
     """Return at most ``most`` of ``workers``, in unchanged order.
 
     If there are more workers, failed workers are selected first, then running workers, then
-    cancelled and skipped workers.
+    cancelled and skipped workers. ``page``: 2 for the workers that page 1 omits, and so on.
     """
-    if len(workers) <= most:
+    if len(workers) <= most and page == 1:
         return workers
     ranks = [_RANKS.get(each.status, _LAST) for each in workers]
-    return [workers[index] for index in first_places(ranks, most)]
+    return [workers[index] for index in first_places(ranks, most, (page - 1) * most)]
 
 
-def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:
-    """Return the indexes of the lowest ``ranks``, sorted by index; at most ``most`` indexes."""
-    return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:most])
+def first_places(ranks: Sequence[int], most: int, skipped: int = 0) -> Sequence[int]:
+    """Return the indexes of the lowest ``ranks``, sorted by index; at most ``most`` indexes.
+
+    ``skipped``: number of indexes of lower ranks to omit.
+    """
+    return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[skipped : skipped + most])
 
 
 def all_workers_call(job_id: str) -> str:

@@ -142,6 +142,34 @@ def test_status_without_a_job_lists_the_newest(client: FlaskClient, service: Fak
 
     assert [one["job_id"] for one in answer["jobs"]] == jobs[:1:-1]
     assert answer["total"] == 12
+    rest = values(client, "status", page=2)
+    assert [one["job_id"] for one in rest["jobs"]] == jobs[1::-1]
+
+
+def test_the_list_of_jobs_names_what_each_job_needs(
+    client: FlaskClient, service: FakeService
+) -> None:
+    idle, asks = submitted(client, service), submitted(client, service)
+    service.change(asks, awaits_approval=True)
+
+    shown = {one["job_id"]: one.get("needs") for one in values(client, "status")["jobs"]}
+
+    assert shown == {idle.id: None, asks.id: ["approval"]}
+
+
+def test_the_workers_of_a_large_job_are_listed_by_page(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service, tasks=[{"command": "true"}] * 120)
+    service.finish(service.workers_of(job)[110], status=WorkerStatus.FAILED)
+
+    pages = [values(client, "status", job_id=job.id, page=page) for page in (1, 2, 3, 4)]
+
+    names = [[one["worker_id"] for one in page["by_name"]] for page in pages]
+    assert [len(each) for each in names] == [50, 50, 20, 0]
+    assert len({name for each in names for name in each}) == 120
+    assert "worker_111" in names[0]
+    assert [page.get("more_workers") for page in pages] == [70, 20, None, None]
 
 
 def test_waiting_is_over_after_its_time(client: FlaskClient, service: FakeService) -> None:
