@@ -18,7 +18,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import short, worker_branch, worker_commit_message
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND, git_in
-from orchestrator.engine.worktrees.working_directories import PROGRAMS
+from orchestrator.engine.worktrees.worker_worktrees import PROGRAMS
 from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import process_control

@@ -63,7 +63,7 @@ from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.outbox.outbox_service import OutboxService

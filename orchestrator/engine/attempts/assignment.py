@@ -20,7 +20,7 @@ from orchestrator.engine.attempts.review_prompt import ReviewPrompts, entries_fo
 from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.worker_changes import WorkerWorktree
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: Maximum bytes in a prompt for the results of all other tasks together.
 RESULTS_BYTES = 16 * 1024

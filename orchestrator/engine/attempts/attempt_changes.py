@@ -15,7 +15,7 @@ from orchestrator.engine.attempts.launch_preparation import RunningAttempt
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: The changes of an attempt whose directory was empty before and after the attempt.
 NOTHING = WorkerChanges((), changed=False, has_work=False)

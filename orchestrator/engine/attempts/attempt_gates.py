@@ -20,7 +20,7 @@ from orchestrator.core.outcome.attempt_outcome import only_gates_remain
 from orchestrator.core.ports import Workspace
 from orchestrator.engine.attempts.launch_preparation import RunningAttempt
 from orchestrator.engine.runtime.supervisor_messages import GatesStarted, Post
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: The role of a task whose work is to write tests.
 TESTING = "testing"

@@ -47,7 +47,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
 )
 from orchestrator.engine.worktrees.setup_commands import why_failed
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges, WorkerWorktree
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
 

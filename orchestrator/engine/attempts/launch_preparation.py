@@ -23,7 +23,7 @@ from orchestrator.engine.runtime.launch_settings import (
 )
 from orchestrator.engine.runtime.port_ranges import PortRanges
 from orchestrator.engine.worktrees.worker_changes import WorkerWorktree
-from orchestrator.engine.worktrees.working_directories import uncopied_paths
+from orchestrator.engine.worktrees.worker_worktrees import uncopied_paths
 from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import tool_config_boundary

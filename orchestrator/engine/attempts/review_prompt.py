@@ -13,7 +13,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Assignment, ReviewedCandidate, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes, plural
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: Maximum bytes in a prompt: for all patches together, and for all outputs together.
 PATCH_BYTES = 128 * 1024

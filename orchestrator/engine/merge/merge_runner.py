@@ -18,7 +18,7 @@ from orchestrator.engine.merge.record.merge_record import MergeRecord, MergeReco
 from orchestrator.engine.merge.record.merge_report_text import merge_report_of
 from orchestrator.engine.merge.running_merge import Halted, RunningMerge
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 
 class MergeRunner:

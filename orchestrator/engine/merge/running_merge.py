@@ -13,7 +13,7 @@ from orchestrator.core.repository.repository import Repository, Strategy
 from orchestrator.engine.merge.record.merge_record import MergeRecord
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: Name of the directory with the worktrees of merges, in a root job's directory. Each merged job of
 #: the tree has a subdirectory.

@@ -15,7 +15,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT, in_order, number_of
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 _ACTIVE = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 

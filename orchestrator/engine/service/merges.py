@@ -28,7 +28,7 @@ from orchestrator.engine.service.reruns.rerun_checks import (
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: Maximum seconds for which a call waits for a merge. A longer merge continues in the background.
 PATIENCE_SECONDS = 10.0

@@ -13,7 +13,7 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 
 class RemovalCalls:

@@ -10,7 +10,7 @@ from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.repository.git_refs import base_ref, dirty_ref
 from orchestrator.core.repository.repository import Base, Repository
 from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 logger = logging.getLogger(__name__)
 

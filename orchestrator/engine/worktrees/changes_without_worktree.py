@@ -22,7 +22,7 @@ from orchestrator.engine.worktrees.promised_paths import is_hollow, is_inside
 from orchestrator.engine.worktrees.user_checkout_changes import is_in_span
 from orchestrator.engine.worktrees.worker_branches import MOST_FILES
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges
-from orchestrator.engine.worktrees.working_directories import REPORT_NAMES
+from orchestrator.engine.worktrees.worker_worktrees import REPORT_NAMES
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.state_file import read_object
 

@@ -15,7 +15,7 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
 )
 from orchestrator.core.repository.repository import Merge, Repository, Strategy, Undone, merger_of
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 
 class LostChildChanges:

@@ -32,7 +32,7 @@ from orchestrator.engine.service.reruns.rerun_checks import (
 )
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 #: Maximum characters of the quoted lines, for each comment.
 MOST_CODE = 2_000

@@ -21,7 +21,7 @@ from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.merge.record.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.result_adoption import merge_result_so_far
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import JobDirectories

@@ -1,4 +1,6 @@
-"""Working directories of workers that may change files: worktrees, or plain directories.
+"""Worktrees of workers: opens them, commits their changes, and removes them.
+
+``WorktreeRule`` decides which workers get a worktree. Other workers have a plain directory.
 
 Methods that run git or create a worktree take from 20 ms to several seconds. The supervisor's
 thread may therefore call only the methods of ``WorktreeRule``.
