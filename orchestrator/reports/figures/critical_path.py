@@ -10,9 +10,9 @@ parallel, only their longest path counts.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from graphlib import TopologicalSorter
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model import dag
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex, overlap_seconds
 
@@ -45,21 +45,14 @@ class CriticalPath:
 def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
     """Return the critical path of a job, with the paths of its child jobs."""
     paths = _paths_by_task(index, job)
-    dependencies = _dependencies(index, job, paths)
-    ends: dict[str, float] = {}
-    predecessors: dict[str, str | None] = {}
-    # Most jobs have no dependencies, and sorting thousands of tasks takes time.
-    order = (
-        TopologicalSorter(dependencies).static_order()
-        if any(dependencies.values())
-        else dependencies
+    task_ids = [*paths]
+    needed = _dependencies(index, job, task_ids)
+    chain = dag.critical_path(needed, [each.seconds for each in paths.values()])
+    path = [paths[task_ids[number]] for number in chain]
+    return CriticalPath(
+        seconds=sum([each.seconds for each in path], 0.0),
+        steps=tuple(step for each in path for step in each.steps),
     )
-    for task_id in order:
-        latest = max(dependencies[task_id], key=lambda dependency: ends[dependency], default=None)
-        predecessors[task_id] = latest
-        ends[task_id] = paths[task_id].seconds + (ends[latest] if latest else 0.0)
-    last_task_id = max(ends, key=lambda task_id: ends[task_id], default=None)
-    return _walk_back(last_task_id, predecessors, paths)
 
 
 def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
@@ -106,23 +99,11 @@ def _parallel_child_jobs(index: JobTreeIndex, worker: Worker) -> Sequence[Sequen
     return [groups[number] for number in sorted(groups)]
 
 
-def _dependencies(
-    index: JobTreeIndex, job: Job, paths: dict[str, CriticalPath]
-) -> dict[str, list[str]]:
-    dependencies: dict[str, list[str]] = {task_id: [] for task_id in paths}
+def _dependencies(index: JobTreeIndex, job: Job, task_ids: Sequence[str]) -> list[list[int]]:
+    """Return the numbers of the dependencies of each task."""
+    numbers = {task_id: number for number, task_id in enumerate(task_ids)}
+    needed: list[list[int]] = [[] for _ in task_ids]
     for worker in index.workers(job.id):
         depends_on = index.task(worker).depends_on
-        dependencies[worker.task_id] = [task_id for task_id in depends_on if task_id in paths]
-    return dependencies
-
-
-def _walk_back(
-    task_id: str | None, predecessors: dict[str, str | None], paths: dict[str, CriticalPath]
-) -> CriticalPath:
-    steps: list[PathStep] = []
-    seconds = 0.0
-    while task_id is not None:
-        steps[:0] = paths[task_id].steps
-        seconds += paths[task_id].seconds
-        task_id = predecessors[task_id]
-    return CriticalPath(seconds=seconds, steps=tuple(steps))
+        needed[numbers[worker.task_id]] = [numbers[each] for each in depends_on if each in numbers]
+    return needed
