@@ -21,7 +21,7 @@ from orchestrator.agents.driver_process import mailbox, result_file, session_fil
 from orchestrator.agents.prices import price_table
 from orchestrator.agents.prompts.prompt import prompt_document, resume_document, task_document
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import spent_by
+from orchestrator.core.limits.usage_caps import spent_by
 from orchestrator.core.model.attempt.agent_session import Session, SessionStart, start_of
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
 from orchestrator.core.model.human_input.messages import message_document, message_file_name

@@ -16,7 +16,7 @@ from dataclasses import asdict, field
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job
+from orchestrator.core.limits.usage_caps import caps_of, usage_by_job
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.usage_sums import is_known, usage_fields
 from orchestrator.core.model.human_input.question import Question

@@ -138,7 +138,7 @@ LIGHT = frozenset(
         "core.failpoints",
         "core.gates",
         "core.limits",
-        "core.limits.usage_budgets",
+        "core.limits.usage_caps",
         "core.model",
         "core.model.attempt",
         "core.model.attempt.attempt_result",

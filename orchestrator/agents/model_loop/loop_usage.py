@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.prices import price_table
-from orchestrator.core.limits.usage_budgets import describe_reached_limit, spent_by
+from orchestrator.core.limits.usage_caps import describe_reached_limit, spent_by
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.usage_sums import tokens, usage_sum
 

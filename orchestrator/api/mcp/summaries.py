@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
 from orchestrator.api.serializers.status import results
-from orchestrator.core.limits.usage_budgets import usage_by_job
+from orchestrator.core.limits.usage_caps import usage_by_job
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, TaskSpec, Worker

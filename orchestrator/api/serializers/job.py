@@ -26,7 +26,7 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.serializers.status import by_job, landed_branches, session_answer
 from orchestrator.core.candidates.comparison import comparisons
-from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job
+from orchestrator.core.limits.usage_caps import caps_of, usage_by_job
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure

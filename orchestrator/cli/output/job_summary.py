@@ -278,7 +278,7 @@ _USED = {
 
 def cap_line(caps: Answer) -> str:
     """Return a job's caps as a line such as ``Caps: 10 steps, $2.00``; "" without caps."""
-    from orchestrator.core.limits.usage_budgets import caps_in_words
+    from orchestrator.core.limits.usage_caps import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 

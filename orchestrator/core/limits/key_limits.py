@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from orchestrator.core.errors import LimitReached
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import amount
+from orchestrator.core.limits.usage_caps import amount
 
 DAY_SECONDS = 86_400
 _PER_DAY = "max_cost_usd_per_day"

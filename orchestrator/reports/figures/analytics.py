@@ -80,7 +80,7 @@ from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import caps_in_words, caps_of
+from orchestrator.core.limits.usage_caps import caps_in_words, caps_of
 from orchestrator.core.model.human_input.question import PERSON
 from orchestrator.core.model.job import SHELL, SURVEY, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus

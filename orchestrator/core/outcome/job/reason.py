@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.lazy_dataclass import changed
-from orchestrator.core.limits.usage_budgets import describe_exceeded
+from orchestrator.core.limits.usage_caps import describe_exceeded
 from orchestrator.core.model.attempt.delivered_work import (
     DeliveredWork,
     altered_in_words,

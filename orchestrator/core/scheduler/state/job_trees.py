@@ -7,7 +7,7 @@ from dataclasses import field
 from orchestrator.core.candidates.reviewer import reviewing_task
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.key_limits import AllKeyLimits
-from orchestrator.core.limits.usage_budgets import Spending, describe_reached_limit, reached_limit
+from orchestrator.core.limits.usage_caps import Spending, describe_reached_limit, reached_limit
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage

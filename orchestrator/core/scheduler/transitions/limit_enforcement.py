@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.usage_budgets import reached_limit
+from orchestrator.core.limits.usage_caps import reached_limit
 from orchestrator.core.model.human_input.pause import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job
 from orchestrator.core.model.job_settings import CAPS, JobConfig

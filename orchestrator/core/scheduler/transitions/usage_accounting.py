@@ -6,7 +6,7 @@ The module ``limit_enforcement`` stops or pauses a job that has reached a limit.
 from dataclasses import replace
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.usage_budgets import describe_reached_limit, spent_by
+from orchestrator.core.limits.usage_caps import describe_reached_limit, spent_by
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.attempt.usage_sums import usage_sum
 from orchestrator.core.model.job import Worker, WorkerKey

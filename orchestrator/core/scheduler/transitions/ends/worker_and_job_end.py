@@ -11,7 +11,7 @@ from dataclasses import replace
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import altered_judges
 from orchestrator.core.lazy_dataclass import changed
-from orchestrator.core.limits.usage_budgets import (
+from orchestrator.core.limits.usage_caps import (
     describe_exceeded,
     exceeded_limits,
     has_caps,

@@ -9,7 +9,7 @@ from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.limits.job_admission import check_caps
-from orchestrator.core.limits.usage_budgets import (
+from orchestrator.core.limits.usage_caps import (
     describe_exceeded,
     describe_reached_limit,
     exceeded_limits,
