@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.agents.survey.analysis.result import PartRow, SurveyResult, read_result
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
-from orchestrator.agents.survey.partition import Division, SurveyPart
+from orchestrator.agents.survey.division import Division, SurveyPart
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 

@@ -18,7 +18,7 @@ from orchestrator.agents.survey.assignment.request_words import (
 )
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment, SurveyTask
 from orchestrator.agents.survey.child_jobs import run_child_jobs
-from orchestrator.agents.survey.partition import Division, divide
+from orchestrator.agents.survey.division import Division, divide
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
 from orchestrator.agents.survey.report.markdown import code
 from orchestrator.agents.survey.report.request_match import find_matches

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 
-from orchestrator.agents.survey.partition import (
+from orchestrator.agents.survey.division import (
     PARTS_FOR_A_CHILD_JOB,
     SIZEABLE_PART_BYTES,
     SMALLEST_DIVIDED_BYTES,
