@@ -171,6 +171,10 @@ class Access:
         return job
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:
+        """Return a worker of the job; for a root job, also a worker of a descendant.
+
+        Raise NotFound if the job has no such worker, or if the caller may not see the job.
+        """
         job = self.job(caller, job_id)
         worker = self._store.worker(WorkerKey(job.root_id, worker_id))
         # Workers of descendants are found through the root job, too.
