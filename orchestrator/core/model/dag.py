@@ -119,6 +119,7 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
     """
     path_seconds = [0.0] * len(needed)
     previous = [-1] * len(needed)
+    last = -1
     for task in _in_topological_order(needed):
         for dependency in needed[task]:
             if previous[task] < 0 or path_seconds[dependency] > path_seconds[previous[task]]:
@@ -126,11 +127,12 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
         path_seconds[task] = seconds[task] + (
             path_seconds[previous[task]] if previous[task] >= 0 else 0.0
         )
+        if last < 0 or path_seconds[task] > path_seconds[last]:
+            last = task
     chain = []
-    task = max(range(len(path_seconds)), key=path_seconds.__getitem__, default=-1)
-    while task >= 0:
-        chain.append(task)
-        task = previous[task]
+    while last >= 0:
+        chain.append(last)
+        last = previous[last]
     return chain[::-1]
 
 

@@ -89,3 +89,8 @@ def test_the_order_of_tasks_does_not_change_the_critical_path() -> None:
 
 def test_without_tasks_there_is_no_critical_path() -> None:
     assert critical_path([], []) == []
+
+
+def test_a_task_without_duration_does_not_end_the_critical_path() -> None:
+    assert critical_path([[1], []], [0.0, 1.0]) == [1]
+    assert critical_path([[], [0]], [1.0, 0.0]) == [0]
