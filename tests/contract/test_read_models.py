@@ -185,7 +185,7 @@ def test_workers_are_counted_by_job_and_status_with_what_they_used(store: Store)
 def test_the_first_failed_worker_of_a_job_has_its_reason_in_one_line(store: Store) -> None:
     root = a_job()
     child = a_child("c", root)
-    long = f"exit code 3\n{'more ' * 1000}"
+    long = f"exit code 3: \0 \ud800\n{'more ' * 1000}"
     workers = [
         a_worker(root, 0, status=WorkerStatus.SUCCESS),
         a_worker(root, 2, status=WorkerStatus.FAILED, reason="second"),
@@ -197,7 +197,7 @@ def test_the_first_failed_worker_of_a_job_has_its_reason_in_one_line(store: Stor
     found = store.first_failures(["a", "c", "z"])
 
     first, below = found["a"], found["c"]
-    assert (first.worker_id, first.reason) == (workers[2].id, "exit code 3")
+    assert (first.worker_id, first.reason) == (workers[2].id, "exit code 3: \0 \ud800")
     assert (below.worker_id, below.reason) == ("worker_1_1", "x" * 200)
     assert "z" not in found
 

@@ -141,7 +141,11 @@ _first = (
     .subquery()
 )
 _first_failures = (
-    select(_workers.job_id, _workers.id, func.substr(_workers.reason, 1, _MOST_REASON))
+    select(
+        _workers.job_id,
+        _workers.id,
+        func.substr(_workers.reason, 1, _MOST_REASON, type_=_workers.reason.type),
+    )
     .join(_first, and_(_first.c.job_id == _workers.job_id, _first.c["index"] == _workers["index"]))
     .where(_failed)
 )
