@@ -140,10 +140,12 @@ class NodeRegistry:
         state directory. When the node is accepted for the first time, the registry stores this id.
         """
         entry = self.entries().get(name)
-        if entry is None or entry.serial != serial:
+        if entry is None:
+            return f"node {name!r} was removed; to add it again: {COMMAND} nodes add {name}"
+        if entry.serial != serial:
             return (
-                f"the certificate of node {name!r} was removed or replaced; "
-                f"create another one: {COMMAND} nodes add {name}"
+                f"node {name!r} has a newer join file; join with that file, or create another one: "
+                f"{COMMAND} nodes add {name}"
             )
         if not entry.instance:
             self.change(name, instance=instance)

@@ -221,7 +221,7 @@ def test_a_removed_node_is_cut_off_and_rejected(site: ClusterSite, started: Star
     started("a")
     site.cluster.registry.remove("n1")
     assert site.reports.exit("a").ended_by is EndedBy.LOST
-    wait_until(lambda: "nodes add n1" in node.output)
+    wait_until(lambda: "node 'n1' was removed; to add it again: " in node.output)
     assert site.alive("a") == []
     wait_until(lambda: site.launcher.nodes() == [])  # type: ignore[attr-defined]
 
@@ -514,7 +514,7 @@ def test_a_renewed_certificate_replaces_the_former_one(site: ClusterSite) -> Non
     serial = site.cluster.registry.entries()["n1"].serial
     site.cluster.registry.put(NodeEntry(name="n1", serial=f"{serial}1"))
     os.kill(node.daemon, signal.SIGKILL)
-    wait_until(lambda: "was removed or replaced" in node.output)
+    wait_until(lambda: "node 'n1' has a newer join file; join with that file" in node.output)
 
 
 #: Lease terms with 8 s between two beats of a node without workers.
