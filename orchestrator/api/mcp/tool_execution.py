@@ -241,7 +241,8 @@ def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
         job = context.service.job_retry.retry(context.caller, job_id, config)
     elif config.fields_set:
         raise InvalidRequest(
-            "default_timeout and max_retries change the whole job; omit worker_id, or omit both"
+            "new settings apply to the whole job; omit worker_id, or omit the settings: "
+            f"{', '.join(sorted(config.fields_set))}"
         )
     else:
         worker_id = checked_worker_id(arguments.worker_id)

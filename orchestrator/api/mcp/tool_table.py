@@ -160,8 +160,8 @@ TOOLS = (
     McpTool(
         name="retry",
         description=(
-            "Retry the unsuccessful tasks of a job, such as with a longer timeout, or one worker "
-            "and the tasks that were skipped because of it. Then call wait."
+            "Retry the unsuccessful tasks of a job, such as with a longer timeout or a higher "
+            "cap, or one worker and the tasks that were skipped because of it. Then call wait."
         ),
         arguments=mcp.RetryArguments,
         example={**JOB, "worker_id": "worker_1"},

@@ -36,8 +36,8 @@ class ApprovalRequest(AnswerRequest):
     version, the call is rejected with 409."""
 
 
-#: Settings that a retry often changes, and that also replace the settings of tasks.
-RETRY_SETTINGS = ("default_timeout", "max_retries")
+#: Settings that a retry often changes. The first two also replace the settings of tasks.
+RETRY_SETTINGS = ("default_timeout", "max_retries", "max_steps", "max_tokens", "max_cost_usd")
 
 if TYPE_CHECKING:
     _RaisedLimits = Wire
@@ -67,9 +67,10 @@ class RetrySettings(_RetrySettings):
 
     @classmethod
     def description_of(cls, name: str) -> str | None:
-        if name in RETRY_SETTINGS:
-            return f"New setting for all tasks. {BY_WIRE_NAME[name].description}"
-        return super().description_of(name)
+        if name not in RETRY_SETTINGS:
+            return super().description_of(name)
+        scope = " for all tasks" if name in RETRY_SETTINGS[:2] else ""
+        return f"New setting{scope}. {BY_WIRE_NAME[name].description}"
 
     def to_config(self) -> ConfigRequest:
         return ConfigRequest(**{name: getattr(self, name) for name in RETRY_SETTINGS})

@@ -171,13 +171,7 @@ class FakeJobRetry(_Part):
             raise Conflict(f"job {job_id} has not ended")
         if job.status is JobStatus.COMPLETED:
             raise Conflict(f"everything in job {job_id} succeeded; there is nothing to retry")
-        timeout = config.get("default_timeout") or job.config.default_timeout
-        retries = config.get("max_retries")
-        settings = replace(
-            job.config,
-            default_timeout=timeout,
-            max_retries=job.config.max_retries if retries is None else retries,
-        )
+        settings = replace(job.config, **{name: config.get(name) for name in config.fields_set})
         self._service._jobs[job.id] = replace(
             job, status=JobStatus.RUNNING, ended_at=None, config=settings
         )

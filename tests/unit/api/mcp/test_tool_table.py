@@ -450,6 +450,18 @@ def test_a_job_is_retried_with_a_longer_timeout(client: FlaskClient, service: Fa
     assert (config.default_timeout, config.max_retries) == (900, 0)
 
 
+def test_a_job_that_reached_its_cap_is_retried_with_a_higher_one(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service, config={"max_cost_usd": 1})
+    service.end(job, JobStatus.FAILED)
+
+    values(client, "retry", job_id=job.id, max_cost_usd=5, max_tokens=10, max_steps=3)
+
+    config = service.access.job(service.callers.of_key(KEY), job.id).config
+    assert (config.max_cost_usd, config.max_tokens, config.max_steps) == (5, 10, 3)
+
+
 def test_the_result_of_one_worker_is_shown_with_more_of_its_output(
     client: FlaskClient, service: FakeService
 ) -> None:
