@@ -41,6 +41,7 @@ MOST_FILES, FEWEST_FILES, MOST_FILES_TOGETHER = 20, 5, 300
 #: Replaces the middle of a long output.
 CUT = "\n[... shortened ...]\n"
 MOST_NEEDS = 5
+NEEDS_ADVICE = "show the user what the job needs"
 RETRY_ADVICE = (
     "to run the unsuccessful tasks again, call retry; to send comments to a worker, call feedback"
 )
@@ -103,8 +104,9 @@ def _what_next(service: Service, caller: Caller, detail: JobDetail) -> Values:
     shown = needs if open_needs else {}
     if detail.job.status.ended:
         # Other callers may not call these tools.
-        advice = {"next": RETRY_ADVICE} if caller.is_admin and _can_be_retried(detail) else {}
-        return {**shown, **advice}
+        retry = RETRY_ADVICE if caller.is_admin and _can_be_retried(detail) else ""
+        steps = "; ".join(filter(None, [NEEDS_ADVICE if shown else "", retry]))
+        return {**shown, **({"next": steps} if steps else {})}
     wait = "the job waits for a person: show the user what it needs; then call wait again"
     return {"retry": True, **shown, "next": wait if shown else "call wait again"}
 

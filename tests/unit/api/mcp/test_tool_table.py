@@ -308,7 +308,7 @@ def test_the_answer_for_an_ended_job_names_its_needs_and_how_to_retry(
         answer = values(client, tool, job_id=job.id)
         [need] = answer["needs"]
         assert (need["kind"], need["worker_id"]) == ("conflict", "worker_1"), tool
-        assert "call retry" in answer["next"] and "call feedback" in answer["next"]
+        assert answer["next"].startswith("show the user what the job needs; to run the")
 
     service.change(job, facts=JobFacts())
     service.end(job)
