@@ -155,8 +155,12 @@ def _print_missing_changes(
         raise error
     job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
-    lines = list(_lines_on_missing_changes(job))
-    if _has_result(landing):
+    has_result = _has_result(landing)
+    if status.ended and not has_result and job.get("merge_state") == MergeState.NONE:
+        lines = [f"Error: {error.message}"]
+    else:
+        lines = list(_lines_on_missing_changes(job))
+    if has_result:
         lines.append(f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial")
     elif job.get("merge_state") != MergeState.NONE:
         lines.append(f"to show commands that merge the changes: {COMMAND} status {job['job_id']}")

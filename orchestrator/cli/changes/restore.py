@@ -45,7 +45,9 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
         )
     changes = [read_change(each) for each in job.get("repository_changes") or ()]
     if not changes:
-        click.echo(f"nothing to restore: job {root_id} changed only its own branches")
+        click.echo(
+            f"nothing to restore: job {root_id} changed nothing in git except its own branches"
+        )
         return ExitCode.OK
     restoration = repository_restore(context.folder, context.environ, root_id)
     items = restoration.inspect(changes)

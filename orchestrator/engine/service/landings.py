@@ -373,7 +373,7 @@ def _no_result_error(job: Job, error: NotFound) -> Incomplete:
     ``error``: the error of the search for the result.
     """
     return Incomplete(
-        f"the job is {job.status}, and nothing was changed; {error.message}", status=job.status
+        f"job {job.id} is {job.status}; nothing was changed; {error.message}", status=job.status
     )
 
 

@@ -336,10 +336,15 @@ def test_land_without_a_merged_result_names_a_command_that_helps(
             assert f"bin/orchestrator {helping} {job}" in detail, detail
             assert "--partial" not in detail
     capfd.readouterr()
-    for options in ([], ["--partial"]):
-        assert command(site, "land", unmerged, "--yes", *options) == 6
+    for job, helping, options, code in (
+        (unmerged, "status", [], 6),
+        (unmerged, "status", ["--partial"], 6),
+        (without_git, "apply", [], 6),
+        (without_git, "apply", ["--partial"], 3),
+    ):
+        assert command(site, "land", job, "--yes", *options) == code
         error = capfd.readouterr().err
-        assert f"bin/orchestrator status {unmerged}" in error and "--partial" not in error
+        assert f"bin/orchestrator {helping} {job}" in error and "--partial" not in error
 
 
 def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
