@@ -1,8 +1,9 @@
 """``orchestrator usage``: tokens and cost by agent, model, day, job, or label."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -47,7 +48,7 @@ def usage_command(context: CliContext, by: str, since: int) -> None:
     A worker counts for the model that its agent reported. Without a report, the worker counts for
     the model of its task, or of the agent's settings.
     """
-    begin = datetime.now(UTC) - timedelta(seconds=since)
+    begin = datetime.fromtimestamp(max(0.0, time.time() - since), UTC)
     with context.client() as client:
         answer = client.usage(by=by, since=begin.isoformat(timespec="seconds"))
     if context.as_json:

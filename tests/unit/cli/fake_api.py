@@ -219,6 +219,9 @@ class Handler(BaseHTTPRequestHandler):
                 202, {"job_id": job.job_id, "status": "pending", "links": {}} | self.server.accepted
             )
             return
+        if call.path == "/api/v1/usage":
+            self._json(200, {"rows": []})
+            return
         if call.path == "/api/v1/nodes":
             self._json(200, {"nodes": []})
             return

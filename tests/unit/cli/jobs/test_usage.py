@@ -3,6 +3,9 @@
 from typing import Any
 
 from orchestrator.cli.jobs.usage import ESTIMATED, PARTIAL, usage_lines
+from orchestrator.cli.output.exit_codes import ExitCode
+from tests.unit.cli.conftest import Orchestrator
+from tests.unit.cli.fake_api import FakeApi
 
 
 def row(key: str, **fields: Any) -> dict[str, Any]:
@@ -55,3 +58,12 @@ def test_estimated_and_unknown_costs_are_marked() -> None:
 
     assert [line[-1] for line in cells(text)] == ["COST", "~$2.00", "unknown", "~$2.00+"]
     assert marks == [ESTIMATED, PARTIAL]
+
+
+def test_a_period_that_begins_before_all_times_includes_everything(
+    served: FakeApi, orchestrator: Orchestrator
+) -> None:
+    assert orchestrator("usage", "--since", "999999d") == ExitCode.OK
+
+    [call] = served.calls_of("GET", "/usage")
+    assert call.query["since"] == ["1970-01-01T00:00:00+00:00"]
