@@ -187,7 +187,7 @@ def _lines_on_lost_hunks(record: MergeRecord, conflict: Mapping[str, Any]) -> It
         yield f"{path}: {version} won{command}."
     for hunk in conflict.get("lost", ()):
         writers = f" (written by {', '.join(hunk['workers'])})" if hunk["workers"] else ""
-        text = f": {' | '.join(hunk['text'])}" if hunk["text"] else ""
+        text = f"; replaced text: {' | '.join(hunk['text'])}" if hunk["text"] else ""
         place = _place_in_words(hunk)
         yield f"Replaced: {path}{place}{writers}; {version} won{command}{text}"
 

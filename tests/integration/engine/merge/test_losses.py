@@ -216,7 +216,7 @@ def test_what_a_repeated_merge_replaces_between_a_parent_and_its_child_job_is_na
     )
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     replaced = f"shared.txt, line 1 (written by worker_1); the version of child job {below} won"
-    assert f"Replaced: {replaced}: parent" in report
+    assert f"Replaced: {replaced}; replaced text: parent" in report
     branch = f"orchestrator/{job}/result"
     assert [project.show(branch, each) for each in ("shared.txt", "more.txt")] == ["child", "more"]
 

@@ -383,7 +383,7 @@ def test_a_job_is_merged_again_with_another_strategy(make_project: MakeProject) 
     assert project.show(branch, "src/app.py") == "one\nzwei\nthree"
     assert project.git("rev-parse", again["earlier"]) == before["commit"]
     final = site.directory(job) / "FINAL_RESULT.md"
-    overruled = "Replaced: src/app.py, line 2 (written by worker_1); worker_2's version won: 2"
+    overruled = "line 2 (written by worker_1); worker_2's version won; replaced text: 2"
     until(lambda: overruled in final.read_text(), "its report names the replaced hunk")
     [lost] = again["conflicts"][0]["lost"]
     assert (lost["first"], lost["workers"], lost["text"]) == (2, ["worker_1"], ["2"])

@@ -66,7 +66,8 @@ def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
     lines = list(outcome_lines(made))
     assert "in 3 places, another worker's version won" in lines[0]
     assert [line for line in lines if line.startswith("Replaced: ")] == [
-        "Replaced: a.py, lines 5-6 (written by worker_1); worker_2's version won:     return 1 | x",
+        "Replaced: a.py, lines 5-6 (written by worker_1); worker_2's version won; replaced text:"
+        "     return 1 | x",
         "Replaced: b.py, the removal of line 3 (written by worker_1); worker_2's version won",
         "Replaced: c.bin, the whole file (written by worker_1); worker_2's version won",
     ]
