@@ -112,7 +112,8 @@ def _what_next(service: Service, caller: Caller, detail: JobDetail) -> Values:
 
 
 def _can_be_retried(detail: JobDetail) -> bool:
-    if detail.job.status is JobStatus.COMPLETED or detail.job.facts.discarded:
+    has_failed = detail.job.status in (JobStatus.FAILED, JobStatus.PARTIAL)
+    if not has_failed or detail.job.facts.discarded:
         return False
     done_ids = {worker.task_id for worker in detail.workers if worker.status.succeeded}
     return any(worker.task_id not in done_ids for worker in detail.workers)

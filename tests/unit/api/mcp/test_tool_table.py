@@ -311,8 +311,10 @@ def test_the_answer_for_an_ended_job_names_its_needs_and_how_to_retry(
         assert answer["next"].startswith("show the user what the job needs; to run the")
 
     service.change(job, facts=JobFacts())
-    service.end(job)
-    assert not {"needs", "next"} & set(values(client, "wait", job_id=job.id))
+    # A person who cancelled a job or rejected its plan does not want a retry.
+    for status in (JobStatus.COMPLETED, JobStatus.CANCELLED):
+        service.end(job, status)
+        assert not {"needs", "next"} & set(values(client, "wait", job_id=job.id))
 
 
 def test_a_worker_gets_no_advice_to_call_a_tool_that_it_may_not_call(
