@@ -249,3 +249,16 @@ def test_a_worker_resolves_a_conflict_while_the_page_is_open(page: Page, site: S
     page.unroute_all()
     expect(page.get_by_text("No conflict is open")).to_be_visible()
     expect(page.locator(".pill")).to_have_text("completed")
+
+
+def test_a_need_without_conflicting_lines_leads_to_its_command(page: Page, site: Site) -> None:
+    task = shell("echo x > x", git="on", writes=["promised.txt"])
+    job = site.job([task], request="A promised file", gates=[])
+
+    page.goto(f"{site.url}/jobs/{job}")
+    page.get_by_role("link", name="Resolve").click()
+
+    expect(page.get_by_role("heading", name="Not in the result")).to_be_visible()
+    row = page.get_by_role("listitem").filter(has_text="bin/orchestrator retry")
+    expect(row).to_contain_text("worker_1: promised files are missing: promised.txt")
+    expect(row).to_contain_text(f"bin/orchestrator retry {job}")

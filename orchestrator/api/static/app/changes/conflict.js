@@ -109,6 +109,12 @@ function Ways({ id, worker, helps, merging, refresh }) {
     <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.leave}>Exclude ${worker}</button></div>`;
 }
 
+// Changes or promised files that the result lacks, although no lines conflict.
+function Lacks({ lacks }) {
+  return html`<section class="card"><header><h2>Not in the result</h2></header><ul class="list">${lacks.map((each, at) => html`<li key=${at} class="way">
+    <span class="soft small">${each.worker_id}: ${plain(each.why)}</span>${each.command && html`<${Command} text=${each.command} />`}</li>`)}</ul></section>`;
+}
+
 export function Conflict({ id, worker, model, changed }) {
   const { data, error, loading, refresh: again } = useQuery(path("jobs", id, "conflicts"), {}, { every: 3000 });
   const refresh = () => { again(); changed(); };
@@ -123,6 +129,8 @@ export function Conflict({ id, worker, model, changed }) {
   const name = worker || open[0]?.worker_id;
   const mine = data.conflicts.filter((each) => each.worker_id === name);
   if (!mine.some((each) => !each.resolved)) {
+    const lacks = data.merging ? [] : data.missing.filter((each) => !each.chosen && (!worker || each.worker_id === worker));
+    if (lacks.length) return html`<${Lacks} lacks=${lacks} />`;
     return html`<section class="card"><${Empty} icon="s-success" title="No conflict is open" acts=${html`<button type="button" class="btn"
       onClick=${() => { note({ conflict: "", worker: "" }); go(`/jobs/${id}/changes`); }}>Show the changes</button>`}>
       ${data.merging ? "The merge is running." : "All changes are merged or excluded."}<//></section>`;
