@@ -157,3 +157,19 @@ def test_a_form_that_was_left_is_kept_until_its_job_starts(page: Page, site: Sit
     expect(page.locator(".pill")).to_have_text("completed")
     page.keyboard.press("n")
     expect(page.get_by_label("What should be done?")).to_have_value("")
+
+
+def test_a_plan_shows_on_a_phone_after_which_tasks_a_task_starts(page: Page, site: Site) -> None:
+    tasks = [shell("true", id="first"), {"command": "echo x", "depends_on": ["first"]}]
+    job = site.job(tasks, wait=False, approve=True, gates=[])
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    page.goto(f"{site.url}/jobs/{job}/plan")
+
+    row = page.get_by_role("row").filter(has=page.get_by_label("Task 2 starts after"))
+    expect(row.get_by_label("Task 2 starts after")).to_be_visible()
+    expect(row.get_by_label("Task 2 starts after")).to_have_value("1")
+    expect(row.get_by_text("2", exact=True)).to_be_visible()
+    expect(row.get_by_text("shell", exact=True)).to_be_visible()
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390

@@ -13,6 +13,7 @@ import { many, money, plain, seconds, tokens } from "../text/format.js";
 const PLAN_MS = 3000;
 const text = (task) => task.title || task.prompt || (Array.isArray(task.command) ? task.command.join(" ") : task.command) || task.approve || "";
 const agentOf = (task) => (Array.isArray(task.agent) ? task.agent.map((each) => each.name || each).join(", ") : task.agent || "auto");
+const agentInWords = (task) => (task.approve ? "a person" : task.command && !task.agent ? "shell" : plain(agentOf(task)));
 const isPlain = (task) => !Array.isArray(task.agent) && !task.command && !task.approve;
 
 const NONE = { version: 0, saved: null, tasks: null };
@@ -82,11 +83,11 @@ function Row({ task, at, agents, draft, number, may }) {
   const title = (event) => draft.change(at, { title: event.target.value, ...(task.prompt && task.prompt === task.title && { prompt: event.target.value }) });
   const { body, title: hasTitle } = fieldsOf(task, draft.saved.find((each) => each.id === task.id));
   const more = [body && !may && task.title ? task[body] : "", task.title ? task.approve : "", (task.writes || []).join(", ")].filter(Boolean).join(" · ");
-  return html`<tr><td class="num muted hide-s">${at + 1}</td><td class="full">${may && hasTitle ? html`<label class="sr" for=${`t${at}`}>Title of task ${at + 1}</label><input class="in title-in" id=${`t${at}`} value=${task.title || ""} onInput=${title} />` : (!may || !body || task.title) && html`<b class="strong" id=${`t${at}`}>${plain(text(task))}</b>`}
+  return html`<tr><td class="num muted">${at + 1}</td><td class="full">${may && hasTitle ? html`<label class="sr" for=${`t${at}`}>Title of task ${at + 1}</label><input class="in title-in" id=${`t${at}`} value=${task.title || ""} onInput=${title} />` : (!may || !body || task.title) && html`<b class="strong" id=${`t${at}`}>${plain(text(task))}</b>`}
       ${may && body && html`<label class="sr" for=${`b${at}`}>${BODIES[body]} of task ${at + 1}</label><textarea class="in title-in" id=${`b${at}`} rows=${ROWS} value=${task[body]} onInput=${(event) => draft.change(at, { [body]: event.target.value })}></textarea>`}
       ${more && html`<span class="small muted block cut">${plain(more)}</span>`}</td>
     <td>${may && isPlain(task) ? html`<label class="sr" for=${`a${at}`}>Agent of task ${at + 1}</label><select class="in" id=${`a${at}`} value=${agentOf(task)} onChange=${name}>
-        ${[...new Set(["auto", agentOf(task), ...agents])].map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select>` : html`<span class="mono">${task.approve ? "a person" : plain(agentOf(task))}</span>`}</td>
+        ${[...new Set(["auto", agentOf(task), ...agents])].map((each) => html`<option key=${each} value=${each}>${each}</option>`)}</select>` : html`<span class="mono">${agentInWords(task)}</span>`}</td>
     <td class="soft hide-s">${plain(task.role || "–")}</td><td class="soft"><${After} task=${task} at=${at} draft=${draft} number=${number} may=${may} /></td>
     <td class="r">${may && html`<button type="button" class="btn ghost icon sm" aria-label=${`Remove task ${at + 1}`} onClick=${() => draft.remove(at)}><${Icon} name="i-x" /></button>`}</td></tr>`;
 }
