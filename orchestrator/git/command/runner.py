@@ -257,8 +257,13 @@ class Git:
             )
 
     def ask(self, *arguments: str) -> str:
-        """Run git. Return the output without surrounding white space; "" if git fails."""
+        """Run git. Return the output without surrounding white space; "" if git fails.
+
+        Raise RepositoryError if a signal has killed git: git then answered nothing.
+        """
         answer = self._run_unblocked(arguments, b"", self.env)
+        if answer.code < 0:
+            raise failure(arguments[0], answer)
         return answer.text if answer.code == 0 else ""
 
     def is_ancestor(self, ancestor: str, commit: str) -> bool:
