@@ -7,6 +7,7 @@ slug (``not-found``, ``cycle``, ``limit-depth``, ...), a stable relative URI ref
 import errno
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
@@ -45,7 +46,9 @@ from orchestrator.core.errors import (
     summary_of,
 )
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.schemas.fields.validation_errors import Fault, summary
+from orchestrator.security.files.product_files import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -168,12 +171,13 @@ def problem_of(error: BaseException) -> ProblemError:
         return unavailable("the server has no free descriptors, threads, or memory; retry later")
     logger.error("a request failed", exc_info=error)
     detail = "internal server error; read the cause in logs/orchestrator.log"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) or not FOLDER.is_dir():
         # The server imports some modules late. If an upgrade has replaced the files since the
-        # server's start, a new module does not fit the old code in memory.
+        # server's start, a new module does not fit the old code in memory. If a person has moved
+        # the folder, the server does not find the module.
         detail = (
-            "the code of the running server was replaced; restart the server (the cause is in "
-            "logs/orchestrator.log)"
+            "the code of the running server was replaced or moved; restart the server: kill "
+            f"{os.getpid()}; then: {COMMAND} serve (the cause is in logs/orchestrator.log)"
         )
     return ProblemError(status=HTTPStatus.INTERNAL_SERVER_ERROR, type="internal", detail=detail)
 

@@ -1,6 +1,8 @@
 """Errors as problems."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -40,14 +42,19 @@ def test_the_description_of_errors_has_all_their_fields(error: OrchestratorError
     Problem.model_validate(fields)
 
 
-def test_an_import_error_of_replaced_code_advises_a_restart() -> None:
-    problem = problem_of(ImportError("cannot import name 'Usd'"))
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_an_error_of_replaced_or_moved_code_advises_a_restart(
+    is_moved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error: Exception = ImportError("cannot import name 'Usd'")
+    if is_moved:
+        error = AttributeError("module 'answers' has no attribute 'job'")
+        monkeypatch.setattr("orchestrator.api.http_messages.problems.FOLDER", tmp_path / "moved")
+    problem = problem_of(error)
 
     assert (problem.status, problem.type) == (500, "internal")
-    assert problem.detail == (
-        "the code of the running server was replaced; restart the server (the cause is in "
-        "logs/orchestrator.log)"
-    )
+    assert problem.detail.startswith("the code of the running server was replaced or moved; ")
+    assert f"kill {os.getpid()}; then: " in problem.detail
 
 
 @pytest.mark.parametrize(
