@@ -2,9 +2,15 @@
 
 from dataclasses import replace
 
+from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.repository.git_refs import child_refs, short, worker_branch
+from orchestrator.core.repository.git_refs import (
+    checkpoint_refs,
+    child_refs,
+    short,
+    worker_branch,
+)
 from orchestrator.core.repository.repository import FileConflict
 from orchestrator.engine.merge.running_merge import RunningMerge
 
@@ -44,11 +50,11 @@ def _add_to_files(merge: RunningMerge, parent: Worker, refs: str) -> None:
     if conflicts:
         # This commit is the only copy of the worker's uncommitted files, so protect it by a ref.
         repository.set_ref(f"{refs}ours", added.ours)
-    if is_merged:
+    if is_merged and not _is_committed(merge, parent):
         # Record that the worker has received the result. If changes of the result are later
         # missing, the worker counts as having undone them.
         repository.set_ref(f"{refs}brought", record.commit)
-    else:
+    if not is_merged:
         record.handed = {
             "worker_id": parent.id,
             "branch": short(worker_branch(parent)),
@@ -56,6 +62,16 @@ def _add_to_files(merge: RunningMerge, parent: Worker, refs: str) -> None:
             "theirs": record.branch,
             "paths": [each.path for each in conflicts],
         }
+
+
+def _is_committed(merge: RunningMerge, worker: Worker) -> bool:
+    """True if the files of the worker's latest attempt are already committed.
+
+    The attempt has ended, and left the child job behind. The commit lacks the result of the child
+    job, but the worker has not undone the result.
+    """
+    ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
+    return bool(merge.repository.commit_of(ref))
 
 
 def _with_loser(parent: Worker, conflict: FileConflict) -> FileConflict:

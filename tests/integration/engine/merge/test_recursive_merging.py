@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.text.command_name import COMMAND
 from tests.integration.conftest import MakeSite
-from tests.integration.site import Answer, InProcess, shell
+from tests.integration.site import Answer, InProcess, shell, until
 from tests.support.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "app.py": "one\ntwo\nthree\nfour\nfive\n"}
@@ -214,3 +214,25 @@ def test_unmerged_changes_of_a_child_job_make_its_parent_unmerged_in_part(
     assert outside["branch"] == f"orchestrator/{job}/result_{below}"
     assert project.show(outside["branch"], "README.md") == "theirs"
     assert "Not merged: worker_1" not in report
+
+
+def test_a_task_gets_the_files_of_a_child_job_that_its_dependency_left_behind(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    site, project = make_project()
+    release = tmp_path / "release"
+    child = [edit(f"until [ -e {release} ]; do sleep 0.02; done; echo c > child.txt")]
+    leave = spawning("echo t > top.txt", child, "exit 0").replace(" --wait", "")
+    dependent = edit("cp child.txt copy.txt", depends_on=["top"])
+    job = site.submit("x", [edit(leave, id="top"), dependent])
+    until(lambda: _reason(site, job).startswith("process exited"), "the parent has ended")
+
+    release.touch()
+
+    assert site.wait(job)["status"] == "completed"
+    made = ["child.txt", "copy.txt", "top.txt"]
+    assert project.files(f"orchestrator/{job}/result") == sorted([*FILES, *made])
+
+
+def _reason(site: InProcess, job: str) -> str:
+    return str(site.get(f"/jobs/{job}")["workers"][0]["reason"])
