@@ -189,9 +189,10 @@ class Supervisor:
         while True:
             try:
                 self._turn(items)
-            except Exception:
+            except Exception as error:
                 # A bug must not end the loop, because all other jobs depend on it.
-                logger.exception("a scheduler turn failed")
+                trace = not isinstance(error, StoreAway)
+                logger.error("a scheduler turn failed: %s", error, exc_info=trace)
                 self._fail_calls(items)
             if self._stopping.is_set():
                 break

@@ -92,7 +92,7 @@ def test_missing_files_are_written_although_the_store_was_away_at_the_start(
 
 
 def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
-    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site()
     supervisor = site.manager.parts.supervisor
@@ -112,3 +112,5 @@ def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
         for response in (waiting.result(), site.post("y", [shell("true")])):
             assert response.status_code == 503
             assert response.json()["detail"] == "the server exits: its lease ended"
+    supervisor.stop()
+    assert not any(record.exc_info for record in caplog.records), "it is not a bug"
