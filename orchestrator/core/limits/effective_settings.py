@@ -14,6 +14,7 @@ from orchestrator.core.model.job_settings import (
     CAPS,
     RESOLVE_OFF,
     SETTINGS,
+    GitUse,
     Inheritance,
     JobConfig,
     Setting,
@@ -132,6 +133,8 @@ def _child_value(setting: Setting, requested: ConfigRequest, parent: JobConfig) 
     match setting.child:
         case Inheritance.PARENT:
             return parent_value
+        case Inheritance.AUTO_TO_ON:
+            return value if (parent_value, value) == (GitUse.AUTO, GitUse.ON) else parent_value
         case Inheritance.NONE:
             return setting.default if value is None else value
         case Inheritance.BOTH:

@@ -64,6 +64,9 @@ class Inheritance(Enum):
     AT_LEAST = auto()
     #: The parent job's value, whatever the child job requests.
     PARENT = auto()
+    #: ``on`` if the child job requests ``on``, and the parent job has ``auto``; otherwise the
+    #: parent job's value.
+    AUTO_TO_ON = auto()
     #: The parent job's value and the requested value together.
     BOTH = auto()
     #: The requested value; otherwise the default of the table.
@@ -294,7 +297,7 @@ class JobConfig:
         ("auto", "on", "off"),
         "Worktrees for workers: on, off, or auto (for all agents except shell and survey).",
         default="auto",
-        child=Inheritance.PARENT,
+        child=Inheritance.AUTO_TO_ON,
     )
     #: The commit from which workers' worktrees start; empty: workers have plain directories, no
     #: worktrees.

@@ -204,8 +204,21 @@ def test_a_child_job_inherits_the_settings_that_it_omits() -> None:
     assert (config.planner, config.retries_asked) == ("x", True)
 
 
-def test_a_child_job_cannot_turn_git_on_again() -> None:
-    assert child(a_config(git="off"), git="auto").git == "off"
+@pytest.mark.parametrize(
+    ("parent", "requested", "effective"),
+    [
+        ("auto", "on", "on"),
+        # Without worktrees, the result of the parent job would lack the child job's changes.
+        ("auto", "off", "auto"),
+        ("on", "off", "on"),
+        ("off", "on", "off"),
+        ("off", "auto", "off"),
+    ],
+)
+def test_a_child_job_may_request_worktrees_unless_its_parent_job_forbids_them(
+    parent: str, requested: str, effective: str
+) -> None:
+    assert child(a_config(git=parent), git=requested).git == effective
 
 
 def test_labels_are_added_to_those_of_the_parent() -> None:
