@@ -186,3 +186,17 @@ def test_a_waiting_worker_leads_to_its_child_job(page: Page, site: Site) -> None
     expect(page.locator(".dag")).to_contain_text("Below")
     with site.client() as client:
         client.cancel(job)
+
+
+def test_a_page_shows_what_another_tab_or_a_terminal_landed(page: Page, site: Site) -> None:
+    job = site.job([shell("echo x > landed.txt", git="on")], gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    head = page.locator(".jobhead")
+    expect(head.get_by_role("button", name="Land", exact=True)).to_be_visible()
+
+    with site.client() as client:
+        client.land(job)
+        expect(head.get_by_role("button", name="Undo the landing")).to_be_visible()
+        expect(head.get_by_role("button", name="Land", exact=True)).to_have_count(0)
+        client.undo(job)
+    expect(head.get_by_role("button", name="Land", exact=True)).to_be_visible()

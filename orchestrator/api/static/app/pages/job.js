@@ -19,9 +19,12 @@ import { Needs, useNeeds } from "./needs.js";
 
 const SHOWN = { graph: Graph, table: Table, timeline: Timeline, changes: Changes, report: Report, plan: Plan, events: Events };
 
+// An ended job has no live events, but can land, for example from a terminal.
+const REFRESH_MS = 10000;
+
 // The job as in the list (needs, pause, cost of the tree), with its settings. Workers are in the model.
 function useDetails(job, model) {
-  const details = useQuery(path("jobs", job), { page_size: 1 });
+  const details = useQuery(path("jobs", job), { page_size: 1 }, { every: REFRESH_MS });
   const card = useQuery("/api/v1/jobs", { q: job });
   const refresh = () => {
     card.refresh();
