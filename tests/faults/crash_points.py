@@ -111,7 +111,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_in_a_second_run_costs_no_change"
     ): OF_SECOND_RUNS,
     (
-        "integration/engine/worktrees/test_checkpoint_commits.py::"
+        "integration/engine/worktrees/test_checkpoints.py::"
         "test_a_crash_between_decision_and_rollback_changes_nothing"
     ): OF_CHECKPOINTS,
     ("integration/engine/test_job_removal.py::test_a_crash_leaves_no_job_half_removed"): OF_REMOVAL,

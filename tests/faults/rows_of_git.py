@@ -17,7 +17,7 @@ ROWS = (
             "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             "integration/engine/worktrees/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
             (
-                "integration/engine/worktrees/test_checkpoint_commits.py::"
+                "integration/engine/worktrees/test_checkpoints.py::"
                 "test_a_crash_between_decision_and_rollback_changes_nothing"
             ),
             "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_worktree_is_reused_loses_no_file",

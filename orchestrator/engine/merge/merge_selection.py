@@ -22,7 +22,7 @@ from orchestrator.engine.merge.record.merge_record import MergeRecord
 from orchestrator.engine.merge.record.merge_report_text import failures_in_words
 from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_rejected
 from orchestrator.engine.merge.running_merge import RunningMerge
-from orchestrator.engine.worktrees.checkpoint_commits import LEFT
+from orchestrator.engine.worktrees.checkpoints import LEFT
 
 
 class MergeSelection:

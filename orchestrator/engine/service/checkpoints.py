@@ -14,7 +14,7 @@ from orchestrator.core.repository.git_refs import short, start_ref
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
-from orchestrator.engine.worktrees.checkpoint_commits import LEFT, in_order, number_of
+from orchestrator.engine.worktrees.checkpoints import LEFT, in_order, number_of
 from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 _ACTIVE = (WorkerStatus.RUNNING, WorkerStatus.WAITING)

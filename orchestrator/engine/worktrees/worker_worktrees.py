@@ -45,7 +45,7 @@ from orchestrator.engine.worktrees.branch_rewrites import (
     without_rejected,
     without_secrets,
 )
-from orchestrator.engine.worktrees.checkpoint_commits import Checkpoints, CheckpointTarget
+from orchestrator.engine.worktrees.checkpoints import Checkpoints, CheckpointTarget
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.result_adoption import merge_result_so_far

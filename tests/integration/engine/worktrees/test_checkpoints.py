@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.core.events import EventKind
-from orchestrator.engine.worktrees.checkpoint_commits import pending
+from orchestrator.engine.worktrees.checkpoints import pending
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing, MakeSite
 from tests.integration.site import KEY, Answer, InProcess, shell, until
