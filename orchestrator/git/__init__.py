@@ -6,7 +6,7 @@
 - ``environments``: Ignored files, environments, and packages that worktrees get from the checkout
 - ``landing``: Landing a job's result: in the user's checkout, on a branch, or as a pull request
 - ``merge``: Merging commits and files without a checkout
-- ``repair``: Repairing repositories, worktrees, and refs that workers broke
+- ``repair``: Repairing repositories, worktrees, and refs that workers broke; rolling worktrees back
 - ``worktrees``: Creating, finding, reusing, and removing worktrees
 
 The names in this package are imported on first use, so that a command loads only the modules that

@@ -29,7 +29,12 @@ from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, copied_paths
 from orchestrator.git.environments.installed_packages import InstalledPackages
 from orchestrator.git.merge import side_work
-from orchestrator.git.repair import broken_worktrees, git_directory_repair, relocation, rollback
+from orchestrator.git.repair import (
+    broken_worktrees,
+    git_directory_repair,
+    relocation,
+    worktree_rollback,
+)
 from orchestrator.git.repair.git_directory_repair import RepositoryBackup
 from orchestrator.git.repository_location import (
     GitLocation,
@@ -407,7 +412,9 @@ class GitRepository(CommitsAndRefs):
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         location = self.location()
-        rollback.roll_back(location.worktrees, location.top, directory, branch, commit, kept)
+        worktree_rollback.roll_back(
+            location.worktrees, location.top, directory, branch, commit, kept
+        )
         worktree = location.complete_worktree(directory)
         self._refill(worktree, commit)
         # Copy files from the checkout again, because a checkpoint does not record which files were

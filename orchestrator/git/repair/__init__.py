@@ -1,1 +1,1 @@
-"""Repairing repositories, worktrees, and refs that workers broke."""
+"""Repairing repositories, worktrees, and refs that workers broke; rolling worktrees back."""
