@@ -65,18 +65,20 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
         options += f" --status {status}" if status else ""
         command = f"{COMMAND} jobs{options} --limit N"
         click.echo(f"{hidden_count} more {subject} not shown; to show more: {command}", err=True)
-    if any(job["status"] not in ENDED_JOB for job in answer["jobs"]):
-        warn_if_no_server(context)
+    if any(job["status"] not in ENDED_JOB for job in answer["jobs"]) and (
+        note := no_server_note(context)
+    ):
+        click.echo(note, err=True)
 
 
-def warn_if_no_server(context: CliContext) -> None:
-    """If no server runs, print the command that starts one, so that unfinished jobs continue."""
+def no_server_note(context: CliContext) -> str:
+    """Return a message with the command that continues unfinished jobs; "" if a server runs."""
     if context.address_if_running() is not None:
-        return
+        return ""
     cause, command = "no server is running", f"{COMMAND} serve"
     if pid := stopped_server(context.workspace):
         cause, command = "the server is stopped", f"kill -CONT {pid}"
-    click.echo(f"{cause}; unfinished jobs continue with: {command}", err=True)
+    return f"{cause}; unfinished jobs continue with: {command}"
 
 
 def find_jobs(

@@ -6,6 +6,7 @@ Works with or without a running server.
 import json
 import sys
 import time
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +16,7 @@ from orchestrator.api.client.errors import ApiError
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import json_option, optional_job_argument
 from orchestrator.cli.doctor.leftover_processes import leftover_message
-from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
+from orchestrator.cli.jobs.list_jobs import no_server_note, show_jobs
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.status_lines import status_lines
@@ -45,8 +46,17 @@ def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
         return ExitCode.OK
     final = _watched_on_terminal(context, job_id) if watch else None
     previous_lines: list[str] = []
+    notes: set[str] = set()
+
+    def note_once(text: str) -> None:
+        if text not in notes:
+            notes.add(text)
+            _print_note(text)
+
     while True:
-        answer = _last_status(context, final) if final else find_status(context, job_id)
+        answer = (
+            _last_status(context, final) if final else find_status(context, job_id, note=note_once)
+        )
         # Compare without the first line, which has the time and always changes. A pipe gets the
         # lines only if another line has changed.
         lines = status_lines(answer, terminal_width())
@@ -85,7 +95,8 @@ def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | N
         return None
 
     def body() -> list[str]:
-        answer = find_status(context, job_id)
+        # No notes: in a live display, they would be printed into the lines that change in place.
+        answer = find_status(context, job_id, note=lambda _: None)
         return [display.styled(line) for line in status_lines(answer, terminal_width())]
 
     with client, stop_signals_interrupt():
@@ -95,11 +106,18 @@ def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | N
         return watch(context, client, job_id, display, body=body)
 
 
-def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
+def _print_note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def find_status(
+    context: CliContext, job_id: str, *, note: Callable[[str], None] = _print_note
+) -> dict[str, Any]:
     """Return the status of a job, from the server, or from the job's files if no server runs.
 
-    With ``--json``, the status is the API's answer. Without ``--json``, the status also has the
-    workers of all child jobs. Raise NotFound for an unknown job.
+    ``note`` is called with a message if the status of an unfinished job comes from its files. With
+    ``--json``, the status is the API's answer. Without ``--json``, the status also has the workers
+    of all child jobs. Raise NotFound for an unknown job.
     """
     as_api = context.as_json
     client = context.client_if_running()
@@ -112,10 +130,10 @@ def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
         except ApiError as error:
             if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 raise
-            return _stored_status(context, job_id, error)
+            return _stored_status(context, job_id, error, note)
     answer = _status_on_disk(context, job_id)
-    if answer["status"] not in ENDED_JOB:
-        warn_if_no_server(context)
+    if answer["status"] not in ENDED_JOB and (text := no_server_note(context)):
+        note(text)
     return answer
 
 
@@ -125,7 +143,9 @@ def _status_on_disk(context: CliContext, job_id: str) -> dict[str, Any]:
     return (find_job if context.as_json else whole_job)(context.workspace, job_id)
 
 
-def _stored_status(context: CliContext, job_id: str, error: ApiError) -> dict[str, Any]:
+def _stored_status(
+    context: CliContext, job_id: str, error: ApiError, note: Callable[[str], None]
+) -> dict[str, Any]:
     """Return a job's status from its files, while the server cannot read its database.
 
     ``error``: the server's error, which is raised again if the job has no files.
@@ -138,9 +158,7 @@ def _stored_status(context: CliContext, job_id: str, error: ApiError) -> dict[st
     except NotFound:
         raise error from None
     stamp = time.strftime("%H:%M:%S", time.localtime(at))
-    click.echo(
-        f"the server cannot read the job ({error.message}); stored status, from {stamp}:", err=True
-    )
+    note(f"the server cannot read the job ({error.message}); stored status, from {stamp}:")
     return answer
 
 

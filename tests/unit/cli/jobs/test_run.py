@@ -572,6 +572,35 @@ def test_waiting_on_a_terminal_shows_progress_and_leaving_stops_nothing(
     finish(server)
 
 
+def test_a_watched_job_of_a_killed_server_stays_in_place(start: Run, product: Path) -> None:
+    server = start("serve", FAKE="slow")
+    wait_until(lambda: server_of(product))
+    assert finish(start("submit", "x"))[0] == ExitCode.OK
+    directory = product / "workspace" / "job_j1"
+    directory.mkdir()
+    job = {"job_id": "j1", "status": "running", "request": "x", "results": {"tasks": []}}
+    (directory / "status.json").write_text(json.dumps(job))
+    ours, theirs = pty.openpty()
+    process = start("status", "j1", "--watch", stdout=theirs, stderr=theirs, TERM="xterm", CI="")
+    os.close(theirs)
+    shown = ""
+    while "1 running" not in shown:
+        shown += os.read(ours, 4096).decode()
+
+    server.kill()
+    finish(server)
+
+    while "0 workers" not in shown:  # the status in the file
+        assert select.select([ours], [], [], 10)[0], shown
+        shown += os.read(ours, 4096).decode()
+    process.send_signal(signal.SIGINT)
+    read_terminal(ours)
+    assert process.wait(30) == ExitCode.INTERRUPTED
+    assert shown.count("no answer from") == 1
+    assert "no server is running" not in shown
+    (product / "workspace" / "server.json").unlink()
+
+
 def read_terminal(terminal: int) -> str:
     shown = b""
     while select.select([terminal], [], [], 60)[0]:
