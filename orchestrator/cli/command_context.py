@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.output.terminal_text import command_with
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import orchestrator_home
 from orchestrator.security.files.orchestrator_home import home_here
@@ -85,14 +85,18 @@ class CliContext:
     def client_at(self, url: str, waiting: "Waiting | None" = None) -> "OrchestratorClient":
         """Return a client of the server at ``url``, with the API key of this home or worker.
 
-        If this home's server restarts with another port, retries call the new port.
+        If this home's server restarts with another port, retries call the new port. Raise
+        InvalidRequest if ``url`` is invalid.
         """
         from orchestrator.api.client import OrchestratorClient
-        from orchestrator.api.client.server_discovery import find_address, url_finder
+        from orchestrator.api.client.server_discovery import API_URL, find_address, url_finder
 
         address = find_address(self.folder, {**self.environ, "ORCHESTRATOR_API_URL": url})
         find_url = url_finder(self.folder, self.environ)
-        return OrchestratorClient(address.url, address.key, waiting=waiting, find_url=find_url)
+        try:
+            return OrchestratorClient(address.url, address.key, waiting=waiting, find_url=find_url)
+        except ValueError as error:
+            raise InvalidRequest(f"{API_URL}: {error}") from error
 
     def work_on_project_of(self, job_id: str) -> None:
         """Use the project of a job in this command. The option ``--project`` has priority."""

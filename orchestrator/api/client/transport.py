@@ -72,11 +72,14 @@ class Transport:
 
     def _use(self, api_url: str) -> None:
         """Call the server at ``api_url`` from now on. Raise ValueError for an invalid address."""
-        parts = urlsplit(api_url)
+        message = f"invalid api_url {api_url!r}; use an address such as http://localhost:8000"
+        try:
+            parts = urlsplit(api_url)
+            _ = parts.port  # raises ValueError for an invalid port
+        except ValueError as error:
+            raise ValueError(message) from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(
-                f"invalid api_url {api_url!r}; use an address such as http://localhost:8000"
-            )
+            raise ValueError(message)
         self.close()
         self.url = api_url.rstrip("/")
         self._is_local = parts.hostname in LOOPBACK_HOSTS

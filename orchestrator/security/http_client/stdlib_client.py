@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PORTS = {"http": 80, "https": 443}
+LAST_PORT = 65535
 MASK = b"***"
 
 
@@ -101,7 +102,8 @@ def split(url: str) -> tuple[str, tuple[str, int], str]:
     host, colon, port = authority.rpartition(":")
     if not colon or authority.endswith("]"):
         host, port = authority, str(PORTS.get(scheme))
-    if scheme not in PORTS or not host or not port.isdigit():
+    is_valid_port = port.isdigit() and int(port) <= LAST_PORT
+    if scheme not in PORTS or not host.strip("[]") or not is_valid_port:
         raise ValueError(
             f"not the URL of a server: {url!r}; write http://HOST:PORT or https://HOST"
         )

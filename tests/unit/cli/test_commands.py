@@ -644,6 +644,17 @@ def test_in_a_worker_its_own_server_is_used(api: FakeApi, orchestrator: Orchestr
     assert api.jobs
 
 
+@pytest.mark.parametrize("url", ["localhost:8000", "http://["])
+def test_an_invalid_server_address_is_reported(
+    orchestrator: Orchestrator, capsys: Capture, url: str
+) -> None:
+    assert orchestrator("jobs", ORCHESTRATOR_API_URL=url) == ExitCode.USAGE
+    assert capsys.readouterr().err == (
+        f"Error: ORCHESTRATOR_API_URL: invalid api_url {url!r}; use an address such as "
+        "http://localhost:8000\n"
+    )
+
+
 def test_a_closed_pipe_is_no_crash(served: FakeApi, orchestrator: Orchestrator) -> None:
     shown = run_program("--help", pipe="head -1")
 

@@ -358,7 +358,7 @@ def test_ids_cannot_change_the_path(net: responses.RequestsMock, client: Any) ->
         client.status("../../stats?x")
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x"])
+@pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x", "http://[", "http://h:65536"])
 def test_an_invalid_address_is_rejected_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="http://localhost:8000"):
         OrchestratorClient(url)

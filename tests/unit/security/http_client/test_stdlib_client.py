@@ -36,7 +36,10 @@ def test_addresses_are_parsed(url: str, expected: object) -> None:
     assert split(url) == expected
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://h:port"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost:8000", "ftp://x", "http://", "http://[", "http://h:port", "http://h:65536"],
+)
 def test_an_invalid_address_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="not the URL of a server"):
         StdlibClient(url, KEY)
