@@ -49,7 +49,10 @@ class Commands(CommandGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)
-        return super().parse_args(ctx, args)
+        # Without ``reader_may_leave``, "--help | true" would exit with 1.
+        with reader_may_leave(sys.stdout):
+            return super().parse_args(ctx, args)
+        ctx.exit()
 
     def invoke(self, ctx: click.Context) -> Any:
         # Without ``reader_may_leave``, "logs JOB | head" would exit with 1.

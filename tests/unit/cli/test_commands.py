@@ -661,6 +661,12 @@ def test_a_closed_pipe_is_no_crash(served: FakeApi, orchestrator: Orchestrator) 
     assert shown.stderr == ""
 
 
+def test_help_without_a_reader_is_no_failure() -> None:
+    shown = run_program("--help", pipe="true; echo ${PIPESTATUS[0]}")
+
+    assert (shown.stdout, shown.stderr) == ("0\n", "")
+
+
 def run_program(*arguments: str, pipe: str = "cat") -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
     return subprocess.run(
