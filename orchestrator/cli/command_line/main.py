@@ -117,6 +117,11 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
     except click.ClickException as error:
         report_usage_error(error)
         return error.exit_code
+    except RuntimeError as error:
+        # Python 3.11 raises this error if Ctrl-C interrupts the creation of a class in an import.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return ExitCode.INTERRUPTED
     except OrchestratorError as error:
         return report_error(error, context.as_json)
     except OSError as error:

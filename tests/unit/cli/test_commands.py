@@ -617,6 +617,23 @@ def test_a_reached_limit_exits_7_with_the_remaining_quota(
     assert "too many" in err and "remaining: workers 3" in err
 
 
+def test_ctrl_c_during_an_import_is_no_crash(
+    orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Field:
+        def __set_name__(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    def import_models(*_: object) -> None:
+        # Python 3.11 raises a RuntimeError here.
+        type("Model", (), {"field": Field()})
+
+    monkeypatch.setattr("orchestrator.cli.jobs.list_jobs.show_jobs", import_models)
+
+    assert orchestrator("jobs") == ExitCode.INTERRUPTED
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [((422, {"type": "limit-workers"}, {}), "limit-workers"), (None, "no-server")],
