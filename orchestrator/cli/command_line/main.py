@@ -115,7 +115,7 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
     except click.Abort:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        report_usage_error(error)
+        report_usage_error(error, "--json" in (sys.argv if arguments is None else arguments))
         return error.exit_code
     except RuntimeError as error:
         # Python 3.11 raises this error if Ctrl-C interrupts the creation of a class in an import.

@@ -9,7 +9,13 @@ import click
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_error
 from orchestrator.cli.output.terminal_text import pasteable
-from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError, summary_of
+from orchestrator.core.errors import (
+    InvalidRequest,
+    NoSuchJob,
+    NotFound,
+    OrchestratorError,
+    summary_of,
+)
 
 _NEXT_STEP = {
     "no-server": f"start a server: {COMMAND} serve (or run one request: {COMMAND} run '...')",
@@ -36,10 +42,14 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
     return code
 
 
-def report_usage_error(error: click.ClickException) -> None:
+def report_usage_error(error: click.ClickException, as_json: bool) -> None:
     """Print click's error for an invalid command line, with the usage of the command."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()  # the message is the help
+        return
+    if as_json:
+        problem = problem_of(InvalidRequest(_without_capitals(error.format_message())))
+        click.echo(json.dumps(problem), err=True)
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:

@@ -617,6 +617,29 @@ def test_a_reached_limit_exits_7_with_the_remaining_quota(
     assert "too many" in err and "remaining: workers 3" in err
 
 
+@pytest.mark.parametrize(
+    ("typed", "detail"),
+    [
+        (["submit", "", "--json"], "REQUEST is empty; describe the work"),
+        (["status", "--json", "--watc"], "no such option '--watc'; did you mean '--watch'?"),
+        (["wait", "--json"], "missing argument 'JOB'"),
+        (["stauts", "--json"], "unknown command 'stauts'; did you mean 'status'?"),
+    ],
+)
+def test_with_json_wrong_usage_is_a_problem_object(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, typed: list[str], detail: str
+) -> None:
+    assert orchestrator(*typed) == ExitCode.USAGE
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert json.loads(err) == {
+        "type": "invalid-request",
+        "title": "The request is invalid.",
+        "detail": detail,
+    }
+
+
 def test_ctrl_c_during_an_import_is_no_crash(
     orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
