@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import Count, job_argument, json_option
-from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
+from orchestrator.cli.offline.log_files import LogFile, follow_files, log_lines, tail_lines
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import printable
 from orchestrator.cli.worker_names import worker_of
@@ -126,10 +126,10 @@ def _from_server(
             )
         if follow and worker_id:
             lines = client.logs(job_id, worker_id, follow=True, tail=tail)
-            yield from ((worker_id, line) for line in lines)
+            yield from ((worker_id, part) for line in lines for part in log_lines(f"{line}\n"))
             return
         for worker in [worker_id] if worker_id else _started_workers(client.job(job_id)):
-            for line in client.logs(job_id, worker, tail=tail).splitlines():
+            for line in log_lines(client.logs(job_id, worker, tail=tail), tail):
                 yield worker, line
 
 

@@ -21,6 +21,20 @@ class LogFile:
         return cls(worker_id=path.stem.split("_", 2)[2], path=path)
 
 
+def log_lines(text: str, count: int | None = None) -> list[str]:
+    """Return the last ``count`` lines of a log; all lines if ``count`` is None.
+
+    A carriage return also ends a line, because each state of a progress bar begins or ends with
+    this character.
+    """
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    parts = ([part for part in line.split("\r") if part] for line in lines)
+    shown = [part for each in parts for part in each or [""]]
+    return shown if count is None else shown[max(0, len(shown) - count) :]
+
+
 def tail_lines(path: Path, count: int | None) -> list[str]:
     """Return the last ``count`` lines of a file; all lines if ``count`` is None.
 
@@ -29,7 +43,7 @@ def tail_lines(path: Path, count: int | None) -> list[str]:
     try:
         with open_plain(path) as file:
             file.seek(0 if count is None else tail_offset(file, count))
-            return file.read().decode("utf-8", errors="replace").splitlines()
+            return log_lines(file.read().decode("utf-8", errors="replace"), count)
     except OSError:
         return []
 
@@ -41,25 +55,29 @@ class _Follower:
         self._worker_id = file.worker_id
         self._file = open_plain(file.path)
         self._file.seek(0 if tail is None else tail_offset(self._file, tail))
+        #: Maximum number of lines that the next call of ``new_lines`` yields.
+        self._tail = tail
         #: The last line of the file, if the line has no line break yet.
         self._incomplete_line = b""
 
     def new_lines(self) -> Iterator[tuple[str, str]]:
         """Yield the lines that were completed since the previous call."""
-        *lines, self._incomplete_line = (self._incomplete_line + self._file.read()).split(b"\n")
-        yield from ((self._worker_id, self._text(line)) for line in lines)
+        text, newline, rest = (self._incomplete_line + self._file.read()).rpartition(b"\n")
+        self._incomplete_line = rest
+        lines = self._lines(text + newline, self._tail)
+        self._tail = None
+        yield from ((self._worker_id, line) for line in lines)
 
     def incomplete_line(self) -> Iterator[tuple[str, str]]:
         """Yield the last line of the file, if the line has no line break."""
-        if self._incomplete_line:
-            yield self._worker_id, self._text(self._incomplete_line)
+        yield from ((self._worker_id, line) for line in self._lines(self._incomplete_line))
 
     def close(self) -> None:
         self._file.close()
 
     @staticmethod
-    def _text(line: bytes) -> str:
-        return line.decode("utf-8", errors="replace").removesuffix("\r")
+    def _lines(text: bytes, count: int | None = None) -> list[str]:
+        return log_lines(text.decode("utf-8", errors="replace"), count)
 
 
 def follow_files(

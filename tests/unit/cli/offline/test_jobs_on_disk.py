@@ -371,6 +371,20 @@ def test_followed_logs_show_new_lines_and_new_workers_until_the_end(
     ]
 
 
+@pytest.mark.parametrize("follow", [(), ("--follow",)], ids=" ".join)
+@pytest.mark.parametrize("tail", [2, 99])
+def test_each_state_of_a_progress_bar_is_a_line(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture, follow: tuple[str, ...], tail: int
+) -> None:
+    log = write_job(folder, "a") / "logs" / "depth_0_worker_1.log"
+    log.write_bytes("load\r\n\n\r 10%\r 99%\r\npage\u2028two\x0c\n".encode())
+
+    assert orchestrator("logs", "a", "-n", str(tail), *follow) == ExitCode.OK
+
+    lines = [line.partition("| ")[2] for line in capsys.readouterr().out.split("\n")[:-1]]
+    assert lines == ["load", "", " 10%", " 99%", "page\u2028two"][-tail:]
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 99])
 @pytest.mark.parametrize("text", ["", "a", "a\n", "a\nb", "a\nb\n", "\n\n", "x" * 70000 + "\ny\n"])
 def test_the_tail_is_that_of_the_lines(tmp_path: Path, count: int, text: str) -> None:
