@@ -18,8 +18,8 @@ from orchestrator.engine.merge.running_merge import RunningMerge
 def pass_to_parent(merge: RunningMerge) -> None:
     """Make a child job's result available to its parent worker. Idempotent.
 
-    The next merge of the parent worker's job includes the result. If the parent worker waits for
-    the child job, also add the result to the parent worker's files.
+    The next merge of the parent worker's job includes the result. If the parent worker's process
+    waits for the child job, also add the result to the parent worker's files.
 
     Do nothing if the job is a root job or has no result.
     """
@@ -31,7 +31,7 @@ def pass_to_parent(merge: RunningMerge) -> None:
     refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
     repository.set_ref(f"{refs}base", record.base)
     repository.set_ref(f"{refs}result", record.commit)
-    if parent.status is WorkerStatus.WAITING:
+    if parent.status is WorkerStatus.WAITING and not _is_committed(merge, parent):
         _add_to_files(merge, parent, refs)
 
 
@@ -50,6 +50,7 @@ def _add_to_files(merge: RunningMerge, parent: Worker, refs: str) -> None:
     if conflicts:
         # This commit is the only copy of the worker's uncommitted files, so protect it by a ref.
         repository.set_ref(f"{refs}ours", added.ours)
+    # Check again, because the attempt may have ended since the first check.
     if is_merged and not _is_committed(merge, parent):
         # Record that the worker has received the result. If changes of the result are later
         # missing, the worker counts as having undone them.
@@ -67,7 +68,7 @@ def _add_to_files(merge: RunningMerge, parent: Worker, refs: str) -> None:
 def _is_committed(merge: RunningMerge, worker: Worker) -> bool:
     """True if the files of the worker's latest attempt are already committed.
 
-    The attempt has ended, and left the child job behind. The commit lacks the result of the child
+    The worker's process has ended before its child job. The commit lacks the result of the child
     job, but the worker has not undone the result.
     """
     ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
