@@ -19,7 +19,7 @@ from orchestrator.core.repository.git_refs import short, worker_branch, worker_c
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND, git_in
 from orchestrator.engine.worktrees.worker_worktrees import PROGRAMS
-from orchestrator.engine.worktrees.worktree_lifetime import NAME
+from orchestrator.engine.worktrees.worktree_need_and_removal import NAME
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import process_control
 from orchestrator.security import process_table

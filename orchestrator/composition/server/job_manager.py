@@ -15,7 +15,7 @@ from orchestrator.core.limits.key_limits import day_of
 from orchestrator.core.model.job import Job
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, adopt_attempts, restore
-from orchestrator.engine.worktrees.worktree_lifetime import WorktreeRemoval
+from orchestrator.engine.worktrees.worktree_need_and_removal import WorktreeRemoval
 from orchestrator.launchers.exit_record.exit_record import break_lock
 from orchestrator.launchers.local.local_launcher import Listener
 from orchestrator.launchers.local.spawner_client import SpawnerProcess

@@ -21,7 +21,7 @@ from orchestrator.engine.gates.baseline_store import BaselineStore, is_lasting
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_detection import gate_rewrites
 from orchestrator.engine.runtime.background_pool import BackgroundPool
-from orchestrator.engine.worktrees.worktree_lifetime import gates_directory
+from orchestrator.engine.worktrees.worktree_need_and_removal import gates_directory
 
 logger = logging.getLogger(__name__)
 

@@ -52,7 +52,7 @@ from orchestrator.engine.worktrees.result_adoption import merge_result_so_far
 from orchestrator.engine.worktrees.user_checkout_changes import UsersCheckout
 from orchestrator.engine.worktrees.worker_branches import MOST_FILES, WorkerBranches
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges, WorkerWorktree
-from orchestrator.engine.worktrees.worktree_lifetime import (
+from orchestrator.engine.worktrees.worktree_need_and_removal import (
     NAME,
     OpenedWorktrees,
     WorktreeRule,

@@ -9,7 +9,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import StateChange
-from orchestrator.engine.worktrees.worktree_lifetime import (
+from orchestrator.engine.worktrees.worktree_need_and_removal import (
     OpenedWorktrees,
     WorktreeRemoval,
     gates_directory,

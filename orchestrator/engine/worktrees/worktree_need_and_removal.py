@@ -1,4 +1,4 @@
-"""Lifetime of worktrees: which workers get a worktree, and when it is removed.
+"""The need for worktrees, and their removal: which workers get a worktree, and when it is removed.
 
 Worktrees of ended workers are removed before the job ends. Worktrees of base commits, in which
 gates ran, are removed when the root job has ended.
