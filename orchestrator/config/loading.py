@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.config.cross_setting_checks import conflicts
 from orchestrator.config.error_texts import expected_at, schema_at, unknown_key
 from orchestrator.config.fields.value_types import Section
 from orchestrator.config.layer import ConfigProblem, Layer, Origin, merged
-from orchestrator.config.setting_checks import conflicts
 from orchestrator.config.setting_types import setting_paths
 from orchestrator.config.settings import NAMED, Settings
 from orchestrator.config.sources import (

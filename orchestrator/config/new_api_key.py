@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.config.cross_setting_checks import key_conflicts
 from orchestrator.config.example_key import is_example
 from orchestrator.config.loading import Loaded, load
-from orchestrator.config.setting_checks import key_conflicts
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import reason_and_fix
 from orchestrator.config.yaml.key_paths import FILE_NAME

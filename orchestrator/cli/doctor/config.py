@@ -63,8 +63,8 @@ def _mode_check(path: Path) -> HealthCheck:
 
 
 def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
+    from orchestrator.config.cross_setting_checks import key_conflicts
     from orchestrator.config.example_key import is_example
-    from orchestrator.config.setting_checks import key_conflicts
 
     key = settings.api.api_key.get_secret_value()
     if is_example(key):
