@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.config.cross_setting_checks import conflicts
-from orchestrator.config.error_texts import expected_at, schema_at, unknown_key
 from orchestrator.config.fields.value_types import Section
 from orchestrator.config.layer import ConfigProblem, Layer, Origin, merged
 from orchestrator.config.setting_types import setting_paths
@@ -24,6 +23,7 @@ from orchestrator.config.sources import (
     with_current_names,
     with_variables,
 )
+from orchestrator.config.validation_messages import expected_at, schema_at, unknown_key
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.config.error_texts import schema_at
 from orchestrator.config.layer import Layer, Origin
 from orchestrator.config.setting_types import is_optional, is_text
+from orchestrator.config.validation_messages import schema_at
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
 from orchestrator.config.yaml.yaml_text import Position, YamlText, read_yaml
 from orchestrator.core.errors import UnreadableConfig

@@ -8,12 +8,12 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr
 
-from orchestrator.config.error_texts import settings_schema
 from orchestrator.config.fields.value_types import AUTO, Processors, Section
 from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.sections.triggers import TriggerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
+from orchestrator.config.validation_messages import settings_schema
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.secrets.masking import shown_address
 from orchestrator.security.secrets.trigger_signatures import Verification

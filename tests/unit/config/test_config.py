@@ -27,10 +27,10 @@ from orchestrator.config import (
     render_template,
     visible,
 )
-from orchestrator.config.error_texts import schema_at, settings_schema
 from orchestrator.config.new_api_key import ensure_key, load_with_key
 from orchestrator.config.setting_types import is_optional, is_text, setting_paths
 from orchestrator.config.settings import NAMED
+from orchestrator.config.validation_messages import schema_at, settings_schema
 from orchestrator.config.yaml.api_key_insertion import with_key
 from orchestrator.config.yaml.key_paths import KeyPath
 from orchestrator.core.errors import ConfigError, UnreadableConfig
