@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.repository.landing import BegunLanding
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Name of the directory with the records, in the workspace. Each job has a separate file.
 NAME = ".landings"

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.json_values import sequence
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Name of the file with the paths of the workspace and the project at the latest server start.
 LOCATION_FILE = ".place"

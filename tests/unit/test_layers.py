@@ -163,7 +163,7 @@ LIGHT = frozenset(
         "security",
         "security.control_sequences",
         "security.files",
-        "security.files.state_file",
+        "security.files.json_file",
         "security.files.atomic_write",
         "security.files.untrusted_files",
         "security.http_client.http_exchange",
@@ -195,7 +195,7 @@ OTHER_JSON_READERS: Mapping[str, str] = {
     "launchers.cluster.connection.node_registry._read": "raises: nodes must not be lost silently",
     "launchers.cluster.node.join_file.read": "raises: the user names the file",
     "launchers.exit_record.exit_record.holder": "only the first line counts",
-    "security.files.state_file._value": "the function that the others use",
+    "security.files.json_file._value": "the function that the others use",
 }
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
 KILLING_PACKAGES = frozenset({"launchers", "composition", "cli"})
@@ -618,7 +618,7 @@ def test_json_files_are_read_by_one_function() -> None:
         if isinstance(node, ast.FunctionDef) and reads_json(node)
     }
     assert found - OTHER_JSON_READERS.keys() == set(), (
-        "use security/files/state_file.py, or name the reason in OTHER_JSON_READERS"
+        "use security/files/json_file.py, or name the reason in OTHER_JSON_READERS"
     )
     assert OTHER_JSON_READERS.keys() - found == set(), (
         "these functions no longer read JSON: remove them"

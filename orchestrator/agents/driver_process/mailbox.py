@@ -18,7 +18,7 @@ from orchestrator.core.model.human_input.messages import (
     message_file_name,
 )
 from orchestrator.core.text.formatting import fence
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 _MOST_BYTES = 256 * 1024
 

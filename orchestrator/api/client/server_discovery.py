@@ -13,7 +13,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 CONFIG_NAME = "config.yaml"
 RECORD_NAME = "server.json"

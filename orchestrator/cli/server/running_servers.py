@@ -13,7 +13,7 @@ from orchestrator.api.server_options import OtherServer
 from orchestrator.cli.offline.server_liveness import is_same_process
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 logger = logging.getLogger(__name__)
 

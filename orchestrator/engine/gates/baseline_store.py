@@ -20,7 +20,7 @@ from orchestrator.core.gates.findings import Finding, FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.gates.gate_decision import has_no_details
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Name of the directory with the results, in the workspace.
 FOLDER = "base_results"

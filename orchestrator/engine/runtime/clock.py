@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.security import process_table
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_list
+from orchestrator.security.files.json_file import read_list
 
 _MOST_BYTES = 1000
 

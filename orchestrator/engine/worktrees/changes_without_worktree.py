@@ -24,7 +24,7 @@ from orchestrator.engine.worktrees.worker_branches import MOST_FILES
 from orchestrator.engine.worktrees.worker_changes import WorkerChanges
 from orchestrator.engine.worktrees.worker_worktrees import REPORT_NAMES
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 logger = logging.getLogger(__name__)
 

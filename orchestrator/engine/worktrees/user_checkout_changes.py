@@ -24,7 +24,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Name of the file with the checkout's state before the job, in a root job's directory.
 BEFORE = "checkout.json"

@@ -24,7 +24,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.text.path_patterns import literal, matches
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged_entries import LINK, Staged
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Name of the file with the list of held-back files. The file is in the worktree's git directory
 #: (``.git/worktrees/NAME``).

@@ -15,7 +15,7 @@ from orchestrator.git.command import git_config
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.repair.broken_worktrees import is_head
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Settings that decide whether git recognizes the directory as this repository.

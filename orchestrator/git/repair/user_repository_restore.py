@@ -22,7 +22,7 @@ from orchestrator.core.text.command_name import git_in
 from orchestrator.git.checkout import ref_logs, repository_state
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 _MOST_BYTES = 256 << 20
 #: Maximum numbers that are shown: lines of a file's difference, and commits of a branch's

@@ -41,7 +41,7 @@ from orchestrator.git.commits.commit_creation import commit_tree, contains, tree
 from orchestrator.git.worktrees.worktree_files import change_files
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Names of files in the directory that one machine sends to the other.

@@ -13,7 +13,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.git_refs import result_branch, short, worker_branch
 from orchestrator.core.repository.repository import FileConflict, MergeRule, Strategy, record_name
 from orchestrator.core.text.formatting import listed
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10

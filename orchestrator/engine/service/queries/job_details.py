@@ -24,7 +24,7 @@ from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Maximum seconds for which an answer waits until observers have written their files.
 CATCH_UP_SECONDS = 5.0

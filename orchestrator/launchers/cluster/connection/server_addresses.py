@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.cluster.connection.typed_json import WrongType, plain, typed
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 _MOST_BYTES = 1024 * 1024
 

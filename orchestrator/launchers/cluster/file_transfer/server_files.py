@@ -25,7 +25,7 @@ from orchestrator.launchers.cluster.connection.typed_json import WrongType, type
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 from orchestrator.security.files.atomic_write import replace_file
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 from orchestrator.security.files.tree_removal import remove
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024

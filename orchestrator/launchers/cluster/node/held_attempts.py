@@ -22,7 +22,7 @@ from orchestrator.launchers.cluster.connection.messages import (
 from orchestrator.launchers.cluster.connection.typed_json import WrongType, plain, typed
 from orchestrator.launchers.cluster.file_transfer.node_files import RETURNED
 from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 #: Output files that are sent to the server: paths below the attempt's directory.
 FILES = {"log": "log", "raw": "raw/log"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.typed_json import WrongType, typed
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
-from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.json_file import read_object
 
 _MOST_BYTES = 64 * 1024
 

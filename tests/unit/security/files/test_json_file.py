@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.files.state_file import read_list, read_object
+from orchestrator.security.files.json_file import read_list, read_object
 
 MOST_BYTES = 1000
 OBJECT, LIST = b'{"a": 1}', b'["a"]'
