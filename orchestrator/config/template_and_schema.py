@@ -16,7 +16,7 @@ from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
 from orchestrator.config.validation_messages import settings_schema
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.secrets.masking import shown_address
-from orchestrator.security.secrets.trigger_signatures import Verification
+from orchestrator.security.secrets.trigger_verification import Verification
 
 HEADER = """\
 # yaml-language-server: $schema=./config.schema.json

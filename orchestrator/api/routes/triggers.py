@@ -26,7 +26,7 @@ from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
-from orchestrator.security.secrets.trigger_signatures import TOLERANCE_SECONDS, Verification
+from orchestrator.security.secrets.trigger_verification import TOLERANCE_SECONDS, Verification
 
 if TYPE_CHECKING:
     from orchestrator.engine.service.triggers.trigger import Trigger, TriggerEvent

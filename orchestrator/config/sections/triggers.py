@@ -14,7 +14,7 @@ from orchestrator.config.fields.value_types import (
     Text,
     Word,
 )
-from orchestrator.security.secrets.trigger_signatures import Verification
+from orchestrator.security.secrets.trigger_verification import Verification
 
 ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 

@@ -10,7 +10,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.submission import Submission
 from orchestrator.engine.service.triggers.event_paths import EventPath
 from orchestrator.engine.service.triggers.job_template import JobTemplate
-from orchestrator.security.secrets.trigger_signatures import Verification, is_verified
+from orchestrator.security.secrets.trigger_verification import Verification, is_verified
 
 #: Headers with the kind of an event, of the supported services.
 _KINDS = ("x-github-event", "x-gitlab-event")

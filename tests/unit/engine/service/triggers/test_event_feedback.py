@@ -23,7 +23,7 @@ from orchestrator.engine.service.triggers.event_feedback import (
 from orchestrator.engine.service.triggers.github_remarks import Remark
 from orchestrator.engine.service.triggers.job_template import JobTemplate
 from orchestrator.engine.service.triggers.trigger import Trigger
-from orchestrator.security.secrets.trigger_signatures import Verification
+from orchestrator.security.secrets.trigger_verification import Verification
 from tests.contract.store_values import a_job, a_worker
 
 HEAD = "0123abc"

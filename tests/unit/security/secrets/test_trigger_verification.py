@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.outbox import webhooks as outbox
-from orchestrator.security.secrets.trigger_signatures import (
+from orchestrator.security.secrets.trigger_verification import (
     TOLERANCE_SECONDS,
     Verification,
     is_verified,
