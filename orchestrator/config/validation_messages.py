@@ -1,4 +1,4 @@
-"""Texts that describe a setting's expected value, made from the JSON schema of the settings."""
+"""Texts of validation errors: the expected value of a setting, from the settings' JSON schema."""
 
 import difflib
 from collections.abc import Mapping
