@@ -1,6 +1,6 @@
 """Declares and loads the settings. Errors name the file, the line, and the expected value.
 
-- ``fields``: Types of the settings' values, and checks of the values
+- ``fields``: Types and checks of the settings' values, and the base class of sections
 - ``sections``: One module for each section of the settings, with defaults, bounds, and descriptions
 - ``yaml``: Reads the text of ``config.yaml``, gives each value a path, and adds an API key
 

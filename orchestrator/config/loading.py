@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.config.cross_setting_checks import conflicts
-from orchestrator.config.fields.value_types import Section
+from orchestrator.config.fields.section import Section
 from orchestrator.config.layer import ConfigProblem, Layer, Origin, merged
 from orchestrator.config.setting_types import setting_paths
 from orchestrator.config.settings import NAMED, Settings

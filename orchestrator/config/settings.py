@@ -6,7 +6,8 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError
 
-from orchestrator.config.fields.value_types import AgentName, Section
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import AgentName
 from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.sections.api import Api
 from orchestrator.config.sections.cluster import ClusterSection

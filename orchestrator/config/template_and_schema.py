@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr
 
-from orchestrator.config.fields.value_types import AUTO, Processors, Section
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import AUTO, Processors
 from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.sections.triggers import TriggerSettings
 from orchestrator.config.settings import Settings

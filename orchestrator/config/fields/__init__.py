@@ -1,1 +1,1 @@
-"""Types of the settings' values, and checks of the values."""
+"""Types and checks of the settings' values, and the base class of sections."""

@@ -1,16 +1,14 @@
-"""Types of settings' values, and the base class of all sections. Every number has bounds."""
+"""Types of settings' values. Every number has bounds."""
 
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidatorFunctionWrapHandler,
@@ -21,32 +19,7 @@ from pydantic import (
 from orchestrator.core.model.caller import Scope
 from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.model.machines import LABEL_PATTERN, label_text
-from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.security import process_table
-
-
-class Section(DescribedFields, BaseModel):
-    """One section of the settings. Unknown keys are rejected, and values are immutable."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        validate_default=True,
-        defer_build=True,
-    )
-
-    @classmethod
-    def by_default(cls) -> Self:
-        """Return the section with its default values. The values are not checked.
-
-        A check would build the section's validator, which would delay every start of the server.
-        A unit test checks the default values instead.
-        """
-        return cls.model_construct()
-
 
 MIB = 1024 * 1024
 SIZE_PATTERN = r"^[1-9][0-9]{0,18}(\.[0-9]{1,18})?([KMGT](i?B)?|B)?$"

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from orchestrator.config.fields.value_types import Bytes, ClassPath, Section, Text, Variable, Words
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import Bytes, ClassPath, Text, Variable, Words
 from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
 #: Names of built-in agents. An entry in config.yaml with such a name only changes values of the

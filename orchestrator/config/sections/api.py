@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
+from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.value_types import (
     Count,
     Dollars,
@@ -12,7 +13,6 @@ from orchestrator.config.fields.value_types import (
     KeyName,
     KeyScope,
     PathText,
-    Section,
     Word,
     Words,
     empty_for_null,

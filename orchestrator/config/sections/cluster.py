@@ -5,14 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.config.fields.value_types import (
-    Count,
-    CountOrZero,
-    MachineLabels,
-    PathText,
-    Section,
-    Word,
-)
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import Count, CountOrZero, MachineLabels, PathText, Word
 
 
 class AdaptSettings(Section):

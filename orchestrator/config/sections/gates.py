@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.config.fields.choices import GatesByDefault, Unjudged
-from orchestrator.config.fields.value_types import Seconds, Section
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import Seconds
 
 
 class GateSettings(Section):

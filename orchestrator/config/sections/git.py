@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.config.fields.choices import Attempts, Author, Push
-from orchestrator.config.fields.value_types import MIB, Seconds, Section, Size, Words
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import MIB, Seconds, Size, Words
 
 #: Patterns of dependencies, caches, and files of an editor or system.
 NEVER_COMMIT = (

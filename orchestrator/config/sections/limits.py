@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.config.fields.value_types import MIB, Bytes, Count, CountOrZero, Dollars, Section
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import MIB, Bytes, Count, CountOrZero, Dollars
 from orchestrator.core.model.job_settings import MOST_SECONDS
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from orchestrator.config.fields.choices import LogLevel
-from orchestrator.config.fields.value_types import PathText, Section, upper_case
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import PathText, upper_case
 
 
 class Logging(Section):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, create_model
 
 from orchestrator.config.fields.choices import ExecutionMode
-from orchestrator.config.fields.value_types import PathText, Seconds, Section, Word
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import PathText, Seconds, Word
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 
 Mode = Annotated[ExecutionMode, Field(strict=False)]

@@ -1,6 +1,7 @@
 """The section ``reports``."""
 
-from orchestrator.config.fields.value_types import PathText, Section
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import PathText
 
 
 class ReportSettings(Section):

@@ -2,7 +2,7 @@
 
 from pydantic import SecretStr
 
-from orchestrator.config.fields.value_types import Section
+from orchestrator.config.fields.section import Section
 
 
 class StoreSettings(Section):

@@ -6,14 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from orchestrator.config.fields.value_types import (
-    Count,
-    PathText,
-    SecondsOrZero,
-    Section,
-    Text,
-    Word,
-)
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import Count, PathText, SecondsOrZero, Text, Word
 from orchestrator.security.secrets.trigger_verification import Verification
 
 ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]

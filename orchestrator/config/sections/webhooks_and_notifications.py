@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from orchestrator.config.fields.value_types import Seconds, SecondsOrZero, Section, Words
+from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.value_types import Seconds, SecondsOrZero, Words
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports.outbox import Topic
 

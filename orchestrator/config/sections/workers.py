@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from orchestrator.config.fields.choices import Containment, OnShutdown, UnknownPrice
+from orchestrator.config.fields.section import Section
 from orchestrator.config.fields.value_types import (
     AUTO,
     MIB,
@@ -19,7 +20,6 @@ from orchestrator.config.fields.value_types import (
     Processors,
     Seconds,
     SecondsOrZero,
-    Section,
     Size,
     Word,
 )
