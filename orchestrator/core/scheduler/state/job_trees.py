@@ -21,8 +21,9 @@ from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.prompt_cache_holds import PromptCacheHolds
 from orchestrator.core.scheduler.queue.ready_queue import Order, ReadyQueue
-from orchestrator.core.scheduler.queue.run_times import NO_RANK, RunTimes, ranks
+from orchestrator.core.scheduler.queue.run_times import RunTimes
 from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.task_ranks import NO_RANK, ranks
 from orchestrator.core.scheduler.state.agent_logins import AgentLogins
 from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork

@@ -28,7 +28,7 @@ class PlanProgress:
             for task in tasks
         }
         self.open_workers = sum(self._open.values())
-        #: The rank of each task, as ``ranks`` in ``queue/run_times.py`` returns it.
+        #: The rank of each task, as ``ranks`` in ``queue/task_ranks.py`` returns it.
         self.ranks: Mapping[str, tuple[float, int]] = {}
         #: Expected run time of the longest task; None if any task's run time is unknown.
         self.longest_seconds: float | None = None

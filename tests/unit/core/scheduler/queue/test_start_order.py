@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.scheduler.queue.ready_queue import ReadyQueue
-from orchestrator.core.scheduler.queue.run_times import MOST_NAMES, RunTimes, ranks
+from orchestrator.core.scheduler.queue.run_times import MOST_NAMES, RunTimes
+from orchestrator.core.scheduler.queue.task_ranks import ranks
 from tests.unit.core.factories import a_job, a_key, a_task
 from tests.unit.core.story import Story
 
