@@ -25,7 +25,7 @@ from orchestrator.agents.survey.assignment.survey_task import TASK_FILE, read_ta
 from orchestrator.api.access.browser_sessions import FILE_NAME, BrowserSessions
 from orchestrator.api.client import server_discovery
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
-from orchestrator.cli.server.running_servers import RunningServers
+from orchestrator.cli.server.server_registry import ServerRegistry
 from orchestrator.core.errors import ConfigError, Conflict, RepositoryError
 from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import Gate
@@ -163,7 +163,7 @@ READERS = {
     ),
     "servers of the user": Reader(
         "orchestrator/servers/a.json",
-        lambda at: RunningServers({"XDG_STATE_HOME": str(at)}).others(),
+        lambda at: ServerRegistry({"XDG_STATE_HOME": str(at)}).others(),
         {**RECORD, "started_at": time.time()},
     ),
     "the server": Reader(server_discovery.RECORD_NAME, server_discovery.read_record, RECORD),

@@ -26,7 +26,7 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.home_setup import home_option
 from orchestrator.cli.server.logging_setup import set_up_logging
-from orchestrator.cli.server.running_servers import RunningServers
+from orchestrator.cli.server.server_registry import ServerRegistry
 from orchestrator.cli.server.standby import open_after_others
 from orchestrator.cli.server.stop_signal import StopSignal
 from orchestrator.cli.server.systemd_notifier import Notifier
@@ -206,7 +206,7 @@ def _serve(
     pull_requests: PullRequests,
 ) -> None:
     api = settings.api
-    servers = RunningServers(os.environ)
+    servers = ServerRegistry(os.environ)
     settle = longest_settle_seconds(options.triggers)
     service = manager.service
     feedback = EventFeedback(

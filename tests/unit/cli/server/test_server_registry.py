@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.server.running_servers import RunningServers
+from orchestrator.cli.server.server_registry import ServerRegistry
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> RunningServers:
-    return RunningServers({"XDG_STATE_HOME": str(tmp_path)})
+def servers(tmp_path: Path) -> ServerRegistry:
+    return ServerRegistry({"XDG_STATE_HOME": str(tmp_path)})
 
 
 def record(tmp_path: Path, name: str, **fields: object) -> None:
@@ -25,7 +25,7 @@ def record(tmp_path: Path, name: str, **fields: object) -> None:
     )
 
 
-def test_others_are_listed_by_project(servers: RunningServers, tmp_path: Path) -> None:
+def test_others_are_listed_by_project(servers: ServerRegistry, tmp_path: Path) -> None:
     record(tmp_path, "b")
     record(tmp_path, "a", url="https://host:2")
     servers.add("http://localhost:3", tmp_path, time.time())
@@ -38,13 +38,13 @@ def test_others_are_listed_by_project(servers: RunningServers, tmp_path: Path) -
     [{"pid": 2**22 + 1}, {"started_at": 1.0}, {"url": "javascript:alert(1)"}, {"pid": "x"}],
 )
 def test_records_of_ended_servers_are_skipped(
-    servers: RunningServers, tmp_path: Path, fields: dict[str, object]
+    servers: ServerRegistry, tmp_path: Path, fields: dict[str, object]
 ) -> None:
     record(tmp_path, "a", **fields)
     assert list(servers.others()) == []
 
 
-def test_a_stopped_server_removes_its_record(servers: RunningServers, tmp_path: Path) -> None:
+def test_a_stopped_server_removes_its_record(servers: ServerRegistry, tmp_path: Path) -> None:
     servers.add("http://localhost:3", tmp_path, time.time())
     assert len(list(tmp_path.rglob("*.json"))) == 1
     servers.remove()
@@ -53,7 +53,7 @@ def test_a_stopped_server_removes_its_record(servers: RunningServers, tmp_path: 
 
 
 def test_the_last_server_leaves_nothing_in_the_user_s_home(tmp_path: Path) -> None:
-    servers = RunningServers({"HOME": str(tmp_path)})
+    servers = ServerRegistry({"HOME": str(tmp_path)})
     servers.add("http://localhost:3", tmp_path, time.time())
     servers.remove()
     assert not list(tmp_path.iterdir())
@@ -61,7 +61,7 @@ def test_the_last_server_leaves_nothing_in_the_user_s_home(tmp_path: Path) -> No
 
 def test_directories_with_other_files_stay(tmp_path: Path) -> None:
     record(tmp_path / ".local/state", "a")
-    servers = RunningServers({"HOME": str(tmp_path)})
+    servers = ServerRegistry({"HOME": str(tmp_path)})
     servers.add("http://localhost:3", tmp_path, time.time())
     servers.remove()
     assert [each.name for each in tmp_path.rglob("*.json")] == ["a.json"]
@@ -69,7 +69,7 @@ def test_directories_with_other_files_stay(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    servers = RunningServers({"XDG_STATE_HOME": str(tmp_path / "file")})
+    servers = ServerRegistry({"XDG_STATE_HOME": str(tmp_path / "file")})
     servers.add("http://localhost:3", tmp_path, time.time())
     servers.remove()
     assert list(servers.others()) == []

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 LARGEST_FILE_BYTES = 65536
 
 
-class RunningServers:
+class ServerRegistry:
     """A directory in the user's home directory, with a file for each server. Never raises.
 
     Without this directory, a server works, but other dashboards do not link to it.
