@@ -23,7 +23,7 @@ from orchestrator.agents.survey.analysis.result import (
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.assignment.survey_task import TASK_FILE, read_task
 from orchestrator.api.access.browser_sessions import FILE_NAME, BrowserSessions
-from orchestrator.api.client import server_discovery
+from orchestrator.api.client import server_record
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.server.server_registry import ServerRegistry
 from orchestrator.core.errors import ConfigError, Conflict, RepositoryError
@@ -166,7 +166,7 @@ READERS = {
         lambda at: ServerRegistry({"XDG_STATE_HOME": str(at)}).others(),
         {**RECORD, "started_at": time.time()},
     ),
-    "the server": Reader(server_discovery.RECORD_NAME, server_discovery.read_record, RECORD),
+    "the server": Reader(server_record.RECORD_NAME, server_record.read_record, RECORD),
     "merge records": Reader(
         "reports/merge_j.json",
         lambda at: merge_records(at).read(cast(Job, SimpleNamespace(id="j", root_id="j"))),

@@ -7,17 +7,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
-from urllib.parse import urlsplit
 
 from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
+from orchestrator.api.client.server_record import read_record
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.json_file import read_object
 
 CONFIG_NAME = "config.yaml"
-RECORD_NAME = "server.json"
-RECORD_BYTES = 64 * 1024
 API_URL = "ORCHESTRATOR_API_URL"
 API_KEY = "ORCHESTRATOR_API_KEY"
 #: Variable with the path of a file that contains the key. The server also reads this variable.
@@ -28,31 +25,6 @@ KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
 class Address:
     url: str
     key: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerRecord:
-    """The content of ``server.json``, in which a running server records its address."""
-
-    url: str
-    pid: int
-    #: Seconds since the epoch; None: unknown.
-    started_at: float | None = None
-    #: The server's project directory; empty: unknown.
-    project: str = ""
-    #: Version of the product; empty: unknown.
-    version: str = ""
-    #: Ports of earlier servers. The server also listens on these ports, for workers that the
-    #: earlier servers started.
-    former_ports: tuple[int, ...] = ()
-
-    @property
-    def port(self) -> int | None:
-        """Port in the URL; None if the URL has no port."""
-        try:
-            return urlsplit(self.url).port
-        except ValueError:
-            return None
 
 
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
@@ -102,23 +74,6 @@ def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
     try:
         return Path(path).read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
-        return None
-
-
-def read_record(workspace: Path) -> ServerRecord | None:
-    """Return the content of ``server.json``; None if it is missing or invalid."""
-    record = read_object(workspace / RECORD_NAME, RECORD_BYTES) or {}
-    try:
-        started_at = record.get("started_at")
-        return ServerRecord(
-            url=str(record["url"]),
-            pid=int(record["pid"]),
-            started_at=started_at if isinstance(started_at, int | float) else None,
-            project=str(record.get("project") or ""),
-            version=str(record.get("version") or ""),
-            former_ports=tuple(int(port) for port in record.get("former_ports", ())),
-        )
-    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

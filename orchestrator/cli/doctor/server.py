@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.api.client.server_record import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.offline.server_liveness import (
     running_server,

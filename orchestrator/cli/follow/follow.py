@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
-from orchestrator.api.client.server_discovery import read_record
+from orchestrator.api.client.server_record import read_record
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.blocked_reason import BlockedWorkers, no_answer_line
 from orchestrator.cli.follow.display import Display, LiveDisplay

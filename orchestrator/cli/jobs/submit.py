@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.api.client.server_discovery import read_record
+from orchestrator.api.client.server_record import read_record
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import json_option
 from orchestrator.cli.output.terminal_text import pasteable

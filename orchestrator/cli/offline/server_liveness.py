@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator import IS_INSTALLED, __version__
-from orchestrator.api.client.server_discovery import ServerRecord, read_record
+from orchestrator.api.client.server_record import ServerRecord, read_record
 from orchestrator.security import process_table
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.http_client.stdlib_client import StdlibClient

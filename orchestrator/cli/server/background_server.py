@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.api.client.server_discovery import ServerRecord, read_record, setting
+from orchestrator.api.client.server_discovery import setting
+from orchestrator.api.client.server_record import ServerRecord, read_record
 from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import find_job, root_jobs
 from orchestrator.cli.offline.server_liveness import (

@@ -1,7 +1,6 @@
 """The process of the server: runs the engine and the API, from the start to the stop signal."""
 
 import gc
-import json
 import logging
 import os
 import sys
@@ -16,7 +15,12 @@ from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 
 from orchestrator import __version__
-from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.api.client.server_record import (
+    RECORD_NAME,
+    ServerRecord,
+    read_record,
+    write_record,
+)
 from orchestrator.api.http_server.app import close_app, create_app, log_removal
 from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.http_server.waitress_server import serve as serve_app
@@ -44,7 +48,6 @@ from orchestrator.engine.service.triggers.pull_requests import PullRequests
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.files import umask
-from orchestrator.security.files.atomic_write import replace_file
 
 if TYPE_CHECKING:
     from orchestrator.engine.service.triggers.trigger import Trigger
@@ -215,7 +218,8 @@ def _serve(
     options = replace(options, other_servers=servers.others, event_feedback=feedback)
     app = create_app(service, options)
     server = _bind(app, settings, ports)
-    record = manager.parts.workspace.root / RECORD_NAME
+    root = manager.parts.workspace.root
+    record = root / RECORD_NAME
     try:
         manager.start(server.url, partial(log_removal, app))
         if previous and manager.parts.launcher.adopted:
@@ -225,8 +229,8 @@ def _serve(
         if options.triggers:
             feedback.start()
             pull_requests.start()
-        write_record = partial(_write_record_with_reserve, record, server, project, time.time())
-        is_recorded = write_record()
+        record_server = partial(_record_server, root, server, project, time.time())
+        is_recorded = record_server()
         if not is_recorded:
             logger.warning(
                 "%s is not written yet, because the disk is full; the server retries", record
@@ -239,7 +243,7 @@ def _serve(
         # frees less than a megabyte.
         gc.freeze()
         gc.enable()
-        _wait_for_stop(manager, server, stop, systemd, write_record, is_recorded)
+        _wait_for_stop(manager, server, stop, systemd, record_server, is_recorded)
     finally:
         systemd.stopping()
         servers.remove()
@@ -357,14 +361,14 @@ def _wait_for_stop(
     server: HttpServer,
     stop: StopSignal,
     systemd: Notifier,
-    write_record: Callable[[], bool],
+    record_server: Callable[[], bool],
     is_recorded: bool,
 ) -> None:
     """Wait until ``stop`` is set, and do periodic work.
 
     - Ping the watchdog of systemd if the supervisor is alive.
     - Stop listening on former ports when no worker uses them.
-    - Call ``write_record`` if the server's record is not current. ``write_record`` returns False
+    - Call ``record_server`` if the server's record is not current. ``record_server`` returns False
       if the disk is full.
 
     ``is_recorded``: True if the record is current when this function is called.
@@ -373,7 +377,7 @@ def _wait_for_stop(
         if server.former_ports and not manager.parts.launcher.adopted:
             server.close_former_ports()
             is_recorded = False
-        is_recorded = is_recorded or write_record()
+        is_recorded = is_recorded or record_server()
         if manager.parts.supervisor.alive:
             systemd.alive()
 
@@ -395,27 +399,25 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
             )
 
 
-def _write_record_with_reserve(
-    path: Path, server: HttpServer, project: Path, started_at: float
-) -> bool:
-    # If the disk is full, use the reserved space, which is reserved again when the disk has space.
-    reserve = DiskReserve(path.parent)
-    write = partial(_write_record, path, server, project, started_at)
-    return write() or (reserve.release() and write())
-
-
-def _write_record(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
+def _record_server(workspace: Path, server: HttpServer, project: Path, started_at: float) -> bool:
     """Write the server's record, and return True. Return False if the disk is full."""
-    record = {
-        "url": server.url,
-        "pid": os.getpid(),
-        "started_at": started_at,
-        "version": __version__,
-        "project": str(project),
-        **({"former_ports": server.former_ports} if server.former_ports else {}),
-    }
+    record = ServerRecord(
+        url=server.url,
+        pid=os.getpid(),
+        started_at=started_at,
+        project=str(project),
+        version=__version__,
+        former_ports=tuple(server.former_ports),
+    )
+    # If the disk is full, use the reserved space, which is reserved again when the disk has space.
+    return _try_to_write(workspace, record) or (
+        DiskReserve(workspace).release() and _try_to_write(workspace, record)
+    )
+
+
+def _try_to_write(workspace: Path, record: ServerRecord) -> bool:
     try:
-        replace_file(path, json.dumps(record).encode())
+        write_record(workspace, record)
     except OSError as error:
         if not is_shortage(error):
             raise
