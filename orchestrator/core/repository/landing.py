@@ -134,6 +134,19 @@ class ResultLanding(Protocol):
         """
         ...
 
+    def has_earlier_result(self) -> bool:
+        """True if the checked-out branch has commits of the job, such as an earlier result.
+
+        Landings that rewrote the commits, such as squash, do not count.
+        """
+        ...
+
+    def check_not_less(self) -> None:
+        """Raise Conflict if the checked-out branch has the result, and landed changes beyond it.
+
+        This happens if a person excluded a worker after the landing.
+        """
+
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         """Return the commits of ``branch`` before and after the job's result landed on it.
 

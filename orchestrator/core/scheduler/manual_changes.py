@@ -61,15 +61,14 @@ class ManualChanges:
         job = self._set_landings(job_id, landed.branch, landed)
         self._emit_landing(EventKind.JOB_LANDED, job, landed)
 
-    def landing_undone(self, job_id: str, landed: Landed) -> None:
+    def landing_undone(self, job_id: str, landed: Landed, *, has_earlier: bool) -> None:
         """Record that a landing was undone.
 
         ``landed``: the undone landing, with the time and the caller of the undo in ``at`` and
-        ``by``.
+        ``by``. ``has_earlier``: True if the branch still has an earlier result of the job.
         """
         facts = self._unit_of_work.jobs[job_id].facts
-        if all(each.branch != landed.branch for each in facts.landed):
-            # The landing of an earlier result was undone.
+        if not has_earlier:
             branches = tuple(each for each in facts.landed_on if each != landed.branch)
             self._unit_of_work.update_job(job_id, facts=replace(facts, landed_on=branches))
         job = self._set_landings(job_id, landed.branch)

@@ -114,7 +114,7 @@ class LandingCalls:
             with self._journaled(caller, job, landing.branch()) as begun:
                 move = landing.undo()
                 failpoints.reached("landing: about to be stored")
-                self._store_undone(begun, move.after, move.before)
+                self._store_undone(begun, move.after, move.before, landing)
         return move
 
     def record_pull_request(self, job: Job, error: str) -> None:
@@ -161,6 +161,8 @@ class LandingCalls:
         record = self._records.read(job)
         if record and record.commit:
             landing.check_holds(record.commit)
+        if plan.branch in job.facts.landed_on:
+            landing.check_not_less()
         message = "" if files else self._changed_nothing(job)
         return replace(plan, commit="" if message else commit, files=files, nothing=message)
 
@@ -238,9 +240,14 @@ class LandingCalls:
         self._trees.amend(begun.root_id, lambda tree: tree.landed(begun.job_id, landed))
         self._report(begun)
 
-    def _store_undone(self, begun: BegunLanding, before: str, after: str) -> None:
-        undone = _landed(begun, before, after)
-        self._trees.amend(begun.root_id, lambda tree: tree.landing_undone(begun.job_id, undone))
+    def _store_undone(
+        self, begun: BegunLanding, before: str, after: str, landing: ResultLanding
+    ) -> None:
+        undone, has_earlier = _landed(begun, before, after), landing.has_earlier_result()
+        self._trees.amend(
+            begun.root_id,
+            lambda tree: tree.landing_undone(begun.job_id, undone, has_earlier=has_earlier),
+        )
         self._report(begun)
 
     def _report(self, begun: BegunLanding) -> None:
@@ -275,7 +282,7 @@ class LandingCalls:
         stored_landing = _stored_landing(job, begun.branch)
         if stored_landing is None or landing.landed_on(begun.branch):
             return not landing.is_moving()
-        self._store_undone(begun, stored_landing.before, stored_landing.commit)
+        self._store_undone(begun, stored_landing.before, stored_landing.commit, landing)
         return True
 
     def _store_completed(self, begun: BegunLanding, job: Job, landing: ResultLanding) -> bool:

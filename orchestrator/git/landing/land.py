@@ -468,6 +468,24 @@ class Landing:
         head, result = self._head(), self.result()
         return self._git.is_ancestor(result, head) or bool(self._rewritten_on(head, result))
 
+    def has_earlier_result(self) -> bool:
+        result, base = self._git.resolve(self._branch), self._git.resolve(self._base_ref)
+        common = self._git.ask("merge-base", "HEAD", result) if result and base else ""
+        return bool(common) and not self._git.is_ancestor(common, base)
+
+    def check_not_less(self) -> None:
+        head, result = self._head(), self.result()
+        before, after = self._noted_move()
+        is_landed = before and after and self._git.is_ancestor(after, head)
+        if not is_landed or not self._git.is_ancestor(result, head):
+            return
+        span = ("--no-merges", "--max-count=1", after, f"^{before}", f"^{result}")
+        if self._git.run("rev-list", *span, "--").text:
+            raise Conflict(
+                f"cannot land: {self.branch()} has an earlier result, with changes that the new "
+                f"result lacks; first remove the earlier result: {COMMAND} undo {self.job_id}"
+            )
+
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         on_branch = not branch.startswith("HEAD ")
         where = f"heads/{branch}" if on_branch else "HEAD"

@@ -84,6 +84,25 @@ def test_after_a_retry_the_job_still_names_the_branch_with_the_earlier_result(
     assert "main has an earlier result; to add the new result: " in retried["reason"]
     done(site, job, "land")
     assert "earlier result" not in (site.status(job)["reason"] or "")
+    done(site, job, "undo")
+    assert "main has an earlier result" in site.status(job)["reason"]
+
+
+def test_a_landing_with_a_worker_that_was_excluded_later_is_undone_first(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
+    job = site.run("x", [edit("echo a > a.txt"), edit("echo b > b.txt")])["job_id"]
+    done(site, job, "land")
+    done(site, job, "merge", exclude=["worker_2"])
+
+    problem = check_problem(call(site, job, "land"), 409, "conflict")
+
+    assert f"first remove the earlier result: bin/orchestrator undo {job}" in problem["detail"]
+    done(site, job, "undo")
+    assert "earlier result" not in site.status(job)["reason"]
+    done(site, job, "land")
+    assert not (project.path / "b.txt").exists() and (project.path / "a.txt").exists()
 
 
 def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: MakeProject) -> None:
@@ -120,6 +139,7 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(make_project: Make
     assert (undone["commit"], undone["before"]) == (before, tip)
     assert project.git("rev-parse", "main") == before
     assert site.get(f"/jobs/{job}")["landed"] == []
+    assert "earlier result" not in (site.status(job)["reason"] or "")
     data = {"by": "default", "branch": "main", "commit": tip, "before": before}
     assert events(site, job) == [("job_landed", data)] * 2 + [("landing_undone", data)]
     check_problem(call(site, job, "undo"), 404, "not-found")
