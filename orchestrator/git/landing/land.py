@@ -447,11 +447,12 @@ class Landing:
 
         Uncommitted files of the checkout are not checked. Nothing is changed.
         """
+        if not self._git.has_repository:
+            raise NotFound("nothing to undo: the project is not a git repository")
         branch = self.branch()
         before, after = self._noted_move()
         if not before or not after:
-            if self._git.has_repository:
-                self._check_not_elsewhere(branch)
+            self._check_not_elsewhere(branch)
             raise self._not_landed()
         # The head is at ``before`` if the landing was interrupted.
         if self._head() not in (before, after):

@@ -641,7 +641,7 @@ def test_without_a_repository_a_job_has_no_result(tmp_path: Path) -> None:
             NotFound, match=r"not a git repository; copy .*bin/orchestrator apply 2"
         ):
             call()
-    with pytest.raises(NotFound, match="is not landed on"):
+    with pytest.raises(NotFound, match="nothing to undo: the project is not a git repository"):
         landing.undo()
 
 
