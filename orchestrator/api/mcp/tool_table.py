@@ -1,7 +1,8 @@
 """The table of MCP tools, and the description of the tools for clients.
 
-After a change, write the output of ``python -m orchestrator.api.mcp.tool_table`` to ``tools.json``.
-``orchestrator mcp`` lists the tools from that file, without loading this module.
+After a change, write the output of ``python -m orchestrator.api.mcp.tool_table`` to
+``tools.generated.json``. ``orchestrator mcp`` lists the tools from that file, without loading this
+module.
 """
 
 import json

@@ -1,11 +1,14 @@
-"""Reads ``tools.json``, the list of tools for clients, so that no heavy module is loaded."""
+"""Reads ``tools.generated.json``, the list of tools for clients. Loads no heavy module.
+
+``tool_table`` has the source of the list, and generates the file.
+"""
 
 import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_name("tools.json")
+FILE = Path(__file__).with_name("tools.generated.json")
 #: Marks a tool that only keys with the scope admin may call.
 FOR_PEOPLE = {"orchestrator/callers": "people"}
 

@@ -103,7 +103,7 @@ def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
 
 def test_the_file_of_tools_is_made_from_the_table() -> None:
     assert FILE.read_text() == definitions_text(), (
-        "python -m orchestrator.api.mcp.tool_table prints what belongs in tools.json"
+        "python -m orchestrator.api.mcp.tool_table prints what belongs in tools.generated.json"
     )
 
 
