@@ -26,7 +26,7 @@ from orchestrator.schemas.answers.job import ConfigAnswer
 from orchestrator.schemas.fields.bounded_types import Wire
 from orchestrator.schemas.requests.job import ConfigBody
 from orchestrator.schemas.requests.job_control import BudgetRequest
-from orchestrator.schemas.requests.mcp import BudgetArguments
+from orchestrator.schemas.requests.mcp_tool_arguments import BudgetArguments
 from orchestrator.store.schema.stored_documents import read_config
 
 #: Settings that the answer has in another field: the job's depth.

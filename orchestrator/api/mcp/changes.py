@@ -11,13 +11,13 @@ from orchestrator.core.errors import TooLarge
 from orchestrator.core.repository.change_reader import ChangedFile, ChangedHunk, DiffRequest
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut, plural
-from orchestrator.schemas.requests import mcp
+from orchestrator.schemas.requests import mcp_tool_arguments
 
 LISTED_FILES = 50
 DIFF_CHARACTERS = 24_000
 
 
-def diff(context: ToolContext, arguments: mcp.DiffArguments) -> str:
+def diff(context: ToolContext, arguments: mcp_tool_arguments.DiffArguments) -> str:
     """Return the list of changed files, and their changed lines, bounded in size."""
     job_id, reads = checked_job_id(arguments.job_id), context.service.job_lists.changes
     worker_id = checked_worker_id(arguments.worker_id) if arguments.worker_id else ""
@@ -75,7 +75,7 @@ def _range(hunk: ChangedHunk) -> str:
     return f"@@ -{old} +{new} @@ {hunk.header}".rstrip()
 
 
-def merge(context: ToolContext, arguments: mcp.MergeArguments) -> str:
+def merge(context: ToolContext, arguments: mcp_tool_arguments.MergeArguments) -> str:
     job_id, choice = checked_job_id(arguments.job_id), arguments.to_choice()
     is_merged = context.service.merges.merge(context.caller, job_id, choice)
     if choice.resolve:
@@ -94,7 +94,7 @@ def _merge_answer(context: ToolContext, job_id: str, is_merged: bool, **fields: 
     )
 
 
-def choose(context: ToolContext, arguments: mcp.ChooseArguments) -> str:
+def choose(context: ToolContext, arguments: mcp_tool_arguments.ChooseArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     is_merged = context.service.merges.choose(
         context.caller, job_id, arguments.task_id, worker_id, arguments.reason
@@ -102,7 +102,7 @@ def choose(context: ToolContext, arguments: mcp.ChooseArguments) -> str:
     return _merge_answer(context, job_id, is_merged, chosen=worker_id)
 
 
-def land(context: ToolContext, arguments: mcp.LandArguments) -> str:
+def land(context: ToolContext, arguments: mcp_tool_arguments.LandArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     answer = landing_plan_answer if arguments.check else land_answer
     how = LandOptions.SQUASH if arguments.squash else LandOptions.ANY
@@ -121,7 +121,7 @@ def land(context: ToolContext, arguments: mcp.LandArguments) -> str:
     )
 
 
-def undo(context: ToolContext, arguments: mcp.JobArguments) -> str:
+def undo(context: ToolContext, arguments: mcp_tool_arguments.JobArguments) -> str:
     undo = undo_answer(context.service, context.caller, checked_job_id(arguments.job_id))
     payload = {"branch": undo.branch, "commit": undo.commit, "text": undo.text}
     return summaries.as_text({"job_id": undo.job_id, **payload})

@@ -34,7 +34,7 @@ from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas import requests
 from orchestrator.schemas.fields.validation_errors import faults
-from orchestrator.schemas.requests import mcp
+from orchestrator.schemas.requests import mcp_tool_arguments
 from orchestrator.security.files.untrusted_files import tail_offset
 
 LISTED_JOBS = 10
@@ -97,14 +97,14 @@ def error_result(error: BaseException) -> Values:
     return text_result(f"{problem.type}: {problem.detail}{more}", is_error=True)
 
 
-def _orchestrate(context: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
+def _orchestrate(context: ToolContext, arguments: mcp_tool_arguments.OrchestrateArguments) -> str:
     submission = arguments.to_submission(context.idempotency_key)
     return summaries.as_text(
         summaries.accepted_job(context.service.submissions.submit(context.caller, submission))
     )
 
 
-def _status(context: ToolContext, arguments: mcp.StatusArguments) -> str:
+def _status(context: ToolContext, arguments: mcp_tool_arguments.StatusArguments) -> str:
     if arguments.job_id is None:
         lists = context.service.job_lists
         number, size = arguments.page, LISTED_JOBS
@@ -118,7 +118,7 @@ def _status(context: ToolContext, arguments: mcp.StatusArguments) -> str:
     return summaries.as_text(status)
 
 
-def _wait(context: ToolContext, arguments: mcp.WaitArguments) -> str:
+def _wait(context: ToolContext, arguments: mcp_tool_arguments.WaitArguments) -> str:
     """Return a job's results if it has ended, otherwise its status.
 
     Does not wait: the HTTP route waits, and then calls this function.
@@ -130,7 +130,7 @@ def _wait(context: ToolContext, arguments: mcp.WaitArguments) -> str:
     return summaries.as_text(summaries.job_results(context.service, context.caller, detail))
 
 
-def _cancel(context: ToolContext, arguments: mcp.CancelArguments) -> str:
+def _cancel(context: ToolContext, arguments: mcp_tool_arguments.CancelArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is not None:
         worker_id = checked_worker_id(arguments.worker_id)
@@ -141,7 +141,7 @@ def _cancel(context: ToolContext, arguments: mcp.CancelArguments) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
-def _result(context: ToolContext, arguments: mcp.ResultArguments) -> str:
+def _result(context: ToolContext, arguments: mcp_tool_arguments.ResultArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is not None:
         return _result_of_worker(context, job_id, checked_worker_id(arguments.worker_id))
@@ -158,7 +158,7 @@ def _result_of_worker(context: ToolContext, job_id: str, worker_id: str) -> str:
     )
 
 
-def _logs(context: ToolContext, arguments: mcp.LogsArguments) -> str:
+def _logs(context: ToolContext, arguments: mcp_tool_arguments.LogsArguments) -> str:
     job = context.service.access.job(context.caller, checked_job_id(arguments.job_id))
     worker_id = checked_worker_id(arguments.worker_id)
     path = context.service.job_details.log_path(context.caller, job.id, worker_id)
@@ -181,7 +181,7 @@ def _tail(path: Path, within: Path, lines: int) -> str:
         return printable(os.pread(opened.fileno(), end - start, start).decode("utf-8", "replace"))
 
 
-def _report(context: ToolContext, arguments: mcp.ReportArguments) -> str:
+def _report(context: ToolContext, arguments: mcp_tool_arguments.ReportArguments) -> str:
     job = context.service.access.job(context.caller, checked_job_id(arguments.job_id))
     name = checked_report_name(arguments.name or context.service.job_details.final_report(job).name)
     path = context.service.job_details.report_path(context.caller, job.id, name)
@@ -197,7 +197,7 @@ def _report(context: ToolContext, arguments: mcp.ReportArguments) -> str:
     return cut(text, REPORT_CHARACTERS, f"\n... (shortened; whole report: {path})")
 
 
-def _feedback(context: ToolContext, arguments: mcp.FeedbackArguments) -> str:
+def _feedback(context: ToolContext, arguments: mcp_tool_arguments.FeedbackArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     commit = arguments.commit or _latest_commit(context, job_id, worker_id)
     try:
@@ -234,7 +234,7 @@ def _latest_commit(context: ToolContext, job_id: str, worker_id: str) -> str:
     return delivery.commit
 
 
-def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
+def _retry(context: ToolContext, arguments: mcp_tool_arguments.RetryArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     config = arguments.to_config()
     if arguments.worker_id is None:
@@ -252,7 +252,7 @@ def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
     )
 
 
-def _answer(context: ToolContext, arguments: mcp.AnswerArguments) -> str:
+def _answer(context: ToolContext, arguments: mcp_tool_arguments.AnswerArguments) -> str:
     job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
     if arguments.task_id is not None:
         task_id, comment = arguments.task_id, arguments.comment
@@ -267,18 +267,18 @@ def _answer(context: ToolContext, arguments: mcp.AnswerArguments) -> str:
     return _state_of_job(decide(context.caller, job_id, arguments.comment))
 
 
-def _pause(context: ToolContext, arguments: mcp.PauseArguments) -> str:
+def _pause(context: ToolContext, arguments: mcp_tool_arguments.PauseArguments) -> str:
     job_id, running = checked_job_id(arguments.job_id), RunningMode(arguments.running)
     return _state_of_job(context.service.job_control.pause(context.caller, job_id, running))
 
 
-def _resume(context: ToolContext, arguments: mcp.JobArguments) -> str:
+def _resume(context: ToolContext, arguments: mcp_tool_arguments.JobArguments) -> str:
     return _state_of_job(
         context.service.job_control.resume(context.caller, checked_job_id(arguments.job_id))
     )
 
 
-def _budget(context: ToolContext, arguments: mcp.BudgetArguments) -> str:
+def _budget(context: ToolContext, arguments: mcp_tool_arguments.BudgetArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     return _state_of_job(
         context.service.budgets.raise_budget(context.caller, job_id, arguments.to_limits())
@@ -289,7 +289,7 @@ def _state_of_job(job: Job) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason})
 
 
-def _message(context: ToolContext, arguments: mcp.MessageArguments) -> str:
+def _message(context: ToolContext, arguments: mcp_tool_arguments.MessageArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     message_id = message_id_of(context.caller, job_id, worker_id, context.idempotency_key)
     message = context.service.worker_messages.message(

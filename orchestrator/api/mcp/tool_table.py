@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.api.mcp.tools_file import FOR_PEOPLE
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas.fields.bounded_types import Wire
-from orchestrator.schemas.requests import mcp
+from orchestrator.schemas.requests import mcp_tool_arguments
 
 Schema = dict[str, Any]
 
@@ -77,7 +77,7 @@ TOOLS = (
             "them (id, prompt or command, depends_on); otherwise the request is split into tasks. "
             "Then call wait. The answer has the remaining depth, time, workers, and child jobs."
         ),
-        arguments=mcp.OrchestrateArguments,
+        arguments=mcp_tool_arguments.OrchestrateArguments,
         example={
             "request": "Review every module of src",
             "tasks": [{"prompt": "Review src/a.py"}, {"command": "make test"}],
@@ -90,7 +90,7 @@ TOOLS = (
             "Get the status of a job: its workers by status and by name, and the remaining quota. "
             "Without job_id: the newest jobs. To wait for the end, call wait instead."
         ),
-        arguments=mcp.StatusArguments,
+        arguments=mcp_tool_arguments.StatusArguments,
         example=JOB,
     ),
     McpTool(
@@ -99,13 +99,13 @@ TOOLS = (
             'Wait for the end of a job, at most 44 seconds. {"retry": true}: the job is running; '
             'call wait again. {"retry": false}: the job has ended; the answer has its results.'
         ),
-        arguments=mcp.WaitArguments,
+        arguments=mcp_tool_arguments.WaitArguments,
         example={**JOB, "timeout_seconds": 40},
     ),
     McpTool(
         name="cancel",
         description="Cancel a job, or a worker with its child jobs. Finished work is kept.",
-        arguments=mcp.CancelArguments,
+        arguments=mcp_tool_arguments.CancelArguments,
         example=JOB,
         reads_only=False,
         destructive=True,
@@ -117,19 +117,19 @@ TOOLS = (
             "directory, and log. The answer also has the path of the final report. Read these "
             "files for details, or pass worker_id for more of one worker's output."
         ),
-        arguments=mcp.ResultArguments,
+        arguments=mcp_tool_arguments.ResultArguments,
         example={**JOB, "worker_id": "worker_1"},
     ),
     McpTool(
         name="logs",
         description="Get the last lines of a worker's log, also while the worker runs.",
-        arguments=mcp.LogsArguments,
+        arguments=mcp_tool_arguments.LogsArguments,
         example={**JOB, "worker_id": "worker_1", "lines": 50},
     ),
     McpTool(
         name="report",
         description="Get a report of an ended job, in Markdown; a long report is shortened.",
-        arguments=mcp.ReportArguments,
+        arguments=mcp_tool_arguments.ReportArguments,
         example={**JOB, "name": "FINAL_RESULT.md"},
     ),
     McpTool(
@@ -139,7 +139,7 @@ TOOLS = (
             "worker that is not merged. The answer lists the changed files, then their lines. A "
             "long answer is shortened: pass path to get the rest file by file."
         ),
-        arguments=mcp.DiffArguments,
+        arguments=mcp_tool_arguments.DiffArguments,
         example={**JOB, "worker_id": "worker_1", "path": "src/app.py"},
     ),
     McpTool(
@@ -149,7 +149,7 @@ TOOLS = (
             "worker starts another attempt on its branch. An ended job runs again, and is merged "
             "again. Then call wait."
         ),
-        arguments=mcp.FeedbackArguments,
+        arguments=mcp_tool_arguments.FeedbackArguments,
         example={
             **JOB,
             "worker_id": "worker_1",
@@ -164,7 +164,7 @@ TOOLS = (
             "Retry the unsuccessful tasks of a job, such as with a longer timeout or a higher "
             "cap, or one worker and the tasks that were skipped because of it. Then call wait."
         ),
-        arguments=mcp.RetryArguments,
+        arguments=mcp_tool_arguments.RetryArguments,
         example={**JOB, "worker_id": "worker_1"},
         reads_only=False,
         for_people=True,
@@ -175,7 +175,7 @@ TOOLS = (
             "Repeat the merge of an ended job: resolve its conflicts, include unmerged workers, or "
             "exclude workers. With resolve, the job runs again: then call wait."
         ),
-        arguments=mcp.MergeArguments,
+        arguments=mcp_tool_arguments.MergeArguments,
         example={**JOB, "resolve": "worker"},
         reads_only=False,
         for_people=True,
@@ -185,7 +185,7 @@ TOOLS = (
         description=(
             "Choose another candidate for a task, and repeat the merge. The job must have ended."
         ),
-        arguments=mcp.ChooseArguments,
+        arguments=mcp_tool_arguments.ChooseArguments,
         example={**JOB, "task_id": "api", "worker_id": "worker_2", "reason": "simpler"},
         reads_only=False,
         for_people=True,
@@ -196,7 +196,7 @@ TOOLS = (
             "Approve or reject the question of a task that waits for a person, or the plan of a "
             "job. Call this tool only if your user made the decision."
         ),
-        arguments=mcp.AnswerArguments,
+        arguments=mcp_tool_arguments.AnswerArguments,
         example={**JOB, "task_id": "ok", "decision": "approve", "comment": "only to staging"},
         reads_only=False,
         for_people=True,
@@ -207,7 +207,7 @@ TOOLS = (
             "Pause a job and its child jobs: nothing new starts until resume. The pause does not "
             "count as wall time."
         ),
-        arguments=mcp.PauseArguments,
+        arguments=mcp_tool_arguments.PauseArguments,
         example=JOB,
         reads_only=False,
         for_people=True,
@@ -215,7 +215,7 @@ TOOLS = (
     McpTool(
         name="resume",
         description="Resume a paused job and its child jobs.",
-        arguments=mcp.JobArguments,
+        arguments=mcp_tool_arguments.JobArguments,
         example=JOB,
         reads_only=False,
         for_people=True,
@@ -225,7 +225,7 @@ TOOLS = (
         description=(
             "Raise a job's caps or wall time. A job that was paused at such a limit continues."
         ),
-        arguments=mcp.BudgetArguments,
+        arguments=mcp_tool_arguments.BudgetArguments,
         example={**JOB, "max_cost_usd": 5.0},
         reads_only=False,
         for_people=True,
@@ -236,7 +236,7 @@ TOOLS = (
             "Send a message to a running worker. The worker's agent reads the message before its "
             "next step."
         ),
-        arguments=mcp.MessageArguments,
+        arguments=mcp_tool_arguments.MessageArguments,
         example={**JOB, "worker_id": "worker_1", "text": "Use the helper in src/paths.py."},
         reads_only=False,
         for_people=True,
@@ -247,7 +247,7 @@ TOOLS = (
             "Land the result of a job on the branch that is checked out. Call this tool only if "
             "your user asked for it."
         ),
-        arguments=mcp.LandArguments,
+        arguments=mcp_tool_arguments.LandArguments,
         example={**JOB, "check": True},
         reads_only=False,
         for_people=True,
@@ -255,7 +255,7 @@ TOOLS = (
     McpTool(
         name="undo",
         description="Undo the landing of a job. Call this tool only if your user asked for it.",
-        arguments=mcp.JobArguments,
+        arguments=mcp_tool_arguments.JobArguments,
         example=JOB,
         reads_only=False,
         destructive=True,

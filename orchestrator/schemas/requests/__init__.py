@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from orchestrator.schemas.requests import gates as gates
     from orchestrator.schemas.requests import job as job
     from orchestrator.schemas.requests import job_control as job_control
-    from orchestrator.schemas.requests import mcp as mcp
+    from orchestrator.schemas.requests import mcp_message as mcp_message
+    from orchestrator.schemas.requests import mcp_tool_arguments as mcp_tool_arguments
     from orchestrator.schemas.requests import messages_and_feedback as messages_and_feedback
     from orchestrator.schemas.requests import plan_text as plan_text
     from orchestrator.schemas.requests import plan_validation as plan_validation

@@ -11,7 +11,7 @@ from orchestrator.api.openapi.operations.operation import (
     Operation,
 )
 from orchestrator.schemas.answers import server
-from orchestrator.schemas.requests import mcp
+from orchestrator.schemas.requests import mcp_message
 from orchestrator.schemas.requests.job import EmptyRequest
 
 _OF_NODE = "404: no such node; the detail names the nodes. 403: the key lacks the scope admin."
@@ -45,7 +45,7 @@ SERVER = (
             "message; a JSON-RPC notification or response, by 202. Errors of the protocol are "
             "JSON-RPC errors."
         ),
-        body=mcp.McpMessage,
+        body=mcp_message.McpMessage,
         examples={"tools": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}},
         body_required=True,
         answers={

@@ -19,7 +19,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Submission
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.ports.read_models import JobDetail
-from orchestrator.schemas.requests.mcp import WaitArguments
+from orchestrator.schemas.requests.mcp_tool_arguments import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, READ_KEY, TIP, FakeService
 from tests.unit.api.mcp_calls import Answer, call, error_text, message, post, submitted, values
 

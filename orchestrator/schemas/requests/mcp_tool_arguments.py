@@ -1,10 +1,9 @@
 """Arguments of the MCP tools."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
 from orchestrator.schemas.requests.job import JobRequest
 from orchestrator.schemas.requests.job_control import RaisedLimits, RepeatedMerge, RetrySettings
@@ -141,16 +140,3 @@ class LandArguments(JobArguments):
     """Name of the current branch; needed if the job started from another branch."""
     partial: bool = False
     """Allow a job that is not completed."""
-
-
-class McpMessage(DescribedFields, BaseModel):
-    """A JSON-RPC message of the Model Context Protocol. Used in the OpenAPI document only."""
-
-    model_config = ConfigDict(extra="allow", defer_build=True)
-
-    jsonrpc: Literal["2.0"]
-    id: int | str = 0
-    """Id of the request; absent in a notification."""
-    method: str
-    """initialize, server/discover, ping, tools/list, or tools/call."""
-    params: dict[str, Any] = Field(default_factory=dict)
