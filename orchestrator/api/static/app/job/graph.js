@@ -7,7 +7,7 @@ import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
 import { Bar, countsAsText, Mark } from "../parts/state.js";
 import { cut, many, money, plain, seconds } from "../text/format.js";
-import { brief, facts, workerPath } from "./facts.js";
+import { brief, facts, workerPath } from "./workersummary.js";
 import { LargeJob } from "./largejob.js";
 import { commonName, groupKey, layout, MOST_IN_COLUMN, MOST_IN_GROUP, ranked, stops, wanted } from "./layout.js";
 import { Panel } from "./panel.js";

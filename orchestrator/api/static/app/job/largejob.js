@@ -9,7 +9,7 @@ import { Icon } from "../parts/icon.js";
 import { Legend, Mark, countsAsText, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
 import { place as cellAt, draw, redrawn } from "./canvas.js";
-import { workerPath } from "./facts.js";
+import { workerPath } from "./workersummary.js";
 import { commonName, ranked, reasonKind } from "./layout.js";
 import { useTick } from "./model.js";
 

@@ -9,7 +9,7 @@ import { Icon } from "../parts/icon.js";
 import { State } from "../parts/state.js";
 import { money, plain, tokens } from "../text/format.js";
 import { Line, linesOf } from "../worker/lines.js";
-import { facts, workerPath } from "./facts.js";
+import { facts, workerPath } from "./workersummary.js";
 
 const TAIL = 6;
 const TAIL_MS = 2000;

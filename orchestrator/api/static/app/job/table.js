@@ -12,7 +12,7 @@ import { useWindow } from "../parts/rows.js";
 import { State } from "../parts/state.js";
 import { say } from "../parts/toast.js";
 import { many, money, plain, seconds, tokens } from "../text/format.js";
-import { workerPath } from "./facts.js";
+import { workerPath } from "./workersummary.js";
 import { ranked, reasonKind } from "./layout.js";
 import { attention } from "./model.js";
 import { retryWorker } from "./panel.js";

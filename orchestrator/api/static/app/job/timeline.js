@@ -10,7 +10,7 @@ import { Icon } from "../parts/icon.js";
 import { attemptState } from "../parts/state.js";
 import { cut, many, plain, seconds } from "../text/format.js";
 import { hatch, redrawn, tokens } from "./canvas.js";
-import { workerPath } from "./facts.js";
+import { workerPath } from "./workersummary.js";
 import { useTick } from "./model.js";
 
 const LANE = 36;

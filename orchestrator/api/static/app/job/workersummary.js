@@ -1,4 +1,4 @@
-// The address of a worker, and its facts in one line.
+// The address of a worker, and its summary in one line.
 import { money, seconds } from "../text/format.js";
 
 export const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
