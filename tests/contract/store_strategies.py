@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateSource, GateStatus
-from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.model.attempt.attempt_result import (
+    ChangeSize,
+    EndedBy,
+    Exit,
+    LeftoverProcess,
+    Usage,
+)
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork, SideWork, SideWorkKind
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
@@ -56,7 +62,7 @@ def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
-strays = st.lists(st.builds(Stray, pid=counts, command=texts), max_size=2).map(tuple)
+strays = st.lists(st.builds(LeftoverProcess, pid=counts, command=texts), max_size=2).map(tuple)
 usages = st.builds(
     Usage,
     steps=maybe(counts),

@@ -11,8 +11,8 @@ from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import (
     NO_USAGE,
     ChangeSize,
+    LeftoverProcess,
     PromptSize,
-    Stray,
     Usage,
 )
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
@@ -90,7 +90,7 @@ class WorkerResult:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     log_truncated: bool = False
-    strays: tuple[Stray, ...] = ()
+    strays: tuple[LeftoverProcess, ...] = ()
     #: Number of child jobs that limits rejected, over all attempts.
     refused_child_jobs: int = 0
     #: Size of the prompt of the latest attempt whose prompt size is known.

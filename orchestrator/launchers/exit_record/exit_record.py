@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray, cause_of
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess, cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.attempt_lock import (
     AttemptLock,
@@ -87,7 +87,7 @@ def inspect(exit_path: str, digest: str = "") -> State:
 def tombstone(
     exit_path: str,
     reason: str,
-    strays: tuple[Stray, ...] = (),
+    strays: tuple[LeftoverProcess, ...] = (),
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
@@ -206,7 +206,7 @@ def exit_from(record: dict[str, Any]) -> Exit:
     fields = {
         name: convert(record[name]) for name, convert in _CONVERTERS.items() if name in record
     }
-    strays = tuple([_as_stray(**stray) for stray in record.get("strays", ())])
+    strays = tuple([_as_leftover_process(**stray) for stray in record.get("strays", ())])
     ended_by = EndedBy(record["ended_by"])
     if "cause" not in fields:
         fields["cause"] = cause_of(ended_by, fields.get("error", ""), fields.get("stopped_by", ""))
@@ -249,8 +249,8 @@ def _as_cause(value: Any) -> ExitCause:
     return ExitCause(_as_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
-def _as_stray(pid: Any, command: Any) -> Stray:
-    return Stray(pid=_as_count(pid), command=_as_text(command))
+def _as_leftover_process(pid: Any, command: Any) -> LeftoverProcess:
+    return LeftoverProcess(pid=_as_count(pid), command=_as_text(command))
 
 
 _CAUSES = frozenset(ExitCause)
@@ -335,7 +335,7 @@ def _holder_of_lock(exit_path: str) -> RunningRecord | None:
 
 
 def _write_tombstone(
-    exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause, digest: str
+    exit_path: str, reason: str, strays: tuple[LeftoverProcess, ...], cause: ExitCause, digest: str
 ) -> Exit:
     lock = _take_lock(exit_path, digest)
     content = lock.read(_RECORD_BYTES)

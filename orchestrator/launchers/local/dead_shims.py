@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
@@ -34,7 +34,7 @@ _FORGED = (
 def settle(
     attempt_id: str,
     exit_path: str,
-    strays: tuple[Stray, ...] = (),
+    strays: tuple[LeftoverProcess, ...] = (),
     masker: Masker | None = None,
     *,
     digest: str = "",
@@ -96,18 +96,18 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
         time.sleep(0.001)
 
 
-def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[Stray, ...]:
+def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[LeftoverProcess, ...]:
     """Kill all processes with the attempt's marker, and return them.
 
     The search is repeated until no process is found, for at most two seconds. ``masker`` masks
     secrets in the command lines of the result; None: the result has only the programs' names.
     """
-    killed: dict[int, Stray] = {}
+    killed: dict[int, LeftoverProcess] = {}
     deadline = time.monotonic() + _KILL_SECONDS
     while (processes := process_table.marked(attempt_id)) and time.monotonic() < deadline:
         for process in processes:
             command = masker.text(process_table.command_line(process.pid)) if masker else ""
-            stray = Stray(pid=process.pid, command=command or process.command)
+            stray = LeftoverProcess(pid=process.pid, command=command or process.command)
             killed.setdefault(process.pid, stray)
             process_control.send_signal(process, signal.SIGKILL)
     return tuple(killed.values())

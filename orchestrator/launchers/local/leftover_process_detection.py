@@ -1,6 +1,7 @@
 """Finds processes that outlive their attempt, by marker or by working directory.
 
-A process's *marker* is an environment variable with the attempt's id. This module changes nothing.
+A process's *marker* is an environment variable with the attempt's id. This module changes nothing:
+the commands ``doctor`` and ``status`` list the processes.
 """
 
 import os

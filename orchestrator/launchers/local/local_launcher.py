@@ -18,7 +18,7 @@ from functools import partial
 from types import TracebackType
 
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
@@ -485,7 +485,7 @@ class LocalLauncher:
     def _inquire(
         self,
         launch: Launch,
-        strays: tuple[Stray, ...] = (),
+        strays: tuple[LeftoverProcess, ...] = (),
         *,
         has_begun: bool = False,
         with_server: bool = False,
@@ -533,7 +533,7 @@ class LocalLauncher:
 
 
 def _find_end(
-    launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_server: bool
+    launch: Launch, strays: tuple[LeftoverProcess, ...], has_begun: bool, with_server: bool
 ) -> Exit:
     masker = Masker(launch.secrets)
     masked_strays = tuple(replace(each, command=masker.text(each.command)) for each in strays)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import changed
-from orchestrator.core.model.attempt.attempt_result import Stray
+from orchestrator.core.model.attempt.attempt_result import LeftoverProcess
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan
@@ -52,7 +52,7 @@ class ShimLink:
         #: True after the spawner's report that the shim and all its leftover processes have ended.
         self.is_end_reported = False
         #: Leftover processes of the shim that the spawner has killed.
-        self.strays: tuple[Stray, ...] = ()
+        self.strays: tuple[LeftoverProcess, ...] = ()
         #: True if the shim has started its worker.
         self.is_at_work = False
         #: Why the spawner could not fork the shim.

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Protocol, Self
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import Stray
+from orchestrator.core.model.attempt.attempt_result import LeftoverProcess
 from orchestrator.launchers.process.crash_injection import INHERITED_VARIABLES
 from orchestrator.security.files.product_files import PACKAGES
 
@@ -34,7 +34,7 @@ class ShimEnd:
 
     serial: int
     #: Leftover processes that the spawner has killed.
-    strays: tuple[Stray, ...]
+    strays: tuple[LeftoverProcess, ...]
     #: Why the shim could not be forked; empty if it was forked.
     refused: str
 
@@ -158,7 +158,7 @@ class SpawnerProcess:
             if "retired" in message:
                 self.is_retired = True
             else:
-                strays = tuple(Stray(**stray) for stray in message["strays"])
+                strays = tuple(LeftoverProcess(**stray) for stray in message["strays"])
                 ended_shims.append(
                     ShimEnd(serial=message["shim"], strays=strays, refused=message["refused"])
                 )

@@ -53,7 +53,7 @@ class Clock:
 MOST_LISTED = 20
 
 
-class Strays:
+class LeftoverProcesses:
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
         self._found: dict[tuple[int, int], Message] = {}
@@ -79,7 +79,7 @@ _SILENCE_SECONDS = 0.05
 #: Seconds between SIGTERM and SIGKILL after the end of the attempt's lease.
 LEASE_GRACE_SECONDS = 1.0
 #: Seconds between SIGTERM and SIGKILL for leftover processes.
-_STRAY_GRACE_SECONDS = 0.2
+_LEFTOVER_GRACE_SECONDS = 0.2
 _KILL_INTERVAL_SECONDS = 0.002
 #: Seconds after which a killed process counts as unkillable, because it hangs in the kernel or
 #: belongs to another user.
@@ -124,7 +124,7 @@ class ShimAttempt:
         self._lock: AttemptLock | None = None
         self._log: WorkerLog | None = None
         self._heard_at = 0.0
-        self._strays = Strays(self._masker)
+        self._strays = LeftoverProcesses(self._masker)
         self._cpu_seconds = 0.0
         self._peak_kib = 0
         #: PID of the worker's main process; 0 after this process was reaped.
@@ -310,7 +310,7 @@ class ShimAttempt:
         """Terminate the processes that remain after the worker's main process has exited."""
         members = self._containment.members()
         self._strays.note(members)
-        self._enter(_Phase.SWEEPING, now + _STRAY_GRACE_SECONDS)
+        self._enter(_Phase.SWEEPING, now + _LEFTOVER_GRACE_SECONDS)
         for process in members:
             process_control.send_signal(process, SIGTERM)
             process_control.send_signal(process, SIGCONT)

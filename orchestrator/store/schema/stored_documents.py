@@ -19,8 +19,8 @@ from orchestrator.core.model.attempt.attempt_result import (
     ChangeSize,
     EndedBy,
     Exit,
+    LeftoverProcess,
     PromptSize,
-    Stray,
     Usage,
     cause_of,
 )
@@ -97,7 +97,7 @@ def read_exit(fields: Fields) -> Exit:
     return Exit(
         **{
             **fields,
-            "strays": tuple(Stray(**stray) for stray in fields.get("strays", ())),
+            "strays": tuple(LeftoverProcess(**stray) for stray in fields.get("strays", ())),
             "ended_by": ended_by,
             "cause": cause,
         }
@@ -240,7 +240,7 @@ _RESULT_READERS: Mapping[str, Callable[[Any], object]] = {
     "files_created": tuple,
     "usage": lambda fields: Usage(**fields),
     "usage_before": lambda fields: Usage(**fields),
-    "strays": _each(lambda fields: Stray(**fields)),
+    "strays": _each(lambda fields: LeftoverProcess(**fields)),
     "prompt": lambda fields: PromptSize(**fields),
     "gates": _each(lambda fields: _gate_result(fields)),
     "failures": _each(_read_failure),

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.candidates.selection import Opinion, candidates_of, ranked
 from orchestrator.core.gates.gate import GateResult
-from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
+from orchestrator.core.model.attempt.attempt_result import (
+    ChangeSize,
+    EndedBy,
+    Exit,
+    LeftoverProcess,
+    Usage,
+)
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.human_input.feedback import Feedback
@@ -93,7 +99,7 @@ class TreeBuilder:
         usage: Usage | None = None,
         cpu_seconds: float = 0.5,
         peak_memory_bytes: int = 12_300_000,
-        strays: tuple[Stray, ...] = (),
+        strays: tuple[LeftoverProcess, ...] = (),
         ended_at: float | None = None,
         failures: tuple[Failure, ...] = (),
         rollbacks: tuple[Rollback, ...] = (),
@@ -144,7 +150,9 @@ class TreeBuilder:
         self._attempts(worker, runs, strays)
         return worker
 
-    def _attempts(self, worker: Worker, runs: Sequence[Span], strays: tuple[Stray, ...]) -> None:
+    def _attempts(
+        self, worker: Worker, runs: Sequence[Span], strays: tuple[LeftoverProcess, ...]
+    ) -> None:
         for number, (start, end) in enumerate(runs, start=1):
             last = number == len(runs)
             self.attempts.append(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from planted import START, TreeBuilder
 
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
-from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
+from orchestrator.core.model.attempt.attempt_result import ChangeSize, LeftoverProcess, Usage
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.human_input.feedback import Comment, Feedback, Side
@@ -74,7 +74,7 @@ def failure_skip_timeout() -> Tree:
         (0, 184),
         status=WorkerStatus.TIMEOUT,
         reason="it was stopped after 184 s; its limit was 180 s",
-        strays=(Stray(pid=4711, command="python -m http.server"),),
+        strays=(LeftoverProcess(pid=4711, command="python -m http.server"),),
     )
     builder.worker(
         job,
@@ -291,7 +291,7 @@ def hostile() -> Tree:
         output=HOSTILE,
         reason=HOSTILE,
         files=["../../etc/passwd", "a|b\n# c", "<img src=x>", line],
-        strays=(Stray(pid=1, command=HOSTILE),),
+        strays=(LeftoverProcess(pid=1, command=HOSTILE),),
     )
     child = builder.job(HOSTILE, job_id="ffff", parent=bad, span=(0, 1), status=JobStatus.COMPLETED)
     builder.worker(child, "worker_1_1", TaskSpec(id="ok", title="```"), (0.1, 0.9), output=HOSTILE)

@@ -35,7 +35,7 @@ class EndedBy(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stray:
+class LeftoverProcess:
     """A leftover process, which was killed after the worker's main process had exited."""
 
     pid: int
@@ -64,7 +64,7 @@ class Exit:
     log_truncated: bool = False
     #: True if output was lost because the log could not be written.
     log_lost: bool = False
-    strays: tuple[Stray, ...] = ()
+    strays: tuple[LeftoverProcess, ...] = ()
     #: Name of the containment of the attempt's processes; empty: unknown.
     containment: str = ""
 

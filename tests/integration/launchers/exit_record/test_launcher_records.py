@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, run_path
 from orchestrator.security import process_table
@@ -38,7 +38,7 @@ def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_writte
 
 
 def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
-    first = exit_record.tombstone(exit_path, "given up", (Stray(pid=1, command="x"),))
+    first = exit_record.tombstone(exit_path, "given up", (LeftoverProcess(pid=1, command="x"),))
     assert exit_record.tombstone(exit_path, "another word") == first
     assert exit_record.inspect(exit_path) == exit_record.FinishedRecord(
         exit=first or Exit(ended_by=EndedBy.EXIT)
@@ -63,7 +63,7 @@ def test_a_record_that_was_written_but_not_renamed_counts(exit_path: str) -> Non
     Path(run_path(exit_path)).write_text(json.dumps(ENDED) + '\nboot_id": "x"}\n{"worker": 5}\n')
     state = exit_record.inspect(exit_path)
     assert isinstance(state, exit_record.FinishedRecord)
-    assert (state.exit.code, state.exit.strays) == (7, (Stray(pid=3, command="x"),))
+    assert (state.exit.code, state.exit.strays) == (7, (LeftoverProcess(pid=3, command="x"),))
     assert json.loads(Path(exit_path).read_text()) == ENDED
     assert not os.path.exists(run_path(exit_path))
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
-from orchestrator.core.model.attempt.attempt_result import Stray, Usage
+from orchestrator.core.model.attempt.attempt_result import LeftoverProcess, Usage
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import GateFact, JobFacts
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
@@ -12,7 +12,10 @@ from orchestrator.store.schema.column_types import Document
 
 RESULTS, TASKS = Document(stored_documents.read_result), Document(stored_documents.read_task)
 RESULT = WorkerResult(
-    exit_code=0, usage=Usage(steps=3), strays=(Stray(pid=7, command="sleep 9"),), conflicts=("a",)
+    exit_code=0,
+    usage=Usage(steps=3),
+    strays=(LeftoverProcess(pid=7, command="sleep 9"),),
+    conflicts=("a",),
 )
 
 

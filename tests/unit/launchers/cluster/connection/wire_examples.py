@@ -1,6 +1,6 @@
 """An example of each message between server and node, with its JSON."""
 
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.ports.worktree_transfer import AttemptFiles, FileChange, WorktreeFiles
@@ -86,7 +86,7 @@ _EXIT = Exit(
     started_at=1.0,
     ended_at=2.5,
     log_bytes=7,
-    strays=(Stray(pid=9, command="sleep"),),
+    strays=(LeftoverProcess(pid=9, command="sleep"),),
     containment="cgroup",
 )
 _LAUNCH = Launch(
