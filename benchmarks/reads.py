@@ -138,7 +138,7 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
     status = _milliseconds(client, f"/api/v1/jobs/{BIG}/status?tasks=none", reads)
     per_worker = min(status) * 1000 / client.get(f"/jobs/{BIG}/workers?page_size=1")["total"]
     yield Figure(
-        what="read of a large job's status, best, divided by its workers",
+        what="shortest read of a large job's status, per worker of the job",
         value=per_worker,
         unit="µs",
         at_most=POLL_MICROSECONDS,

@@ -203,7 +203,8 @@ _MEANINGS = {
     "latency": '"Submit" and "status" are the times of one submission and of one read of a status.',
     "counts": '"Shims" are the processes that start and watch the workers.',
     "git": (
-        '"Plain" is the same work by git alone: add, reset, commit, merge, and remove worktrees. '
+        '"Plain" is the same work by git alone: create a worktree, reset it, commit a change, '
+        "merge it, remove the worktree. "
         "`/dev/shm` is a directory in memory."
     ),
     "streams": (

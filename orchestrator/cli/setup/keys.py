@@ -55,8 +55,8 @@ def new_command(context: CliContext, name: str, scopes: tuple[str, ...]) -> None
     click.echo(f"The key of {name}, shown only once; send it in the header X-API-Key:", err=True)
     click.echo(key)
     click.echo(
-        "Add these lines to config.yaml, below the line `api:`, and restart the server. If `api:` "
-        "already has `keys:`, add only the lines after `keys:`:",
+        "Add these lines to config.yaml, below the line `api:`, and restart the server. If the "
+        "line `keys:` is already there, omit the first of these lines:",
         err=True,
     )
     click.echo(_entry_text(entry), nl=False)

@@ -39,10 +39,10 @@ class LeaseManager:
         self._event_counts: Counter[WorkerKey] = Counter()
 
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
-        """Return a running worker's request for leases on the locks ``names``.
+        """Return a new request of a running worker for leases on the locks ``names``.
 
-        If the worker's earlier call for the same names has ended, and its request is still queued,
-        return the queued request.
+        The new request is not queued yet. If an earlier call of the worker for the same names has
+        ended, but its request is still queued, return that request instead.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.expires_at:

@@ -259,7 +259,7 @@ class Headroom:
                 return
 
     def store_failed(self) -> None:
-        """Release the reserve, because the state could not be stored. The disk may be full."""
+        """Release the disk reserve after the state could not be stored. The disk may be full."""
         self._reserve.release()
         self._is_reserve_released = True
 

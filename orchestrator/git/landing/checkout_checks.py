@@ -84,9 +84,10 @@ def update_command(git: Git, modules: Sequence[str]) -> str:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if tracked files have uncommitted changes, and all these files differ between commits.
+    """True if a move of the checkout from ``before`` to ``after`` may have stopped halfway.
 
-    ``before`` and ``after``: the two commits to compare.
+    Then tracked files have uncommitted changes, and each changed file differs between these two
+    commits.
     """
     changed = {path_of(each) for each in _changed_entries(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}

@@ -32,7 +32,7 @@ class GateAnswer(Answer):
 
 
 class JobGateAnswer(GateAnswer):
-    """A gate that runs on every result of a job, and the source of the gate."""
+    """A gate that runs on every result of a job, with the place that declares the gate."""
 
     source: GateSource
     why: str

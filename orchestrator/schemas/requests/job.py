@@ -280,7 +280,8 @@ class TaskRequest(Wire):
         others = sorted(self.model_fields_set - _QUESTION_FIELDS)
         if others:
             raise ValueError(
-                f"a task with approve asks a person, and runs nothing; remove {', '.join(others)}"
+                "a task with the field approve asks a person, and runs nothing; remove these "
+                f"fields of the task: {', '.join(others)}"
             )
         if self.on_timeout is not None and self.timeout is None:
             raise ValueError("on_timeout needs a timeout; add timeout, or remove on_timeout")

@@ -119,7 +119,10 @@ class Fence:
             return
         row = connection.execute("SELECT epoch FROM server_lease").fetchone()
         if row is None or row[0] != self.epoch:
-            raise StoreError("another server has replaced this server; restart this server")
+            raise StoreError(
+                "another server has replaced this server, and uses the database now; stop that "
+                "server before you start this server again"
+            )
 
 
 def lock_for_one_writer(engine: Engine, fence: Fence) -> None:

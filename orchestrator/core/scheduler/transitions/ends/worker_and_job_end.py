@@ -237,7 +237,7 @@ class WorkerEnd:
         """Make a worker wait for its child jobs, although the worker has no process.
 
         ``verdict``: the worker's outcome, unless a child job fails. ``stopping``: True if the
-        worker is being stopped. A pause that stopped the worker's process does not count.
+        worker is being stopped; False if only a pause stopped the worker's process.
         """
         unfinished.verdict = verdict
         unfinished.stopping = stopping
