@@ -38,7 +38,8 @@ def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
     job_id = job_id or ""
     if once:
         return _print_once(context, source, job_id)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    can_draw = context.environ.get("TERM", "dumb") != "dumb"
+    if not (can_draw and sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(f"top needs a terminal; print one frame with: {COMMAND} top --once")
     from orchestrator.cli.follow.top.main_loop import TopProgram
 

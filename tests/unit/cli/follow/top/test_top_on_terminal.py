@@ -10,6 +10,7 @@ import sys
 import termios
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyte
@@ -132,6 +133,15 @@ def test_a_signal_restores_the_terminal(terminal: Terminal, number: signal.Signa
     expected = 0 if number is signal.SIGINT else 128 + number
     assert terminal.process.wait(30) == expected
     until(terminal.is_restored, "the terminal is as it was")
+
+
+def test_a_terminal_that_cannot_draw_gets_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    with closing(Terminal(tmp_path, TERM="dumb")) as terminal:
+        terminal.shows("top needs a terminal")
+
+        assert terminal.process.wait(30) == 2
+        assert b"\x1b" not in terminal.raw
 
 
 def test_a_stopped_program_restores_the_terminal_and_draws_again(terminal: Terminal) -> None:
