@@ -55,7 +55,7 @@ def _paused(subject: str, facts: Facts) -> str:
     if by.startswith("max_"):
         return f"{subject} paused by {by}"  # a limit, with its value
     job = subject.removeprefix("job ")
-    return f"{subject} paused by key {by}; show how to resume: {COMMAND} status {job}"
+    return f"{subject} paused by key {by!r}; show how to resume: {COMMAND} status {job}"
 
 
 def _child_job(job: str, facts: Facts) -> str | None:
@@ -202,15 +202,15 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.CANDIDATE_CHOSEN: _chosen,
     EventKind.JOB_APPROVED: lambda subject, _: f"{subject} was approved",
     EventKind.PLAN_EDITED: lambda subject, facts: (
-        f"{subject}: the plan was edited by key {facts.get('by')}"
+        f"{subject}: the plan was edited by key {facts.get('by')!r}"
     ),
     EventKind.JOB_PAUSED: _paused,
-    EventKind.JOB_RESUMED: lambda subject, facts: f"{subject} resumed by key {facts.get('by')}",
+    EventKind.JOB_RESUMED: lambda subject, facts: f"{subject} resumed by key {facts.get('by')!r}",
     EventKind.LIMIT_ASKED: lambda subject, facts: (
         f"{subject} paused: {facts.get('reason')} reached; to raise the limit: {COMMAND} inbox"
     ),
     EventKind.BUDGET_RAISED: lambda subject, facts: (
-        f"{subject}: limits raised by key {facts.get('by')}"
+        f"{subject}: limits raised by key {facts.get('by')!r}"
     ),
     EventKind.QUESTION_ASKED: _asked,
     EventKind.QUESTION_ANSWERED: _answered,

@@ -153,8 +153,11 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
     if paused and paused.get("cause") == "everything":
         click.echo(f"all jobs are paused (API key: {paused['by']}); resume: {COMMAND} resume --all")
         return
-    prefix = "" if paused and paused.get("cause") == "limit" else "key "
-    click.echo(f"paused by {prefix}{paused['by']}" if paused else status)
+    if not paused:
+        click.echo(status)
+        return
+    by = paused["by"] if paused.get("cause") == "limit" else f"key {paused['by']!r}"
+    click.echo(f"paused by {by}")
 
 
 @click.command("budget")

@@ -31,7 +31,7 @@ class Caller:
     @property
     def signature(self) -> str:
         """The caller's name in a reason such as "cancelled by ..."."""
-        return f"key {self.name}" if self.attempt is None else self.name
+        return f"key {self.name!r}" if self.attempt is None else self.name
 
     @property
     def full_name(self) -> str:

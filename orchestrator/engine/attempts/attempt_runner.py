@@ -57,7 +57,7 @@ _UNREQUESTED_STOPS = {
     ExitCause.SIGNAL: "another process stopped the supervising process",
     ExitCause.ORPHAN_TIMEOUT: "no server was running for longer than workers.orphan_timeout",
     ExitCause.LEASE_ENDED: (
-        "the worker's machine lost the connection to the server or the database, or was stopped"
+        "the worker's machine was stopped, or lost the connection to the server or the database"
     ),
 }
 #: Causes of stops for which exit code 0 still means that the worker finished its work.

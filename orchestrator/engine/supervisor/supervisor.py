@@ -152,7 +152,7 @@ class Supervisor:
         """The reason why no worker starts; empty if workers start."""
         pause = self._scheduler.view.pause
         resume_hint = f"resume: {COMMAND} resume --all"
-        pause_reason = f"all jobs are paused by key {pause.by}; {resume_hint}" if pause else ""
+        pause_reason = f"all jobs are paused by key {pause.by!r}; {resume_hint}" if pause else ""
         return pause_reason or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:

@@ -255,10 +255,10 @@ def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
 
 def test_a_job_that_was_cancelled_before_its_start_has_no_time(tmp_path: Path) -> None:
     builder = TreeBuilder()
-    job = builder.job("x", status=JobStatus.CANCELLED, cancelled_by="key default")
+    job = builder.job("x", status=JobStatus.CANCELLED, cancelled_by="key 'default'")
     for name in ("worker_1", "worker_2"):
         task, status = TaskSpec(id=name), WorkerStatus.CANCELLED
-        builder.worker(job, name, task, status=status, reason="cancelled by key default")
+        builder.worker(job, name, task, status=status, reason="cancelled by key 'default'")
 
     Reports().render(builder.tree, ROOT, tmp_path)
 

@@ -45,5 +45,5 @@ class Question:
         """The answer, such as "approved by key alice: go ahead"; "" if the question is open."""
         if self.decision is None:
             return ""
-        decided_by = f" by key {self.by}" if self.by else ", because no answer came in time"
+        decided_by = f" by key {self.by!r}" if self.by else ", because no answer came in time"
         return f"{DECIDED[self.decision]}{decided_by}{f': {self.comment}' if self.comment else ''}"

@@ -133,8 +133,8 @@ def pause_sentence(job: Job) -> str:
     if pause.cause is PauseCause.LIMIT:
         return f"paused at a limit: {pause.by}; to raise the limit: {budget_command(pause)}"
     if pause.cause is PauseCause.EVERYTHING:
-        return f"all jobs are paused by key {pause.by}; resume: {COMMAND} resume --all"
-    return f"paused by key {pause.by}; resume: {COMMAND} resume {pause.job_id}"
+        return f"all jobs are paused by key {pause.by!r}; resume: {COMMAND} resume --all"
+    return f"paused by key {pause.by!r}; resume: {COMMAND} resume {pause.job_id}"
 
 
 def _stop(job: Job) -> str:

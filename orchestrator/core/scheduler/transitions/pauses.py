@@ -47,7 +47,7 @@ class Pauses:
             )
         if pause is not None and pause.cause is PauseCause.EVERYTHING:
             raise Conflict(
-                f"cannot resume job {job_id} alone: key {pause.by} paused all jobs; resume all "
+                f"cannot resume job {job_id} alone: key {pause.by!r} paused all jobs; resume all "
                 f"jobs: {COMMAND} resume --all"
             )
         self._resume_each(self._trees.subtree(job_id), by, now)
@@ -121,7 +121,7 @@ class Pauses:
 
     def _stop_attempt(self, worker: Worker, pause: Pause) -> None:
         self._trees.unfinished[worker.key].stopping = True
-        by, cause = f"the pause by key {pause.by}", ExitCause.PAUSED
+        by, cause = f"the pause by key {pause.by!r}", ExitCause.PAUSED
         stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by, cause)
         self._trees.commands.append(stop)
 

@@ -326,7 +326,8 @@ def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
     ]
     if not others:
         return ""
-    return f", also changed by {' and '.join(others)}, whose changes are all missing"
+    jobs = "this child job" if len(others) == 1 else "these child jobs"
+    return f", also changed by {' and '.join(others)}; all changes of {jobs} are missing"
 
 
 def _place_text(path: str, lines: Mapping[str, Any]) -> str:

@@ -169,7 +169,7 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
         "auto": (
             "partial",
             "not in the result: in part worker_1 (conflict in shared.txt, also changed by "
-            f"worker_1_1 of child job {below}, whose changes are all missing)",
+            f"worker_1_1 of child job {below}; all changes of this child job are missing)",
             "parent",
         ),
         "theirs": (
@@ -205,7 +205,8 @@ def test_what_a_repeated_merge_replaces_between_a_parent_and_its_child_job_is_na
     conflict = f"conflict in shared.txt, also changed by worker_1_1 of child job {below}"
     # The parent did not undo the child job's other changes.
     assert ended["reason"] == (
-        f"not in the result: in part worker_1 ({conflict}, whose changes are all missing)"
+        f"not in the result: in part worker_1 ({conflict}; all changes of this child job are "
+        "missing)"
     )
     assert "undone" not in (site.directory(job) / "FINAL_RESULT.md").read_text()
 

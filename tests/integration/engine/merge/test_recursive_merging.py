@@ -207,7 +207,10 @@ def test_unmerged_changes_of_a_child_job_make_its_parent_unmerged_in_part(
     branch = f"orchestrator/{job}/result"
     assert project.show(branch, "README.md") == "mine"
     [below] = ended["results"]["tasks"][0]["child_job_ids"]
-    also = f"also changed by worker_1_1 of child job {below}, whose changes are all missing"
+    also = (
+        f"also changed by worker_1_1 of child job {below}; all changes of this child job are "
+        "missing"
+    )
     assert f"in part worker_1 (conflict in README.md, {also})" in report
     assert also in ended["reason"]
     [outside] = ended["made_not_in_result"]

@@ -62,9 +62,9 @@ def test_a_pause_names_its_cause_and_the_command_that_shows_how_to_resume() -> N
     ]
 
     assert lines == [
-        "job j1 paused by key default; show how to resume: bin/orchestrator status j1",
+        "job j1 paused by key 'default'; show how to resume: bin/orchestrator status j1",
         "job j1 paused by max_steps (5)",
-        "job j1 resumed by key default",
+        "job j1 resumed by key 'default'",
     ]
 
 

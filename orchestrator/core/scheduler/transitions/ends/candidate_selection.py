@@ -73,7 +73,7 @@ class CandidateSelection:
         if worker.chosen:
             return
         others = sorted((each for each in candidates if each.id != worker.id), key=_rank_order)
-        why = f"chosen by key {by}{f': {reason}' if reason else ''}"
+        why = f"chosen by key {by!r}{f': {reason}' if reason else ''}"
         self._store_rank(worker, 1, why)
         for place, each in enumerate(others, 2):
             self._store_rank(each, place, f"{worker.id} was {why}")

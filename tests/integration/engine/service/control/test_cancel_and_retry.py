@@ -58,7 +58,7 @@ def test_cancelling_leaves_what_has_succeeded(site: InProcess, effects: Path) ->
 
     ended = site.wait(job)
     assert ended["status"] == "cancelled"
-    reason = "cancelled by key default"
+    reason = "cancelled by key 'default'"
     assert ended["reason"] == ended["results"]["tasks"][1]["reason"] == reason
     assert reason in (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert [row["status"] for row in ended["results"]["tasks"]] == [

@@ -31,7 +31,7 @@ def test_a_paused_job_finishes_what_runs_and_starts_nothing(site: InProcess, eff
     status = site.status(job)
     assert status["status"] == "running"
     assert status["paused"]["by"] == "default"
-    assert status["reason"].startswith("paused by key default; resume: ")
+    assert status["reason"].startswith("paused by key 'default'; resume: ")
     assert site.get("/jobs")["jobs"][0]["paused"]["running"] == "finish"
     assert until(lambda: site.status_file(job)["paused"], "status.json shows the pause")
     assert effects.read_text() == "a\n"
@@ -88,7 +88,7 @@ def test_everything_is_paused_and_jobs_that_come_later_wait(
     job = site.submit("x", [shell("true")])
     health = site.call("GET", "/../../health").json()
 
-    assert "all jobs are paused by key default" in health["paused"]
+    assert "all jobs are paused by key 'default'" in health["paused"]
     assert health["ready"]
     assert site.status(job)["status"] == "pending"
     assert site.call("POST", f"/jobs/{job}/resume").status_code == 409

@@ -62,13 +62,13 @@ def test_a_person_sees_what_was_made_and_the_comment_reaches_what_follows(
     ended = site.wait(job)
     assert ended["status"] == "completed"
     inputs = json.loads(effects.read_text())
-    assert inputs["ok"]["output"].endswith("approved by key default: staging only")
+    assert inputs["ok"]["output"].endswith("approved by key 'default': staging only")
     assert inputs["build"]["files_created"] == ["built"]
     row = site.status_file(job)["results"]["tasks"][1]
     assert (row["question"]["by"], row["question"]["comment"]) == ("default", "staging only")
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert "Question: Deploy?" in report
-    assert "Answer: approved by key default: staging only" in report
+    assert "Answer: approved by key 'default': staging only" in report
     again = site.call("POST", f"/jobs/{job}/tasks/ok/reject")
     assert again.status_code == 409
     assert site.get("/needs")["needs"] == []
@@ -85,9 +85,11 @@ def test_a_rejected_question_skips_what_follows(site: InProcess, effects: Path) 
     ended = site.wait(job)
     assert ended["status"] == "partial"
     assert [row["status"] for row in ended["results"]["tasks"]] == ["success", "failed", "skipped"]
-    assert ended["results"]["tasks"][1]["reason"] == "rejected by key default: the totals are wrong"
+    assert (
+        ended["results"]["tasks"][1]["reason"] == "rejected by key 'default': the totals are wrong"
+    )
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "rejected by key default: the totals are wrong" in report
+    assert "rejected by key 'default': the totals are wrong" in report
 
 
 def test_a_timeout_decides(site: InProcess) -> None:

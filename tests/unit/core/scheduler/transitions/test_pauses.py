@@ -31,7 +31,7 @@ def test_nothing_starts_in_a_paused_job_until_it_resumes(crash: bool) -> None:
         story.crash()
     assert story.status(story.key(job, 2)) is WorkerStatus.PENDING
     assert story.job_status(job) is JobStatus.RUNNING
-    assert "paused by key user" in story.job(job.id).reason
+    assert "paused by key 'user'" in story.job(job.id).reason
 
     story.resume(job)
     assert story.status(story.key(job, 2)) is WorkerStatus.RUNNING
@@ -222,7 +222,7 @@ def test_a_planner_does_not_start_in_a_paused_job_and_its_plan_waits() -> None:
     story.pause(job)
     story.ends(story.planner(job))
     assert story.status(story.key(job)) is WorkerStatus.PENDING
-    assert "paused by key user" in story.job(job.id).reason
+    assert "paused by key 'user'" in story.job(job.id).reason
     story.resume(job)
     assert story.status(story.key(job)) is WorkerStatus.RUNNING
 

@@ -91,11 +91,11 @@ def test_an_approval_starts_what_depends_on_it(crash: bool) -> None:
     worker = story.worker(question(story, job))
     assert (worker.status, worker.reason) == (
         WorkerStatus.SUCCESS,
-        "approved by key user: only to staging",
+        "approved by key 'user': only to staging",
     )
     assert worker.result is not None
     assert (
-        worker.result.output == "Question: Deploy?\nAnswer: approved by key user: only to staging"
+        worker.result.output == "Question: Deploy?\nAnswer: approved by key 'user': only to staging"
     )
     assert story.status(story.key(job, 3)) is WorkerStatus.RUNNING
     story.run_to_end()
@@ -111,7 +111,7 @@ def test_a_rejection_fails_the_task_and_skips_what_depends_on_it() -> None:
     worker = story.worker(question(story, job))
     assert (worker.status, worker.reason) == (
         WorkerStatus.FAILED,
-        "rejected by key user: the totals are wrong",
+        "rejected by key 'user': the totals are wrong",
     )
     assert story.status(story.key(job, 3)) is WorkerStatus.SKIPPED
     assert story.job_status(job) is JobStatus.PARTIAL
@@ -126,7 +126,7 @@ def test_a_question_has_one_answer() -> None:
     story.ends(story.key(job))
     story.answer(question(story, job))
 
-    with pytest.raises(Conflict, match="already approved by key user"):
+    with pytest.raises(Conflict, match="already approved by key 'user'"):
         story.answer(question(story, job), Decision.REJECT)
     assert story.events(job).count(EventKind.QUESTION_ANSWERED) == 1
 

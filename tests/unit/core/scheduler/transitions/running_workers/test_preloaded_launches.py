@@ -282,7 +282,7 @@ def test_a_pause_withdraws_launches_and_stops_those_that_have_begun() -> None:
     story.ends(story.key(job, 5), replace(CANCELLED, cause=ExitCause.PAUSED))
     story.scheduler.launch_begun(first.key, 1, story.now)
     story.turn()
-    assert Stop(first.key, 1, EndedBy.CANCEL, "the pause by key user", ExitCause.PAUSED) in (
+    assert Stop(first.key, 1, EndedBy.CANCEL, "the pause by key 'user'", ExitCause.PAUSED) in (
         story.commands
     )
 
