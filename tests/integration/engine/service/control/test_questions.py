@@ -104,8 +104,8 @@ def test_a_timeout_decides(site: InProcess) -> None:
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
-        ({"approve": "Go on?", "prompt": "do it"}, "remove prompt"),
-        ({"approve": "Go on?", "command": "true", "retries": 1}, "remove command, retries"),
+        ({"approve": "Go on?", "prompt": "do it"}, "of the task: prompt"),
+        ({"approve": "Go on?", "command": "true", "retries": 1}, "of the task: command, retries"),
         ({"approve": "Go on?", "on_timeout": "reject"}, "on_timeout needs a timeout"),
         ({"command": "true", "on_timeout": "reject"}, "on_timeout needs a question"),
         ({"approve": " "}, "needs a question"),
