@@ -23,6 +23,7 @@ from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.ports.worktree_transfer import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
+    child_refs,
     short,
     start_ref,
     worker_branch,
@@ -253,6 +254,8 @@ class Worktrees:
         self._repository.open_worktree(
             directory, branch, start, self._parent_directory(worker, job)
         )
+        if worker.attempt > 1:
+            self._add_late_results(job, worker)
         target = CheckpointTarget(worker, branch, directory, True)
         self.checkpoints.begin(
             target, is_new, lambda tip: self._branch_heads.with_children(job, worker.id, tip)[0]
@@ -354,6 +357,20 @@ class Worktrees:
             f"the files of {parent.id} are on another node, and the result of its child job "
             f"{job.id} cannot be added to them: {why}; the result is on branch {short(branch)}"
         )
+
+    def _add_late_results(self, job: Job, worker: Worker) -> None:
+        """Add the results of child jobs that ended after the files of the previous attempt were
+        committed. Idempotent. A result that conflicts is not added.
+        """
+        for child in self.branches.children(worker):
+            snapshot = "" if child.is_brought else self._snapshot(worker)
+            if not snapshot or self._repository.contains(snapshot, child.result):
+                continue
+            merge = self._merge_result(job, snapshot, child.base, child.result)
+            if merge.commit:
+                self._repository.update_files(self.directory(worker), snapshot, merge.commit)
+                refs = f"{child_refs(worker.root_id, worker.id)}{child.job_id}/"
+                self._repository.set_ref(f"{refs}brought", child.result)
 
     def _merge_result(self, job: Job, snapshot: str, base: str, result: str) -> Merge:
         ours = snapshot

@@ -31,6 +31,8 @@ def test_the_checks_are_those_of_the_command(folder: Path, tmp_path: Path) -> No
     command = ["--home", str(folder), "doctor", "--json", "--project", str(project)]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "orchestrator", *command],
+        # Commands in the results depend on the working directory.
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,

@@ -240,5 +240,22 @@ def test_a_task_gets_the_files_of_a_child_job_that_its_dependency_left_behind(
     assert "Uncommitted files" not in project.git("log", "--format=%s", branch)
 
 
+def test_a_retry_has_the_files_of_a_child_job_that_ended_before_it_started(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
+    site, project = make_project()
+    release = tmp_path / "release"
+    child = [edit(f"until [ -e {release} ]; do sleep 0.02; done; echo c > child.txt")]
+    end = f"[ -e {release} ] || {{ touch {release}; exit 3; }}; cp child.txt copy.txt"
+    parent = spawning("echo t > top.txt", child, end).replace(" --wait", "")
+
+    ended = site.run("x", [edit(parent, retries=1)], retry_backoff_seconds=3)
+
+    assert ended["status"] == "completed", ended["reason"]
+    made = ["child.txt", "copy.txt", "top.txt"]
+    result = f"orchestrator/{ended['job_id']}/result"
+    assert project.files(result) == sorted([*FILES, *made])
+
+
 def _reason(site: InProcess, job: str) -> str:
     return str(site.get(f"/jobs/{job}")["workers"][0]["reason"])
