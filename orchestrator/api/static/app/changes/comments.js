@@ -21,7 +21,7 @@ function stored(key) {
 const summaryOf = (job, worker) => `summary ${job} ${worker}`;
 const storeSummary = (key, text) => (text ? localStorage.setItem(key, text) : localStorage.removeItem(key));
 
-// The unsent comments. `outdated`: they were written on another commit of the branch.
+// The unsent comments. `outdated`: true if the comments are about another commit of the branch.
 export function useComments(job, worker, commit) {
   const key = keyOf(job, worker);
   const [kept, keep] = useState(() => stored(key));
@@ -58,7 +58,7 @@ export function useComments(job, worker, commit) {
 export function Editor({ line, text = "", save, cancel }) {
   const field = useRef(null);
   useEffect(() => field.current.focus(), []);
-  // A page that is left with an open comment keeps it, as a pending comment.
+  // If the user leaves the page while a comment is open, the comment is saved as an unsent comment.
   const latest = useRef({});
   latest.current = { save, typed: latest.current.typed };
   const close = (act, ...given) => { latest.current.typed = ""; act(...given); };

@@ -75,7 +75,7 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = "If two workers changed the same lines, the lines of one worker are used: of the worker with fewer gate findings. If both have the same number, more passing tests decide. If these are also equal, the worker that is merged later wins. The report lists all replaced lines.";
+    const text = "If two workers changed the same lines, the result gets the lines of the worker with fewer gate findings. If these numbers are equal, the worker with more passing tests wins. If both numbers are equal, the worker that is merged later wins. The report lists all replaced lines.";
     if (await ask({ title: `Merge ${worker}: the better result wins`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {
@@ -136,7 +136,7 @@ export function Conflict({ id, worker, model, changed }) {
       ${data.merging ? "The merge is running." : "All changes are merged or excluded."}<//></section>`;
   }
   const lack = data.missing.find((each) => each.worker_id === name);
-  // A command neither resolves a conflict nor reads feedback.
+  // A worker that runs a command cannot resolve a conflict or read feedback.
   const helps = !lack || lack.resolvable;
   const task = model.place.has(name) ? model.name(model.place.get(name)) : name;
   const title = html`${name}${task !== name && html` <span class="muted small">${plain(task)}</span>`}`;

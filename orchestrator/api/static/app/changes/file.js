@@ -47,7 +47,7 @@ export function FileDiff({ file, known, fetchFile, folded, viewed, turnViewed, s
     ${open && html`<${Content} file=${file} hunks=${hunks} split=${split} remarks=${remarks} />`}</section>`;
 }
 
-// The height in pixels of a diff whose changed lines are in one place, between three unchanged lines each.
+// The height in pixels of a diff with one hunk: its changed lines, with three unchanged lines before and after.
 const expected = ({ status, additions = 0, deletions = 0 }) => 28 + 20 * (additions + deletions + (["added", "deleted"].includes(status) ? 0 : 6));
 
 function Content({ file, hunks, split, remarks }) {

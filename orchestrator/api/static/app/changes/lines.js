@@ -14,7 +14,7 @@ export function numbered(hunk) {
   return rows;
 }
 
-// Adds `parts` [[text, differs]] to each row. Lines are compared only where as many are added as removed.
+// Adds `parts` [[text, differs]] to each row. Lines are compared only if as many lines are added as removed.
 export function marked(rows) {
   let at = 0;
   while (at < rows.length) {

@@ -4,7 +4,8 @@ import { answering } from "./connection.js";
 
 const HIDDEN_MS = 5000;
 const PAUSE_MS = 400;
-// The server ends the stream of an ended job. The next stream shows if the job runs again.
+// Maximum pause before the next stream. The server ends the stream of an ended job; the next stream shows if
+// the job runs again.
 const IDLE_MS = 5000;
 
 // Calls onEvent({id, kind, data}) for each event. Returns a function that ends the stream; its
@@ -105,7 +106,8 @@ function parsed(block) {
   return event;
 }
 
-// Returns a function that calls `act` at most once per `ms`, and always after its own last call.
+// Returns a function that calls `act` at most once per `ms`. After each call of the function, `act` is called
+// at least once.
 export function throttled(act, ms) {
   let timer = 0;
   let next = 0;

@@ -40,7 +40,7 @@ async function find(ticket) {
   }
 }
 
-// Requests do not contain the fragment of the address. It is removed from the history at once.
+// Requests do not contain the fragment of the address. The ticket is removed from the history at once.
 function takeTicket() {
   const given = new URLSearchParams(location.hash.slice(1)).get("ticket");
   if (given) history.replaceState(null, "", location.pathname + location.search);

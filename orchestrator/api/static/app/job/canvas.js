@@ -5,7 +5,7 @@ const STATES = ["pending", "running", "waiting", "success", "failed", "timeout",
 let known = null;
 const hatches = new Map();
 
-// Calls `draw` again when the window or the theme changes. Returns a function that ends this.
+// Calls `draw` again when the window or the theme changes. Returns a function that ends these calls.
 export function redrawn(draw) {
   const seen = matchMedia("(prefers-color-scheme: dark)");
   const sources = [[window, "resize"], [window, "themechange"], [seen, "change"]];

@@ -8,7 +8,7 @@ import { count, many, plain, time } from "../text/format.js";
 
 const MOST = 2000;
 const SHOWN = 300;
-// The events so far arrive in pieces. They are shown together, after a pause of the stream or the maximum time.
+// Earlier events arrive in pieces. All are shown at once: after a pause of the stream, or after a maximum time.
 const QUIET_MS = 150;
 const MOST_MS = 1500;
 

@@ -21,7 +21,7 @@ const RANKS = ["First", "Then"];
 
 const GHOSTS = new Set(["pending", "skipped", "cancelled"]);
 
-// The two lines of a box; what is wider than the box is not drawn, because the widths of letters differ.
+// The two lines of a box. Text is clipped at the box, because its width is only an estimate.
 const Lines = ({ x, y, width, lines }) => html`<svg x=${x} y=${y} width=${width} height="52"><text class="l1" y="21">${lines[0]}</text>${" "}<text
   class="l2" y="38">${lines[1]}</text></svg>`;
 
@@ -115,7 +115,7 @@ function bend({ x1, y1, x2, y2, stops: passed }) {
   return drawn;
 }
 
-// The workers that the arrow keys reach in a box. In a closed group without boxes, this is its first worker.
+// The workers that the arrow keys reach in a box. A closed group without boxes has only its first worker.
 const drawnIn = (box) => {
   const drawn = box.unit.group ? [...box.nodes, ...box.chips].map(({ i }) => i) : box.unit.workers;
   return drawn.length ? drawn : [box.unit.workers[0]];
@@ -150,14 +150,14 @@ function useArrows(drawn, selected, select, toggle, model) {
 
 const OUTCOMES = [["failed", "failed"], ["did_not_run", "not run"], ["passed", "passed"]];
 
-// The number of gates with the worst outcome, because the box has room for one.
+// The number of gates with the worst outcome, because the box has room for one number.
 function judged(gates) {
   const [outcome, words] = OUTCOMES.find(([name]) => gates.some((gate) => gate.outcome === name)) || [];
   return outcome ? `${many(gates.filter((gate) => gate.outcome === outcome).length, "gate")} ${words}` : "";
 }
 
 // The state of the merge of the workers' branches, with its gates; null without a merge, and until the job has ended.
-// Until the server has sent it, the box is drawn without words, because the graph would move when the box appears.
+// Until the server has sent the state, the box has no text. Without the box, the graph would move when the box appears.
 function useMerge(model, details) {
   const hasEnded = details?.config?.base && details.merge_state && !model.isActive;
   const given = useQuery(hasEnded ? path("jobs", model.job, "conflicts") : null, {});
@@ -227,7 +227,7 @@ function Graph({ model, tasks, details, refresh }) {
   const [chosen, select] = useState(null);
   const [left, showLeft] = useState(false);
   const [turned, setTurned] = useState(() => new Set());
-  // A key is the index of a child job, or that of a group, which is closed at first.
+  // A key is the index of a child job, or the key of a group. Small child jobs are open at first; groups are closed.
   const isOpen = (key) => turned.has(key) !== (model.members[key]?.length < OPEN_BELOW);
   const toggle = (key) => setTurned((known) => {
     const next = new Set(known);

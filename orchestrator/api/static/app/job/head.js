@@ -87,7 +87,7 @@ function sum(model, known) {
   return all ? Math.max(all, known ?? 0) : known;
 }
 
-// Each run of a job starts its time again.
+// The duration of the job's latest run, in seconds.
 function took(model, details) {
   if (!model.isActive && details?.seconds !== undefined) return details.seconds;
   if (model.isActive && model.status !== "planning" && details?.started_at) return model.now() - (Date.parse(details.started_at) / 1000 - model.at);

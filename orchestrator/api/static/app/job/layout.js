@@ -95,7 +95,7 @@ export function commonName(model, units) {
   return names.every((name) => name.startsWith(stem)) ? stem : `${stem} and others`;
 }
 
-// The workers that a person looks for first: failed and running ones, and those with child jobs.
+// The workers that a person looks for first: failed and running workers, and workers with child jobs.
 export const wanted = (model, workers) => workers.filter((i) => WANTED.has(model.state[i]) || model.children.has(i)).sort((a, b) => attention(model.state[a]) - attention(model.state[b]) || a - b);
 
 // The text by which similar reasons of failures are grouped: without numbers, which differ from worker to worker.
@@ -114,7 +114,8 @@ function chips(names, width) {
   return { rows, height: names.length ? y + CHIP.height : 0 };
 }
 
-// The box of a group: its head, boxes of failed and running tasks, of tasks with child jobs, and of the chosen task, and, if it is open, all other tasks.
+// The box of a group. It has a head, and boxes of failed tasks, running tasks, tasks with child jobs, and the
+// chosen task. An open group also shows all other tasks.
 function drawnGroup(model, unit, isWhole, chosen) {
   const width = isWhole ? WIDTH.whole : WIDTH.group;
   let y = GROUP_HEAD;

@@ -50,7 +50,7 @@ function fresh(tasks) {
 // The numbers of a task's dependencies.
 function After({ task, at, draft, number, may }) {
   const after = (task.depends_on || []).map((each) => number.get(each));
-  // The text until it is valid. The page is drawn again while a person types.
+  // The typed text, until it is valid: a redraw of the page must not replace this text.
   const [typed, type] = useState(null);
   if (!may) return html`<span class="chips">${after.length ? after.map((each) => html`<span class="chip line" key=${each}>${each}</span>`) : html`<span class="muted">nothing</span>`}</span>`;
   const change = (event) => {

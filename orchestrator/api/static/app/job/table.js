@@ -93,7 +93,7 @@ const MAY_RETRY = new Set(["failed", "timeout", "skipped", "cancelled"]);
 const MAY_STOP = new Set(["running", "waiting", "pending"]);
 
 // Makes one call for each worker, all in parallel. The message has the number of rejected calls, and
-// the reason of the first one.
+// the reason of the first rejected call.
 async function each(model, places, name, done) {
   const calls = places.map((i) => post(path("jobs", model.job, "workers", model.id[i], name)));
   const refused = (await Promise.allSettled(calls)).filter((call) => call.status === "rejected");

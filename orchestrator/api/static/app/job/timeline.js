@@ -47,7 +47,7 @@ function ofAttempts(model, i, { attempts, gates }) {
     const from = at(attempt.started_at);
     const to = attempt.ended_at ? at(attempt.ended_at) : model.now();
     if (made.length) made.push({ kind: "pause", from: made.at(-1).to, to: from, title: "between attempts" });
-    // An attempt ends after its gates, which are known of the last attempt.
+    // An attempt ends after its gates. Only the gates of the last attempt are known.
     const judged = last && attempt.ended_at ? Math.min(gates.reduce((sum, gate) => sum + gate.seconds, 0), to - from) : 0;
     const bar = { kind: "work", from, to: to - judged, state: attemptState(attempt, model.state[i], last), title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` };
     made.push(bar);

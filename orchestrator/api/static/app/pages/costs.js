@@ -141,7 +141,7 @@ export function Page() {
   const since = useMemo(() => (days === 1 ? new Date(Date.now() - DAY_MS) : dayStart(days)), [days]);
   const bucket = days === 1 ? "hour" : "day";
   const { data, error, loading } = useQuery("/api/v1/usage", { by, bucket, since: since.toISOString() }, { every: 30000 });
-  // The buttons would move when the labels appear next to them.
+  // Wait for the labels, because the buttons would move when the labels appear next to them.
   const latest = useQuery("/api/v1/jobs", LATEST);
   const rows = useMemo(() => (latest.loading ? [] : data?.rows || []), [data, latest.loading]);
   const keys = useMemo(() => keysOf(rows), [rows]);

@@ -5,7 +5,7 @@ import { Icon } from "./icon.js";
 export const Empty = ({ icon = "i-jobs", title, children, acts }) => html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2>
   <p>${children}</p>${acts && html`<div class="acts">${acts}</div>`}</div>`;
 
-// Grey lines in place of the content; after a second, with the name of `what` the server still has to send.
+// Grey lines in place of the content. After a second, a text names the awaited content: `what`.
 export const Loading = ({ what = "this part of the page", lines = 5 }) => html`<div class="card loading" aria-busy="true"><p class="small soft late">Waiting for the server: ${what}</p><ul class="list">
   ${[...Array(lines).keys()].map((each) => html`<li key=${each}><span class=${`skel w${(each % 4) + 1} grow`} /></li>`)}</ul></div>`;
 

@@ -94,8 +94,8 @@ class Reader {
       <tbody>${body.map((row) => html`<tr>${row.map((each) => html`<td>${this.inline(each)}</td>`)}</tr>`)}</tbody></table></div>`;
   }
 
-  // The lines below an item that are indented belong to the item, such as a list in the list. One space more
-  // does not begin a list in the list.
+  // Indented lines below an item belong to the item, for example a nested list. An item with only one more space
+  // of indentation does not begin a nested list.
   list() {
     const [, indent, number] = ITEM.exec(spaced(this.lines[this.at]));
     const items = [];
