@@ -78,7 +78,7 @@ class ApplyStep:
     "--take",
     multiple=True,
     metavar="WORKER",
-    help="Worker whose version is copied, if workers made different versions of a file.",
+    help="Worker whose version of a file is copied if several versions exist (repeatable).",
 )
 @click.option("--yes", is_flag=True, help="Overwrite without confirmation.")
 @json_option
@@ -94,11 +94,11 @@ def apply_command(
 ) -> int:
     """Copy the files of JOB's workers into a project without git.
 
-    Copies the merged result, which needs --to; without a merged result, copies the files of
-    successful workers. Asks before it overwrites a file. Removes no file. If several workers made
-    different versions of a file, the file is copied only if --take names one of these workers.
-    Files of `workdir: project` tasks are already in the project. Exit code 6: a file was not copied
-    ("refused").
+    If JOB has a merged result, copies this result, and only with --to. Otherwise, copies the files
+    of successful workers. Asks before it overwrites a file. Removes no file. If several workers
+    made different versions of a file, the file is copied only if --take names one of these workers.
+    Files of `workdir: project` tasks are already in the project. Exit code 6: a file was not
+    copied; the output marks this file as "refused".
     """
     if target is None and not dry_run:
         context.check_not_in_worker("apply without --to")
@@ -161,8 +161,8 @@ def _sources_by_path(
     """Return one source file for each path, although several workers may have made the file.
 
     ``take``: ids of workers whose versions of a file are selected. If workers made different
-    versions, and no worker in ``take`` made the file, return a source with the reason in
-    ``refused``. Raise InvalidRequest if ``take`` has a worker without files.
+    versions, and ``take`` has none of these workers, the source has the reason in ``refused``.
+    Raise InvalidRequest if ``take`` has a worker without files.
     """
     by_path: dict[str, list[ApplySource]] = {}
     for source in sources:

@@ -23,9 +23,9 @@ def choose_command(
 ) -> int:
     """Choose another candidate of TASK, and repeat the merge.
 
-    JOB must have ended. The new result contains WORKER's changes, but not the changes of
-    the previous candidate, or of tasks that depend on TASK. To undo, choose the previous candidate.
-    The exit code is the same as of `status JOB`. Starts a server if none runs.
+    JOB must have ended. The new result contains WORKER's changes. It no longer contains the changes
+    of the previous candidate, or the changes of tasks that depend on TASK. To undo, choose the
+    previous candidate. The exit code is the same as of `status JOB`. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for
 

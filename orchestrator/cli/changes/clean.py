@@ -104,8 +104,8 @@ def _remove_by_server(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs by calls to the server, and yield (job id, refs) as ``_remove`` does.
 
-    A job that is in use, that runs again, or that the API key may not see is not removed, but
-    reported by a message.
+    Print a message for each job that is not removed: a job that is in use, a job that runs again,
+    or a job that the API key may not see.
     """
     with context.client_at(url) as client:
         for job_id in job_ids:

@@ -100,9 +100,9 @@ def comments_of_diff(text: str) -> Comments:
 def _comments_by_location(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
     """Yield (location, lines) for the start of a diff, and for each line of the diff.
 
-    ``lines``: the lines of the comment that follows; [] if no comment follows. ``location``: None
-    before the first hunk. After a hunk, lines outside of hunks have the location of the hunk's last
-    line.
+    ``location``: location of the diff's line. A line between hunks has the location of the previous
+    hunk's last line. Before the first hunk, ``location`` is None. ``lines``: lines of the comment
+    that follows; [] if no comment follows.
     """
     location: Comment | None = None
     lines: list[str] = []

@@ -120,8 +120,7 @@ def land_command(
 def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the unlanded jobs that ``job`` continues, the latest job first.
 
-    The iteration ends before the first job that was landed or removed, or whose repository cannot
-    be read. Jobs that are older than this job are not yielded.
+    Stop before a job that was landed or removed, or whose repository cannot be read.
     """
     visited_ids = {job["job_id"]}
     while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in visited_ids:

@@ -18,7 +18,7 @@ from orchestrator.core.text.command_name import IN_FOLDER
 
 #: Environment variable with which a shell requests the completions of a command line.
 COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
-#: Matches the command in a help text, but not in a longer path.
+#: Matches ``bin/orchestrator`` in a help text, but not as the end of a longer path.
 _IN_HELP = re.compile(rf"(?<![\w./-]){re.escape(IN_FOLDER)}")
 #: Names of commands, by title of the section.
 Sections = Mapping[str, tuple[str, ...]]

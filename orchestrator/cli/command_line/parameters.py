@@ -122,6 +122,6 @@ def job_argument(command: Command) -> Command:
 
 
 def optional_job_argument(command: Command) -> Command:
-    """Add the argument ``JOB``, as ``job_argument`` does; None without this argument."""
+    """Add the argument ``JOB``, as ``job_argument`` does, but optional: None if it is omitted."""
     argument = click.argument("job_id", metavar="[JOB]", required=False, callback=bare_job_id)
     return argument(command)

@@ -20,8 +20,8 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]++)(?!\s*;)
 def incomplete_packages(site: str, pins: str) -> Iterator[str]:
     """Yield the normalized names of packages that cannot work.
 
-    The packages are those that ``pins`` (text of a list of requirements) names and that are not
-    installed in the directory ``site``, and all packages of ``site`` that lack a file.
+    First yield the packages of ``pins`` that are not installed in the directory ``site``. Then
+    yield the packages of ``site`` that lack a file. ``pins``: text of a list of requirements.
     """
     entries = os.listdir(site) if os.path.isdir(site) else ()
     installed = sorted(each for each in entries if each.endswith(_INFO))

@@ -29,7 +29,7 @@ from orchestrator.core.model.states import ENDED_JOB
 TICK_SECONDS = 0.25
 #: Seconds between two updates of the lines above the workers.
 REFRESH_SECONDS = 1.0
-#: Seconds for which a user who exits at once waits for the request that cancels the job.
+#: Maximum seconds to wait for the cancel request if the user presses Ctrl-C twice in a row.
 REQUEST_SECONDS = 2.0
 #: File descriptor to which progress lines are written.
 STANDARD_ERROR = 2
@@ -136,8 +136,8 @@ def _logs_of(context: CliContext, job_id: str) -> Path:
 def _ended_without_server(context: CliContext, job_id: str) -> dict[str, Any] | None:
     """If the job's server has stopped, return the status of the ended job from its files.
 
-    Return None if the server runs, or the job has not ended. A server may stop before this process
-    has received the job's last event.
+    Return None if the server runs, or the job has not ended. This call is needed because a server
+    may stop before this process has received the job's last event.
     """
     if context.environ.get("ORCHESTRATOR_API_URL"):
         return None
@@ -177,7 +177,7 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
         except ClientError as error:
             errors.append(error)
 
-    # A thread, because a second Ctrl-C at once must not prevent the request.
+    # In a thread, so that an immediate second Ctrl-C does not interrupt the request.
     request = threading.Thread(target=cancel, daemon=True)
     try:
         request.start()

@@ -147,7 +147,7 @@ class TreeProgress:
             if (job := self.jobs.get(each)) and job.final_status
         ]
         awaited_locks = list(facts.get("locks") or ())
-        # A wait for a lock also ends when its time is over.
+        # A wait for a lock may also end by its timeout.
         has_locks = self._held_locks.get(worker, set()).issuperset(awaited_locks)
         locks = ", ".join(first_line(each, 80) for each in awaited_locks)
         end = "acquired" if has_locks else "not acquired"
@@ -188,7 +188,7 @@ class TreeProgress:
         return max(0, self.total - busy - sum(counts[status] for status in _ENDED))
 
     def unsuccessful(self) -> Iterator[tuple[int, str]]:
-        """Yield the number of workers in each unsuccessful status, with the status."""
+        """Yield (number of workers, status) for each unsuccessful status of a worker."""
         counts = self.counts()
         return ((counts[status], status) for status in _UNSUCCESSFUL if counts[status])
 

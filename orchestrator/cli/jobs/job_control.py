@@ -173,7 +173,7 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
 @json_option
 @pass_cli_context
 def budget_command(context: CliContext, /, job_id: str, **limits: Any) -> None:
-    """Raise caps or the wall time of JOB.
+    """Raise caps or the maximum wall time of JOB.
 
     A job that was started with `--on-limit ask` pauses at a cap, or at its maximum wall time.
     The job continues when you raise this limit. The job is stopped if the limit was not raised
@@ -282,9 +282,9 @@ def retry_command(
 ) -> None:
     """Retry the tasks of JOB that did not succeed.
 
-    With WORKER, retries only this worker and the tasks that were skipped because of this worker.
-    This is possible even while JOB runs. Options change the settings of JOB, and cannot be combined
-    with WORKER. Starts a server if none runs.
+    With WORKER, retries only this worker and the tasks that were skipped because of this worker;
+    JOB may still be running. Options change the settings of JOB, and cannot be combined with
+    WORKER. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for
 

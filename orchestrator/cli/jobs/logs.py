@@ -73,8 +73,8 @@ class _LocalLogs:
     def exist(self) -> bool:
         """True if the job's log files are on this machine.
 
-        Raise NotFound if a worker was requested that has no log. Raise NotFound for an unknown job
-        if no server runs.
+        Raise NotFound if the requested worker has no log. Also raise NotFound if the job is unknown
+        here, and no server runs.
         """
         from orchestrator.cli.offline.jobs_on_disk import directory_of
 

@@ -38,19 +38,19 @@ LEAST_LINE = 30
 SHOWN_TASKS = 30
 #: Number of different reasons of failed workers that are shown, and maximum characters of a reason.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
-#: Number of workers that are named with a reason that several workers have.
+#: Maximum number of workers to name if several workers have the same reason.
 SHOWN_NAMES = 3
 #: Maximum characters of the output of a failed worker that changed no file.
 OUTPUT_CHARACTERS = 500
 SHOWN_COMMANDS = 3
-#: A shorter time of the merge is not shown.
+#: Minimum duration of a merge that the summary shows, in seconds.
 LEAST_MERGE_SECONDS = 1.0
 MISSING_CHANGES = "the missing changes"
 #: Maximum number of characters of a task's id in the line of its worker.
 SHOWN_ID = 24
 NO_CHANGE = "no file changed"
 STATUS_WIDTH = len("recursive_success")
-#: Statuses of a worker whose reason, if it has one, is what the worker waits for, or its gates.
+#: Statuses in which a worker's reason says what the worker waits for, or which gates run.
 _UNFINISHED = {WorkerStatus.PENDING, WorkerStatus.RUNNING}
 _HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
 
@@ -60,7 +60,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     tasks = tasks_of(answer)
     lines = [outcome_line(answer)]
     if len(tasks) > SHOWN_TASKS:
-        # Unsuccessful tasks come first, so that the omitted tasks are successful ones.
+        # Unsuccessful tasks come first, so that successful tasks are omitted before them.
         tasks.sort(key=lambda task: task["status"] in SUCCEEDED)
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:

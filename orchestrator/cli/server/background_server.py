@@ -45,8 +45,9 @@ POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
 #: File in the workspace that identifies a server that a command started: the server's process id
-#: and start time. While the command runs, its own process id and the time of this entry follow. A
-#: server that still runs after the command's end is a leftover server. A later ``run`` stops it.
+#: and start time. While the command runs, the file also has the command's process id, and the time
+#: at which the command wrote the file. A server that still runs after the command's end is a
+#: leftover server. A later ``run`` stops the leftover server.
 LEFTOVER_NAME = "server.left"
 LEFTOVER_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
@@ -285,7 +286,7 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # The server must not get Ctrl-C, because this program requests the server's stop.
+            # The server must not get Ctrl-C, because this program itself stops the server.
             start_new_session=True,
         )
     return process, log

@@ -122,7 +122,7 @@ def _plain_setting(
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    # Such a variable looks like a setting, but the names of settings are in upper case.
+    # The plain reader would miss this setting, because it expects names in upper case only.
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 

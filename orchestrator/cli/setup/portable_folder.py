@@ -16,8 +16,8 @@ PACKAGE = "orchestrator"
 def names() -> tuple[str, ...]:
     """Return the names of the files and directories in the portable folder.
 
-    The Python package is omitted. An installed package contains a copy of each of these files and
-    directories.
+    The list lacks the directory with the Python code, ``orchestrator``. A wheel contains copies of
+    the listed files and directories in ``orchestrator/portable``.
     """
     document = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(document["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
@@ -61,6 +61,6 @@ def _copy(destination: Path) -> None:
 
 
 def _generated_names(directory: str, entries: Iterable[str]) -> set[str]:
-    # In an installed package, ``portable`` has a copy of the portable folder's files.
+    # In an installed package, ``portable`` has copies of the files that ``names`` lists.
     is_top = Path(directory) == FOLDER / PACKAGE
     return {each for each in entries if each == "__pycache__" or (is_top and each == "portable")}

@@ -54,7 +54,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _OneFrame:
-    """The data that ``top --once`` shows. Implements ``snapshots.SnapshotQuery``."""
+    """Selects the data that ``top --once`` shows. Implements ``snapshots.SnapshotQuery``."""
 
     job_id: str
     view: View = field(default_factory=View)

@@ -39,7 +39,7 @@ MOST_SHARE = 0.1
 
 class Source(Protocol):
     def read(self, query: "SnapshotQuery") -> Snapshot:
-        """Read a snapshot with the data of ``query``.
+        """Read a snapshot with the data that ``query`` selects.
 
         Raise OrchestratorError if the jobs cannot be read.
         """
@@ -51,7 +51,7 @@ class Source(Protocol):
 
 
 class SnapshotQuery(Protocol):
-    """The data that the screen needs now."""
+    """Selects the data of a snapshot: the jobs, the open jobs, and the visible rows."""
 
     #: The only job to show; empty: all jobs.
     job_id: str

@@ -205,7 +205,7 @@ def _word(text: str, prefix: str = "") -> str:
 
 
 def _program(path: str) -> str:
-    # The prefix ``:`` makes systemd expand no ``$`` in the command.
+    # With the prefix ``:``, systemd does not expand ``$`` in the command.
     if re.search(r"[\"'\\]", path):  # systemd rejects such a program, however it is quoted
         raise ConfigError(
             f"the path {path!r} contains a quote or backslash, which systemd rejects; rename it"
