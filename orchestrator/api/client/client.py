@@ -102,10 +102,10 @@ class OrchestratorClient(FollowCalls):
     ) -> Answer:
         """Submit a job. Returns at once with its ``job_id``.
 
-        ``workdir`` is the default start directory of workers. ``callback_url`` gets a message for
-        each of the ``callback_events``; by default, only when the job ends. Further arguments are
-        keys of the request's ``config``, such as ``max_workers=4``; keys with the value None are
-        omitted.
+        ``workdir`` is the default of the tasks' field ``workdir``. ``callback_url`` gets a message
+        for each of the ``callback_events``; by default, only when the job ends. Further arguments
+        are keys of the request's ``config``, such as ``max_workers=4``; keys with the value None
+        are omitted.
 
         A repeated call with the same ``idempotency_key`` creates no second job.
         """

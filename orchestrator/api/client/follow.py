@@ -95,7 +95,7 @@ class FollowCalls(ClientCalls):
         """Return a worker's log as text.
 
         With ``follow``, yield the log's lines until the worker has ended. Raises ServerUnreachable
-        if the server stops before. ``tail``: the number of existing lines to return, counted from
+        if the server stops earlier. ``tail``: the number of existing lines to return, counted from
         the end of the log; None: all lines.
         """
         path = path_of(job_id, "logs", worker_id)

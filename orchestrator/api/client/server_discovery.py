@@ -46,8 +46,8 @@ def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
 def url_finder(folder: Path, environ: Mapping[str, str]) -> Callable[[], str | None] | None:
     """Return a function that returns the URL in the current record of ``folder``'s server.
 
-    The function returns None if the record is missing or invalid. Return no function if the
-    environment names the server.
+    The function returns None if the record is missing or invalid. If the environment names the
+    server, return None instead of a function.
     """
     if environ.get(API_URL):
         return None

@@ -131,7 +131,10 @@ def query(model: type[QueryModel]) -> QueryModel:
 
 
 def _with_hint(fault: Fault, raw: Mapping[str, str | list[str]]) -> Fault:
-    """Return the error of a parameter. The error names no position of a value in its list."""
+    """Return the error of a query parameter, with a hint if the caller joined values by commas.
+
+    The location of the error is only the parameter's name, without a position in its values.
+    """
     location = fault.location[:1]
     name = str(location[0]) if location else ""
     values = raw.get(name)

@@ -302,8 +302,8 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
     def _is_urgent(self, task: HttpChannel) -> bool:
         """True if a reserved thread may handle the request of ``task``.
 
-        Reserved threads handle vital requests. If the server has too many connections, they also
-        reject all other requests: the call then marks the request as rejected.
+        Reserved threads handle vital requests. If the server has too many connections, reserved
+        threads also reject other requests; in this case, this method marks the request as rejected.
         """
         request = task.requests[0]
         if request.error or is_vital(request):

@@ -36,7 +36,8 @@ OUTPUT_CHARACTERS = 12_000
 SHORTEST_OUTPUT = 200
 #: Maximum number of workers, or of tasks of a plan.
 MOST_WORKERS = 50
-#: Maximum and minimum number of listed files of a worker, and maximum number of all workers.
+#: Maximum and minimum number of listed files of one worker. Maximum number of listed files of all
+#: workers together.
 MOST_FILES, FEWEST_FILES, MOST_FILES_TOGETHER = 20, 5, 300
 #: Replaces the middle of a long output.
 CUT = "\n[... shortened ...]\n"
@@ -213,7 +214,7 @@ def job_results(
 
 
 def merge_outcome(service: Service, caller: Caller, detail: JobDetail) -> Values:
-    """Return what a repeated merge changed: the job's status, and the lines about the merge."""
+    """Return the outcome of a repeated merge: the job's status, and the lines about the merge."""
     job, answer = detail.job, results(service, caller, detail)
     return {
         "status": job.status,

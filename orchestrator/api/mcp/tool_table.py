@@ -223,7 +223,8 @@ TOOLS = (
     McpTool(
         name="budget",
         description=(
-            "Raise a job's caps or wall time. A job that was paused at such a limit continues."
+            "Raise a job's caps or maximum wall time. A job that was paused at such a limit "
+            "continues."
         ),
         arguments=mcp_tool_arguments.BudgetArguments,
         example={**JOB, "max_cost_usd": 5.0},

@@ -116,8 +116,8 @@ def _status_source(
 ) -> _CurrentAnswer:
     tasks = selection[0]
     # The latest answer: version of the tree, monotonic second, and the last part of the body. The
-    # last part has the remaining quota, which changes with the version and, because the quota
-    # includes time, each second.
+    # last part has the remaining quota. The quota changes with the version. It also changes each
+    # second, because it includes time.
     latest = (0, 0, b"")
 
     def current(packed: bool, since: int | None) -> PollAnswer | None:

@@ -24,8 +24,8 @@ from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 if TYPE_CHECKING:
-    # Functions import this module when they are called. Few servers get such calls, and the
-    # module's models take a thirtieth of the start's time.
+    # Imported at run time only in functions. Few servers get MCP calls, and importing these two
+    # modules takes a thirtieth of the start's time.
     from orchestrator.api.mcp.tool_context import ToolContext
     from orchestrator.api.mcp.tool_execution import ToolCall
 

@@ -51,8 +51,8 @@ def merge_job(job_id: str) -> Response:
 @blueprint.post("/tasks/<task_id>/choose")
 def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    # Check this before the body: a caller that may not see the job gets a 404, and no errors about
-    # the body.
+    # Check the access before the body: a caller that may not see the job gets a 404, and no errors
+    # about the body.
     service().access.job(caller(), checked_job_id(job_id))
     request = reading.body(calls.merge_and_landing.ChoiceRequest)
     if service().merges.choose(caller(), job_id, task_id, request.worker_id, request.reason):
@@ -63,8 +63,8 @@ def choose_candidate(job_id: str, task_id: str) -> Response:
 @blueprint.post("/land")
 def land_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    # Check this before the body: a caller that may not see the job gets a 404, and no errors about
-    # the body.
+    # Check the access before the body: a caller that may not see the job gets a 404, and no errors
+    # about the body.
     service().access.job(caller(), checked_job_id(job_id))
     body = reading.body(calls.merge_and_landing.LandBody, optional=True)
     answer = landing_plan_answer if body.check else land_answer

@@ -38,8 +38,8 @@ _WORKER = "/jobs/<job_id>/workers/<worker_id>"
 def give_feedback(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
-    # Check this before the body: a caller that may not see the job gets a 404, and no errors about
-    # the body.
+    # Check the access before the body: a caller that may not see the job gets a 404, and no errors
+    # about the body.
     service().access.job(caller(), job)
     feedback_request = reading.text_body(requests.messages_and_feedback.FeedbackBody).to_request(
         reading.idempotency_key()
@@ -79,8 +79,8 @@ def cancel_worker(job_id: str, worker_id: str) -> Response:
 def message_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
-    # Check this before the body: a caller that may not see the job gets a 404, and no errors about
-    # the body.
+    # Check the access before the body: a caller that may not see the job gets a 404, and no errors
+    # about the body.
     service().access.job(caller(), job)
     text = reading.text_body(requests.messages_and_feedback.MessageBody).text
     message_id = message_id_of(caller(), job, worker, reading.idempotency_key())

@@ -277,8 +277,7 @@ class SocketLoop:
         )
 
     def _wake(self) -> None:
-        # An error means that the pipe is full, so that the loop wakes anyway, or that the pipe is
-        # closed.
+        # An error means that the pipe is full or closed. If it is full, the loop wakes anyway.
         with contextlib.suppress(OSError):
             self._waker.send(b"\0")
 

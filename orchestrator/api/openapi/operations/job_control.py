@@ -74,7 +74,7 @@ JOB_CONTROL = (
         path=f"{JOB}/budget",
         id="raiseBudget",
         tag="jobs",
-        summary="Raise caps or the wall time of a job",
+        summary="Raise caps or the maximum wall time of a job",
         description=(
             "If the job is paused at a limit (`on_limit: ask`), this call resumes the job. "
             "409: the job has ended. 422: a new limit is not larger than before, or is above the "

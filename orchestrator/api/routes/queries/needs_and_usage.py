@@ -81,7 +81,7 @@ def get_usage() -> Response:
 def _grouping(text: str) -> tuple[UsageBy, str]:
     """Return the key by which usage is grouped; for ``label``, also the label's name.
 
-    Raise a 422 for an unknown one.
+    Raise a 422 for an unknown key.
     """
     kind, _, label = text.partition(":")
     if kind in set(map(str, UsageBy)) and (kind == UsageBy.LABEL) == bool(label):
