@@ -40,10 +40,7 @@ def git(options: Options) -> Findings:
     for size in options.pick(SIZES, (50,)):
         for workers in options.pick(WORKERS, (1,)):
             figures += _git_figures(size, workers, options)
-    notes = (
-        f"The repositories are in {tempfile.gettempdir()}. On a disk, plain git takes more CPU "
-        "time than in memory.",
-    )
+    notes = (f"The repositories are in {tempfile.gettempdir()}.",)
     return Findings(figures=figures, notes=notes)
 
 

@@ -297,7 +297,7 @@ class EventKind(StrEnum):
             "or `broken` (did not run; blocks if required)",
         ),
         Key("outcome", str, "`passed`, `failed`, or `did_not_run`"),
-        Key("cause", str | None, "why the gate has no verdict: `no_tests`, ..."),
+        Key("cause", str | None, "why the gate did not run: `no_tests`, ..."),
         Key("required", bool, "true if the gate can reject the change"),
         Key("seconds", float, "duration in seconds"),
         Key("failures", list[str], "the first 10 findings that are not in the baseline"),

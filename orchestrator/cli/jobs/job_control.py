@@ -131,8 +131,8 @@ def pause_command(context: CliContext, job_id: str | None, everything: bool, sto
 def resume_command(context: CliContext, job_id: str | None, everything: bool) -> None:
     """Resume JOB and its child jobs, or all jobs.
 
-    A job that paused at a cap or at its maximum wall time continues after `budget`, not after this
-    command.
+    If JOB is a child job, its parent job stays paused. A job that paused at a cap or at its maximum
+    wall time continues after `budget`, not after this command.
     """
     _check_one(job_id, everything)
     with context.client() as client:

@@ -64,7 +64,11 @@ JOB_CONTROL = (
         id="resumeJob",
         tag="jobs",
         summary="Resume a paused job and its descendants",
-        description=(f"Idempotent. 409: the job has ended, or all jobs are paused. {_WORKER}"),
+        description=(
+            "If the job is a child job, its parent job stays paused. Idempotent. "
+            "409: the job has ended, all jobs are paused, or the job is paused at a limit (raise "
+            f"the limit: `POST {JOB}/budget`). {_WORKER}"
+        ),
         body=job_requests.EmptyRequest,
         answers={ACCEPTED: job_control.DecidedAnswer},
         errors=(CONFLICT,),

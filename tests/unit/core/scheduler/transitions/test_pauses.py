@@ -70,6 +70,23 @@ def test_a_pause_covers_descendants_and_the_child_jobs_that_are_submitted_during
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
+def test_a_child_job_resumes_alone_and_its_parent_job_stays_paused() -> None:
+    story, root, parent, child, _worker = a_family(max_workers=3)
+    story.pause(root)
+    later = story.child(parent)
+
+    story.resume(later)
+
+    assert [story.job(each.id).pause is not None for each in (root, child, later)] == [
+        True,
+        True,
+        False,
+    ]
+    assert story.status(story.key(later)) is WorkerStatus.RUNNING
+    another = story.child(parent)
+    assert story.status(story.key(another)) is WorkerStatus.PENDING
+
+
 def test_a_pause_that_stops_runs_the_attempt_again_without_using_a_retry() -> None:
     story, job = two_in_a_row()
     key = story.key(job)
