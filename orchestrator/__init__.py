@@ -13,8 +13,9 @@
 - ``outbox``: Messages to receivers outside: webhooks, callbacks, and notifications
 - ``reports``: Reports of finished jobs, as Markdown and JSON
 - ``schemas``: Models of requests and answers, and of answers of agents
-- ``security``: Keys, masking of secrets, workers' environment, safe paths, reading processes
+- ``security``: Keys, masking of secrets, workers' environment, safe access to files
 - ``store``: The stored state, in an SQL database
+- ``system``: The operating system and the network: processes, IP addresses, HTTP calls
 - ``workspace``: Files of jobs on disk: their paths, locks, and status files
 """
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.api.client.server_discovery import Address
     from orchestrator.core.model.caller import Caller
     from orchestrator.engine.service.service import Service
-    from orchestrator.security.http_client.http_retry import Waiting
+    from orchestrator.system.http_client.http_retry import Waiting
 
 
 @dataclass(kw_only=True)

@@ -22,8 +22,8 @@ from orchestrator.engine.worktrees.worker_worktrees import PROGRAMS
 from orchestrator.engine.worktrees.worktree_need_and_removal import NAME
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import process_control
-from orchestrator.security import process_table
 from orchestrator.security.files import tool_config_boundary
+from orchestrator.system import process_table
 from orchestrator.workspace import JobDirectories, attach
 
 #: Prefix of orchestrator's own environment variables. An attached session must not inherit them.

@@ -19,8 +19,8 @@ from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.yaml.key_paths import FILE_NAME, dotted
 from orchestrator.core.text.command_name import COMMAND, KEY_COMMAND
-from orchestrator.security.ip_addresses import is_loopback
 from orchestrator.security.secrets.trigger_verification import Verification
+from orchestrator.system.ip_addresses import is_loopback
 
 SHORTEST_KEY = 16
 #: Name of the key in api.api_key. No other key may have this name.

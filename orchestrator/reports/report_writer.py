@@ -57,7 +57,7 @@ from orchestrator.reports.template_values import (
     worker_output,
 )
 from orchestrator.reports.timeline import timeline
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 LOCK_NAME = "server.lock"
 #: Seconds for which a server retries to acquire the lock. A shim whose server has exited acquires

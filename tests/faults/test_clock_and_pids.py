@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.faults.zygote import REPOSITORY
 from tests.integration.site import ServerProcess, shell, until
 from tests.support.examples import nightly
@@ -114,7 +114,7 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
 SAME_PID = """
 import os, signal, subprocess, sys
 from orchestrator.launchers.process import process_control
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 def sleeper():
     return subprocess.Popen(["sleep", "60"])
 first = sleeper()

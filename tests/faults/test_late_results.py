@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.faults.site import FaultSite
 from tests.faults.zygote import SECRET, Zygote
 from tests.integration.site import Answer, shell, until

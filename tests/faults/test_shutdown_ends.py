@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.faults.site import STORE, store_settings
 from tests.faults.zygote import Zygote
 from tests.integration.site import Answer, ServerProcess, shell, until

@@ -1,6 +1,6 @@
 """Finds the ancestor processes of workers: keepers, spawners, and shims."""
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 def keepers(server: int) -> list[int]:

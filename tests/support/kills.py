@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.faults.site import STORE, FaultSite, check, fault_tasks
 from tests.faults.zygote import Zygote
 from tests.support import above, seeded

@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.core.events import EventKind
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.site import Answer, until, worker_processes

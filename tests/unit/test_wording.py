@@ -28,7 +28,7 @@ ALLOWED = {
     },
     "engine/attempts/evidence_reader.py": {"evidence.error in masked_output"},
     "launchers/cluster/node/server_dialer.py": {"error.reason in _REJECTIONS"},
-    "core/outcome/failure_classifier.py": {"_DISK_FULL.search(evidence.error)"},
+    "core/outcome/failure_rules.py": {"_DISK_FULL.search(evidence.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})
 

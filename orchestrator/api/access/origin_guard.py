@@ -16,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from orchestrator.api.http_messages.problems import ProblemError, refuse
 from orchestrator.api.server_options import ApiOptions
-from orchestrator.security.ip_addresses import is_address, is_loopback
+from orchestrator.system.ip_addresses import is_address, is_loopback
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})

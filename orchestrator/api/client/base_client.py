@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from orchestrator.api.client.errors import ClientError, ServerUnreachable
 from orchestrator.api.client.transport import FindUrl, Transport, TransportReply
-from orchestrator.security.http_client.http_retry import Waiting
+from orchestrator.system.http_client.http_retry import Waiting
 
 #: A JSON object of the API, as ``/openapi.json`` describes it.
 Answer = dict[str, Any]

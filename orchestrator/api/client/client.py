@@ -34,7 +34,7 @@ from orchestrator.api.client.follow import FollowCalls
 from orchestrator.api.client.server_discovery import find_address, url_finder
 from orchestrator.api.client.transport import new_key, without_none
 from orchestrator.security.files.orchestrator_home import home_here
-from orchestrator.security.http_client.http_retry import Waiting
+from orchestrator.system.http_client.http_retry import Waiting
 
 __all__ = [
     "ApiError",

@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 from orchestrator.api.client.base_client import Answer, ClientCalls, bare_id, path_of
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.security.http_client.http_retry import Retry
+from orchestrator.system.http_client.http_retry import Retry
 
 #: Longest wait of one call, in seconds: ``wait`` repeats the call until the job has ended.
 WAIT_SECONDS = 100.0

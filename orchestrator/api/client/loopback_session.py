@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost
-from orchestrator.security.http_client.http_exchange import HttpAnswer, connect, request_message
+from orchestrator.system.http_client.http_exchange import HttpAnswer, connect, request_message
 
 
 class LoopbackResponse:

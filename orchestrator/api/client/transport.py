@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable, error_of
 from orchestrator.api.client.loopback_session import LoopbackResponse, LoopbackSession
-from orchestrator.security.http_client.http_retry import BUSY, Retry, Waiting, seconds_until
+from orchestrator.system.http_client.http_retry import BUSY, Retry, Waiting, seconds_until
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0

@@ -11,8 +11,8 @@ from pathlib import Path
 from orchestrator.api.client.errors import NoServer
 from orchestrator.api.client.server_discovery import API_URL, find_address
 from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
-from orchestrator.security.http_client.http_retry import call_with_retries
-from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient
+from orchestrator.system.http_client.http_retry import call_with_retries
+from orchestrator.system.http_client.stdlib_client import ServerReply, StdlibClient
 
 #: Seconds for which a call is retried: clients stop waiting after 60 s.
 PATIENCE_SECONDS = 44.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from orchestrator import IS_INSTALLED, __version__
 from orchestrator.api.client.server_record import ServerRecord, read_record
-from orchestrator.security import process_table
 from orchestrator.security.files.product_files import FOLDER
-from orchestrator.security.http_client.stdlib_client import StdlibClient
+from orchestrator.system import process_table
+from orchestrator.system.http_client.stdlib_client import StdlibClient
 
 #: Tolerated difference between a process's start time and the server's start time in the record, in
 #: seconds. The two times come from different clocks.

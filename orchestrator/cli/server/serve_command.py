@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import Count, project_option
-from orchestrator.security.ip_addresses import is_loopback
+from orchestrator.system.ip_addresses import is_loopback
 
 #: Modules that import many others, the lowest layer first. The server imports them in this order,
 #: so that imports are not deeply nested. Deeply nested imports are slow: the call stack of Python

@@ -17,8 +17,8 @@ if not __package__:  # the file runs as a script
     sys.path.append(PRODUCT)
 
 from orchestrator.core.text.command_name import COMMAND  # noqa: E402
-from orchestrator.security.http_client.http_retry import call_with_retries  # noqa: E402
-from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient  # noqa: E402
+from orchestrator.system.http_client.http_retry import call_with_retries  # noqa: E402
+from orchestrator.system.http_client.stdlib_client import ServerReply, StdlibClient  # noqa: E402
 
 # Importing typing would take a third of a start's time.
 TYPE_CHECKING = False

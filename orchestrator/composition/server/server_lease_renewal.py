@@ -17,8 +17,8 @@ from pathlib import Path
 
 from orchestrator.core.errors import StoreError, Unavailable
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
-from orchestrator.security import process_table
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession, busy
+from orchestrator.system import process_table
 
 logger = logging.getLogger(__name__)
 

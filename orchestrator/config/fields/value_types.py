@@ -19,7 +19,7 @@ from pydantic import (
 from orchestrator.core.model.caller import Scope
 from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.model.machines import LABEL_PATTERN, label_text
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 MIB = 1024 * 1024
 SIZE_PATTERN = r"^[1-9][0-9]{0,18}(\.[0-9]{1,18})?([KMGT](i?B)?|B)?$"

@@ -12,7 +12,7 @@ from orchestrator.core.model.job import TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN
+from orchestrator.core.outcome.failure_rules import NEVER_RAN
 
 #: Maximum seconds between two attempts.
 MAX_DELAY_SECONDS = 60.0

@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.failure import (
 )
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN
+from orchestrator.core.outcome.failure_rules import NEVER_RAN
 
 #: Maximum characters in a prompt for the output of the previous attempt, or of one gate.
 FAILURE_CHARACTERS = 2000

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.core.outcome.shortage_errors import is_shortage
-from orchestrator.security import process_table
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.json_file import read_list
+from orchestrator.system import process_table
 
 _MOST_BYTES = 1000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.repository.git_refs import BRANCHES
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 #: Seconds after which a lock of a ref of the orchestrator counts as leftover. A running git holds
 #: such a lock only briefly.

@@ -11,7 +11,7 @@ from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_diffs import differing
 from orchestrator.git.landing import update_checkout
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 def is_locked(git: Git) -> bool:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.worker_process import PreExec, start_worker
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 class ProcessGroups(Subreaper):

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.launchers.containment.pid_namespace import Namespaces
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _INIT = (
     "import sys; sys.path[0] = sys.argv[1]; "

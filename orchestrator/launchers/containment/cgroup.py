@@ -11,7 +11,7 @@ from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import worker_limits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 #: Period of the ``cpu`` limit, in microseconds.
 _PERIOD = 100_000

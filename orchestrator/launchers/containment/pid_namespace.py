@@ -14,7 +14,7 @@ from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, fork_quietly
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 #: Timeout of the setup, which normally takes milliseconds.

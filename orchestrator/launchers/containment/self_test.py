@@ -14,7 +14,7 @@ from orchestrator.launchers.containment.factory import containment_for
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _WORKER = ("/bin/sh", "-c", "sleep 60 & exit 7")
 _CODE = 7

@@ -9,7 +9,7 @@ from resource import struct_rusage
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import PreExec, open_input, start_worker
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 class Subreaper:

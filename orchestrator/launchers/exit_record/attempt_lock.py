@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.core import failpoints
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}

@@ -33,9 +33,9 @@ from orchestrator.launchers.exit_record.attempt_lock import (
     move_aside,
     run_path,
 )
-from orchestrator.security import process_table
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.untrusted_files import open_plain, read_regular
+from orchestrator.system import process_table
 
 #: Maximum seconds from the lock of a file until the holder has written its PID to the file.
 _HOLDER_SECONDS = 2.0

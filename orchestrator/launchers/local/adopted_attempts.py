@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.dead_shims import settle
 from orchestrator.launchers.process import process_control
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 class AdoptedAttempt:

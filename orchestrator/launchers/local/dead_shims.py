@@ -14,9 +14,9 @@ from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import run_path
 from orchestrator.launchers.process import process_control
-from orchestrator.security import process_table
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker
+from orchestrator.system import process_table
 
 #: Seconds to wait for the end of killed processes. A process that hangs in the kernel does not end.
 _KILL_SECONDS = 2.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.exit_record.attempt_lock import run_path
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 @dataclass(frozen=True, slots=True)

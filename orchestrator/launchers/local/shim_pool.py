@@ -15,7 +15,7 @@ from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan
 from orchestrator.launchers.local.spawner_client import ShimEnd, SpawnerProcess
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 logger = logging.getLogger(__name__)
 

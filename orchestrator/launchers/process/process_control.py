@@ -4,7 +4,7 @@ import os
 import signal
 from contextlib import suppress
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 #: Positions of fields in /proc/self/stat, counted from the field "state".

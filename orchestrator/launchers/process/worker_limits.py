@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import PreExec
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 _WATCH_SECONDS = 0.1
 #: A check is followed by a pause of this many times the check's processor time, so that checks use

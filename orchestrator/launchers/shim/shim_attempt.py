@@ -16,8 +16,8 @@ from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_limits import LimitWatch, limit_at_end
 from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
-from orchestrator.security import process_table
 from orchestrator.security.secrets.masking import Masker
+from orchestrator.system import process_table
 
 
 class Clock:

@@ -20,7 +20,7 @@ from typing import Any
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.shim.shim_attempt import MOST_LISTED, UNKILLABLE_SECONDS
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 #: Milliseconds between two passes while processes are being killed.
 _KILL_MILLISECONDS = 5.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 #: Seconds from the detected end of the lease until the server is killed. A server that works exits
 #: within this time.

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.security.ip_addresses import is_address
+from orchestrator.system.ip_addresses import is_address
 
 MOST_CHARACTERS = 2000
 #: The characters that a URL may contain (RFC 3986). A URL with any other character is rejected. For

@@ -8,7 +8,7 @@ from orchestrator import __version__
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl, Unresolved
 from orchestrator.outbox.delivery.deadline import Deadline
-from orchestrator.security.http_client.http_retry import seconds_until
+from orchestrator.system.http_client.http_retry import seconds_until
 
 if TYPE_CHECKING:
     import requests

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.agents.conftest import KEY
 from tests.integration.agents.test_sessions import TOOL, runs_of, task
 from tests.integration.conftest import MakeSite

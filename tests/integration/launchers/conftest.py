@@ -20,7 +20,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.support import above
 
 #: Timeout in seconds that only ends a hang, because a loaded machine may be slow.

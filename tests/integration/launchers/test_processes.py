@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 
 def test_a_process_that_becomes_another_program_keeps_its_mark(tmp_path: Path) -> None:

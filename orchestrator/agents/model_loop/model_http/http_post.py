@@ -14,7 +14,7 @@ from dataclasses import field
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
-from orchestrator.security.ip_addresses import is_loopback
+from orchestrator.system.ip_addresses import is_loopback
 
 _PATH = re.compile(r"[\x21-\x7e]*")
 #: Maximum size of an answer. A model's answers are much smaller.

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at as in_words
 from orchestrator.core.text import json_values
-from orchestrator.security.http_client.http_retry import seconds_until
+from orchestrator.system.http_client.http_retry import seconds_until
 
 _EPOCH = ("anthropic-ratelimit-unified-reset",)
 _DATES = (

@@ -13,8 +13,8 @@ from orchestrator.cli.output.terminal_text import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.usage_sums import COUNTED_TOKENS
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
-from orchestrator.security.http_client.http_retry import call_with_retries
-from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient
+from orchestrator.system.http_client.http_retry import call_with_retries
+from orchestrator.system.http_client.stdlib_client import ServerReply, StdlibClient
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient

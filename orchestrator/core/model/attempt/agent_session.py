@@ -48,7 +48,7 @@ class SessionStart(StrEnum):
     RESUME = "resume"
 
 
-#: Key: the cause of an attempt's end (a row of ``core.outcome.failure_classifier``). Value: True if
+#: Key: the cause of an attempt's end (a row of ``core.outcome.failure_rules``). Value: True if
 #: the next attempt resumes the session. False if the files may be damaged, or if the same failure
 #: occurred twice.
 RESUMED_AFTER: Mapping[str, bool] = {

@@ -21,7 +21,7 @@ def after(attempt: int) -> str:
 
 
 # Causes of failures. NO_CHANGES, ASKED, GATES, LOGIN, CREDIT, and NOT_STARTED are names of rows in
-# ``core.outcome.failure_classifier``.
+# ``core.outcome.failure_rules``.
 
 #: The worker had to change files, but changed none, or reported that it did not do the work.
 NO_CHANGES = "no_changes"
@@ -121,7 +121,7 @@ class Failure:
     #: Paths of the logs of ``gates`` in the same order, below the root job's directory; "": no log.
     #: Empty in failures that earlier releases stored.
     gate_logs: tuple[str, ...] = ()
-    #: Name of a row in ``core.outcome.failure_classifier``. Similar failures have the same row.
+    #: Name of a row in ``core.outcome.failure_rules``. Similar failures have the same row.
     cause: str = ""
     #: The checkpoint from which the next attempt starts; empty: from this attempt's state.
     checkpoint: str = ""

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.usage_sums import is_unpriced
 from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, with_failure
+from orchestrator.core.outcome.failure_rules import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.attempt_followup import (
     AttemptFollowup,

@@ -23,7 +23,7 @@ from orchestrator.launchers.cluster.connection.certificates import CertificateAu
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.security.files.product_files import product_file
-from orchestrator.security.ip_addresses import is_loopback
+from orchestrator.system.ip_addresses import is_loopback
 
 if TYPE_CHECKING:
     from orchestrator.launchers.cluster.dask.dask_scaling import DaskScaling

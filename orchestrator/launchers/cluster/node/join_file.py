@@ -10,9 +10,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings
-from orchestrator.security import process_table
 from orchestrator.security.files.atomic_write import replace_file
 from orchestrator.security.files.product_files import FOLDER
+from orchestrator.system import process_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,7 +17,7 @@ from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.tls import BadCertificate, tls_context
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.api.server_options import ApiOptions
-from orchestrator.security.http_client.stdlib_client import StdlibClient
+from orchestrator.system.http_client.stdlib_client import StdlibClient
 from tests.integration.api.conftest import DEADLINE_SECONDS, THREADS, eventually
 from tests.integration.api.wire import Connection, Events
 from tests.unit.api.fake_service import KEY, FakeService

@@ -18,7 +18,7 @@ from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.contract.launcher_adapters import LauncherSite
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import QUICK, NodeProcess, TestCluster

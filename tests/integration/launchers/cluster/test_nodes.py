@@ -22,7 +22,7 @@ from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_process import api_socket
 from orchestrator.launchers.exit_record.exit_record import read_exit
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly

@@ -16,7 +16,7 @@ from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, Sandbox
 from orchestrator.launchers.local import containment_choice
 from orchestrator.launchers.process import process_control
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import (
     IN_NAMESPACE,
     Stage,

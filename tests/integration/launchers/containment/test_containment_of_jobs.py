@@ -16,7 +16,7 @@ from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_process_detection import leftovers
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import InProcess, make_folder, shell, until, worker_processes
 from tests.support import above

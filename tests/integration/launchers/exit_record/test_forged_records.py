@@ -15,8 +15,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.security import process_table
 from orchestrator.security.secrets.api_keys import new_proof
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import Stage, open_stage
 
 #: Worker that writes a record of success, and kills its shim: its parent, or the process that the

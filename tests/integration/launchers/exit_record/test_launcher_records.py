@@ -15,7 +15,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, run_path
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import wait_until
 
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7, "strays": [{"pid": 3, "command": "x"}]}

@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment.containment_plan import Mode
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local import dead_shims
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import KillableLauncher
 
 GATE = "echo ready; while [ ! -e gate ]; do sleep 0.02; done; echo done; exit 5"

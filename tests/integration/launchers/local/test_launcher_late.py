@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 SHIM = Path(__file__).parents[3] / "fixtures" / "old_shim.py"
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7}

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.local_launcher import LocalLauncher
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import Reports
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import alive_escapees, start_escapees
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"

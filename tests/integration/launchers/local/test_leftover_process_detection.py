@@ -14,7 +14,7 @@ from orchestrator.launchers.local.leftover_process_detection import (
     leftovers,
 )
 from orchestrator.launchers.process import process_control
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 #: An attempt id of this test process alone, because several processes run tests.
 ROOT = f"abc{os.getpid()}"

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
 from orchestrator.launchers.local.containment_choice import choose
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import Stage, open_stage
 
 MIB = 1024 * 1024

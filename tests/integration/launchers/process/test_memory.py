@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
 from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import open_stage
 from tests.support.examples import nightly
 

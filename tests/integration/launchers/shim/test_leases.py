@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from orchestrator.launchers.process.lease_file import LeaseFile, LeaseWatch, boot_time
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import (
     REPOSITORY,
     SERVER,

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.spawner import early_fork
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from tests.integration.launchers.conftest import Reports
 
 REPOSITORY = Path(__file__).parents[4]

@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).absolute().parents[4]
 #: A process of a dead shim. Its child is adopted between the listing and the kill.
 ADOPTED_LATE = """
 import json, os, signal, socket, sys, time
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
 control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -46,7 +46,7 @@ assert killed == {"pid": grandchildren[0], "command": "sleep 60"}, killed
 #: after the listing.
 EXITS_WHILE_LISTED = """
 import json, os, signal, socket, time
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
 control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

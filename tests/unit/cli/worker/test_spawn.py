@@ -19,7 +19,7 @@ import orchestrator.cli.worker.spawn as spawn_module
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.text import command_name
-from orchestrator.security.http_client import http_exchange, http_retry, stdlib_client
+from orchestrator.system.http_client import http_exchange, http_retry, stdlib_client
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 SPAWN = Path(spawn_module.__file__)

@@ -16,7 +16,7 @@ from orchestrator.core.model.job import WaitingFor, Worker
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN
+from orchestrator.core.outcome.failure_rules import NEVER_RAN
 from orchestrator.core.outcome.retry_policy import (
     MAX_DELAY_SECONDS,
     MOST_ATTEMPTS,

@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, evidence_after_child_jobs, judge
-from orchestrator.core.outcome.failure_classifier import classify, with_failure, with_files_kept
+from orchestrator.core.outcome.failure_rules import classify, with_failure, with_files_kept
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.retry_policy import (
     AFTER_PAUSE,

@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, with_failure
+from orchestrator.core.outcome.failure_rules import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.attempt_followup import AttemptFollowup
 

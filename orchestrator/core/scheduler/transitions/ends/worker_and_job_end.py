@@ -25,7 +25,7 @@ from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.model.scheduler_commands import AdoptPlan, Render
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.outcome.failure_classifier import escalated, with_failure
+from orchestrator.core.outcome.failure_rules import escalated, with_failure
 from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unjudged_code import unjudged_code

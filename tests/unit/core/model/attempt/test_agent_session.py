@@ -18,7 +18,7 @@ from orchestrator.core.model.attempt.failure import (
     RetryStrategy,
     Rollback,
 )
-from orchestrator.core.outcome.failure_classifier import TABLE
+from orchestrator.core.outcome.failure_rules import TABLE
 
 SESSION = Session(id="abc", agent="claude", model="opus", attempt=2, checkpoint="2-after")
 RESUMED = [

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from orchestrator.security.http_client.http_retry import Retry, call_with_retries, seconds_until
-from orchestrator.security.http_client.stdlib_client import ServerReply
+from orchestrator.system.http_client.http_retry import Retry, call_with_retries, seconds_until
+from orchestrator.system.http_client.stdlib_client import ServerReply
 
 BUSY = ServerReply(503, None, b'{"detail": "it restarts"}')
 

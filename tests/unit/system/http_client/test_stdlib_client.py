@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import orchestrator
-from orchestrator.security.http_client.stdlib_client import StdlibClient, split
+from orchestrator.system.http_client.stdlib_client import StdlibClient, split
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 PRODUCT = Path(orchestrator.__file__).parents[1]
-LISTING = "import sys, orchestrator.security.http_client.stdlib_client; print(*sys.modules)"
+LISTING = "import sys, orchestrator.system.http_client.stdlib_client; print(*sys.modules)"
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_an_error_never_shows_the_key(api: FakeApi) -> None:
 
 
 CALLING = """
-import sys, orchestrator.security.http_client.stdlib_client as c
+import sys, orchestrator.system.http_client.stdlib_client as c
 try:
     c.StdlibClient("http://127.0.0.1:1", None).request("GET", "/", timeout=9)
 except ConnectionRefusedError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import process_table
+from orchestrator.system import process_table
 
 #: Linux has no larger process id.
 NOBODY = 4194305

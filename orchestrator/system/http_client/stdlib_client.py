@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.security.http_client.http_exchange import HttpAnswer, connect, request_message
+from orchestrator.system.http_client.http_exchange import HttpAnswer, connect, request_message
 
 # Importing http.client, urllib, and typing would double the time in which a command starts.
 TYPE_CHECKING = False

@@ -29,7 +29,7 @@ from orchestrator.core.model.job import SHELL, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import judge
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN, TABLE, classify, with_failure
+from orchestrator.core.outcome.failure_rules import NEVER_RAN, TABLE, classify, with_failure
 from tests.unit.core.factories import (
     CANCELLED,
     DONE,

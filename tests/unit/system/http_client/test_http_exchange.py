@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from orchestrator.security.http_client.http_exchange import HttpAnswer, request_message
+from orchestrator.system.http_client.http_exchange import HttpAnswer, request_message
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 # Importing typing would take a third of the time in which a command starts.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.security.http_client.stdlib_client import ServerReply
+    from orchestrator.system.http_client.stdlib_client import ServerReply
 
 #: HTTP statuses with which the server or a proxy states that it cannot answer now.
 BUSY = frozenset({429, 502, 503, 504})

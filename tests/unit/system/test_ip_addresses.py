@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.security.ip_addresses import is_address, is_loopback
+from orchestrator.system.ip_addresses import is_address, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])
