@@ -301,7 +301,7 @@ class Scheduler:
         Raise Conflict if a limit or ``pause_all`` paused the job.
         """
         self._parts.pauses.resume(job_id, by, now)
-        self._parts.limit_handler.check(job_id, now)
+        self._parts.limit_handler.enforce(job_id, now)
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace the limits of an unfinished job with larger limits.

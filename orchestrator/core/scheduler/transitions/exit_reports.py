@@ -103,12 +103,12 @@ class ExitReports:
             if isinstance(report, Ended):
                 self.exited(report.key, report.attempt, report.exit, report.evidence, now)
             elif self._trees.preloaded.get(report.key) != report.attempt:
-                continue  # The worker has called or ended since the report.
+                continue  # The worker has called the API or ended since the report.
             elif self._preloads.waits_for_slot(report.key):
                 self._preloads.report(report)
             else:
                 self._preloads.begin(report.key, report.at, now)
-                self._pauses.stop_again(self._unit_of_work.workers[report.key])
+                self._pauses.stop_if_paused(self._unit_of_work.workers[report.key])
 
     def _begin_preloaded(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float

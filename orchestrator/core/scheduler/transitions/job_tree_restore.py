@@ -90,7 +90,7 @@ class JobTreeRestore:
         elif attempt is not None:
             self._running.restore_process(worker, unfinished)
             self._stops.stop_again(worker)
-            self._pauses.stop_again(worker)
+            self._pauses.stop_if_paused(worker)
         elif worker.is_question:
             self._questions.restore_timeout(worker)
         elif worker.status is not WorkerStatus.PENDING and last_attempt and last_attempt.exit:

@@ -37,8 +37,10 @@ class LimitHandler:
         """True if a person is asked when the job reaches a limit; False if the job is stopped."""
         return self._unit_of_work.jobs[job_id].config.on_limit == ASK
 
-    def handle_limit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
-        """Handle a limit that a job has reached. Return True if the job is being stopped.
+    def stop_or_ask(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
+        """Stop a job that has reached a limit, or pause the job and ask a person.
+
+        Return True if the job is being stopped.
 
         ``limit``: the limit's name. ``cause``: the stop cause if the job is stopped. ``by``: the
         limit with its value, such as "max_steps (10 steps)".
@@ -52,7 +54,7 @@ class LimitHandler:
         return False
 
     def wall_time_over(self, job: Job, now: float) -> None:
-        """Handle the end of a job's wall time.
+        """Stop a job whose wall time has expired, or pause the job and ask a person.
 
         If wall times of ancestor jobs end at the same moment, ask a person only about the job
         nearest to the root.
@@ -61,12 +63,14 @@ class LimitHandler:
         ends = (each for each in ancestors if each.remaining_wall_seconds(now) <= SAME_END_SECONDS)
         first = next(ends, job) if self.asks(job.id) else job
         by = f"{WALL_TIME} ({first.config.max_wall_seconds:g} s)"
-        self.handle_limit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
+        self.stop_or_ask(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
 
-    def check(self, job_id: str, now: float) -> None:
-        """Handle a limit on usage that the job or an ancestor job has already reached.
+    def enforce(self, job_id: str, now: float) -> None:
+        """If the job or an ancestor job has already reached a cap, stop or pause that job.
 
-        Call this when a pause has ended, or when a merge has rejected workers of the job.
+        Call this when a pause has ended, or when a merge has rejected workers of the job. If
+        several of these jobs have reached a cap, only the job nearest to the root is stopped or
+        paused.
         """
         job = self._unit_of_work.jobs[job_id]
         first_reached = self._trees.breach_of(job)
@@ -76,7 +80,7 @@ class LimitHandler:
             and self._trees.plans[first_reached[0]].unfinished
         ):
             limited_id, limit, by = first_reached
-            self.handle_limit(limited_id, limit, StopCause.LIMIT, by, now)
+            self.stop_or_ask(limited_id, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
         """Stop the jobs that asked a person about a limit and got no answer in time."""

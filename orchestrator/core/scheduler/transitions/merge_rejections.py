@@ -66,7 +66,7 @@ class MergeRejections:
             self._job_end.rendering.discard(job_id)
             tasks = list(self._trees.plans[job_id].tasks.values())
             self._trees.install(job, PlanProgress(tasks, self._trees.workers_of(job_id)))
-            self._limit_handler.check(job_id, now)
+            self._limit_handler.enforce(job_id, now)
         return retried
 
     def _retry_workers(self, job_id: str, rejections: Sequence[MergeRejection], now: float) -> bool:

@@ -87,8 +87,11 @@ class Pauses:
         payload = {"by": pause.by, "running": str(running)}
         self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
 
-    def stop_again(self, worker: Worker) -> None:
-        """After a restart, stop the worker's attempt again if the job's pause stops attempts."""
+    def stop_if_paused(self, worker: Worker) -> None:
+        """Stop the worker's attempt if its job has a pause that stops running attempts.
+
+        Call this after a restart, and when a preloaded attempt has begun.
+        """
         pause = self._trees.job_of(worker).pause
         if pause is not None and pause.stops and worker.cancelled_by is None:
             self._stop_attempt(worker, pause)

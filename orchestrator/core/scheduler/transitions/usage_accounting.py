@@ -71,7 +71,7 @@ class Accounting:
             return ""
         job_id, limit, by = first_reached
         return (
-            by if self._limit_handler.handle_limit(job_id, limit, StopCause.LIMIT, by, now) else ""
+            by if self._limit_handler.stop_or_ask(job_id, limit, StopCause.LIMIT, by, now) else ""
         )
 
     def check_price(self, worker: Worker, now: float) -> None:
