@@ -8,7 +8,7 @@ OrchestratorError
 │   ├── PlanCycle
 │   └── Refused          the request would exceed a limit, or repeat an ancestor job's request
 │       └── MaxDepthReached
-├── LimitReached         a limit is used up at present
+├── LimitReached         a limit is reached now; the same request may succeed later
 ├── NotFound             the object does not exist, or the caller may not see it
 │   └── NoSuchJob
 ├── Conflict             the object is in a state that does not allow the action
@@ -129,7 +129,7 @@ class MaxDepthReached(Refused):
 
 
 class LimitReached(OrchestratorError):
-    """A limit is used up at present.
+    """A limit is reached now. The same request may succeed later.
 
     ``most``: the value of the limit. ``used``: the amount that is used.
     """

@@ -15,7 +15,7 @@ from itertools import repeat
 from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any, TypeVar
 
-#: Methods that the standard decorator writes if the class or its options request them.
+#: Methods that the standard decorator generates if the class or its options request them.
 _METHODS = frozenset(
     (
         *("__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"),
@@ -23,7 +23,7 @@ _METHODS = frozenset(
     )
 )
 
-#: Methods that few classes use. Each of them is compiled when it is first called.
+#: Methods that few classes use. The first call of one of these methods compiles all of them.
 _COMPARING = frozenset(("__repr__", "__eq__", "__hash__"))
 
 _set = object.__setattr__
@@ -154,7 +154,7 @@ def _lazy_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
         return method
 
     methods: dict[str, Any] = {name: lazy(name) for name in _COMPARING}
-    # As in the standard decorator, an object that can change has no hash
+    # As in the standard decorator, objects of a class that is not frozen have no hash
     return methods if frozen else {**methods, "__hash__": None}
 
 

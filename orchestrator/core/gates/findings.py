@@ -196,7 +196,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
         return replace(reading, findings=(Finding(EXIT_KEY, text),))
     if code == 0 or reading.findings or is_of_pytest:
         return reading
-    # A report without any test counts as no report.
+    # A report without any test counts as no report, as after a crash.
     finding = Finding(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
     return replace(reading, findings=(finding,))
 

@@ -45,7 +45,7 @@ class GateReport(StrEnum):
 
 
 class GateSource(StrEnum):
-    """Origin of a gate. It decides when the gate runs, and whether it blocks a change.
+    """Origin of a gate. The origin decides when the gate runs, and whether it blocks a change.
 
     For example, a gate whose program is missing blocks a change only if its origin is ``REQUESTED``
     or ``REPOSITORY``.
@@ -208,8 +208,8 @@ class GateResult:
     base_tests: int | None = None
     #: For a candidate: names, without parameters, of passed tests that the base does not have.
     new_tests: tuple[str, ...] = ()
-    #: For a candidate: number of findings with the base's configuration; None: the number of
-    #: ``failures``.
+    #: For a candidate: number of findings with the base's configuration. None: this number equals
+    #: the number of ``failures``.
     base_findings: int | None = None
     #: Patterns of the sources that the gate judges; empty: all sources, or a result that an earlier
     #: version stored.

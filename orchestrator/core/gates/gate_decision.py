@@ -284,10 +284,10 @@ def _lost_tests_that_count(
 ) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    A missing test was skipped, or its name is missing from the run. A test whose name is missing
-    may run under a new name, because a test's name contains parameters that code can change. A
-    missing name therefore counts only in two cases: a changed file can remove tests, or the run has
-    a finding.
+    A test is missing if the run skipped it, or if its name does not occur in the run. In the second
+    case, the test may have run under a new name, because a test's name contains parameters that
+    code can change. Such a test therefore counts only if a changed file can remove tests, or if the
+    run has a finding.
     """
     if gate.tests_may_vanish:
         return []

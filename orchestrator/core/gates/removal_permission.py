@@ -114,7 +114,10 @@ def _may_alter(gate: Gate, path: str, permission: AlterationPermission) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """True if the test is in the file: its name begins with the file's path, module, or package."""
+    """True if the file can contain the test, by the test's name.
+
+    The name begins with the file's path, or with its module or package.
+    """
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

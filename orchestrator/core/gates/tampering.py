@@ -87,7 +87,7 @@ _READERS: Mapping[str, Callable[[str], object]] = {
     "package.json": _checks_in_package_json,
     "setup.cfg": _checks_in_setup_cfg,
 }
-#: Names of the files that this module can read.
+#: Names of files of which only a part configures gates (see ``judging_part``).
 MIXED = tuple(_READERS)
 
 
@@ -105,8 +105,8 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 class JudgeAlteration:
     """How a worker altered tests and gate settings that judge its work."""
 
-    #: Files to replace for the second run. Each key is a file's path. The value is the path of its
-    #: new content in the base commit, or None to remove the file.
+    #: Files to replace for the second run. Key: a file's path. Value: the path in the base commit
+    #: whose content the file gets; None to remove the file.
     swap: Mapping[str, str | None] = field(default_factory=dict)
     #: Tests and gate settings that the work altered without permission. New tests are not included,
     #: because a new test judges nothing on the base.
@@ -160,7 +160,7 @@ def alteration(
     permissions: Sequence[AlterationPermission],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return how the work altered the tests and settings with which the gate judges it.
+    """Return how the work altered the tests and settings with which the gate judges the work.
 
     ``touched``: the changed paths; the value is True if the base has the path. ``moves``: moved
     files, by new path. ``equal``: changed files with unchanged gate settings. ``removed``: the
@@ -272,8 +272,9 @@ def hidden_findings(
 ) -> list[Finding]:
     """Return the tests and checks that pass only because the worker altered tests or configuration.
 
-    For a gate without a report, also return one finding if fewer tests pass than in the second run.
-    Otherwise, the result is empty if the gate has no verdict on the base.
+    A gate without a report names no tests. If fewer of its tests pass than in the second run, the
+    result is one finding with both numbers. In all other cases, the result is empty if the gate has
+    no verdict on the base.
 
     ``second``: the run with the base's tests and configuration. ``repairs``: True to omit tests
     that fail on the base.

@@ -50,7 +50,7 @@ class Ancestry:
 
 N = TypeVar("N", int, float)
 
-#: Settings that this module derives from requests, defaults, and parents. ``engine/submission``
+#: Settings that this module derives from requests, defaults, and parent jobs. ``engine/submission``
 #: computes the other settings.
 _DECIDED = tuple(each for each in SETTINGS if not each.resolved)
 _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)

@@ -65,7 +65,10 @@ def remaining_quota_of(
 
 
 def check_caps(remaining_caps: Mapping[str, float]) -> None:
-    """Raise Refused if one of the caps of a job to retry is used up."""
+    """Raise Refused if a job cannot be retried, because one of its caps is used up.
+
+    ``remaining_caps``: what remains of the job's caps, by the name of the cap.
+    """
     for name, amount in remaining_caps.items():
         if amount <= 0:
             raise Refused(

@@ -31,6 +31,7 @@ class KeyLimits:
 
     max_cost_usd_per_day: float | None = None
     max_running_jobs: int | None = None
+    #: Maximum number of running workers in all jobs of the key. The scheduler's slots enforce it.
     max_workers: int | None = None
 
 

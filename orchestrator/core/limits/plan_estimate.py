@@ -23,8 +23,8 @@ class Estimate:
     #: Tokens and cost of the reviewers, which are included in ``tokens`` and ``cost_usd``.
     review_tokens: int = 0
     review_cost_usd: float | None = 0.0
-    #: Number of earlier workers from which the estimate was computed; 0 if an agent of the plan had
-    #: no earlier worker.
+    #: Number of earlier workers from which the estimate was computed; 0 if an agent of the plan has
+    #: no earlier worker with known usage.
     from_workers: int
 
 

@@ -57,7 +57,7 @@ class LockWaits:
     def cycle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
         """Return the cycle that a grant of the entry would close; empty if no cycle would close.
 
-        ``waiting``: all waiting entries.
+        ``waiting``: all present and expected requests.
         """
         requests_below = self._requests.get(entry.key, {})
         if not requests_below:
@@ -75,10 +75,10 @@ class LockWaits:
     def shortest_chain(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from ``start`` to a holder in ``ends``.
+        """Return the shortest chain of waits that ends at one of the workers ``ends``.
 
-        The result is empty if there is no such chain. ``soft``: True to include waits for earlier
-        requests in the queue.
+        The chain begins with a wait of the request ``start``. The result is empty if there is no
+        such chain. ``soft``: True to include waits for earlier requests in the queue.
         """
         previous_waits: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])

@@ -48,9 +48,9 @@ class LockManager:
         self._queue = LockTable()
         self._waits = LockWaits(self._held, self._queue)
         self._places = count(1)
-        #: Claims of workers that have started or are about to start.
+        #: Held claims, by worker.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
-        #: Registered claims of workers that have not started. A claim may be in the queue.
+        #: Registered claims that are not held, by worker. Such a claim may be in the queue.
         self._claimants: dict[WorkerKey, LockEntry] = {}
         #: Leases, by holder and lock name. Each lease is a separate entry.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
@@ -58,8 +58,8 @@ class LockManager:
         self._requests: dict[LockEntry, None] = {}
         #: Key: an entry. Value: the waiting entries to check again after the key is removed.
         self._followers: dict[LockEntry, dict[LockEntry, None]] = {}
-        #: Waiting entries of child jobs that wait for an entry of another job. These entries are
-        #: checked after every change.
+        #: Entries of child jobs that wait for an entry of another job. They are checked again after
+        #: every change, because each change can allow them to pass earlier requests.
         self._always_rechecked: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
         #: True if an entry has changed since requests were last checked.
@@ -68,7 +68,7 @@ class LockManager:
     # -- claims ---------------------------------------------------------------------------------
 
     def expect(self, party: Party, names: Sequence[str]) -> None:
-        """Register the claims of a worker that has not started.
+        """Register the claims that a worker will acquire when it starts.
 
         From this call on, the worker and its ancestors count as waiting for these locks.
         """
@@ -244,7 +244,7 @@ class LockManager:
 
     @property
     def may_grant(self) -> bool:
-        """True if requests wait, and the next ``due_requests`` checks them."""
+        """True if requests are queued, and the next call of ``due_requests`` checks them."""
         return self._changed and bool(self._requests)
 
     def recheck_all(self) -> None:
@@ -300,10 +300,11 @@ class LockManager:
         """True if the later request may pass the earlier request.
 
         This is the case if the worker of the earlier request waits for the worker of the later
-        request.
+        request, or for one of its ancestors.
         """
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
-            # No attempt of this worker runs, so the worker holds no lock. It has no ancestors.
+            # The worker of ``later`` has no ancestors. It has not started, so it holds no lock for
+            # which another worker could wait.
             return False
         return bool(self._waits.shortest_chain(earlier, later.party.line, soft=True))
 

@@ -151,7 +151,7 @@ class GateFact:
     cause: GateCause | None = None
     #: The cause as text, or the gate's first finding.
     why: str = ""
-    #: True if the gate is required, and did not run although the result changes code that it
+    #: True if the gate is required, and did not run although the result changes code that the gate
     #: checks.
     unjudged: bool = False
 
@@ -256,7 +256,7 @@ class JobFacts:
     missing: tuple[Missing, ...] = ()
     #: Changes that the results of descendants lack. This job's result therefore lacks them, too.
     lost_below: tuple[Missing, ...] = ()
-    #: For a child job: files that its parent worker also changed while it waited. Because of this
+    #: For a child job: files that both the child job and its parent worker changed. Because of this
     #: conflict, nothing of the child job's result was added to the parent worker's files.
     not_in_parent: tuple[str, ...] = ()
     #: Workers whose committed work a person merged, although they failed or were not chosen.
@@ -337,7 +337,10 @@ class JobFacts:
 
     @property
     def landed_earlier(self) -> tuple[str, ...]:
-        """The next value of ``landed_on``, after a change of the result: all branches until now."""
+        """All branches of the user with the present result or an earlier result.
+
+        When the result changes, this becomes the value of ``landed_on``.
+        """
         return tuple(dict.fromkeys((*self.landed_on, *(each.branch for each in self.landed))))
 
     @property

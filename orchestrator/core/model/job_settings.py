@@ -229,8 +229,8 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-depth", "Maximum depth of child jobs; 0: none.", "N"),
     )
-    #: Depth that the caller stated for a root job. Workers are told the depth of their job in the
-    #: tree plus this depth.
+    #: Depth that the caller stated for a root job. Workers get the depth of their job in the tree
+    #: plus this depth.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
         "Depth of the new job. A worker must send ORCHESTRATOR_DEPTH + 1, or omit the field.\n\n"

@@ -54,7 +54,7 @@ class KnownTool:
     title: str = ""
     #: Patterns of the variables that the agent gets from the server's environment.
     pass_env: tuple[str, ...] = ()
-    #: Variables that are a credential. One of them is enough.
+    #: Variables of the environment that contain a credential. One of them is enough.
     credentials: tuple[str, ...] = ()
     #: Cloud services that give the agent access to models. Key: the variable in ``credentials``
     #: that selects a service, such as ``CLAUDE_CODE_USE_BEDROCK``. Value: further variables, and

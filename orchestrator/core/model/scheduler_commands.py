@@ -45,7 +45,10 @@ class SetWaiting:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """Merge and report a job whose workers have all ended, then notify the scheduler."""
+    """Merge the changes of a job, write its reports, then notify the scheduler.
+
+    All workers of the job have ended.
+    """
 
     root_id: str
     job_id: str

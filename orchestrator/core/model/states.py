@@ -70,7 +70,7 @@ class WaitKind(StrEnum):
 
     #: The shared context of the worker's job is being created.
     CONTEXT = "context"
-    #: The model has not yet answered the first worker of the same job and agent. Name: that
+    #: The model has not yet answered the first worker of the same job and agent. Name: the first
     #: worker's id.
     FIRST_ANSWER = "first_answer"
     #: The agent's account is rate-limited. Name: the agent's name.

@@ -73,8 +73,8 @@ _NAMED_BY_KIND = {
 SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
 #: Kinds for which an entry exists only while the object differs from its normal state.
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
-#: Refs for which git logs each move with its author. When the ref is deleted, git deletes its log,
-#: too.
+#: Kinds of refs for which git logs each move with its author. If a ref is deleted, git also deletes
+#: the ref's log.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 #: Kinds of objects whose removal git does not log.
 _REMOVED = _LOGGED | {ChangedKind.REFLOGS, ChangedKind.STASH_ENTRY}

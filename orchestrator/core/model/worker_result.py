@@ -63,7 +63,7 @@ class CandidateRank:
     #: The criterion by which the candidate is worse than the chosen candidate. For the chosen
     #: candidate: the criterion by which the second candidate is worse.
     by: Criterion
-    #: The criterion as text.
+    #: Why the candidate has this place, as text.
     why: str
     #: The place that a reviewer gave the candidate; None: no review counted.
     review: int | None = None

@@ -44,7 +44,7 @@ class Verdict:
     retry: bool = False
     #: Name of the table row that decided; empty if the verdict does not come from the table.
     row: str = ""
-    #: Fingerprint of the failure, by which equal failures are recognised; empty if the failure
+    #: Fingerprint of the failure, by which equal failures are recognized; empty if the failure
     #: cannot be compared.
     failure: str = ""
     #: True if the agent's account was rate-limited, so that the worker did not cause the failure.
@@ -393,10 +393,10 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     - A lost attempt cannot be compared, because the worker did not cause the loss.
     - Failures of the same row are always equal if the row's field ``once`` is True.
     - Rejections by gates are equal if the findings are equal.
-    - Any other failure cannot be compared if the attempt changed files, because the next attempt
-      starts from another state.
-    - All other failures are equal if row, exit code, signal, and output are equal. Times in the
-      output are ignored.
+    - Any other failure of an attempt that changed files cannot be compared, because the next
+      attempt starts from another state.
+    - If the attempts changed no files, any other failures are equal if row, exit code, signal, and
+      output are equal. Times in the output are ignored.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""

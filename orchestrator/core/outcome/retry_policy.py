@@ -14,9 +14,10 @@ from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_rules import NEVER_RAN
 
-#: Maximum seconds between two attempts.
+#: Maximum back-off between two attempts, in seconds.
 MAX_DELAY_SECONDS = 60.0
-#: Maximum length of a wait whose reason has its length. The reason of a longer wait has its end.
+#: Maximum seconds of a wait for a rate limit whose reason states the remaining seconds. The reason
+#: of a longer wait states the time of the retry.
 LONGEST_COUNTDOWN_SECONDS = 120.0
 #: Seconds until the next attempt of a worker whose tool could not be started. The n-th value
 #: applies after the n-th such attempt in a row. These attempts do not count as retries.
@@ -207,13 +208,20 @@ def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
 
 
 def retry_delay(worker: Worker, backoff_seconds: float) -> float:
-    """Return the seconds until the next attempt. The delay doubles with every failure."""
+    """Return the back-off before the next attempt, in seconds.
+
+    The back-off doubles with every failure, up to ``MAX_DELAY_SECONDS``.
+    """
     failures = max(0, worker.attempt - worker.budget_from - 1)
     return float(min(backoff_seconds * 2.0 ** min(failures, 16), MAX_DELAY_SECONDS))
 
 
 def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict) -> str:
-    """Return the verdict's reason, and why no retry follows."""
+    """Return the reason of a worker whose last attempt failed.
+
+    This is the verdict's reason. If the worker was retried, the number of attempts is added, or a
+    note that the last two attempts had the same failure.
+    """
     attempts = worker.attempt - worker.budget_from
     if attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason

@@ -29,7 +29,8 @@ class Availability:
     description: str
     #: Name or path of the agent's program, as in the settings; empty if the agent needs no program.
     command: str = ""
-    #: Path of the agent's program; empty if the agent needs no program, or if it is missing.
+    #: Path of the agent's program; empty if the agent needs no program, or if the program is
+    #: missing.
     path: str = ""
     #: Version of the program; empty if only a run of the program could report it.
     version: str = ""

@@ -42,8 +42,8 @@ class EntryState(StrEnum):
 class OutboxEntry:
     """One message to one receiver. Its text is composed when the message is sent."""
 
-    #: Id of the message. All attempts have the same id, so that receivers recognize a repeated
-    #: message.
+    #: Id of the message. All attempts to send the message have the same id, so that receivers
+    #: recognize a repeated message.
     id: str
     root_id: str
     job_id: str
@@ -57,9 +57,9 @@ class OutboxEntry:
     due_at: float
     state: EntryState = EntryState.PENDING
     attempts: int = 0
-    #: HTTP status of the latest attempt; None: no answer.
+    #: HTTP status of the latest attempt to send; None: no answer.
     last_status: int | None = None
-    #: Why the latest attempt failed.
+    #: Why the latest attempt to send failed.
     last_error: str = ""
     #: Beginning of the latest answer's body, without secrets.
     answer: str = ""
@@ -77,8 +77,8 @@ class Subscription:
     #: Minimum age of a job, in seconds. If the job ends before this age, its end is not reported. A
     #: need of a younger job is reported when the job reaches this age.
     min_seconds: float = 0.0
-    #: Seconds before the first attempt. Messages that arrive within this time are sent to the
-    #: endpoint together.
+    #: Seconds before the first attempt to send. Messages that arrive within this time are sent to
+    #: the endpoint together.
     delay_seconds: float = 0.0
 
 
@@ -166,7 +166,7 @@ class OutboxCalls(Protocol):
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Send a message again now. Its id stays, and its number of attempts is reset to 0."""
+        """Send a message again now. Keep its id, and reset its number of attempts to send to 0."""
 
     def check_url(self, url: str) -> None:
         """Raise InvalidRequest if messages to this URL are forbidden."""

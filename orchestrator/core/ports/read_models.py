@@ -24,7 +24,7 @@ class JobDetail:
     job: Job
     tasks: Sequence[TaskSpec]
     workers: Sequence[Worker]
-    #: The planner of the tasks; only if the tasks are requested.
+    #: The job's planner; None: the job has no planner, or the caller did not request the tasks.
     planner: Worker | None = None
     #: The reviewers of candidates.
     reviewers: Sequence[Worker] = ()
@@ -68,7 +68,7 @@ class StepKind(StrEnum):
     SAID = "said"
     #: A call of a tool.
     TOOL = "tool"
-    #: An error that the agent's program retries.
+    #: An error after which the agent's program retries.
     TROUBLE = "trouble"
     #: The final answer.
     RESULT = "result"
@@ -152,7 +152,7 @@ class NodeState:
     #: Agents that can work on the node. While the node is not connected: the agents in its latest
     #: report.
     agents: tuple[str, ...]
-    #: The other agents; empty until the node has connected to this server.
+    #: Agents that cannot work on the node; empty until the node has connected to this server.
     unusable: tuple[UnusableAgent, ...] = ()
     labels: Mapping[str, str]
     memory_bytes: int | None

@@ -142,9 +142,9 @@ class ResultLanding(Protocol):
         ...
 
     def check_not_less(self) -> None:
-        """Raise Conflict if the checked-out branch has the result, and landed changes beyond it.
+        """Raise Conflict if the branch has an earlier result with changes that this result lacks.
 
-        This happens if a person excluded a worker after the landing.
+        This happens if a person excluded a worker after the landing of the earlier result.
         """
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:

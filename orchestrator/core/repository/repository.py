@@ -532,7 +532,7 @@ class Repository(Protocol):
         """Return the items of ``paths`` that a commit after ``start`` up to ``tip`` changed."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash the commits after ``onto`` up to ``refused``, and the commit after ``refused``.
+        """Combine the commits after ``onto``, up to the commit after ``refused``, into one commit.
 
         Later commits up to ``tip`` stay separate. Return the new tip.
 

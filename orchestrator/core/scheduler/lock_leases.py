@@ -54,7 +54,7 @@ class LeaseManager:
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if the wait would make workers wait for each other, in a cycle.
+        Raise Deadlock if the wait, or the grant, would close a cycle of waits.
         """
         return self._locks.obstacle(entry)
 
@@ -145,7 +145,7 @@ class LeaseManager:
         return True
 
     def turn(self, now: float) -> None:
-        """Drop requests that their worker has not repeated within PLACE_KEPT_SECONDS.
+        """Drop the queued requests whose call was not repeated within PLACE_KEPT_SECONDS.
 
         Also release the slot of each worker that has waited for a lease for
         SLOT_RELEASED_AFTER_SECONDS.

@@ -262,7 +262,7 @@ class SchedulerView:
                 }
         return end_by_path
 
-    # -- helpers --------------------------------------------------------------------------------
+    # -- slots, locks, and limits ---------------------------------------------------------------
 
     def slots(self) -> Mapping[str, int]:
         """Return the numbers of running workers, workers with a process, and slots.

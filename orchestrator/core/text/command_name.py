@@ -11,15 +11,19 @@ _GRAMMARS = f"'{_PACKAGE}[survey]'"
 
 
 def command_of(installer: str) -> str:
-    """Return the command of a package, by the value of ``INSTALLER``.
+    """Return the command that users type if orchestrator is installed as a package.
 
-    uvx adds no command to the user's PATH, so the command begins with ``uvx``.
+    ``installer``: a value of ``INSTALLER``. For uvx, the command begins with ``uvx``, because uvx
+    adds no command to the user's PATH.
     """
     return f"{installer} orchestrator" if installer.startswith("uvx ") else "orchestrator"
 
 
 def packages_command_of(installer: str, packages: str) -> str:
-    """Return the command that adds packages to an installed package."""
+    """Return the command that installs ``packages`` for an orchestrator installed as a package.
+
+    ``installer``: a value of ``INSTALLER``.
+    """
     if installer.startswith("uvx "):
         options = " ".join(f"--with {each}" for each in packages.split())
         return f"{installer} {options} orchestrator"
@@ -29,7 +33,10 @@ def packages_command_of(installer: str, packages: str) -> str:
 
 
 def reinstall_command_of(installer: str) -> str:
-    """Return the command that installs missing packages of an installed package."""
+    """Return the command that restores missing files of an orchestrator installed as a package.
+
+    ``installer``: a value of ``INSTALLER``.
+    """
     if installer.startswith("uvx "):
         return f"{installer} --refresh orchestrator"
     if installer == "pipx":

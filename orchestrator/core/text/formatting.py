@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 _TICKS = re.compile("`+")
-#: Default number of texts that a list for people names.
+#: Maximum number of texts that ``listed`` names by default.
 MOST_LISTED = 5
 
 

@@ -9,7 +9,7 @@ Object = Mapping[str, Any]
 
 #: Largest plausible number of tokens or steps. A larger number is an error in the data.
 MAX_COUNT = 2**53
-#: Smallest number above all integers that a float stores exactly.
+#: From this number on, a float does not store every integer exactly.
 INEXACT_FROM = 2.0**53
 #: Maximum digits of an integer. Python's own limit is higher, and its message is about Python.
 MOST_DIGITS = 4000
@@ -82,14 +82,17 @@ def text(value: object, *keys: str) -> str:
 def count(value: object, *keys: str) -> int | None:
     """Return the non-negative number at the path ``keys``, rounded down.
 
-    Return None for any other value.
+    Return None for any other value, and for a number above ``MAX_COUNT``.
     """
     quantity = amount(value, *keys)
     return int(quantity) if quantity is not None and quantity <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
-    """Return the finite, non-negative number at the path ``keys``; None for any other value."""
+    """Return the finite, non-negative number at the path ``keys``.
+
+    Return None for any other value, and for an integer above ``MAX_COUNT``.
+    """
     inner = dig(value, *keys)
     if isinstance(inner, bool) or not isinstance(inner, int | float):
         return None
@@ -148,7 +151,7 @@ def values_in(text: str, openings: str, most_starts: int) -> Iterator[tuple[int,
     Values inside another value are omitted.
 
     ``openings``: characters with which a value begins: ``{`` for objects, ``[`` for lists.
-    ``most_starts``: maximum number of places that are tried.
+    ``most_starts``: maximum number of such characters at which the function tries to read a value.
     """
     decoder, position = json.JSONDecoder(), 0
     for _ in range(most_starts):
@@ -178,8 +181,8 @@ def strict_json(
 ) -> Any:
     """Return the JSON value in ``raw``, which is text in UTF-8.
 
-    A number without a fraction, such as 5.0, becomes an int, because some programs write all
-    numbers with a fraction.
+    A whole number with a decimal point, such as 5.0, becomes an int, because some programs write
+    every number with a decimal point.
 
     ``pairs`` builds each JSON object from its pairs of name and value. Raise ValueError for invalid
     JSON, or RecursionError for a value that is nested deeper than ``deepest``.

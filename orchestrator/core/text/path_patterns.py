@@ -57,7 +57,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{anywhere}{begin}{end}{below}", re.DOTALL)
 
 
-#: Expressions for the wild cards between directories. The key "" is for the start of a pattern.
+#: Regular expressions for wild cards that match several directories. Key: the wild card; "" for the
+#: start of a pattern, which has no wild card.
 _DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
 _DEEP_WILD = lazy_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 

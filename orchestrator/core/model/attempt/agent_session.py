@@ -110,7 +110,11 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """True if the worker's files were restored to a checkpoint other than the session's."""
+    """True if the worker's files are no longer as the agent left them in the session.
+
+    This is the case if the files were restored to a checkpoint other than ``session.checkpoint``
+    after the latest attempt of the session.
+    """
     restored = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

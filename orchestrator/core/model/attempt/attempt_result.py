@@ -24,13 +24,13 @@ class EndedBy(StrEnum):
     EXIT = "exit"
     #: The attempt's timeout expired.
     TIMEOUT = "timeout"
-    #: A caller requested the stop.
+    #: The attempt was stopped, for example by a caller or with its server (see ``Exit.cause``).
     CANCEL = "cancel"
     #: The attempt exceeded a cap.
     LIMIT = "limit"
     #: The program could not be started.
     SPAWN_FAILED = "spawn_failed"
-    #: The attempt's shim died, so the end of the attempt is unknown.
+    #: The end of the attempt is unknown, or the attempt never began (see ``Exit.cause``).
     LOST = "lost"
 
 
@@ -70,7 +70,7 @@ class Exit:
 
     @property
     def stop_was_requested(self) -> bool:
-        """True if a caller or the server's shutdown requested the stop.
+        """True if the orchestrator stopped the attempt, for example on request or at its shutdown.
 
         False if another process sent the signal that ended the attempt.
         """
@@ -196,19 +196,20 @@ class Evidence:
     error_class: ErrorClass = ErrorClass.NONE
     #: When the agent's account may be used again, according to its provider; None: unknown.
     resets_at: float | None = None
-    #: Size of the prompt; None: the attempt had no prompt, or an earlier server started it.
+    #: Size of the prompt; None: the attempt had no prompt, or the server was restarted while the
+    #: attempt ran.
     prompt: PromptSize | None = None
     #: Results of the attempt's gates.
     gates: tuple[GateResult, ...] = ()
-    #: None: the attempt had a plain directory.
+    #: State of the worktree after the attempt; None: the attempt had a plain directory.
     worktree: WorktreeState | None = None
     #: Size of the changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
     #: The attempt's changes; None for some attempts without a worktree (see ``DeliveredWork``).
     delivery: DeliveredWork | None = None
-    #: Kind of the output, determined for an agent that changed no file.
+    #: Kind of the output, determined only for an agent that changed no file.
     final_text: FinalText = FinalText.ANSWER
-    #: None: the tool has no sessions, or ended before it named its session.
+    #: The tool's session; None: the tool has no sessions, or ended before it named its session.
     session: Session | None = None
     #: Ids of messages that the attempt's agent has read.
     messages: tuple[str, ...] = ()
@@ -228,8 +229,8 @@ class Evidence:
         )
 
 
-#: Causes by the beginnings of messages in records of version 0.1.0, which have no field for the
-#: cause. Later versions record the cause, so never add a text here.
+#: For records of version 0.1.0, which have no field for the cause. Key: beginning of the record's
+#: message. Value: the cause. Later versions record the cause, so never add a text here.
 _OF_LOST = {
     "it never began: its server ended before it was started": ExitCause.NEVER_BEGAN,
     "there was no room to start it": ExitCause.NO_ROOM,

@@ -110,9 +110,9 @@ class SideWorkKind(StrEnum):
     OF_USER = "user-branch"
 
 
-#: Kinds of side work that are saved, but not merged: their content is already merged, or was
-#: discarded on purpose.
-_SAVED_ONLY = (SideWorkKind.NESTED, SideWorkKind.SUBMODULE, SideWorkKind.DELETED)
+#: Kinds of side work that need a ref, but no merge: the worker's branch already has the content, or
+#: the agent deleted the branch.
+_NOT_TO_MERGE = (SideWorkKind.NESTED, SideWorkKind.SUBMODULE, SideWorkKind.DELETED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +130,7 @@ class SideWork:
     @property
     def is_missing(self) -> bool:
         """True if the worker's branch lacks the work, for example because of a conflict."""
-        return bool(self.ref) and self.kind not in _SAVED_ONLY
+        return bool(self.ref) and self.kind not in _NOT_TO_MERGE
 
 
 def by_attempt(
@@ -209,8 +209,8 @@ class DeliveredWork:
     expected: bool = False
     #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: Kind of the final text of a worker whose child jobs still run. When they have ended, the
-    #: worker is judged, and the field is None.
+    #: Kind of the final text of a worker whose child jobs still run. When the child jobs have
+    #: ended, the worker is judged, and the field is None.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()

@@ -106,7 +106,7 @@ class Rollback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Classified failure of one attempt. The server stores a failure before it acts on it."""
+    """Classified failure of one attempt. The server stores it before any rollback or retry."""
 
     attempt: int
     kind: FailureKind

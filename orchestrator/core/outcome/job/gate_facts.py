@@ -1,6 +1,6 @@
 """Stored facts about the gates of an ended job: passed, failed, not run, or flaky.
 
-Another fact is which new code comments switch off findings of gates.
+The new code comments that switch off findings of gates are stored, too.
 """
 
 from collections.abc import Iterable, Sequence

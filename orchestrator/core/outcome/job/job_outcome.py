@@ -22,8 +22,8 @@ def job_outcome(
     after all its tasks had succeeded does not count as cancelled. A job without workers has failed,
     unless it was cancelled.
 
-    ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job
-    requires a gate that judges changed code, and no gate judged it.
+    ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: no gate
+    judged some of the changed code, and the job has ``unjudged: fail``.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
@@ -51,7 +51,7 @@ def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
 def outcome_fields(job: Job) -> dict[str, Any]:
     """Return facts about a job's result, as fields of ``status.json`` and of API answers.
 
-    Before the job's end, the values are empty.
+    Before the job's end, the fields have default values, such as an empty list.
     """
     facts = job.facts
     return {

@@ -48,7 +48,7 @@ def listed_workers(
 def first_places(ranks: Sequence[int], most: int, skipped: int = 0) -> Sequence[int]:
     """Return the indexes of the lowest ``ranks``, sorted by index; at most ``most`` indexes.
 
-    ``skipped``: number of indexes of lower ranks to omit.
+    ``skipped``: number of indexes to omit, counted from the lowest rank.
     """
     return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[skipped : skipped + most])
 

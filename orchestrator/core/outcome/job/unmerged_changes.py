@@ -59,7 +59,7 @@ class OutsideCause(StrEnum):
     MANUAL = "manual"
     #: merging failed as a whole
     MERGE_FAILED = "merge_failed"
-    #: another candidate of the task was better
+    #: another candidate of the task was chosen
     LOST_COMPARISON = "lost_comparison"
     #: the worker failed, timed out, or was cancelled
     FAILED = "failed"
@@ -111,8 +111,8 @@ def not_made(
     Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
     changes. ``removed``: promised files that were removed after their worker's end, by worker id.
 
-    A promised file also counts as missing if the worker created only a link at the file's path that
-    leads out of the worktree. Exception: another worker created the file.
+    A promised file also counts as missing if its path is only a link out of the worktree that the
+    worker created. Exception: another worker created the file.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -381,7 +381,8 @@ def include_commands(worker_id: str, job_id: str, ancestors: Sequence[str]) -> s
 def choose_commands(task_id: str, worker_id: str, job_id: str, ancestors: Sequence[str]) -> str:
     """Return commands that choose a candidate of a task, and bring its changes to the root job.
 
-    ``ancestors``: the job's ancestor jobs, beginning with the parent job. Each merges again.
+    ``ancestors``: the job's ancestor jobs, beginning with the parent job. The commands after the
+    first command repeat the merges of these jobs.
     """
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
     return "; ".join([choose, *_ancestor_commands(ancestors)])

@@ -1,4 +1,7 @@
-"""Run times of earlier tasks, which the ranks of a job's tasks use (see ``task_ranks``)."""
+"""Run times of earlier tasks, from which the ranks of a job's tasks are computed.
+
+See ``task_ranks``.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b

@@ -60,7 +60,7 @@ class AgentThrottle:
         account = self._accounts.get(agent)
         if account is None:
             account = self._accounts[agent] = _Account(running, running, now)
-        # Several rate limits at about the same time halve the number only once.
+        # Several rate limits at about the same time halve the limit only once.
         if now >= account.paused_until:
             account.limit = max(1.0, min(account.limit, running) / 2)
             until = _trusted_reset(resets_at, now) or now + account.pause
@@ -81,7 +81,7 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return when another worker of the agent may start; None: now.
+        """Return when another worker of the agent may start; None if it may start now.
 
         At the returned time, call again, because the worker may have to wait longer.
         """

@@ -252,7 +252,10 @@ class JobTrees:
         self.install(job, plan)
 
     def install(self, job: Job, plan: PlanProgress) -> None:
-        """Set a job's plan, add the state of unfinished workers, and queue the ready workers."""
+        """Set a job's plan, add the state of unfinished workers, and queue the ready workers.
+
+        If the plan waits for approval, no worker is queued.
+        """
         self._set_plan(job, plan)
         for key in plan.workers:
             worker = self.unit_of_work.workers[key]
@@ -264,7 +267,11 @@ class JobTrees:
             self.queue_ready(job.id)
 
     def reinstall(self, job: Job, plan: PlanProgress, again: Iterable[WorkerKey]) -> None:
-        """Set the plan of a running job. ``again``: ended workers that get another attempt."""
+        """Set the plan of a running job, and queue workers for another attempt.
+
+        ``again``: ended workers that get another attempt. A worker with unfinished dependencies is
+        queued later.
+        """
         self._set_plan(job, plan)
         for key in again:
             self.unfinished[key] = UnfinishedWorker()
@@ -319,7 +326,7 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker now. Its start is checked again at the time ``not_before``."""
+        """Delay the start of a worker: it enters the queue at the time ``not_before``."""
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
 

@@ -1,4 +1,4 @@
-"""Progress of a job's plan: which tasks are ready, done, or without hope."""
+"""Progress of a job's plan: which tasks are ready, which succeeded, and which failed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

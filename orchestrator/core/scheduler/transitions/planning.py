@@ -153,7 +153,7 @@ class Planning:
             agent = self._unit_of_work.workers[plan.planner].agent
             status, changes["plan_source"] = JobStatus.PLANNING, agent
         elif job.facts.plan_fallback:
-            # The planner ``rules`` has created the tasks as a fallback. These tasks stay.
+            # The built-in rules created the tasks as a fallback. These tasks stay.
             changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
         if plan.planner is None and self._awaits_approval_again(job):
             status = JobStatus.PLANNING

@@ -208,7 +208,7 @@ class AttemptFollowup:
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
     def returned(self, worker: Worker, now: float) -> None:
-        """Handle the return of a preloaded launch. End the worker if it is being stopped."""
+        """After the return of a preloaded launch, end the worker if it is being stopped."""
         verdict = self._stops.verdict_on(worker)
         if verdict is not None:
             self.decide_next(worker.key, verdict, now)

@@ -32,8 +32,8 @@ SHORT_SECONDS = 0.05
 #: Minimum number of short tasks in a row before launches are preloaded. If more workers run, the
 #: minimum is the number of running workers.
 SHORT_IN_A_ROW = 4
-#: Initial count of short tasks for a new job whose tasks were short in earlier jobs. A larger count
-#: would delay the start of the job's first workers.
+#: Initial count of short tasks for a new job whose tasks were short in earlier jobs. With a larger
+#: count, the first turn would preload more launches, so the job's first workers would start later.
 SHORT_BEFORE = 16
 
 
