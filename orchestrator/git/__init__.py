@@ -9,6 +9,11 @@
 - ``repair``: Repairing repositories, worktrees, and refs that workers broke; rolling worktrees back
 - ``worktrees``: Creating, finding, reusing, and removing worktrees
 
+Some parameters have the same meaning in all modules of this package. ``top``: the top directory of
+the user's checkout. ``common``: the git directory that all worktrees share. ``admin``: the git
+directory of one worktree, ``.git/worktrees/NAME``. ``ours``: the product's own folders in the
+checkout, relative to ``top``.
+
 The names in this package are imported on first use, so that a command loads only the modules that
 it needs.
 """

@@ -21,7 +21,7 @@ from orchestrator.git.commits import submodules
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
 
-_WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
+_SIGNATURE = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
 _MESSAGE = "Uncommitted work when the job was submitted\n"
 #: Maximum number of paths that a message names.
 _MOST_PATHS = 10
@@ -51,7 +51,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         _update_index(git, env, existing, "--add", "--remove", "--replace")
         tree = git.run("write-tree", env=env).text
     if tree != tree_of(git, commit):
-        commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
+        commit = commit_tree(git, tree, [commit], _MESSAGE, _SIGNATURE)
     return commit, _notes_on_omitted(omitted)
 
 
@@ -192,7 +192,10 @@ def branch_of(git: Git, revision: str) -> str:
 
 
 def check(location: GitLocation, commit: str, revision: str) -> None:
-    """Raise RepositoryError if workers cannot start from the commit."""
+    """Raise RepositoryError if workers cannot start from ``commit``.
+
+    ``revision``: the user's name for the commit; "" if the user named none.
+    """
     if location.git.resolve(f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
             f"cannot create branches {BRANCHES}/..., because a branch is named {BRANCHES!r}; "

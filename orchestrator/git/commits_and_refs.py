@@ -62,7 +62,8 @@ def commit_patches(git: Git, start: str, end: str, path_prefix: str = "") -> Ite
     names = (f"--src-prefix=a/{path_prefix}", f"--dst-prefix=b/{path_prefix}")
     output = b""
     for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, stdin=request.encode()):
-        # Store at most one byte more than the limit. An output of this length is not cached.
+        # Collect at most one byte more than the limit, because an output above the limit is not
+        # cached.
         output += piece[: MOST_CACHED_BYTES + 1 - len(output)]
         yield piece
     if is_fixed and len(output) <= MOST_CACHED_BYTES:

@@ -19,7 +19,7 @@ from orchestrator.git import base_commit, job_ref_removal, unlanded_work
 from orchestrator.git.checkout import exclude_rules, ref_logs, repository_state
 from orchestrator.git.command import frozen_config, push_refusals
 from orchestrator.git.command.frozen_config import FrozenConfig
-from orchestrator.git.command.ref_files import has_traces
+from orchestrator.git.command.ref_files import may_have_refs
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, held_back_files, nested_repositories, submodules
@@ -184,17 +184,17 @@ class GitRepository(CommitsAndRefs):
         if parent is not None:
             parent_git = location.worktrees.git_of(parent)
             copied_files.inherit(parent_git, location.top, git, worktree.admin, self._rules)
-        self._carry(worktree)
+        self._add_ignored_files(worktree)
 
-    def _carry(self, worktree: RegisteredWorktree) -> None:
+    def _add_ignored_files(self, worktree: RegisteredWorktree) -> None:
         location = self.location()
         git = location.worktrees.git_of(worktree)
         copied_files.copy_or_link(
             location.git, git, worktree.admin, self._rules, self._ours(location)
         )
-        self._toolchains(worktree).derive(worktree.admin)
+        self._installed_packages(worktree).derive(worktree.admin)
 
-    def _toolchains(self, worktree: RegisteredWorktree) -> InstalledPackages:
+    def _installed_packages(self, worktree: RegisteredWorktree) -> InstalledPackages:
         location = self.location()
         project = location.prefix.rstrip("/")
         ours = self._ours(location)
@@ -203,8 +203,8 @@ class GitRepository(CommitsAndRefs):
         )
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        chains = self._toolchains(self.location().complete_worktree(directory))
-        return chains.tools(programs, search, trusted=trusted)
+        packages = self._installed_packages(self.location().complete_worktree(directory))
+        return packages.tools(programs, search, trusted=trusted)
 
     def _hide(self, location: GitLocation) -> None:
         with self._finding:
@@ -419,7 +419,7 @@ class GitRepository(CommitsAndRefs):
         self._refill(worktree, commit)
         # Copy files from the checkout again, because a checkpoint does not record which files were
         # copied.
-        self._carry(worktree)
+        self._add_ignored_files(worktree)
 
     def _refill(self, worktree: RegisteredWorktree, commit: str) -> None:
         location = self.location()
@@ -443,7 +443,7 @@ class GitRepository(CommitsAndRefs):
         submodules.fill(
             location.worktrees.git_of(worktree), worktree.admin, location.top, commit, refill=False
         )
-        self._carry(worktree)
+        self._add_ignored_files(worktree)
 
     # Copies on other machines: implements ``core.ports.worktree_transfer.ServerWorktrees``.
 
@@ -460,7 +460,7 @@ class GitRepository(CommitsAndRefs):
             )
         if node_worktrees.is_changed(git):
             # Files have changed since the commit, for example because of a late child job's result.
-            message_and_author = node_worktrees.MESSAGE, node_worktrees.WHO
+            message_and_author = node_worktrees.MESSAGE, node_worktrees.SIGNATURE
             changes = self.snapshot(worktree.directory, *message_and_author)
         return node_worktrees.write_for_node(location.git, worktree.commit, changes, known, path)
 
@@ -559,7 +559,7 @@ class GitRepository(CommitsAndRefs):
         self, root_id: str, directory: str, current_directory: str
     ) -> Sequence[str]:
         try:
-            if has_repository(self._project) and has_traces(self.location().common, root_id):
+            if has_repository(self._project) and may_have_refs(self.location().common, root_id):
                 return job_ref_removal.remove(
                     self.location(), root_id, directory, current_directory
                 )
@@ -572,7 +572,7 @@ class GitRepository(CommitsAndRefs):
 
     def secure(self, root_id: str, directory: str) -> None:
         location = self.location() if has_repository(self._project) else None
-        if location is None or not has_traces(location.common, root_id):
+        if location is None or not may_have_refs(location.common, root_id):
             return
         real = os.path.realpath(directory)
         if location.worktrees.below(real):

@@ -154,8 +154,8 @@ class JobCache(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Reads in progress, by job. Each has the changes since the read began. ``replace`` and
-        #: ``drop`` remove the read of a job, because the value that it returns may be outdated.
+        #: Reads in progress, by job. A value has the changes since the read began. ``replace`` and
+        #: ``drop`` remove the read of a job, because the read may return an outdated value.
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
@@ -187,7 +187,8 @@ class JobCache(Generic[Value]):
             for job_id, value in read(missing).items():
                 values[job_id] = self._end_read(job_id, value, readings[job_id])
         finally:
-            # Also end the reads of jobs without a value, so that no further changes are appended.
+            # Also end the reads of jobs for which ``read`` returned no value, so that no further
+            # changes are appended.
             with self._lock:
                 for job_id, reading in readings.items():
                     if self._readings.get(job_id) is reading:

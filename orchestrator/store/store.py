@@ -68,7 +68,8 @@ class SqlStore:
     """The store in an SQL database; implements core.ports.Store.
 
     ``url``: URL in SQLAlchemy's form: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
-    ``alone``: True to reject a database that another server uses. ``claimant``: this server.
+    ``alone``: True to reject a database that another server uses. ``claimant``: identity of this
+    server for the server lease; None: no lease.
 
     Only one thread may write. Any thread may read. Values are read back exactly as they were saved,
     with one exception: tuples in an event's ``data`` become lists, because ``data`` is JSON.

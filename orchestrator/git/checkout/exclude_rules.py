@@ -1,7 +1,7 @@
-"""Ignored files of the user's checkout: finds them, and excludes the product's directories.
+"""Finds ignored files of the user's checkout, and makes git ignore the product's directories.
 
-The only file that this module writes is ``info/exclude``. Because of its lines there, git does not
-show the product's directories, such as the workspace.
+The only file that this module writes is ``info/exclude``, a file with ignore rules. Its rules hide
+the product's directories, such as the workspace, from ``git status``.
 """
 
 import os

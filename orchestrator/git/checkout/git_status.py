@@ -24,7 +24,7 @@ _MOST_CACHED = 16
 #: Files in the repository's directory that decide which files git ignores, or how git compares
 #: files.
 _DECIDING = ("info/exclude", "info/attributes", "info/sparse-checkout")
-#: Settings that make git read further files. If one of them is set, the output is not cached.
+#: Settings that make git read further files. The output is not cached if such a setting is set.
 _UNUSUAL = (
     *(b"core.sparsecheckout\n", b"core.worktree\n", b"include.", b"includeif."),
     *(b"core.excludesfile\n%", b"core.attributesfile\n%"),
@@ -61,8 +61,8 @@ class _State:
 @dataclass(frozen=True, slots=True)
 class _CachedStatus:
     until: float
-    #: None if the output must not be used again, because the state was too complex, or because a
-    #: file had just changed.
+    #: State of the checkout when ``fields`` were read; None if ``fields`` must not be used again,
+    #: because the state was too complex, or because a file had just changed.
     state: _State | None
     fields: Sequence[str]
 

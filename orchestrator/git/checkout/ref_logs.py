@@ -33,8 +33,8 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
 
     Several moves of one ref by one worker become one move, from the first commit to the last. A
     move is omitted if the ref later returned to the commit from which the move began, for example
-    by ``restore``. Pushes and moves of HEAD are never omitted. Only logs that changed after
-    ``since`` (Unix time) are read.
+    because the user ran the command ``restore``. Pushes and moves of HEAD are never omitted. Only
+    logs that changed after ``since`` (Unix time) are read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES

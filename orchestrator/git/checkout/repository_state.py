@@ -157,8 +157,8 @@ def _index_flags(git: Git) -> dict[str, str]:
     marked = "\0".join(each for each in answer.fields if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
     flags = {"flags in the index": digest} if marked else {}
-    # Do not cache the flags of an index that was written a moment ago, because it may change again
-    # without a visible difference.
+    # Do not cache the flags of an index that was written a moment ago, because the index may change
+    # again within the same time stamp.
     if stamp and not answer.code and max(stamp[2:]) < (began - SETTLED_SECONDS) * 1e9:
         _flags_of.put(index, (stamp, flags))
     return flags

@@ -29,7 +29,7 @@ _MOST_CACHED = 1024
 
 
 class _Unknown(Exception):
-    """Raised if only git can answer."""
+    """Raised if only git can find the commit of a ref."""
 
 
 class CommitCache:

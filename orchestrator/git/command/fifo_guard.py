@@ -35,7 +35,7 @@ def clear(admin: Path) -> bool:
     return _remove_special_files(_paths_below(admin))
 
 
-def release(directory: str, env: Mapping[str, str]) -> bool:
+def unblock(directory: str, env: Mapping[str, str]) -> bool:
     """Remove the FIFOs and devices that may block a running git command.
 
     ``directory``, ``env``: the command's directory and variables. Return True if a FIFO or device

@@ -8,7 +8,8 @@ from orchestrator.git.command.runner import Git
 
 #: Replaces the addresses of pushes, so that every push fails with this text.
 REFUSED = "/dev/null/pushing is off for workers (git.push): "
-#: Prefixes of addresses on other machines. A remote may have any address.
+#: Prefixes of addresses on other machines, for pushes to an address that is not an address of a
+#: remote.
 _NETWORK = ("https://", "http://", "ssh://", "git+ssh://", "git://", "git@")
 _REMOTES = r"^remote\..*\.(url|pushurl)$"
 

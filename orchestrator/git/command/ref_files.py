@@ -255,11 +255,11 @@ def created(log_entries: Iterable[LogEntry]) -> Iterator[str]:
     return (each.after for each in log_entries if each.creates)
 
 
-def has_traces(common: Path, root_id: str) -> bool:
-    """True if the repository may have refs of a root job. False if the repository has none.
+def may_have_refs(common: Path, root_id: str) -> bool:
+    """True if the repository may have refs of a root job, False if it certainly has none.
 
-    With a reftable, the result is always True. This function reads only git's files, because it is
-    called for every removed job.
+    With a reftable, the result is always True. Runs no git, because every removal of a job calls
+    this function.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

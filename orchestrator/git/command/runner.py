@@ -29,8 +29,8 @@ from orchestrator.git.command.git_sessions import (
 
 #: Seconds to wait for git before each search for a FIFO that blocks git.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
-#: Timeout of a call, in seconds. It is long enough for a checkout of a large repository on a slow
-#: disk, so a call that takes longer counts as hung.
+#: Timeout of a git command, in seconds. A checkout of a large repository on a slow disk takes less
+#: time, so a command that takes longer counts as hung.
 LONGEST_SECONDS = sum(PAUSES)
 #: Bytes per read of an output that may be long.
 PIECE_BYTES = 65536
@@ -225,7 +225,7 @@ class Git:
         for pause in PAUSES[:-1]:
             if process.communicate(pause):
                 return released
-            released = fifo_guard.release(self.directory, env) or released
+            released = fifo_guard.unblock(self.directory, env) or released
         return released if process.communicate(PAUSES[-1]) else None
 
     def streamed(self, *arguments: str, stdin: bytes = b"") -> Iterator[bytes]:

@@ -251,8 +251,8 @@ def _write_tree(
     ``add``: adds the files to an index. ``modules``: the new commits of submodules, by path. Return
     the tree's id, and the nested repositories and held-back files.
 
-    Held-back files are not in the tree, but git stores their objects, because omitting them would
-    take one more process per commit. If the disk is full, a second try omits these objects.
+    Held-back files are not in the tree, but git stores their objects, because omitting the objects
+    would take one more process per commit. If the disk is full, a second try omits the objects.
     """
     try:
         return _write_tree_once(git, rules, add, modules)
@@ -371,7 +371,10 @@ def _add_except(git: Git, paths: Sequence[str]) -> None:
 
 
 def make_readable(directory: str) -> None:
-    """Let git add all files: make files readable, and rename FIFOs, sockets, and devices."""
+    """Make files readable, and rename special files, so that git can add all files of a worktree.
+
+    Special files are FIFOs, sockets, and devices.
+    """
     for parent, names, files in os.walk(directory):
         for name in names:
             _add_permissions(os.path.join(parent, name), 0o700)

@@ -91,7 +91,9 @@ def changed(git: Git, start: str, end: str) -> list[str]:
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return the paths that differ between the commits. A value is True if ``start`` has the path.
+    """Return the paths that differ between the commits ``start`` and ``end``.
+
+    A value is True if ``start`` has the path.
 
     Renames are not detected, so a renamed file counts as two paths.
     """

@@ -5,7 +5,8 @@ from functools import cached_property, lru_cache
 
 from orchestrator.git.command.runner import Git
 
-#: Maximum size of a configuration file, in bytes.
+#: Maximum size of a file that ``CommitFiles.read`` returns, in bytes. A larger file counts as
+#: empty.
 MOST_BYTES = 1024 * 1024
 
 
@@ -16,7 +17,10 @@ class CommitFiles:
     """
 
     def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str]) -> None:
-        """``ours``: the product's own folders, relative to the top of the repository."""
+        """``prefix``: path of the project in the repository, with a trailing slash; "" for the top.
+
+        ``ours``: the product's own folders, relative to the top of the repository.
+        """
         self._git = git
         self._commit = commit
         self._prefix = prefix

@@ -81,10 +81,10 @@ def unborn(git: Git) -> list[str]:
 
 
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
-    """Replace the index entries of nested repositories with entries of their files.
+    """Replace the index entries of the nested repositories ``paths`` with entries of their files.
 
-    Before the call, these entries are links to commits. Return all nested repositories, at any
-    depth. The files and the repositories on disk stay unchanged.
+    Before the call, the index entry of a nested repository is a link to a commit. Return all nested
+    repositories, at any depth. The files and the repositories on disk stay unchanged.
     """
     repositories: list[Nested] = []
     files: list[str] = []

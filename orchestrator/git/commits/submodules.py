@@ -4,8 +4,8 @@ Each submodule of a worktree has its own repository, inside the worktree's git d
 repository borrows objects from the user's submodule repository, so no network is needed.
 
 A worker's changes are committed in the worktree's submodule repository. The commits are then
-fetched to a branch of the user's submodule repository, so that they outlive the worktree. The
-product changes nothing else in the user's submodule repository.
+fetched to a branch of the user's submodule repository, so that the commits outlive the worktree.
+The product changes nothing else in the user's submodule repository.
 """
 
 import hashlib

@@ -61,7 +61,7 @@ def _files_with_paths(directory: str) -> Iterator[str]:
 
 #: Name of the file that lists copied files, which do not count as the worker's work. The file is in
 #: the worktree's git directory (``.git/worktrees/NAME``).
-CARRIED = "orchestrator-carried"
+COPIED_LIST = "orchestrator-carried"
 #: Maximum size of the list of copied files, in bytes.
 MOST_BYTES = 64 << 20
 #: File of the project with more patterns of files to copy, one per line. Claude Code reads the same
@@ -143,13 +143,13 @@ def note(admin: Path, path: str) -> None:
     The listed files do not count as the worker's work. ``admin``: the worktree's git directory
     (``.git/worktrees/NAME``).
     """
-    with os.fdopen(open_log(admin / CARRIED), "ab") as file:
+    with os.fdopen(open_log(admin / COPIED_LIST), "ab") as file:
         file.write(os.fsencode(path) + b"\0")
 
 
 def copied_paths(admin: Path) -> list[str]:
     """Return the paths that were copied or linked into a worktree, without trailing slashes."""
-    listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
+    listed = read_regular(admin / COPIED_LIST, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]
 
 

@@ -53,7 +53,8 @@ def check_clean(git: Git) -> None:
     text = "the checkout has uncommitted changes; nothing was changed; commit or stash them first"
     text += f": {listed(changed, MOST_NAMED)}"
     if all(map(_is_other_commit, entries)):
-        # After a landing, a commit of this difference would revert the landed change.
+        # If the user committed this difference after a landing, the commit would revert the landed
+        # change.
         text = (
             f"submodules are at other commits than in HEAD: {listed(changed, MOST_NAMED)}; nothing "
             f"was changed; update them: {update_command(git, changed)}; if you made the "
@@ -84,10 +85,10 @@ def update_command(git: Git, modules: Sequence[str]) -> str:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if a move of the checkout from ``before`` to ``after`` may have stopped halfway.
+    """True if a move of the checkout from ``before`` to ``after`` may have been interrupted.
 
-    Then tracked files have uncommitted changes, and each changed file differs between these two
-    commits.
+    In this case, tracked files have uncommitted changes, and each changed file differs between the
+    two commits.
     """
     changed = {path_of(each) for each in _changed_entries(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}

@@ -360,8 +360,8 @@ class Landing:
 
         Return the rewritten commit ``after``.
         """
-        # An earlier landing as the user did not change ``without``: these commits of the result are
-        # rewritten again, as the same commits.
+        # The commits ``without`` stay unchanged. Commits of the result that an earlier landing has
+        # rewritten are rewritten again, which creates the same commits.
         without = [before, *filter(None, [self._dirt])]
         return as_users(self._git, after, without, self._user())
 

@@ -67,7 +67,10 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 
 def rewritten_results(git: Git, head: str, result: str) -> Iterator[str]:
-    """Yield each job's result that ``result`` contains and ``head`` has as rewritten commits."""
+    """Yield the results of jobs in the history of ``result`` that were landed as rewritten commits.
+
+    Only landings whose rewritten commits are in the history of ``head`` count.
+    """
     notes = landed_refs("*", "*")
     for name, landed in listed_refs(git, f"--merged={result}", f"{notes}result/**").items():
         after = git.resolve(name.replace("/result/", "/after/", 1))

@@ -66,10 +66,10 @@ def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Sid
 def _at_old_paths(
     git: Git, tree: str, ours: str, theirs: str, entries: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of each file that ``ours`` renamed to a path in ``entries``.
+    """Yield the ``theirs`` version of each file that ``ours`` renamed to an occupied path.
 
-    The entry in ``entries`` occupies the new path. Therefore the version is yielded with the path
-    from before the rename, so that the version is not lost.
+    ``entries`` occupy their paths, so the version cannot be written there. It is yielded with the
+    file's path before the rename, so that the version is not lost.
     """
     places = {path for *_, path in entries}
     occupied = _with_parents(places)

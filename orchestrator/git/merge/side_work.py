@@ -446,10 +446,12 @@ def _not_of_others(ended: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[
 
 
 def _commit_made_here(ended: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
-    """Return the worker's last commit on a branch; "" if it was not made in the worker's worktree.
+    """Return the worker's last commit on the branch ``ref``.
 
-    ``tip``: the branch's current commit. This commit is newer than the result if another worker has
-    added commits.
+    Return "" if the commit was not made in the worker's worktree.
+
+    ``tip``: the branch's current commit, which is newer than the returned commit if another worker
+    has added commits.
     """
     last_commit = log.last_commit_of(ref)
     if not last_commit or tip in log.created:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.git.command.ref_files import has_traces
+from orchestrator.git.command.ref_files import may_have_refs
 from orchestrator.git.command.runner import Git
 from orchestrator.git.repair import git_directory_repair
 from orchestrator.git.repair.git_directory_snapshot import moved, read
@@ -34,7 +34,7 @@ def relocate(git: Git, worktrees: GitWorktrees, workspace: Path, *, top: str, co
         if (
             snapshot is not None
             and not os.path.lexists(snapshot.common)
-            and has_traces(common, job.name.removeprefix("job_"))
+            and may_have_refs(common, job.name.removeprefix("job_"))
         ):
             new = moved(snapshot, top, str(common))
             replace_file(path, json.dumps(new).encode())

@@ -136,9 +136,9 @@ class RepositoryRestore:
     def _restore_obstacle(self, change: RepositoryChange) -> str:
         """Return the reason why a branch cannot be restored; "" if the branch can be restored.
 
-        A checked-out branch is not restored: its files would stay as they are, and would no longer
-        match the branch. There is one exception: the job moved the branch, and the project has it
-        checked out. Then ``restore`` also resets the project's files.
+        A checked-out branch is not restored, because the checked-out files would no longer match
+        the branch. There is one exception: the job moved the branch, and the branch is checked out
+        in the project. Then ``restore`` also resets the project's files.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

@@ -66,7 +66,7 @@ _MOST_KNOWN = 32
 _MOST_STORED = 64
 _KNOWN = "refs/orchestrator/known/"
 _SHA256_LENGTH = 64
-WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
+SIGNATURE = Signature(name="orchestrator", email="node@orchestrator.invalid")
 MESSAGE = "Uncommitted changes of a worker\n"
 _HEADS = "refs/heads/"
 _MOST_LOG_BYTES = 64 << 20
@@ -124,12 +124,12 @@ def other_files(git: Git) -> Sequence[str]:
 
 
 def take(
-    git: Git, admin: Path, objects: str, branch: str, commit: str, aside: str, directory: str
+    git: Git, admin: Path, objects: str, branch: str, commit: str, side_prefix: str, directory: str
 ) -> None:
     """Set a worktree's branch and files to the state that was received from a node. Idempotent.
 
     ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
-    ``aside``: prefix of the refs for commits that the branch does not contain.
+    ``side_prefix``: prefix of the refs for commits that the branch does not contain.
     ``directory``: directory with the received files. Raise RepositoryError if the files are not
     valid or git fails, and OSError if a file cannot be read or written. After an error, either the
     branch is unchanged, or a second call completes the change.
@@ -148,10 +148,10 @@ def take(
         git.run("symbolic-ref", "HEAD", branch)
         _add_entries(admin, side.entries)
         # An earlier transfer of the attempt may have left refs that no longer exist on the node.
-        for ref in listed_refs(git, aside):
+        for ref in listed_refs(git, side_prefix):
             git.run("update-ref", *ITSELF, "-d", ref)
         git.update_refs(
-            {branch: state.head, **{f"{aside}{name}": tip for name, tip in side.refs.items()}}
+            {branch: state.head, **{f"{side_prefix}{name}": tip for name, tip in side.refs.items()}}
         )
         _write_files(changes, admin, f"{temporary}/index", state.changes)
         _remove_others(changes, f"{temporary}/index")
@@ -383,7 +383,7 @@ class NodeRepository:
             tree = _tree_of_files(git, directory, head, worktree.promised)
             changes = head
             if tree != tree_of(git, head):
-                changes = commit_tree(git, tree, [head], MESSAGE, WHO)
+                changes = commit_tree(git, tree, [head], MESSAGE, SIGNATURE)
             side = _side_work(git, directory, git_directory, worktree.branch, head)
             _write_pack(git, [head, *side.commits], [worktree.commit], f"{path}/{_COMMITS}")
             _write_pack(git, [changes], [head], f"{path}/{_CHANGES}")
@@ -456,7 +456,7 @@ def _stash_commit(git: Git, entry: LogEntry) -> str:
     tree = tree_of(git, entry.after)
     for each in filter(None, untracked):
         tree = edited_tree(git, entry.after, git.run("ls-tree", "-r", "-z", each).out)
-    return commit_tree(git, tree, [base], entry.message, WHO)
+    return commit_tree(git, tree, [base], entry.message, SIGNATURE)
 
 
 def _init_repository(directory: str, kind: str, *more: str) -> None:

@@ -50,7 +50,8 @@ def register(git: Git, common: Path, directory: str, branch: str) -> Path | None
     except OSError:
         return None
     try:
-        # This file keeps a `git worktree prune` of another process from removing the entry.
+        # This file prevents a `git worktree prune` of another process from removing the
+        # registration.
         (admin / "locked").write_text(f"{REASON}\n")
         os.makedirs(real)
         for path, content in _registration_files(admin, real, branch):
@@ -203,10 +204,9 @@ class GitWorktrees:
     ) -> RegisteredWorktree:
         """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
 
-        A new branch begins at the commit ``start``. ``with_saved_settings`` receives the ``Git``
-        of the worktree, and returns a ``Git`` with the job's saved settings, which writes the files
-        of the worktree. ``Repository.open_worktree`` has the full
-        contract.
+        A new branch begins at the commit ``start``. ``with_saved_settings`` receives the ``Git`` of
+        the worktree, and returns a ``Git`` with the job's saved settings, which writes the files of
+        the worktree. ``Repository.open_worktree`` has the full contract.
         """
         existing = self.sound(directory, branch)
         if existing is not None:
@@ -385,7 +385,8 @@ class GitWorktrees:
 
     def _drop(self, directory: str) -> None:
         worktree = self.find(directory)
-        # Remove the entry last, because the command ``clean`` finds the files by the entry.
+        # Remove the registration last, because the command ``clean`` finds the files by the
+        # registration.
         remove(directory)
         if worktree is not None:
             self._sound.pop(worktree.admin, None)

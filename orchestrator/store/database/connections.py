@@ -47,7 +47,7 @@ class DeferredSync:
 
     def request_flush(self) -> None:
         """Request that a new commit is flushed. Does not wait for the flush."""
-        # The next flush includes this commit, because the flush begins after the event is cleared.
+        # If the event is set, the next flush has not begun yet, and will include this commit.
         if not self._due.is_set():
             self._due.set()
         if self._thread is None:
@@ -91,9 +91,9 @@ LOCK_TIMEOUT = 10.0
 POOLED_READERS = 8
 EXTRA_READERS = 56
 
-#: Number of pages (4 KiB) in the write-ahead log at which SQLite writes the pages to the database,
-#: while the supervisor waits. The number is large, so that a page that changes often is written
-#: only once.
+#: When the write-ahead log has this number of pages (of 4 KiB), SQLite writes the pages to the
+#: database file, and the supervisor waits. The number is large, so that a page that changes often
+#: is written only once.
 CHECKPOINT_PAGES = 4000
 
 _WRITER_PRAGMAS = (
@@ -155,7 +155,7 @@ class Connections:
         self._lost_error = (driver.OperationalError, driver.InterfaceError)
         #: True if the latest commit may have succeeded, although its answer was lost.
         self._in_doubt = False
-        #: True if a commit waits for the disk; None: the database decides.
+        #: True if a commit waits for the disk; None for PostgreSQL, whose configuration decides.
         self._waits: bool | None = None
         self._deferred_sync: DeferredSync | None = None
         if self.writer.dialect.name == "sqlite":
@@ -265,7 +265,7 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Make SQLite's next commits wait for the disk only if ``durable`` is True.
+        """Set whether SQLite's next commits wait for the disk. ``durable``: True to wait.
 
         Does nothing for PostgreSQL.
         """

@@ -1,4 +1,4 @@
-"""Queries that return values of the core, such as jobs and workers, or rows of a job tree."""
+"""Queries that return objects of ``core.model``, such as jobs, or rows of a job tree."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""PostgreSQL only: connection arguments, one writer at a time, and a fence against old servers."""
+"""PostgreSQL only: connection arguments, a lock for one writer, a fence for replaced servers."""
 
 import time
 from collections.abc import Mapping

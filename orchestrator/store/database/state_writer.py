@@ -129,7 +129,7 @@ class TableWriter:
             if source == COMPUTED
         ]
         kinds = [(position, table.c[name].type) for position, name in enumerate(names)]
-        #: Positions of text columns. ``_converted`` has other columns that need a conversion.
+        #: Positions of text columns. ``_converted`` has the other columns that need a conversion.
         self._texts = [position for position, kind in kinds if isinstance(kind, PlainText)]
         other_kinds = (
             (position, kind) for position, kind in kinds if not isinstance(kind, PlainText)

@@ -19,8 +19,8 @@ def check_writable(url: URL, where: str) -> None:
     """Write to the database in a transaction that is rolled back.
 
     ``where``: name of the database for error messages. Raise StoreError if a newer release created
-    the database, or if PostgreSQL accepts no writes or not all characters. Raise SQLAlchemyError if
-    the database cannot be written for another reason.
+    the database, or if a PostgreSQL database is read-only or cannot store all characters. Raise
+    SQLAlchemyError if the database cannot be written for another reason.
     """
     engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **_options(url))
     if engine.dialect.name == "sqlite":

@@ -188,10 +188,10 @@ def _total(connection: Connection, job_filter: JobFilter) -> int:
 def status_counts(
     connection: Connection, root_ids: Collection[str]
 ) -> dict[str, Sequence[StatusCount]]:
-    """Return, by root job, one count for each job of the tree and each status of its workers.
+    """Return counts of workers by root job: one count for each job of the tree and each status.
 
-    A count has the number of these workers, and their usage.
-    A root job without workers has an empty list.
+    A count has the number of the job's workers with this status, and their usage. A root job
+    without workers has an empty list.
     """
     counts: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}
     for row in connection.execute(_counts, {"root_ids": list(root_ids)}):

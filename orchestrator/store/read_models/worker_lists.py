@@ -207,7 +207,7 @@ class WorkerOrders:
 def _changed_workers(change: StateChange) -> Iterator[WorkerKey]:
     for worker in change.workers:
         yield worker.key
-    # The time of a worker depends on its attempts.
+    # A worker's run time depends on its attempts.
     for attempt in (*change.new_attempts, *change.attempts):
         yield attempt.key
     for key, _ in change.dropped_attempts:

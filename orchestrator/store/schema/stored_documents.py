@@ -1,4 +1,4 @@
-"""Creates values of the core from the JSON documents in the database.
+"""Creates objects of ``core.model`` from the JSON documents in the database.
 
 A document of an earlier release may lack a field, have a removed field, or have an earlier type.
 """

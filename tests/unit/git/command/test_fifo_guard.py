@@ -146,7 +146,7 @@ def test_a_pipe_of_the_user_stays(project: Project, repository: GitRepository) -
     put_pipe(project.path / "fifo")
     put_pipe(project.path / "dir" / ".gitfifo")
 
-    runner.fifo_guard.release(str(project.path), {})
+    runner.fifo_guard.unblock(str(project.path), {})
 
     assert (project.path / "fifo").is_fifo() and (project.path / "dir" / ".gitfifo").is_fifo()
 

@@ -178,7 +178,7 @@ def test_a_directory_copied_from_the_user_s_checkout_stays(
     (worktree_path / "build").mkdir()
     (worktree_path / "build" / "x").touch()
     admin = project.path / ".git" / "worktrees" / "worktree"
-    (admin / copied_files.CARRIED).write_bytes(b".env\0build\0")
+    (admin / copied_files.COPIED_LIST).write_bytes(b".env\0build\0")
     kept = keep(repository, worktree_path)
     assert project.files(kept) == []
     repository.roll_back(str(worktree_path), BRANCH, repository.base().commit, kept)
