@@ -1,8 +1,8 @@
-"""The feed of events, an observer of stored changes.
+"""The feed of events: the latest events of all jobs, from which clients read what has changed.
 
-The feed has the events of all jobs, numbered in the order in which this server stored them. The
-first number is the time of the server's start, in milliseconds. A restarted server therefore uses
-larger numbers than the server before the restart.
+Each item has a number, in the order in which this server stored the items. The first number is the
+time of the server's start, in milliseconds. A restarted server therefore uses larger numbers than
+the server before the restart.
 """
 
 import threading
@@ -69,7 +69,7 @@ class FeedItem:
 
 
 class Feed:
-    """The feed of events. Any thread may call.
+    """The feed of events, an observer of stored changes. Any thread may call.
 
     The needs and figures of job trees are read from the store only while a listener exists.
     """
@@ -230,7 +230,7 @@ class Feed:
 
 
 def _with_changed_needs(change: StateChange, reported_needs: Mapping[str, object]) -> set[str]:
-    """Return the ids of root jobs whose needs the change may have changed."""
+    """Return the ids of root jobs whose needs may differ from ``reported_needs`` after a change."""
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
     roots_with_needs = {job.root_id for job in jobs if kinds_of_job(job)}

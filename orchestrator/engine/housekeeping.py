@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds from the server's start to the first check. The first calls then do not wait for checks.
+#: Seconds from the server's start to the first check, so that the first API calls are not delayed.
 BEGIN_SECONDS = 3.0
 #: Minimum and maximum seconds between two checks for old jobs.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0

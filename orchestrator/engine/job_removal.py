@@ -33,7 +33,7 @@ class JobRemoval:
         self._deletion = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Save the work that the removal would otherwise lose. Git refs protect this work.
+        """Save the job's uncommitted work, which the removal would delete, on git refs.
 
         Raise Conflict if the disk is full. May take long. Call ``secure`` before ``begin``, because
         ``begin`` cannot be undone.

@@ -46,8 +46,8 @@ class ReportQueue:
         self._store = store
         self._reporter = reporter
         self._workspace = workspace
-        #: Notice at the top of a job tree's reports, if the request may ask for changes, but no AI
-        #: agent worked on it.
+        #: Notice at the top of a job tree's reports, if no AI agent worked on a request that may
+        #: ask for changes.
         self._nothing_built = nothing_built
         self._post = post
         #: Function that returns merge reports by job id. The function first merges a job's changes

@@ -22,7 +22,7 @@ from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithou
 from orchestrator.engine.worktrees.worker_changes import WorkerWorktree
 from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
-#: Maximum bytes in a prompt for the results of all other tasks together.
+#: Maximum bytes in a prompt for the results of all dependencies together.
 RESULTS_BYTES = 16 * 1024
 
 #: Function that returns a worker's remaining quota. The last argument is the current Unix time.
@@ -98,7 +98,7 @@ class AssignmentBuilder:
         - For an attempt that may change the user's checkout, the state of the checkout is recorded.
 
         Raise RepositoryError if git fails, or OSError if a file operation fails. For an attempt in
-        a plain directory, only an error of a full disk is raised.
+        a plain directory, raise an error only if the disk is full.
         """
         if assignment.worker.is_reviewer:
             return self._review_prompts.with_patches(assignment), None
@@ -123,8 +123,8 @@ class AssignmentBuilder:
     ) -> dict[str, DependencyResult]:
         results: dict[str, DependencyResult] = {}
         tasks = scheduler.view.tasks_of(worker.job_id)
-        # ``sources`` replaces a question by the question's dependencies, because a question has no
-        # result. ``depends_on`` also has the question, whose answer the agent needs.
+        # A question (a task that a person answers) changes no files, so ``sources`` has the
+        # question's dependencies instead. ``depends_on`` adds the question with its answer.
         for task_id in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
             winner = chosen(scheduler.view.candidates_of(worker.job_id, task_id))
             assert winner is not None, "a dependency has succeeded"

@@ -37,9 +37,10 @@ class AttemptChanges:
         self._without_worktree = without_worktree
 
     def if_empty(self, running: RunningAttempt) -> WorkerChanges | None:
-        """Return the changes of an attempt whose directory is empty, without a scan.
+        """Return the changes of an attempt that has left its directory empty.
 
-        Return None if a scan is needed, for example because the attempt works in a worktree.
+        Return None if only a scan can find the changes: the directory has files, or the attempt
+        works in another place, such as a worktree.
         """
         worker = running.worker
         needs_scan = (
@@ -81,7 +82,7 @@ class AttemptChanges:
     def _changed_in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return the files of the user's checkout that changed during an attempt.
 
-        The result is empty if any task of the job tree may change the checkout.
+        Return no files if a task of the job tree works in the checkout, or after an error.
         """
         if any(each.works_in_project for each in self._view.tasks_of_tree(worker.root_id)):
             return ()

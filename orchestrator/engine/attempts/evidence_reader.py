@@ -93,7 +93,7 @@ class EvidenceReader:
         return any(not self._view.jobs[job_id].status.ended for job_id in children)
 
     def _checked(self, running: RunningAttempt, exit: Exit, evidence: Evidence) -> Evidence:
-        """Return the evidence, with a checked plan or review if the worker is an adviser."""
+        """Return the evidence. If the worker is a planner or reviewer, check its answer first."""
         if running.worker.is_planner and exit.code == 0:
             return self._agent_plans.checked(running.worker, evidence)
         if running.worker.is_reviewer:
@@ -227,8 +227,8 @@ def _with_delivery(
         builds = builds or (has_worktree and is_agent)
         intent = intent_of_task(task) if builds else Intent.ANSWER
         is_promised = promises_changes(task.role, task.writes, is_agent=builds)
-        # The agent itself reports that it wrote these files. So they are not listed as files that
-        # any process may have changed.
+        # Omit files that the agent itself reports as written. Any process may have changed the
+        # remaining files.
         checkout = [
             each
             for each in changes.checkout

@@ -49,7 +49,7 @@ _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
 
 def _rejection_text(result: WorkerResult) -> str:
-    """Return the text for the prompt about gates that failed on the merged changes."""
+    """Return the prompt text about the gates that failed on the merged changes."""
     blocking = [each for each in result.gates if each.blocks]
     lines = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
@@ -67,7 +67,7 @@ def _rejection_text(result: WorkerResult) -> str:
 
 
 def previous_failure(worker: Worker) -> str:
-    """Return the text for the prompt about what the previous attempt lacks.
+    """Return the prompt text that explains why the worker gets another attempt.
 
     Return "" for a first attempt, and for an attempt that works on a person's feedback.
     """
@@ -101,7 +101,7 @@ def _conflicts_text(worker: Worker, result: WorkerResult) -> str:
 
 
 def _own_failure_text(worker: Worker, result: WorkerResult) -> str:
-    """Return the text for the prompt about the failure of the worker's latest attempt."""
+    """Return the prompt text about the failure of the worker's latest attempt."""
     gates_text = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if gates_text:
         return gates_text

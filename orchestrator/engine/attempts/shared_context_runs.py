@@ -23,7 +23,7 @@ from orchestrator.security.secrets.api_keys import new_proof
 logger = logging.getLogger(__name__)
 
 #: Timeout for the creation of a shared context, in seconds. The creation usually takes a few
-#: seconds. After the timeout, workers run without the context.
+#: seconds. After the timeout, the context lacks the project digest and the context files.
 CONTEXT_SECONDS = 60.0
 
 
@@ -88,7 +88,7 @@ class SharedContextRuns:
         """Return the job's shared context; "" if ``agent`` is an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
-        # If the context does not exist, another process has removed it since its creation.
+        # The context is missing if it could not be written, or if another process has removed it.
         if not self._shared.exists(job):
             self._shared.make_plain(job, root)
         return self._shared.read(job)

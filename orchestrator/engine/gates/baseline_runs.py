@@ -82,7 +82,8 @@ class BaselineRuns:
         self._workspace = workspace
         self._background = background
         self._lock = threading.Lock()
-        #: Base commits in use, by root job id and commit. Other classes only check for emptiness.
+        #: Base commits in use, by root job id and commit. Other classes may only check whether this
+        #: mapping is empty.
         self.sites: dict[tuple[str, str], _Site] = {}
 
     def known_result(self, check: Check, gate: Gate) -> FinishedRun | None:
@@ -137,7 +138,10 @@ class BaselineRuns:
                     self._runs.stop(site.process, *by)
 
     def drop(self, root_id: str) -> None:
-        """Remove the worktrees of an ended root job. Idempotent."""
+        """Remove the worktrees of an ended root job's base commits. Idempotent.
+
+        If a gate still runs in one of the worktrees, remove the worktrees after the gate's end.
+        """
         with self._lock:
             sites = [self.sites.pop(each) for each in [*self.sites] if each[0] == root_id]
             for site in sites:

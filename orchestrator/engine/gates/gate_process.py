@@ -68,8 +68,8 @@ class GateProcess:
     """One run of a gate or of setup commands: the command, and where it runs."""
 
     root_id: str
-    #: Name of the worker, check, or base commit for which the command runs. Other running gates
-    #: must not have the same name.
+    #: Name of the worker, check, or base commit for which the command runs. Only one command may
+    #: run at a time for the same owner.
     owner: str
     gate: Gate
     #: Working directory of the run.
@@ -231,8 +231,8 @@ class GateProcesses:
     def _stop_earlier_run(self, name: str, record_path: str) -> None:
         """Stop a gate that an earlier server started.
 
-        The handler of the gate's end is called when the gate has stopped. If the gate has already
-        ended, the handler is called at once.
+        The function that ``RunningProcesses.expect`` registered for the gate's end is called when
+        the gate has stopped, or at once if the gate has already ended.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
@@ -385,11 +385,13 @@ class GateProcesses:
 
 
 def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return which files of the worktree and which packages of the user's checkout a gate executed.
+    """Return what a gate executed, as two values.
 
-    The files are relative to ``run.cwd``, or None if unknown. The gate executed the checkout's
-    versions of the packages, so it did not judge the worktree's versions. ``path``: path of the
-    file ``SOURCES``.
+    1. The files of the worktree, relative to ``run.cwd``; None if unknown.
+    2. The packages of the user's checkout. The gate did not judge the worktree's versions of these
+       packages.
+
+    ``path``: path of the file ``SOURCES``.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -414,7 +416,7 @@ def _top_package(path: str) -> str:
 
 
 class _Countdown:
-    """Counts the calls of ``down``. The last of ``count`` calls also calls ``then``."""
+    """Calls ``then`` at the call number ``count`` of ``down``."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count

@@ -104,7 +104,7 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _FirstRun:
-    """A gate's first run. The gate must run again with the base's tests and configuration."""
+    """The first run of a gate that must run again, with the base's versions of judging files."""
 
     result: GateResult
     ran: FinishedRun
@@ -258,8 +258,9 @@ class GateRunner:
         return UNCHANGED if not paths and gate.source is not GateSource.REQUESTED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
-        # A detected gate does not always succeed on the base. If the worker has changed the gate's
-        # script so that it always succeeds, the second run uses the base's script.
+        # No check is needed for a detected gate, because its command can fail on the base. If the
+        # worker has changed the command's script so that it always succeeds, the second run uses
+        # the base's script.
         if gate.source is GateSource.DETECTED or not check.base:
             return False
         return self._finder.always_succeeds(gate, self._repository.gate_files(check.commit))

@@ -170,8 +170,11 @@ class CulpritSearch:
     def _common_cause(self, good: int) -> MergePart | None:
         """Return the earlier part that causes the failures of the latest two culprits, or None.
 
-        The gates pass on a merge of both culprits and all earlier parts except the returned part.
-        ``good``: number of steps after which the gates pass. The next step fails.
+        The latest culprit but one is already excluded. The latest culprit is the part of the step
+        that follows the first ``good`` steps: the gates pass before this step, and fail after it.
+
+        Without the returned part, the gates pass on a merge of both culprits and all earlier parts,
+        and none of these parts depends on the returned part.
         """
         if not good or len(self._culprits) == self._final:
             return None

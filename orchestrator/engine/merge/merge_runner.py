@@ -129,9 +129,10 @@ class MergeRunner:
         return replace(report, lines=lines, notes=(*notes, *report.notes))
 
     def _path_in_repository(self, path: str) -> str:
-        """Return the path as in ``files_created`` of workers.
+        """Return ``path`` relative to the top of the repository, as in a worker's ``files_created``.
 
-        ``path``: relative to the project, as in a merge record.
+        ``path``: path relative to the project, as in a merge record. Return ``path`` unchanged if
+        git fails.
         """
         try:
             return os.path.normpath(self._repository.project_path("") + f"/{path}").lstrip("/")

@@ -113,13 +113,13 @@ class MergeSelection:
     def _exclude_by_choice(self, worker: Worker, earlier: MergeRecord | None) -> None:
         """Exclude a worker from the result, because a person requested this.
 
-        If gates or a conflict excluded the worker in the earlier merge, keep this cause, which
-        applies again if the person withdraws the request.
+        If the gates or a conflict excluded the worker from the earlier merge, record this cause
+        again: it still applies if the person later includes the worker.
         """
         record = self._merge.record
         missing = earlier.missing() if earlier else ()
         exclusion = next((each for each in missing if each.worker_id == worker.id), None)
-        # In the tree, the job has its own merge strategy, even if the person chose another one.
+        # Read the job from the tree, because ``merge.job`` may have the person's merge strategy.
         job = next(each for each in self._merge.tree.jobs if each.id == record.job_id)
         is_manual = job.config.merge_strategy == Strategy.MANUAL
         cause = LossCause.MANUAL if is_manual else LossCause.CHOSEN

@@ -133,7 +133,10 @@ class JobMerge:
         record.errors.append(error.message)
 
     def _remove_worktrees(self) -> None:
-        """Remove the worktrees of the job's workers, and of an earlier check that a crash ended."""
+        """Remove the worktrees of the job's workers, and the gates' worktree of a crashed merge.
+
+        For a root job, also remove the job tree's spare worktrees.
+        """
         merge, worktrees = self._merge, self._merge.worktrees
         merge.repository.remove_detached_worktree(merge.gate_worktree)
         for worker in merge.workers:
@@ -255,7 +258,8 @@ class JobMerge:
         self, search: SearchResult, merged: Sequence[Worker], excluded_jobs: Collection[str]
     ) -> None:
         merge = self._merge
-        # A worker did not undo changes that conflict with its branch: the branch never had them.
+        # Omit child jobs whose changes conflict with the worker's branch. The branch never had
+        # these changes, so the worker did not undo them.
         conflicting_jobs = {child for step in search.steps for child in step.conflicting_jobs}
         for worker in merged:
             merge.record.undone += [

@@ -44,11 +44,11 @@ class LostLines:
         self._before.append(worker)
 
     def with_workers(self, conflict: FileConflict, worker: Worker) -> FileConflict:
-        """Return the conflict of ``worker``, with the workers that wrote its lines.
+        """Return a conflict of ``worker``, with the ids of other workers in two fields.
 
-        The field ``workers`` of each lost hunk gets the hunk's writers. If the writers are unknown,
-        the field gets all workers that changed the file and that were passed to ``add``. The field
-        ``child_workers`` gets the workers of a conflicting child job that changed the file.
+        - ``workers`` of each lost hunk: the hunk's writers. If they are unknown: all workers that
+          changed the file and were merged earlier.
+        - ``child_workers``: if a child job conflicts, its workers that changed the file.
         """
         # A child job's result is merged after the changes of its parent worker.
         before = [*self._before, worker] if conflict.child_job_id else self._before
@@ -98,7 +98,7 @@ class ResultFacts:
     """Reads the facts of a merged result, after the merge is recorded."""
 
     def __init__(self, merge: RunningMerge, search: SearchResult, merged: Sequence[Worker]) -> None:
-        """``search``: the result of the search for the parts with which gates fail.
+        """``search``: the merged state, and the parts that it lacks.
 
         ``merged``: the workers whose changes are merged.
         """
@@ -134,7 +134,7 @@ class ResultFacts:
     def _undone_workers(self, files: Mapping[str, str]) -> Iterator[str]:
         """Yield the ids of merged workers whose changes are all missing in the result.
 
-        Only a worker that started from these changes can undo them without a conflict. Therefore
+        Changes can be undone without a conflict only by a worker that started from them. Therefore
         only workers on which other workers depend are checked.
 
         ``files``: the changed files of the result; keys: paths in the project, values: paths in the

@@ -50,8 +50,8 @@ class KindTask:
     prompt: str
     role: str | None = None
     needs: tuple[str, ...] = ()
-    #: Name of the task's layer. The task's title names the technologies of this layer that the
-    #: request names.
+    #: The task's layer of an application, such as "backend". The task's title names the
+    #: technologies of this layer that the request names.
     layer: str = ""
     only_if: str = ""
 

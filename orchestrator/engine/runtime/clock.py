@@ -19,7 +19,7 @@ def now() -> float:
 
     If ``persist`` continues an earlier server's clock, return the time of that clock instead.
 
-    A monotonic clock measures the seconds. Otherwise, a jump of the machine's clock could end jobs
+    The seconds are those of a monotonic clock, because a jump of the machine's clock could end jobs
     too early or delay retries. Time in which the machine sleeps counts as elapsed.
     """
     return _start_time()[0] + _elapsed()
@@ -29,8 +29,8 @@ def persist(path: Path, *, jobs_continue: bool) -> bool:
     """Store this clock's state in the file ``path``, for the clock of the next server.
 
     Call this function before the first call of the function ``now``. ``jobs_continue``: True if
-    jobs of the earlier server continue. This clock then continues the earlier server's clock. If
-    the machine was restarted in between, this clock is independent of the earlier clock.
+    jobs of the earlier server continue. This clock then continues the earlier server's clock,
+    unless the machine was restarted in between.
 
     Return True if jobs continue and the machine was restarted; otherwise False.
     """

@@ -167,10 +167,10 @@ class LandingCalls:
         return replace(plan, commit="" if message else commit, files=files, nothing=message)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return the message that nothing can be landed, for a job that is not completed.
+        """Return why nothing of a job that is not completed can be landed, as text.
 
-        Raise Incomplete if the job may have changes to land, or is partial without a result. Also
-        raise the errors of ``_without_result``.
+        Raise Incomplete if the job has a result, which may lack changes, or if the job is partial
+        and nothing was merged. Also raise the errors of ``_without_result``.
         """
         try:
             landing.result()
@@ -286,9 +286,10 @@ class LandingCalls:
         return True
 
     def _store_completed(self, begun: BegunLanding, job: Job, landing: ResultLanding) -> bool:
-        """Store a landing that git has completed, but that the job lacks. Return True if stored.
+        """Store a landing that git has completed, unless the landing is already stored.
 
-        The job lacks it after a crash, and after a repeated merge with the same result.
+        The landing is not stored after a crash, or after a repeated merge with the same result.
+        Return True if this call has stored the landing.
         """
         git_move = landing.landed_on(begun.branch)
         stored_landing = _stored_landing(job, begun.branch)
@@ -326,9 +327,9 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str, landing: ResultLanding
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return the message that a person excluded all changes of a job without a result.
+    """Return why a job without a result cannot be landed, as text: a person excluded all changes.
 
-    If there is no result for another reason, raise Conflict, Incomplete, or NotFound.
+    If the result is missing for another reason, raise Conflict, Incomplete, or NotFound.
 
     ``error``: the error of the search for the result.
     """

@@ -28,9 +28,10 @@ _COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_
 
 
 class Throughput:
-    """Counts workers that ended in the last minute, and gate outcomes since the server's start.
+    """Counts the workers and jobs that ended in the last minute, and the outcomes of gates.
 
-    The object is an observer of stored changes. Any thread may call ``per_minute``.
+    The outcomes are counted from the server's start. The object is an observer of stored changes.
+    Any thread may call ``per_minute``.
     """
 
     def __init__(self) -> None:

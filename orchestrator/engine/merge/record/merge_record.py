@@ -195,8 +195,8 @@ class MergeRecord:
     def overruled(self) -> tuple[Overruled, ...]:
         """Return the hunks of merged workers that the result lacks, grouped by their writer.
 
-        A hunk is lost if another worker's hunk replaced it, or if it belongs to a child job whose
-        parent worker undid it.
+        Another worker's hunk replaced such a hunk, or a parent worker undid the hunk of its child
+        job.
         """
         return (*self._replaced_hunks(), *self._undone_hunks())
 
@@ -240,8 +240,9 @@ class MergeRecord:
     ) -> dict[tuple[str, str], tuple[str, ...]]:
         """Return the places of replaced hunks, such as ``a.py:3-7``.
 
-        Keys: the writers of the hunks, and the child jobs that replaced the hunks (empty: a worker
-        of this job). ``winners``: ids of the workers that replaced the hunks.
+        Each key is a pair: the hunk's writer, and the id of the child job that replaced the hunk
+        ("" if a worker of this job replaced the hunk). ``winners``: ids of the workers whose merges
+        replaced the hunks.
         """
         places: dict[tuple[str, str], tuple[str, ...]] = {}
         for conflict in self.conflicts:

@@ -65,7 +65,7 @@ class PlanCalls:
             try:
                 scheduler.check_plan(job_id, version)
             except OutdatedPlan as error:
-                # The caller may repeat a call if it did not get the answer.
+                # A caller that did not receive the answer may repeat the call.
                 present_tasks = scheduler.view.tasks_of(job_id)
                 edited_tasks = _with_env(tasks, present_tasks, keeps_env)
                 planned_tasks, _ = self._submission_builder.edited_plan(
@@ -110,7 +110,7 @@ class PlanCalls:
         try:
             self._supervisor.call(action)
         except Conflict:
-            # The caller may repeat a call if it did not get the answer.
+            # A caller that did not receive the answer may repeat the call.
             approval = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
             payload = approval.data if approval else {}
             if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):

@@ -26,7 +26,7 @@ class Remark:
     text: str
     #: The file; "" for a remark on the whole change.
     path: str = ""
-    #: The lines; 0 for a remark on the whole change or on a whole file.
+    #: First line of the remark; 0 for a remark on the whole change or on a whole file.
     line: int = 0
     end_line: int = 0
     is_old: bool = False
