@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
@@ -43,6 +44,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
     AttemptEnded,
     AttemptHeld,
     AttemptReturned,
+    Call,
     Post,
 )
 from orchestrator.engine.worktrees.setup_commands import why_failed
@@ -136,6 +138,7 @@ class AttemptRunner:
             self._preload(command, issued)
             return
         worker = self._scheduler.view.workers[command.key]
+        assignment = None
         try:
             assignment = self._assignments.assignment_for(self._scheduler, worker, clock.now())
             if self._assignments.takes_long(assignment):
@@ -149,7 +152,10 @@ class AttemptRunner:
                 # From now on, a background thread prepares the attempt. Register the attempt, so
                 # that a stop finds it in ``BackgroundPool``.
                 self._background.begin(worker.attempt_id, lambda: None)
-                self._start_failed(assignment, issued, error)
+                if assignment is None:
+                    self._assign_later(worker, issued, error)
+                else:
+                    self._start_failed(assignment, issued, error)
                 return
             self._report_failed_start(worker, error)
         else:
@@ -207,6 +213,27 @@ class AttemptRunner:
         self._post(
             AttemptEnded(worker.key, worker.attempt, _exit_of_failed_start(error), Evidence())
         )
+
+    def _assign_later(self, worker: Worker, issued: IssuedCredentials, error: Exception) -> None:
+        """Wait for disk space, then compose the attempt's assignment in the supervisor's thread."""
+        call = Call(lambda scheduler, now: self._assign_again(worker, issued, now), Future())
+        self._wait_for_space(worker, partial(self._post, call), error)
+
+    def _assign_again(self, worker: Worker, issued: IssuedCredentials, now: float) -> None:
+        attempt_id = worker.attempt_id
+        if self._background.early_exit(attempt_id):
+            self._report_early_stop(worker)
+            return
+        try:
+            assignment = self._assignments.assignment_for(self._scheduler, worker, now)
+        except Exception as error:
+            if is_full_disk(error):
+                self._assign_later(worker, issued, error)
+                return
+            self._background.ready(attempt_id, lambda: None)
+            self._report_failed_start(worker, error)
+        else:
+            self._background.submit(partial(self._start_in_background, assignment, issued))
 
     def _start_in_background(self, assignment: Assignment, issued: IssuedCredentials) -> None:
         worker = assignment.worker

@@ -154,6 +154,30 @@ def test_a_full_disk_costs_no_worker_its_attempts(
     assert site.wait(job_id)["status"] == "completed"
 
 
+def test_a_context_that_finds_no_space_costs_no_attempt(
+    make_site: MakeSite, disk: Path, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin({"README.md": "hello\n"})
+    site = make_site(
+        orchestrator={
+            "project_root": str(project.path),
+            "workspace_root": str(disk / "workspace"),
+        },
+        agents=agents(tmp_path),
+        store={"url": f"sqlite:///{tmp_path / 'state.db'}"},
+        workers={"min_free_disk_bytes": 0, "max_retries": 0},
+    )
+    site.workspace = disk / "workspace"
+    filler = fill(disk)
+
+    job_id = site.submit("one", [edit("echo 1 > one.txt")])
+    until(lambda: waits_for_space(site, job_id), "the reason names the disk")
+    filler.unlink()
+
+    assert site.wait(job_id)["status"] == "completed"
+    assert attempts_and_events(site, job_id)[0] == 1
+
+
 def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Path) -> None:
     """git prints only "unable to write file", without the cause."""
     repository = tmp_path / "repository"
