@@ -134,9 +134,8 @@ class JobDirectories:
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
         depth = os.path.dirname(directory)
-        # Check "reports", too: the creation of a worktree may have created ``depth`` before the
-        # job's other directories. ``prepare_job`` creates "reports" last, so if "reports" exists,
-        # these directories exist.
+        # ``depth`` alone does not show that ``prepare_job`` has run: the creation of a worktree may
+        # have created ``depth``. ``prepare_job`` creates "reports" last.
         if not (os.path.isdir(depth) and os.path.isdir(f"{self._job_path(worker)}/reports")):
             self.prepare_job(worker.root_id)
             os.makedirs(depth, 0o700, exist_ok=True)

@@ -34,11 +34,10 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     A gate of the task replaces a gate of the job with the same name. If gates are switched off for
     the job, the task keeps its gates, except gates that only the planner requested.
 
-    Without a worktree (``has_worktree`` is False), the worker gets fewer gates:
+    Without a worktree (``has_worktree`` is False), these gates are omitted:
 
-    - The worker gets only gates that a person requested.
-    - If the job has a base commit, the worker gets no gate of the job. The job's gates then run
-      after the merge.
+    - gates that no person requested
+    - all gates of the job, if the job has a base commit: they then run after the merge
     """
     are_planned = (each.source is GateSource.PLANNED for each in task.gates)
     task_gates = zip(task.gates, are_planned, strict=True)

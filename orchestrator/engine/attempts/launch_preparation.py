@@ -54,7 +54,7 @@ class RunningAttempt:
     prompt: PromptSize | None = None
     #: The worker's task.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
-    #: The worker's worktree; None if the worker uses a plain directory.
+    #: The worker's worktree; None if the worker uses a plain directory or the user's checkout.
     worktree: WorkerWorktree | None = None
     #: The worker's own directory for temporary files; empty if the worker has none.
     scratch: str = ""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from orchestrator.security.files.json_file import read_object
 
-#: Files that show that packages are installed. Yarn writes the ``.pnp`` files instead of the
-#: directory.
+#: Files that show that packages are installed. Yarn may write a ``.pnp`` file instead of the
+#: directory ``node_modules``.
 _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
 #: Fields of ``package.json`` with the names of required packages.
 _REQUIRED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")

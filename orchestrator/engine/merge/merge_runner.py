@@ -129,10 +129,10 @@ class MergeRunner:
         return replace(report, lines=lines, notes=(*notes, *report.notes))
 
     def _path_in_repository(self, path: str) -> str:
-        """Return ``path`` relative to the top of the repository, as in a worker's ``files_created``.
+        """Return ``path`` relative to the top of the repository; unchanged if git fails.
 
-        ``path``: path relative to the project, as in a merge record. Return ``path`` unchanged if
-        git fails.
+        ``path``: path relative to the project. Merge records have such paths, but
+        ``files_created`` of workers has paths relative to the top of the repository.
         """
         try:
             return os.path.normpath(self._repository.project_path("") + f"/{path}").lstrip("/")

@@ -227,8 +227,8 @@ class Headroom:
         #: True if the reserve was released. When the disk has enough space, the reserve file is
         #: created again.
         self._is_reserve_released = False
-        #: True if the latest turn started no worker, delayed a worker, or had no disk reserve. The
-        #: next check must then come soon.
+        #: True if missing resources delayed a worker in the supervisor's latest turn, or if there
+        #: is no disk reserve. The resources must then be checked again soon.
         self.held_back = False
 
     def room(self) -> Capacity:

@@ -206,9 +206,9 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return the gates of a new job, and the commit that defines further gates.
+        """Return the gates of a new job, and a commit.
 
-        The job's tasks may name further gates, which the files of this commit define.
+        If the job's tasks name further gates, the files of this commit define these gates.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.

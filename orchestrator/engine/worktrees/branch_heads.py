@@ -20,11 +20,12 @@ class BranchHeads:
     def of(self, job: Job, worker_id: str) -> list[str]:
         """Return the branch heads of an ended worker.
 
-        The first head is a commit that merges the results of the worker's child jobs into the
-        worker's branch. Each result that conflicts is a further head, even with the merge strategy
-        ``theirs``, so that the merge of the heads reports the replaced hunks. If the worker has no
-        branch, the heads are the results of its child jobs. The branch itself is not moved, because
-        it may be checked out in a worktree.
+        1. A commit that merges the results of the worker's child jobs into the worker's branch.
+        2. Each result that conflicts, even with the merge strategy ``theirs``, so that the merge of
+           the heads reports the replaced hunks.
+
+        If the worker has no branch, the heads are the results of its child jobs. The branch itself
+        is not moved, because it may be checked out in a worktree.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
         unforced = replace(job, config=replace(job.config, merge_strategy=Strategy.AUTO))

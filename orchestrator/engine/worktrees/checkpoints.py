@@ -282,11 +282,12 @@ def pending(worker: Worker, checkpoints: Mapping[str, str]) -> Failure | None:
 
 
 def repeated_command(worker: Worker, checkpoints: Mapping[str, str]) -> Failure | None:
-    """Return a rollback to the worker's start, if its next attempt runs a command again.
+    """Return a planned rollback to the worker's start, if the next attempt repeats a command.
 
-    A command that starts with the files of its previous attempt would make its changes twice. This
-    also holds after an attempt without a failure, for example if a promised file is missing. Return
-    None for an agent, for a first attempt, and if a person rolled the worker back.
+    A command that starts with the files of its previous attempt would make its changes twice. The
+    rollback is therefore planned even if the previous attempt has no failure, for example if a
+    promised file is missing. Return None for an agent, for a first attempt, and if a person rolled
+    the worker back.
 
     ``checkpoints``: the worker's checkpoints, by name.
     """

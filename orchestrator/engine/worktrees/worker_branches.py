@@ -52,7 +52,10 @@ class WorkerBranches:
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
-        """True if a person has committed on the worker's branch since the worker's last attempt."""
+        """True if the worker's branch has moved since the worker's latest attempt.
+
+        For example, a person has committed on the branch.
+        """
         last_commit = worker.delivery.commit if worker.delivery else ""
         return (
             bool(last_commit) and self._repository.commit_of(worker_branch(worker)) != last_commit

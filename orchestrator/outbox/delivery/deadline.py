@@ -30,7 +30,8 @@ class Deadline:
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
-        #: Duplicates of the watched sockets, because TLS detaches a socket from its connection.
+        #: Duplicates of the watched sockets. If TLS wraps a socket, only the duplicate and the
+        #: wrapper still refer to the connection.
         self._sockets: list[socket.socket] = []
         #: True after the deadline.
         self.has_expired = False
