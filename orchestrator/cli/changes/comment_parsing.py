@@ -82,8 +82,8 @@ def _comment(start: re.Match[str], lines: list[str]) -> Comment:
 def comments_of_diff(text: str) -> Comments:
     """Parse the comments of an edited diff: lines that begin with ``#``.
 
-    A comment refers to the previous line of the diff. A comment before the first file refers to the
-    whole change.
+    A comment refers to the previous line of the diff. A comment above the first line of code refers
+    to the whole change.
     """
     comments = Comments()
     for location, lines in _comments_by_location(text):
@@ -91,7 +91,7 @@ def comments_of_diff(text: str) -> Comments:
         if not comment_text:
             continue
         if location is None:
-            comments.summary = comment_text
+            comments.add(Comments(summary=comment_text))
         else:
             comments.on_lines.append({**location, "text": comment_text})
     return comments

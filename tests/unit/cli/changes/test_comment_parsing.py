@@ -59,6 +59,13 @@ def test_lines_with_a_hash_in_a_diff_are_on_the_line_above() -> None:
     ]
 
 
+def test_all_comments_above_the_first_hunk_are_on_the_whole_change() -> None:
+    diff = DIFF.replace("--- a/src/a.py", "# Rename the file.\n--- a/src/a.py")
+    found = comments_of_diff(diff)
+    assert found.summary == "All in all: good.\nBut small things.\n\nRename the file."
+    assert found.on_lines == comments_of_diff(DIFF).on_lines
+
+
 def test_an_untouched_diff_has_no_comments() -> None:
     found = comments_of_diff(
         "\n".join(line for line in DIFF.splitlines() if not line.startswith("# "))
