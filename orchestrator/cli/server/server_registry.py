@@ -57,8 +57,8 @@ class ServerRegistry:
         """
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
-            self._own.unlink(missing_ok=True)
             with suppress(OSError):
+                self._own.unlink(missing_ok=True)
                 for directory in self._created:
                     directory.rmdir()
 

@@ -67,6 +67,17 @@ def test_directories_with_other_files_stay(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.rglob("*.json")] == ["a.json"]
 
 
+def test_a_record_that_cannot_be_removed_costs_nothing(
+    servers: ServerRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only file system")
+
+    servers.add("http://localhost:3", tmp_path, time.time())
+    monkeypatch.setattr(Path, "unlink", refuse)
+    servers.remove()
+
+
 def test_a_home_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     servers = ServerRegistry({"XDG_STATE_HOME": str(tmp_path / "file")})
