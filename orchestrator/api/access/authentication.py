@@ -132,11 +132,17 @@ def api_key_of(http_request: Request) -> str | None:
 
 
 def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
-    problem = "invalid API key" if key else f"missing header {KEY_HEADER}"
+    if key is None and session_cookie(request):
+        detail = str(error)
+    else:
+        problem = "invalid API key" if key else f"missing header {KEY_HEADER}"
+        detail = (
+            f"{problem}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker"
+        )
     return ProblemError(
         status=HTTPStatus.UNAUTHORIZED,
         type=error.kind,
-        detail=f"{problem}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker",
+        detail=detail,
         headers={"WWW-Authenticate": CHALLENGE},
         more={"example": same_call_with_key(request)},
     )

@@ -113,7 +113,7 @@ class FakeCallers(_Part):
         for key, caller in self._service._keys.items():
             if hash_key(key) == key_hash and caller.attempt is None:
                 return caller
-        raise Unauthorized()
+        raise Unauthorized("the API key of this session was removed; log in again")
 
 
 class FakeAccess(_Part):

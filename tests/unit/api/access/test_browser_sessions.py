@@ -102,7 +102,9 @@ def test_a_key_that_reads_logs_in_and_changes_nothing(anonymous: FlaskClient) ->
 def test_a_session_ends_with_its_key(anonymous: FlaskClient, service: FakeService) -> None:
     log_in(anonymous)
     service.remove_key(KEY)
-    assert kind(anonymous.get("/api/v1/jobs")) == (401, "unauthorized")
+    refused = anonymous.get("/api/v1/jobs")
+    assert kind(refused) == (401, "unauthorized")
+    assert "the API key of this session was removed; log in again" in refused.text
     assert kind(anonymous.get(SESSION)) == (401, "unauthorized")
 
 
@@ -114,7 +116,9 @@ def test_a_logout_ends_the_session_on_the_server(app: Flask) -> None:
     assert thief.get("/api/v1/jobs").status_code == HTTPStatus.OK
     assert client.delete(SESSION).status_code == HTTPStatus.NO_CONTENT
     assert kind(client.delete(SESSION)) == (401, "unauthorized")
-    assert kind(thief.get("/api/v1/jobs")) == (401, "unauthorized")
+    refused = thief.get("/api/v1/jobs")
+    assert kind(refused) == (401, "unauthorized")
+    assert json.loads(refused.text)["detail"] == "the browser session has ended; log in again"
 
 
 def test_a_ticket_logs_in_once(client: FlaskClient, app: Flask) -> None:
