@@ -161,8 +161,9 @@ def _sources_by_path(
     """Return one source file for each path, although several workers may have made the file.
 
     ``take``: ids of workers whose versions of a file are selected. If workers made different
-    versions, and ``take`` has none of these workers, the source has the reason in ``refused``.
-    Raise InvalidRequest if ``take`` has a worker without files.
+    versions, and ``take`` has none of these workers, the source has the reason in ``refused``. If
+    ``take`` has several of these workers, the last version is used. Raise InvalidRequest if
+    ``take`` has a worker without files.
     """
     by_path: dict[str, list[ApplySource]] = {}
     for source in sources:

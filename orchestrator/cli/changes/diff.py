@@ -25,7 +25,7 @@ from orchestrator.core.model.states import JobStatus
     "--attempt",
     type=Count(min=1),
     metavar="N",
-    help="Show the changes that WORKER had at the end of attempt N (also if rolled back later).",
+    help="Show the changes that WORKER had at the end of attempt N, even if rolled back later.",
 )
 @project_option
 @pass_cli_context

@@ -30,7 +30,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     Refs are, for example, branches, tags, and stash entries. Other changed files of the .git
     directory are also restored. Each item gets the state that it had before JOB. An item that has
     changed since JOB is listed, but not restored. Never reverts a push, but shows the command that
-    reverts the push.
+    reverts the push. If JOB is a child job, all changes of its root job are restored.
     """
     from orchestrator.composition import repository_restore
     from orchestrator.git import RestoreState

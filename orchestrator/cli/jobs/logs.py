@@ -26,7 +26,13 @@ FOLLOWED_LINES = 10
 @job_argument
 @click.argument("worker_id", metavar="[WORKER]", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
-@click.option("-n", "--tail", type=Count(min=0), metavar="N", help="Print the last N lines.")
+@click.option(
+    "-n",
+    "--tail",
+    type=Count(min=0),
+    metavar="N",
+    help="Print only the last N lines of each log.",
+)
 @json_option
 @pass_cli_context
 def logs_command(

@@ -132,7 +132,8 @@ def ending_lines(answer: Answer, width: int, *, printed_lines: Sequence[str] = (
     - The job's reason.
     - If the job is unsuccessful: the reasons of failed workers, each reason once. If a worker
       changed no file, its output follows the reason.
-    - If the job has not ended: the reasons why workers wait for their start, each reason once.
+    - If the job has not ended: the reasons of unfinished workers, each reason once. A reason says
+      what a worker waits for, or which gates run.
     - Commands that merge or show missing changes.
 
     ``printed_lines``: lines about workers that are already printed. A worker's reason is omitted if

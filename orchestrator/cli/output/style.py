@@ -1,4 +1,4 @@
-"""Colours of output, by meaning, such as good or bad. Text is complete without colours."""
+"""Colors of output, by meaning, such as good or bad. Text is complete without colors."""
 
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -14,7 +14,7 @@ _GREEN, _RED, _YELLOW, _CYAN, _DIM, _BOLD, _RESET = (
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """Adds colours to text for one output stream. If ``is_on`` is False, text is unchanged."""
+    """Adds colors to text for one output stream. If ``is_on`` is False, text is unchanged."""
 
     is_on: bool
 
@@ -37,7 +37,7 @@ class Style:
         return self._colored(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the function that colours text for a meaning, such as ``good``.
+        """Return the function that colors text for a meaning, such as ``good``.
 
         For an unknown meaning, the function returns the text unchanged.
         """
@@ -56,16 +56,16 @@ class Style:
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
     """Return the style of an output stream.
 
-    Environment variables may force or forbid colours. Otherwise, only a terminal gets colours.
+    Environment variables may force or forbid colors. Otherwise, only a terminal gets colors.
     """
     preference = wants_color(environ)
     return Style(is_on=stream.isatty() if preference is None else preference)
 
 
 def wants_color(environ: Mapping[str, str]) -> bool | None:
-    """Return True if the environment forces colours, False if it forbids them, otherwise None.
+    """Return True if the environment forces colors, False if it forbids them, otherwise None.
 
-    NO_COLOR and TERM=dumb forbid colours. FORCE_COLOR and CLICOLOR_FORCE force them.
+    NO_COLOR and TERM=dumb forbid colors. FORCE_COLOR and CLICOLOR_FORCE force them.
     """
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return False

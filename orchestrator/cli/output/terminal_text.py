@@ -36,7 +36,7 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Return the text without colours and control characters, except tabs and line breaks."""
+    """Return the text without colors and control characters, except tabs and line breaks."""
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
 
@@ -104,7 +104,7 @@ def wrapped(text: object, width: int, indent: str = "") -> list[str]:
 
 
 def paint(status: str, width: int = 0) -> str:
-    # If the output is not a terminal, Click removes the colour.
+    # If the output is not a terminal, Click removes the color.
     color = _COLORS.get(status)
     padded = status.ljust(width)
     return click.style(padded, fg=color) if color else padded

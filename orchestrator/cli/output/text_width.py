@@ -11,7 +11,7 @@ _EMOJI_FORM = "\ufe0f"
 
 
 def columns(text: str) -> int:
-    """Return the number of terminal columns that a line takes. Colours take no columns."""
+    """Return the number of terminal columns that a line takes. Colors take no columns."""
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_width, _STYLE.sub("", text)))
@@ -24,7 +24,7 @@ def _width(character: str) -> int:
 
 
 def fit(text: str, most: int) -> str:
-    """Return a line cut to ``most`` columns. A cut line ends with ``...``, and has no colours."""
+    """Return a line cut to ``most`` columns. A cut line ends with ``...``, and has no colors."""
     if columns(text) <= most:
         return text
     free_columns = max(0, most - len(_MARK))

@@ -21,13 +21,13 @@ ROWS_AROUND = 3
 _WIDTHS: Mapping[str, tuple[int, int]] = {
     "AGENT": (10, 56),
     "STATUS": (10, 40),
-    "TRY": (3, 96),
+    "ATTEMPT": (7, 96),
     "TOKENS": (7, 72),
     "COST": (8, 64),
     "TIME": (8, 48),
     "GATES": (5, 104),
 }
-_NUMBERS = frozenset({"TRY", "TOKENS", "COST", "TIME", "GATES"})
+_NUMBERS = frozenset({"ATTEMPT", "TOKENS", "COST", "TIME", "GATES"})
 #: Width of the column with job and worker. Minimum width of the terminal at which the last line of
 #: each worker's output is shown.
 _NAME_WIDTH, _LAST_LINE_FROM = 18, 110
@@ -184,7 +184,7 @@ class Frame:
         cells = {
             "AGENT": worker.agent,
             "STATUS": _SHORT.get(worker.status, worker.status),
-            "TRY": str(worker.attempt or "-"),
+            "ATTEMPT": str(worker.attempt or "-"),
             "TOKENS": count(worker.tokens),
             "COST": cost(worker.cost_usd),
             "TIME": clock(worker.seconds(row.job.now(self.snapshot.at))),

@@ -55,7 +55,10 @@ days_option = click.option(
 
 def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise click.BadParameter("must have 1 to 63 letters, digits, '.', '-', and '_'")
+        raise click.BadParameter(
+            "must have 1 to 63 letters, digits, '.', '-', and '_', and must begin and end with a "
+            "letter or digit"
+        )
     return name
 
 
@@ -102,7 +105,7 @@ def list_command(context: CliContext) -> None:
     required=True,
     multiple=True,
     metavar="HOST:PORT",
-    help="Address of the server for nodes, such as head.lan:8786 (repeatable).",
+    help="Address at which nodes reach the server, such as head.lan:8786 (repeatable).",
 )
 @days_option
 @pass_cli_context
