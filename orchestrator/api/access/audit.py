@@ -102,8 +102,8 @@ class AuditMiddleware:
             code = int(status.split(" ", 1)[0])
             if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
-            # Return waitress' own ``write`` method: it belongs to the task of waitress, through
-            # which the socket loop takes over the connection.
+            # Return waitress' own ``write`` method: through this method, the socket loop finds the
+            # task of waitress, and takes over the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -21,7 +21,7 @@ from orchestrator.system.ip_addresses import is_address, is_loopback
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
 
-#: Pages to which other sites may link without harm, and folders of these pages' files.
+#: Pages to which other sites may link without harm. The folders contain further pages and files.
 LINKABLE_PAGES = frozenset({"/", "/docs", "/login", "/new", "/costs", "/agents"})
 LINKABLE_FOLDERS = ("/static/", "/jobs/")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -91,8 +91,8 @@ class OriginGuard:
 
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             added = [each for each in cors if each not in headers]
-            # Return waitress' own ``write`` method: it belongs to the task of waitress, through
-            # which the socket loop takes over the connection.
+            # Return waitress' own ``write`` method: through this method, the socket loop finds the
+            # task of waitress, and takes over the connection.
             return start_response(status, [*secured(headers), *added], exc_info)
 
         problem = self._problem(environ)

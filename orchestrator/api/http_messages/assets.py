@@ -1,9 +1,9 @@
 """The dashboard's files.
 
-A file's address changes with the file's content, so that browsers can cache the file. All modules
-are sent as one file, and all stylesheets as another file. A browser opens only six connections, so
-many small files would wait for each other. On a slow connection, 60 files take ten times as long as
-six files.
+Each file's address contains the version of the dashboard, which changes with any file. Browsers can
+therefore cache the files. All modules are sent as one file, and all stylesheets as another file. A
+browser opens only six connections, so many small files would wait for each other. On a slow
+connection, 60 files take ten times as long as six files.
 """
 
 import hashlib

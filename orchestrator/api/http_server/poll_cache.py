@@ -67,8 +67,8 @@ class PollCache:
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             if ANSWER_SOURCE in environ:
                 self._store(environ, status, headers)
-            # Return waitress' own ``write`` method: it belongs to the task of waitress, through
-            # which the socket loop takes over the connection.
+            # Return waitress' own ``write`` method: through this method, the socket loop finds the
+            # task of waitress, and takes over the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -418,7 +418,7 @@ class Acceptor:
     def accept(self) -> tuple[socket.socket, Any] | None:
         """Return the next connection; None if no connection is accepted now.
 
-        Replaces the listener's method. Raise OSError if the connection fails.
+        Replaces ``accept`` of the listener. Raise OSError if the connection fails.
         """
         accepted = self._accept()
         if accepted is None or self._relay is None:

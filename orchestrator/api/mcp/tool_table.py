@@ -234,8 +234,8 @@ TOOLS = (
     McpTool(
         name="message",
         description=(
-            "Send a message to a running worker. The worker's agent reads the message before its "
-            "next step."
+            "Send a message to a worker that has not ended. The worker's agent reads the message "
+            "before its next step."
         ),
         arguments=mcp_tool_arguments.MessageArguments,
         example={**JOB, "worker_id": "worker_1", "text": "Use the helper in src/paths.py."},

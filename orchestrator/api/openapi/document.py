@@ -15,10 +15,10 @@ from orchestrator.schemas.answers.submission import AcceptedAnswer
 DESCRIPTION = """\
 Submit jobs, follow their workers, and get their results.
 
-Every call needs a key, except pages and health: `X-API-Key`, or `Authorization: Bearer`. A browser
-has a session instead, after `POST /api/v1/session`. Errors are `application/problem+json` (RFC
-9457): `type` is a stable name such as `not-found` or `cycle`, and `detail` says what failed and
-what to do.
+Every call needs a key: `X-API-Key`, or `Authorization: Bearer`. Exceptions are pages, health, and
+triggers. A browser has a session instead, after `POST /api/v1/session`. Errors are
+`application/problem+json` (RFC 9457): `type` is a stable name such as `not-found` or `cycle`, and
+`detail` says what failed and what to do.
 
 Scopes of keys:
 
