@@ -53,7 +53,10 @@ def lost_files(site: str, info: str) -> Iterator[str]:
 
 
 def main(lists: list[str]) -> int:
-    """Return 1 if a package is incomplete, or if Python searches another directory for packages."""
+    """Return 1 if a package is missing or lacks files, or if a list cannot be read; otherwise 0.
+
+    ``lists``: paths of lists of requirements.
+    """
     site = sysconfig.get_path("purelib")
     try:
         texts = [Path(each).read_text("utf-8") for each in lists]

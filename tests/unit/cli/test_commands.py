@@ -942,7 +942,7 @@ def test_a_short_command_spends_no_time_on_garbage() -> None:
 
 
 #: Third-party packages, and packages of the product, that a light command may load.
-_LIGHT = {"click", "api", "cli", "core", "launchers", "security"}
+_LIGHT = {"click", "api", "cli", "core", "launchers", "security", "system"}
 #: More packages that a command may load, by command.
 _COMMANDS: dict[tuple[str, ...], set[str]] = {
     ("status",): set(),
