@@ -22,18 +22,18 @@
 from os import listdir as _listdir
 from os import path as _path
 
-#: The only place of the version: the wheel and the API read it here. The versions in
-#: plugin.json and in the package of n8n are equal to it.
+#: The product's version. The wheel and the API read the version here; plugin.json and the package
+#: of n8n repeat it.
 __version__ = "0.1.0"
-#: Directory in an installed package with the files that the portable folder has next to the
-#: package.
+#: Directory of an installed package with the product's other files, such as ``bin``. In the
+#: portable folder, these files are next to the package, and this directory does not exist.
 PORTABLE = _path.join(_path.dirname(_path.abspath(__file__)), "portable")
 #: True if an installer put the package into an environment, without the folder around it.
 IS_INSTALLED = _path.isdir(PORTABLE)
 
 
 def installer_of(packages: str) -> str:
-    """Return how the package was installed: by "pipx" or "pip", or with ``uvx --from SOURCE``.
+    """Return how the package was installed: "pipx", "pip", or "uvx --from SOURCE".
 
     ``packages``: the directory ``site-packages`` that contains the package.
     """

@@ -24,7 +24,7 @@ def _open_closed_streams() -> None:
 
 
 def _is_writable(number: int) -> bool:
-    # If standard error is closed, bash opens its script under this number, to read the script.
+    # If standard error is closed, bash may open its script, for reading, as this descriptor.
     return bool(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE)
 
 

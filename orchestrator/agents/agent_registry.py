@@ -178,16 +178,18 @@ class AgentRegistry:
 
     def needs_login(self, name: str) -> bool:
         """True if the agent calls a model with a key or a login that may be rejected."""
-        return bool(self.login(name))
+        return bool(self.login_instructions(name))
 
-    def login(self, name: str) -> str:
+    def login_instructions(self, name: str) -> str:
         """Return instructions to log in; "" if no login is needed."""
-        return str(getattr(self._agents.get(name), "login", ""))
+        return str(getattr(self._agents.get(name), "login_instructions", ""))
 
-    def credential(self, name: str) -> str:
+    def credential_fingerprint(self, name: str) -> str:
         """Return a text that changes when the agent's credential changes; "" if unknown."""
-        stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
-        return stamp() if stamp else ""
+        fingerprint: Callable[[], str] | None = getattr(
+            self._agents.get(name), "credential_fingerprint", None
+        )
+        return fingerprint() if fingerprint else ""
 
     def caches_prompts(self, name: str) -> bool:
         """True if the agent's provider charges less for a cached beginning of a prompt."""

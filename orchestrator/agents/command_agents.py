@@ -164,7 +164,7 @@ def output_document(directory: Path) -> str:
 
 
 def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
-    """Return a program's output from ``log_tail``, the end of its log.
+    """Return a program's output from ``log_tail``, the last part of its log.
 
     If the beginning of the output is missing, the result begins with a remark that names the log.
     """

@@ -134,9 +134,9 @@ class DrivenAgent:
     changes_files: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
     #: Instructions to log in; empty if no login is needed, or if the instructions are unknown.
-    login: str = ""
+    login_instructions: str = ""
     #: Returns a text that changes when the credential changes. The function reads no secret.
-    credential: Callable[[], str] = lambda: ""
+    credential_fingerprint: Callable[[], str] = lambda: ""
     #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
     hindrance: Callable[[], str] = lambda: ""
 

@@ -50,7 +50,7 @@ def check_plan(
     check_tasks(submission.tasks)
     settings = load(folder, environ=os.environ).settings
     agents = registry(folder, settings)
-    # First check everything except the availability of agents, by means of a node with all agents.
+    # First check everything except the availability of agents: assume a node that has all agents.
     node = Machine(name="node", slots=1, agents=frozenset(agents.names()))
     here = Machine(slots=1, labels=settings.cluster.labels_here)
     able_agents = registry(folder, settings, machines=lambda: (here, node))

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.gates.detect.requested_gates import GateResolver
     from orchestrator.gates.parsers.report_formats import GateReports
-    from orchestrator.gates.secret_scan import Secrets
+    from orchestrator.gates.secret_scan import SecretScanner
 
 #: Module of each public name. Modules are imported when the name is first used.
 _HOMES = {
     "GateReports": "parsers.report_formats",
     "GateResolver": "detect.requested_gates",
-    "Secrets": "secret_scan",
+    "SecretScanner": "secret_scan",
 }
 
-__all__ = ["PROBE", "GateReports", "GateResolver", "Secrets"]
+__all__ = ["PROBE", "GateReports", "GateResolver", "SecretScanner"]
 
 #: Directory of modules that a gate's Python process imports at its start. The modules report the
 #: source files that the gate executed.

@@ -77,7 +77,7 @@ class Additions:
             partial_line = last_line
             if len(partial_line) > WINDOW_BYTES:
                 # The line continues after this window, so the line is not counted yet. The next
-                # window begins with the end of this window.
+                # window begins with the last bytes of this window.
                 yield Block(partial_line, tuple(self._added_in(partial_line, is_whole=False)))
                 partial_line = partial_line[: self._parents] + partial_line[-OVERLAP_BYTES:]
         yield self._block([partial_line])
@@ -155,7 +155,7 @@ class _Find:
         return Finding(f"{place}|{description}", f"{place}: {description}, added by {commit}")
 
 
-class Secrets:
+class SecretScanner:
     """Scans for secrets; implements ``core.gates.findings.SecretScan``."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:

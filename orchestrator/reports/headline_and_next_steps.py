@@ -28,7 +28,7 @@ def headline(
 ) -> str:
     """Return a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
 
-    ``nothing_built``: True if the request possibly asks for changes, but no AI agent worked on it.
+    ``nothing_built``: True if the request may ask for changes, but no AI agent worked on the job.
     ``changed_nothing``: number of successful workers that should have changed files, but changed no
     file. ``merged``: number of workers whose changes are in the result; None without a result
     branch. ``in_part``: number of merged workers that also have unmerged changes.

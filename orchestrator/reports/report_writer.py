@@ -195,8 +195,8 @@ class Pages:
     """The texts of the reports of a job and of all jobs below the job, with limited length.
 
     ``directory``: the root job's directory, as an absolute path. ``notice``: Markdown for the top
-    of every report that shows results. It is removed from the workers' outputs, so that it is read
-    once.
+    of every report that shows results. This text is removed from the workers' outputs, so that a
+    reader sees the text only once.
     """
 
     def __init__(

@@ -449,7 +449,7 @@ def made_files(
     lines: Mapping[str, tuple[int, int]],
     unmerged: Collection[str],
 ) -> Sequence[MadeFile]:
-    """Return each created, changed, or removed file once, with all workers that did this.
+    """Return each created, changed, or removed file once, with all workers that did so.
 
     ``in_project``: ids of workers that created their files in ``project``, a path relative to the
     root job's directory. ``lines``: numbers of added and removed lines of the merged result, by

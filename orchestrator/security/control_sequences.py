@@ -35,7 +35,7 @@ _BEGUN = re.compile(rb"(?:\x1b(?:\[[0-?]*|)[ -/]*|\xc2(?:\x9b[0-?]*[ -/]*)?)\Z")
 _LONGEST_HELD = 64
 
 
-class Cleaner:
+class ControlSequenceRemover:
     """Removes all control sequences from a stream, except colors, tabs, and line breaks.
 
     If a chunk ends inside a sequence, the sequence's beginning is held back until the next chunk.

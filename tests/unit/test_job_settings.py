@@ -23,7 +23,7 @@ from orchestrator.core.model.job_settings import (
 )
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.answers.job import ConfigAnswer
-from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel
 from orchestrator.schemas.requests.job import ConfigBody
 from orchestrator.schemas.requests.job_control import BudgetRequest
 from orchestrator.schemas.requests.mcp_tool_arguments import BudgetArguments
@@ -80,7 +80,7 @@ def json_type(schema: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("request_type", [BudgetRequest, BudgetArguments])
 def test_a_request_to_raise_limits_has_each_limit_as_a_request_for_a_job_has_it(
-    request_type: type[Wire],
+    request_type: type[StrictModel],
 ) -> None:
     there = {each: request_type.model_fields[each].annotation for each in RAISABLE}
 

@@ -1,1 +1,1 @@
-"""Reads the output of agents: turns lines into events of one form, and into a transcript."""
+"""Reads the output of agents: turns lines into events in one format, and into a transcript."""

@@ -1,4 +1,4 @@
-"""Events that every agent reports while it runs, in one form for all programs.
+"""Events of a running agent, in one format for all programs.
 
 A reader turns one program's lines into events. The driver acts on them: it writes the log that
 people follow, adds up the usage, and stops an agent that exceeds its limits.
@@ -89,7 +89,7 @@ class Ending:
 
     code: int | None = None
     signal: int | None = None
-    #: The end of the program's standard error.
+    #: The last part of the program's standard error.
     stderr: str = ""
     #: Why the driver stopped the program before its final answer; NONE for any other end. If the
     #: value is not NONE, readers ignore the exit code and the final text of the program.

@@ -50,7 +50,8 @@ class RawStream:
         self._masker = masker
         self._file: BinaryIO | None = None
         try:
-            # Only the user may read this file, because it may contain files that the agent read.
+            # Only the user may read this file, because it may contain contents of files that the
+            # agent read.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(control / STREAM_NAME, flags, 0o600)
             self._file = os.fdopen(handle, "wb", buffering=0)

@@ -15,8 +15,8 @@ class OutsideEdits:
         """Record the paths that the event's tool call writes outside of the attempt's directories.
 
         The attempt's directories are the working directory, the worker's directory, and the
-        directory for temporary files. An event that writes only to these directories is ignored.
-        Also ignored are denied tool calls, and paths above the maximum number ``MOST``.
+        directory for temporary files. Denied tool calls are ignored. After ``MOST`` recorded paths,
+        all further paths are ignored.
         """
         if not isinstance(event, ToolEvent) or event.denied:
             return

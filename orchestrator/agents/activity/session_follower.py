@@ -20,7 +20,7 @@ class SessionFile:
     pattern: str
 
 
-class Follower:
+class SessionFollower:
     """Reads a tool's session files while they grow.
 
     Unreadable files are skipped, because the agent does not depend on them.

@@ -12,7 +12,7 @@ from orchestrator.agents.activity.agent_events import (
 from orchestrator.core.ports.read_models import StepKind, TranscriptStep
 from orchestrator.core.text.formatting import cut
 
-#: Characters of one step's text.
+#: Maximum characters of one step's text.
 TEXT_CHARACTERS = 2000
 
 

@@ -33,7 +33,7 @@ _WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
 WINDOWS_LOGIN = "the tool's login on Windows"
 #: Values that switch off a service.
 OFF = ("0", "false", "no", "off")
-#: Beginning of the path of a login file: ``{VARIABLE:default}``.
+#: Matches ``{VARIABLE:default}`` at the beginning of a login file's path.
 VARIABLE_OF_PATTERN = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
@@ -128,11 +128,12 @@ def _credential(tool: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     credentials: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the agent has a credential for the service that the variable ``name`` selects.
+    """True if the agent has a credential, because the variable ``name`` is set.
 
-    ``credentials``: the variables and login files with which the agent can use the service. The
-    result is True if one of them exists, and ``name`` does not switch the service off. None: the
-    variable ``name`` selects no service, but is itself a credential; the result is True.
+    ``credentials``: None if the variable ``name`` is itself a credential; the result is then True.
+    Otherwise, the variable selects a service, and ``credentials`` has the variables and login files
+    for this service. The result is then True if at least one of these variables or files exists,
+    and the value of ``name`` does not switch the service off.
     """
     if credentials is None:
         return True
@@ -142,12 +143,12 @@ def _reaches_its_service(
     return any(environ.get(each) for each in credentials) or any(map(_has_content, files))
 
 
-def credential_stamp(tool: KnownTool, environ: Mapping[str, str]) -> str:
+def credential_fingerprint(tool: KnownTool, environ: Mapping[str, str]) -> str:
     """Return a text that changes when one of the agent's login files changes."""
-    return " ".join(_file_stamp(login_path(pattern, environ)) for pattern in tool.logins)
+    return " ".join(_file_fingerprint(login_path(pattern, environ)) for pattern in tool.logins)
 
 
-def _file_stamp(path: Path) -> str:
+def _file_fingerprint(path: Path) -> str:
     try:
         status = path.stat()
     except OSError:

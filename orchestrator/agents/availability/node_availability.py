@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.agents.availability.local_availability import (
     OFF,
     VARIABLE_OF_PATTERN,
-    credential_stamp,
+    credential_fingerprint,
     program_availability,
     tool_availability,
 )
@@ -51,7 +51,7 @@ class AgentOnNodes:
     def hindrance(self) -> str:
         return self().hindrance
 
-    def credential(self, here: Callable[[], str]) -> str:
+    def credential_fingerprint(self, here: Callable[[], str]) -> str:
         """Return a text that changes when the agent's login on any machine changes.
 
         ``here`` returns such a text for the server's machine.
@@ -118,7 +118,7 @@ def node_report(agents: Sequence[Description], environ: Mapping[str, str]) -> li
         unusable = _look(agent, environ).unusable_here
         reason, fix = (unusable.reason, unusable.fix) if unusable else ("", ())
         tool = known(agent["name"]) if agent.get("known") else None
-        login = credential_stamp(tool, _environment(agent, environ)) if tool else ""
+        login = credential_fingerprint(tool, _environment(agent, environ)) if tool else ""
         reports.append({"name": agent["name"], "reason": reason, "fix": list(fix), "login": login})
     return reports
 

@@ -149,7 +149,7 @@ class Driver:
             )
 
     def _run_loop(self) -> AgentOutcome:
-        # few agents need this module: most are programs
+        # few agents need this module: most agents run a program instead of a model loop
         from orchestrator.agents.driver_process import model_loop_runner
 
         inputs = call_inputs(self._spec, self._control)

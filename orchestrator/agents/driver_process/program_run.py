@@ -23,7 +23,7 @@ from orchestrator.agents.activity.agent_events import (
 from orchestrator.agents.activity.line_splitter import LineSplitter
 from orchestrator.agents.activity.log_writers import PeopleLog, RawStream
 from orchestrator.agents.activity.outside_edits import OutsideEdits
-from orchestrator.agents.activity.session_follower import Follower
+from orchestrator.agents.activity.session_follower import SessionFollower
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
 from orchestrator.agents.driver_process.mailbox import Mailbox, message_prompt
@@ -55,7 +55,7 @@ class RunTimeouts:
     finish: float
     #: Time from SIGTERM to the kill.
     stop: float
-    #: Maximum silence after the start; standard input is then closed.
+    #: Maximum silence after the start. After this time, standard input is closed.
     unheard: float
 
 
@@ -83,7 +83,7 @@ class Program:
         self._timeouts = timeouts
         self._journal = journal
         self._stream = stream
-        self._follower: Follower | None = None
+        self._follower: SessionFollower | None = None
         #: The session's id, as reported by the program.
         self.session = ""
         self._on_session = on_session
@@ -126,7 +126,7 @@ class Program:
         ``on_check`` is called at intervals while the program runs.
         """
         if call.session is not None:
-            self._follower = Follower(call.session)
+            self._follower = SessionFollower(call.session)
             if call.resumes and isinstance(self._reader, SessionReader):
                 # Read the earlier lines first, so that usage of earlier runs does not count again.
                 for source, line in self._follower.earlier():
@@ -243,7 +243,7 @@ class Program:
             self.session = self._reader.session
             self._on_session(self.session)
 
-    def _follow(self, follower: Follower) -> None:
+    def _follow(self, follower: SessionFollower) -> None:
         if isinstance(self._reader, SessionReader):
             for source, line in follower.lines():
                 self._handle_events(self._reader.session_line(line, source))

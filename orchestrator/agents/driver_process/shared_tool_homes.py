@@ -34,15 +34,19 @@ def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bo
         return stopped() or time.monotonic() >= deadline
 
     with contextlib.suppress(OSError):
-        stamp, done_file = _stamp(home.argv[0], environ), home.directory / _DONE
-        if _content(done_file) == stamp:
+        fingerprint, done_file = _program_fingerprint(home.argv[0], environ), home.directory / _DONE
+        if _content(done_file) == fingerprint:
             return
         with _locked(home.directory / _LOCK, must_stop) as locked:
-            if locked and _content(done_file) != stamp and _run_setup(home, environ, must_stop):
-                done_file.write_text(stamp)
+            if (
+                locked
+                and _content(done_file) != fingerprint
+                and _run_setup(home, environ, must_stop)
+            ):
+                done_file.write_text(fingerprint)
 
 
-def _stamp(program: str, environ: Mapping[str, str]) -> str:
+def _program_fingerprint(program: str, environ: Mapping[str, str]) -> str:
     """Return a text that differs for each version of the program."""
     path = os.path.realpath(shutil.which(program, path=environ.get("PATH")) or program)
     status = os.stat(path)

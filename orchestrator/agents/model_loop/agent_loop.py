@@ -106,9 +106,9 @@ class Conversation:
         return self._handle_turn(turn)
 
     def _handle_turn(self, turn: Turn) -> bool:
-        """Add the reply to the model's answer to the conversation.
+        """Reply to the model's answer, by adding a message to the conversation.
 
-        The reply is tool results, a request for another answer, or messages from people.
+        The message has the results of tools, a request for another answer, or texts of people.
 
         Return True if the answer is final and needs no reply. Raise ModelFailure if the
         conversation cannot continue.

@@ -19,7 +19,7 @@ from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: Maximum number of opening brackets in a text at which the search tries to parse JSON.
+#: Maximum number of opening brackets at which the search for JSON in a text starts to parse.
 _MOST_STARTS = 200
 
 
@@ -29,11 +29,11 @@ def ask_for_json(
     schema: Mapping[str, Any],
     emit: Emit,
 ) -> tuple[object | None, AgentOutcome]:
-    """Ask the model once. Return its JSON answer and the outcome.
+    """Ask the model once. Return the JSON value of its answer, and the outcome.
 
-    The answer is None if the call failed, or if the model's answer has no JSON. An answer without
-    JSON is no failure of the call: the outcome has its text, and the caller rejects it. The answer
-    is not validated against ``schema``.
+    The value is None if the call failed, or if the answer has no JSON. An answer without JSON is
+    not a failed call: the outcome then has the answer's text, and the caller must reject the
+    answer. The value is not validated against ``schema``.
     """
     try:
         settings, dialect = make()
@@ -75,7 +75,10 @@ def _outcome(turn: Turn, value: object | None, account: LoopUsage) -> AgentOutco
 
 
 def json_in(text: str) -> object | None:
-    """Return ``text`` as JSON, or the longest JSON object or list in it; None without JSON."""
+    """Return the value of ``text`` as JSON.
+
+    If the text is not JSON, return the longest JSON object or list in it; None if there is none.
+    """
     try:
         value: object = json.loads(text)
         return value

@@ -18,7 +18,7 @@ PER_MILLION = 1_000_000
 LOCAL_TOOLS = frozenset({"ollama"})
 _KINDS = ("input", "output", "cache_read", "cache_write")
 #: Suffixes of a model's name that do not change its price: the date of a snapshot, ``-latest``, a
-#: larger context window, or an effort.
+#: larger context window, or a reasoning effort.
 _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 
 

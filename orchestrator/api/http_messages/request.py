@@ -15,11 +15,11 @@ from orchestrator.api.http_messages.problems import ProblemError, invalid
 from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
 from orchestrator.core.text.json_values import strict_json
 from orchestrator.core.text.unknown_names import unknown_name
-from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel
 from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults
 from orchestrator.schemas.requests.query_parameters import Query
 
-BodyModel = TypeVar("BodyModel", bound=Wire)
+BodyModel = TypeVar("BodyModel", bound=StrictModel)
 QueryModel = TypeVar("QueryModel", bound=Query)
 
 LONGEST_IDEMPOTENCY_KEY = 200

@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.api.mcp.tools_file import FOR_PEOPLE
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel
 from orchestrator.schemas.requests import mcp_tool_arguments
 
 Schema = dict[str, Any]
@@ -43,7 +43,7 @@ class McpTool:
 
     name: str
     description: str
-    arguments: type[Wire]
+    arguments: type[StrictModel]
     example: Mapping[str, Any]
     reads_only: bool = True
     #: True for a tool that changes something and can do damage.
@@ -267,7 +267,7 @@ TOOLS = (
 BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 
 
-def input_schema(model: type[Wire]) -> Schema:
+def input_schema(model: type[StrictModel]) -> Schema:
     """Return a JSON Schema without references, titles, and nulls.
 
     Some AI models cannot read schemas that contain these three.

@@ -11,7 +11,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.answer import AS_NULL, EventAnswer, Problem
 from orchestrator.schemas.calls.tasks_api import CompleteAnswer
-from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel
 
 Schema = dict[str, Any]
 
@@ -41,7 +41,9 @@ def model_schemas() -> tuple[Schema, dict[type[BaseModel], str]]:
     names: dict[Any, str] = {
         model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in references.items()
     }
-    with_nulls = {kind.__name__ for base in (Wire, CompleteAnswer) for kind in _subclasses_of(base)}
+    with_nulls = {
+        kind.__name__ for base in (StrictModel, CompleteAnswer) for kind in _subclasses_of(base)
+    }
     schemas = {
         name: schema if name in with_nulls else without_nulls(schema)
         for name, schema in definitions["$defs"].items()

@@ -31,7 +31,7 @@ from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Reposit
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.core.text.formatting import plural
-from orchestrator.security.files.confined_writer import SafeWriter
+from orchestrator.security.files.confined_writer import ConfinedWriter
 from orchestrator.security.files.untrusted_files import open_plain
 from orchestrator.workspace.job_directories import INSTALLED, MAX_FILES
 
@@ -106,7 +106,7 @@ def apply_command(
     job = whole_job(context.workspace, job_id)
     directory = _existing_directory(target or _project(context, job_id))
     sources = _sources_by_path(_sources(context, job, take), job_id, take)
-    writer = SafeWriter(directory)
+    writer = ConfinedWriter(directory)
     plan = [(source, _planned_step(writer, source)) for _, source in sorted(sources.items())]
     if all(step.action == REFUSED for _, step in plan):
         # Check the job only if no file can be copied. A discarded job may still have the files of
@@ -280,7 +280,7 @@ def _read(path: str, directory: str) -> bytes:
     return content
 
 
-def _planned_step(writer: SafeWriter, source: ApplySource) -> ApplyStep:
+def _planned_step(writer: ConfinedWriter, source: ApplySource) -> ApplyStep:
     step = partial(ApplyStep, source.path, worker_id=source.worker_id)
     if source.refused:
         return step(REFUSED, reason=source.refused)
@@ -297,7 +297,7 @@ def _planned_step(writer: SafeWriter, source: ApplySource) -> ApplyStep:
         return step(REFUSED, reason=_reason(error))
 
 
-def _run_step(writer: SafeWriter, source: ApplySource, step: ApplyStep) -> ApplyStep:
+def _run_step(writer: ConfinedWriter, source: ApplySource, step: ApplyStep) -> ApplyStep:
     if step.action not in (NEW, OVERWRITE):
         return step
     try:

@@ -181,10 +181,10 @@ class EngineParts:
             max_live_workers=live_workers(self.settings),
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
             credentials=CredentialLookup(
-                login=agents.needs_login,
-                fix=agents.login,
+                needs_login=agents.needs_login,
+                fix=agents.login_instructions,
                 best_without=agents.best_without,
-                credential=agents.credential,
+                fingerprint=agents.credential_fingerprint,
             ),
             key_limits=key_limits(self.settings),
             run_times=self._run_times,

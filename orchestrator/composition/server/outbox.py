@@ -47,5 +47,5 @@ def create_outbox_service(
         policy=policy,
         switch=switch,
         now=clock.now,
-        setting_errors=receivers.trouble,
+        setting_errors=receivers.errors,
     )

@@ -196,8 +196,8 @@ class LeaseObserver:
         self._lease: HeldLease | None = None
         #: Time at which the renewal in ``_lease`` was first read, in seconds since the boot.
         self._since = 0.0
-        #: True if ``_lease`` replaced an earlier state of the lease. The other server then renews
-        #: its lease.
+        #: True if ``_lease`` replaced an earlier state of the lease, which shows that the other
+        #: server renews its lease.
         self.is_renewed = False
 
     @property

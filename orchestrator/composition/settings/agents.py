@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.agents.agent_registry import AgentRegistry, AvailabilityCheck, built_in
 from orchestrator.agents.availability.local_availability import (
     AvailabilityCache,
-    credential_stamp,
+    credential_fingerprint,
     local_models,
     local_url,
     needs_login,
@@ -161,11 +161,13 @@ def _known_agent(
         env=tool.env,
         caches_prompts=tool.caches_prompts,
         plans=tool.plans,
-        login=tool.login if needs_login(tool) else "",
+        login_instructions=tool.login if needs_login(tool) else "",
         memory_bytes=tool.memory_bytes,
         model=partial(_model, tool, environ),
         more={"base_url": local_url(tool, environ)} if tool.local_url else {},
-        credential=partial(on_nodes.credential, partial(credential_stamp, tool, environ)),
+        credential_fingerprint=partial(
+            on_nodes.credential_fingerprint, partial(credential_fingerprint, tool, environ)
+        ),
         hindrance=on_nodes.hindrance,
     )
     user = settings.agents.get(tool.name)

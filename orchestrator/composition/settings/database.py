@@ -14,7 +14,7 @@ def store_url(settings: Settings, workspace: Path) -> str:
 
 
 def check_database(settings: Settings) -> str:
-    """Check that a server could write the database, without a change.
+    """Check, without changing the database, that a server could write it.
 
     Return the result as text. Raise StoreError if the database cannot be written.
     """

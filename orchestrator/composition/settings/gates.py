@@ -29,7 +29,7 @@ from orchestrator.schemas import answers
 from orchestrator.workspace import JobDirectories
 
 if TYPE_CHECKING:
-    from orchestrator.gates import GateReports, GateResolver, Secrets
+    from orchestrator.gates import GateReports, GateResolver, SecretScanner
 
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
@@ -58,10 +58,10 @@ def _reports() -> "GateReports":
     return GateReports()
 
 
-def _secrets() -> "Secrets":
-    from orchestrator.gates import Secrets
+def _secrets() -> "SecretScanner":
+    from orchestrator.gates import SecretScanner
 
-    return Secrets()
+    return SecretScanner()
 
 
 def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:

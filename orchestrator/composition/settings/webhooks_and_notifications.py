@@ -40,7 +40,7 @@ class Receivers:
     callback_keys: tuple[bytes, ...]
     subscriptions: Sequence[Subscription]
     #: Errors in the settings, one line each.
-    trouble: Sequence[str]
+    errors: Sequence[str]
 
 
 class _Checks:
@@ -50,7 +50,7 @@ class _Checks:
     """
 
     def __init__(self, allowed_hosts: Sequence[str]) -> None:
-        self.trouble: list[str] = []
+        self.errors: list[str] = []
         self._check_url = AddressPolicy(allowed_hosts).check_literal
 
     def key(self, setting: str, secret: SecretStr | None) -> tuple[bytes, ...]:
@@ -63,13 +63,13 @@ class _Checks:
         try:
             return (key_of(text),) if text else ()
         except ValueError as error:
-            self.trouble.append(f"{setting}: {error}")
+            self.errors.append(f"{setting}: {error}")
             return ()
 
     def headers(self, setting: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
-                self.trouble.append(
+                self.errors.append(
                     f"{setting}.{name!r}: not a valid HTTP header; remove spaces from the name of "
                     "the header, and line breaks from the value"
                 )
@@ -85,15 +85,15 @@ class _Checks:
             if url:
                 (check or self._check_url)(url)
         except (ForbiddenUrl, ValueError) as error:
-            self.trouble.append(f"{setting}: {error}")
+            self.errors.append(f"{setting}: {error}")
 
 
 def receivers(settings: Settings) -> Receivers:
     checks = _Checks(settings.webhooks.allow_hosts)
     endpoints, targets = settings.webhooks.endpoints, settings.notify.targets
-    checks.trouble += _name_faults("webhooks.endpoints", [each.name for each in endpoints])
-    checks.trouble += _name_faults("notify.targets", [each.name for each in targets])
-    checks.trouble += [
+    checks.errors += _name_faults("webhooks.endpoints", [each.name for each in endpoints])
+    checks.errors += _name_faults("notify.targets", [each.name for each in targets])
+    checks.errors += [
         f"webhooks.allow_hosts: {each!r} names no host; write HOST or HOST:PORT"
         for each in settings.webhooks.allow_hosts
         if "*" in each or "/" in each
@@ -106,14 +106,14 @@ def receivers(settings: Settings) -> Receivers:
             *map(_endpoint_subscription, endpoints),
             *map(_target_subscription, targets),
         ],
-        trouble=[f"config.yaml: {each}" for each in checks.trouble],
+        errors=[f"config.yaml: {each}" for each in checks.errors],
     )
 
 
 def check_receivers(settings: Settings) -> None:
     """Raise ConfigError with one line for each error in the settings of receivers."""
-    if trouble := receivers(settings).trouble:
-        raise ConfigError("\n".join(trouble))
+    if errors := receivers(settings).errors:
+        raise ConfigError("\n".join(errors))
 
 
 def _name_faults(setting: str, names: Sequence[str]) -> Iterator[str]:

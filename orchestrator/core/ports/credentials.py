@@ -13,7 +13,7 @@ class CredentialLookup:
     """Functions that return facts about the credential of the agent with the given name."""
 
     #: Function that returns True if the agent requires a key or a login.
-    login: Callable[[str], bool] = lambda agent: False
+    needs_login: Callable[[str], bool] = lambda agent: False
     #: Function that returns how to fix a failed login, as text; "" if unknown.
     fix: Callable[[str], str] = lambda agent: ""
     #: Function that returns the best agent that can work on this machine; "" if there is none. The
@@ -21,7 +21,7 @@ class CredentialLookup:
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
     #: Function that returns a fingerprint of the agent's credential. The fingerprint is cheap to
     #: compute, and changes when the user logs in again.
-    credential: Callable[[str], str] = lambda agent: ""
+    fingerprint: Callable[[str], str] = lambda agent: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,6 @@ class LoginState:
     why: str
     at: float
     #: Fingerprint of the agent's credential at the time when its login failed.
-    credential: str = ""
+    fingerprint: str = ""
     #: How to fix the login, as text.
     fix: str = ""

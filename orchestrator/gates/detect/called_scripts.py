@@ -12,7 +12,7 @@ from orchestrator.gates.detect.always_succeeding import SHELLS, always_succeeds
 
 #: Maximum number of words in a text that are checked for the path of an existing file.
 _MOST_LOOKS = 20
-#: Maximum number of scripts that are searched for the scripts that they run.
+#: Maximum number of scripts whose text is searched for calls of further scripts.
 _MOST_READ = 5
 _SHEBANG = re.compile(r"#!.*\b(?:ba|da|z)?sh\b")
 #: Separators between commands of a shell or a makefile.
@@ -97,7 +97,7 @@ _RUN = frozenset({"run", "run-script"})
 _TESTS = frozenset({"test", "t"})
 
 
-class Calls:
+class ScriptAnalyzer:
     """Detects commands that can never fail, such as ``true``.
 
     If a command runs a script or make target of the project, the commands of this script or target
@@ -241,7 +241,7 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
-    """True if all commands of the make target always succeed; False if this is unknown."""
+    """True if all commands of the make target are known, and always succeed."""
     recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
-    calls = Calls(files)
-    return recipes is not None and all(map(calls.always_succeed, recipes))
+    analyzer = ScriptAnalyzer(files)
+    return recipes is not None and all(map(analyzer.always_succeed, recipes))

@@ -53,8 +53,8 @@ def detected(files: GateFiles) -> Iterator[Gate]:
             yield _detected_gate(name, files, why)
     yield from javascript.gates(files)
     yield from security_tools.gates(files)
-    # ``make test`` is a gate only if no other gate runs tests, because it usually runs the same
-    # tests.
+    # ``make test`` is a gate only if no other gate runs tests, because ``make test`` usually runs
+    # the same tests.
     has_tests = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     if not (has_tests or javascript.has_tests(files)):
         yield from list(_make_gates(files))[:1]

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 
 from orchestrator.core.gates.file_kinds import JAVASCRIPT, own_files, patterns_of
 from orchestrator.core.gates.gate import Gate, GateFiles, GateReport, GateSource
-from orchestrator.gates.detect.called_scripts import PACKAGE, Calls, mapping, package_of, texts_of
+from orchestrator.gates.detect.called_scripts import (
+    PACKAGE,
+    ScriptAnalyzer,
+    mapping,
+    package_of,
+    texts_of,
+)
 
 #: Text in the script that ``npm init`` writes if there are no tests.
 _NO_TEST = "no test specified"
@@ -69,7 +75,7 @@ def _script_gates(files: GateFiles) -> Iterator[Gate]:
     for script, name in SCRIPTS.items():
         text = " && ".join(texts_of(scripts, script))
         is_script = isinstance(scripts.get(script), str) and _NO_TEST not in text
-        if not is_script or Calls(files).always_succeed(text):
+        if not is_script or ScriptAnalyzer(files).always_succeed(text):
             continue
         yield Gate(
             name=name,

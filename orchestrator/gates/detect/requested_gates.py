@@ -12,7 +12,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.text.formatting import one_line
 from orchestrator.gates.detect.always_succeeding import always_succeeds, collecting_option
-from orchestrator.gates.detect.called_scripts import Calls, scripts_in
+from orchestrator.gates.detect.called_scripts import ScriptAnalyzer, scripts_in
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.gates import GatesFile, gate_of
@@ -87,7 +87,7 @@ class GateResolver:
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         is_command = bool(gate.run) and gate.report is GateReport.EXIT
-        return is_command and Calls(files).always_succeed(gate.script)
+        return is_command and ScriptAnalyzer(files).always_succeed(gate.script)
 
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates. Fields that are not set get their defaults from the settings.
@@ -139,9 +139,10 @@ def _resolved(request: Gate, files: GateFiles) -> Gate:
 
 
 def _why_constant(gate: Gate) -> str:
-    """Return why the command judges nothing, even if all scripts that it runs fail, and the remedy.
+    """Return why the gate's command judges nothing, and the remedy.
 
-    Return "" if the command can judge something.
+    The scripts that the command runs are not read, but assumed to judge something. Return "" if
+    the command can judge something.
     """
     if gate.report is not GateReport.EXIT:
         return ""

@@ -58,7 +58,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
-#: Matches the report of a test's end, at the end of a line that may begin with the test's output.
+#: Matches go's line about an ended test. Output of the test may precede this text on the line.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
 _GO_MESSAGE = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")

@@ -171,7 +171,8 @@ class _Document:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        # If pytest could not load a file, its message has no cause. The last error line names it.
+        # If pytest could not load a file, the failure's message lacks the cause. The last error
+        # line of the failure's text has the cause.
         body, self.body = self.body, None
         if body and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in body.splitlines() if each.startswith("E ")]

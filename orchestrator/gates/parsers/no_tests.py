@@ -8,11 +8,11 @@ import re
 
 from orchestrator.core.gates.findings import Reading
 
-#: The end of unittest's output if it skipped all tests.
+#: The last lines of unittest's output if unittest skipped all tests.
 _UNITTEST = r"(?P<ran>\d+) tests? in .*\n\s*OK \(skipped=(?P=ran)\)$"
-#: Maven's counts if it skipped all tests.
+#: Maven's counts if Maven skipped all tests.
 _MAVEN = r"(?P<run>\d+), Failures: 0, Errors: 0, Skipped: (?P=run)\b"
-#: The end of cargo's output if it skipped all tests. The lines before it list the skipped tests.
+#: The last lines of cargo's output if cargo skipped all tests: the skipped tests, and the result.
 _CARGO = r"(?:i*\n|test .* \.\.\. ignored.*\n)*test result: ok\. 0 passed; 0 failed;"
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 #: Output of test runners that ran no test.
@@ -77,7 +77,7 @@ _SOME = re.compile(
 _NO_FILES = re.compile(r"^.*\(no files to check\)Skipped$", re.MULTILINE)
 
 
-#: Matches the end of the output of ``pytest --collect-only``.
+#: Matches the last line of the output of ``pytest --collect-only``.
 _COLLECTED = re.compile(
     r"^[= ]*(?:\d+/)?\d+ tests? collected(?: \(\d+ deselected\))? in ", re.MULTILINE
 )

@@ -7,7 +7,7 @@ import contextlib
 import os
 import stat
 
-from orchestrator.security.control_sequences import Cleaner
+from orchestrator.security.control_sequences import ControlSequenceRemover
 from orchestrator.security.secrets.masking import Masker
 
 #: Maximum bytes stored from the end of an output that exceeds the log's limit.
@@ -33,7 +33,7 @@ class WorkerLog:
         self._limit_bytes = limit_bytes
         descriptor, self._begins_at = _open_regular(path)
         self._file = _BoundedFile(descriptor, limit_bytes)
-        self._cleaner = Cleaner()
+        self._cleaner = ControlSequenceRemover()
         # The masker works on the cleaner's output, because control sequences may interrupt a
         # secret.
         self._masker = masker

@@ -97,7 +97,7 @@ from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_fi
 
 SCHEMA = 1
 #: Schema number of a file that lacks some workers, jobs, or comparisons.
-SCHEMA_OF_SOME = 2
+PARTIAL_SCHEMA = 2
 #: Agents that call no model, so that they have no tokens and no cost.
 NO_MODEL = frozenset({SHELL, SURVEY, PERSON})
 
@@ -282,7 +282,7 @@ def as_json(figures: Analytics) -> str:
     """Return the figures as JSON, with one line for each field, job, and listed worker."""
     fields = _by_name(figures)
     if lists := {**_some_workers(figures), **_some_jobs(figures), **_some_comparisons(figures)}:
-        fields = {**fields, "schema": SCHEMA_OF_SOME, **lists}
+        fields = {**fields, "schema": PARTIAL_SCHEMA, **lists}
     lines = [f' "{name}": {_json(value)}' for name, value in fields.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -384,7 +384,7 @@ def _totals(started: Sequence[WorkerFigures], spenders: Sequence[WorkerFigures])
 def _usage_total(
     spenders: Iterable[WorkerFigures], figure: Callable[[WorkerFigures], float | None]
 ) -> Total:
-    """Return the sum of a figure of usage. Workers that call no model are not unknown."""
+    """Return the sum of a figure of usage. Workers that call no model do not count as unknown."""
     values = ((figure(each), each.agent) for each in spenders)
     return _total(value for value, agent in values if value is not None or agent not in NO_MODEL)
 

@@ -100,7 +100,7 @@ def _parallel_child_jobs(index: JobTreeIndex, worker: Worker) -> Sequence[Sequen
 
 
 def _dependencies(index: JobTreeIndex, job: Job, task_ids: Sequence[str]) -> list[list[int]]:
-    """Return the numbers of the dependencies of each task."""
+    """Return, for each of ``task_ids``, the positions of its dependencies in ``task_ids``."""
     numbers = {task_id: number for number, task_id in enumerate(task_ids)}
     needed: list[list[int]] = [[] for _ in task_ids]
     for worker in index.workers(job.id):

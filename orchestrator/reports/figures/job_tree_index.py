@@ -142,10 +142,9 @@ class JobTreeIndex:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return the field ``index`` of each agent's first worker, by agent.
+        """Return {agent: field ``index`` of the agent's first worker in the job}.
 
-        An agent's first worker is the earliest started of the job's workers that run the agent and
-        have a prompt.
+        Only workers with a prompt count. The first worker is the worker that started earliest.
         """
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}

@@ -16,7 +16,7 @@ from orchestrator.core.model.attempt.delivered_work import REPORTING_ROLES, is_i
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import GitUse
 from orchestrator.core.text import json_values
-from orchestrator.schemas.fields.bounded_types import LockNames, TaskId, Text, Wire
+from orchestrator.schemas.fields.bounded_types import LockNames, StrictModel, TaskId, Text
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.job import Texts
 
@@ -118,7 +118,7 @@ MOST_FAULTS_LISTED = 10
 MOST_BEGINNINGS = 2000
 
 
-class PlannedTask(Wire):
+class PlannedTask(StrictModel):
     """One task of a plan."""
 
     id: TaskId
@@ -162,7 +162,7 @@ class PlannedTask(Wire):
         )
 
 
-class Plan(Wire):
+class Plan(StrictModel):
     """A request split into tasks."""
 
     tasks: Annotated[

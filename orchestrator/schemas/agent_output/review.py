@@ -9,14 +9,14 @@ from pydantic import Field, ValidationError
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.schemas.agent_output.plan import objects_in
-from orchestrator.schemas.fields.bounded_types import Text, Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel, Text
 from orchestrator.schemas.fields.validation_errors import faults
 
 KIND = "invalid-review"
 MOST_FAULTS_LISTED = 10
 
 
-class Ranked(Wire):
+class Ranked(StrictModel):
     """A candidate with its rank."""
 
     worker_id: Annotated[str, Field(min_length=1, max_length=200)]
@@ -25,7 +25,7 @@ class Ranked(Wire):
     """Reason for the candidate's rank, in one or two sentences."""
 
 
-class Review(Wire):
+class Review(StrictModel):
     """A ranking of all candidates."""
 
     ranking: Annotated[tuple[Ranked, ...], Field(strict=False, min_length=1, max_length=1000)]

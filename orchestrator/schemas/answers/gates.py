@@ -77,7 +77,7 @@ class GateResultAnswer(Answer):
     advice: str
     """What to type to allow the findings; empty if they cannot be allowed."""
     output: str
-    """End of the gate's output; empty if the gate passed."""
+    """Last part of the gate's output; empty if the gate passed."""
     log: str
     """Path of the whole output, in the root job's directory."""
 

@@ -332,4 +332,4 @@ class WaitAnswer(StatusAnswer):
     """Status and results, at the end of the job or at the timeout."""
 
     timed_out: bool
-    """True if the wait timed out before the end of the job. The answer then also has status 200."""
+    """True if the wait timed out before the end of the job. The HTTP status is also 200 then."""

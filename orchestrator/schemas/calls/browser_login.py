@@ -4,10 +4,10 @@ from datetime import datetime
 
 from orchestrator.core.model.caller import Scope
 from orchestrator.schemas.answers.answer import Answer
-from orchestrator.schemas.fields.bounded_types import Wire, Word
+from orchestrator.schemas.fields.bounded_types import StrictModel, Word
 
 
-class LoginRequest(Wire):
+class LoginRequest(StrictModel):
     """A login to the dashboard with a ticket. Without a ticket, ``X-API-Key`` must have the key."""
 
     ticket: Word | None = None

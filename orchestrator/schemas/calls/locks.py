@@ -7,7 +7,7 @@ from pydantic import Field
 
 from orchestrator.core.locks.lock_table import MOST_NAMES, LockKind
 from orchestrator.schemas.answers.answer import Answer
-from orchestrator.schemas.fields.bounded_types import LockName, Wire
+from orchestrator.schemas.fields.bounded_types import LockName, StrictModel
 
 #: Maximum seconds: one day.
 LONGEST_LOCK_WAIT = 86_400.0
@@ -15,7 +15,7 @@ LONGEST_LOCK_WAIT = 86_400.0
 Names = Annotated[tuple[LockName, ...], Field(strict=False, min_length=1, max_length=MOST_NAMES)]
 
 
-class LockRequest(Wire):
+class LockRequest(StrictModel):
     """Request to acquire locks for the calling worker (all or none)."""
 
     names: Names
@@ -26,7 +26,7 @@ class LockRequest(Wire):
     """
 
 
-class UnlockRequest(Wire):
+class UnlockRequest(StrictModel):
     """Request to release leases of the calling worker. A call with an API key may release leases of
     any worker.
     """

@@ -12,7 +12,7 @@ from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import Hindrance, MergeChoice, MergeRule
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.status import MissingAnswer, OutsideAnswer
-from orchestrator.schemas.fields.bounded_types import Text, Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel, Text
 from orchestrator.schemas.requests.job_control import RepeatedMerge, WorkerNames
 
 
@@ -30,7 +30,7 @@ class MergeRequest(RepeatedMerge):
         return replace(choice, include=include, exclude=exclude)
 
 
-class ChoiceRequest(Wire):
+class ChoiceRequest(StrictModel):
     """Request to choose a candidate of a task."""
 
     worker_id: Annotated[Text, Field(min_length=1, max_length=200)]
@@ -38,7 +38,7 @@ class ChoiceRequest(Wire):
     """Reason for the choice, for reports."""
 
 
-class LandBody(Wire):
+class LandBody(StrictModel):
     """Request to land the result of a job on the branch that is checked out."""
 
     squash: bool = False
@@ -191,7 +191,7 @@ class MergedGateAnswer(Answer):
     tests: int | None = None
     """Number of tests that passed; null if the gate does not count tests."""
     output: str = ""
-    """End of the gate's output, if the gate did not pass."""
+    """Last part of the gate's output, if the gate did not pass."""
     flaky: list[str] = Field(default_factory=no_items)
     """Findings of only one of the gate's two runs. An empty text means that the whole gate failed
     in one run, and passed in the other run."""

@@ -7,10 +7,10 @@ from pydantic import Field
 
 from orchestrator.core.ports.outbox import EntryState, Topic
 from orchestrator.schemas.answers.answer import Answer
-from orchestrator.schemas.fields.bounded_types import Text, Wire
+from orchestrator.schemas.fields.bounded_types import StrictModel, Text
 
 
-class NotifyTestRequest(Wire):
+class NotifyTestRequest(StrictModel):
     """A request for test notifications."""
 
     name: Annotated[Text, Field(max_length=100)] = ""

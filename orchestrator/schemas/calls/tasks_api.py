@@ -14,8 +14,8 @@ from orchestrator.schemas.fields.bounded_types import (
     REQUEST_LIMIT_CHARACTERS,
     LabelValue,
     RequestText,
+    StrictModel,
     Text,
-    Wire,
     Word,
     checked_text,
 )
@@ -39,7 +39,7 @@ def context_text(context: Mapping[str, Any]) -> str:
     return "\n".join(f"{name}: {value}" for name, value in values.items())
 
 
-class CliAssignment(Wire):
+class CliAssignment(StrictModel):
     """One command-line tool that works on the task."""
 
     cli_name: CliName
@@ -80,7 +80,7 @@ class TaskBody(CallbackRequest):
     """Name of the person or program that submits the task."""
 
 
-class TaskMergeBody(Wire):
+class TaskMergeBody(StrictModel):
     """Options of a merge, in the body. An option in the query has priority over the body."""
 
     task_id: Text | None = None

@@ -27,7 +27,7 @@ REQUEST_LIMIT_CHARACTERS = 200_000
 RESERVED_VARIABLES = "ORCHESTRATOR_"
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
-TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, the first one a letter, a digit or _"
+TASK_ID_WORDS = "1 to 128 letters, digits and _.:@+-, starting with a letter, a digit or _"
 LABEL_PATTERN = r"^[^:]+:"
 LINES_PATTERN = r"^[1-9]\d{0,8}-[1-9]\d{0,8}$"
 COMMIT_PATTERN = r"^[0-9a-f]{7,64}$"
@@ -42,7 +42,7 @@ PATTERN_WORDS = {
     LINES_PATTERN: "the first and the last line, such as 120-180",
     COMMIT_PATTERN: "7 to 64 of the characters 0-9 and a-f",
     TEXT_PATTERN: "text that is not blank",
-    GATE_NAME_PATTERN: "1 to 60 letters, digits, _ and -, the first one a letter or a digit",
+    GATE_NAME_PATTERN: "1 to 60 letters, digits, _ and -, starting with a letter or a digit",
     CHECKPOINT_PATTERN: "1 to 40 of the characters a-z, 0-9 and -",
 }
 
@@ -185,8 +185,8 @@ Money = Annotated[float, Field(gt=0, le=1e12)]
 MoneyOrZero = Annotated[float, Field(ge=0, le=1e12)]
 
 
-class Wire(DescribedFields, BaseModel):
-    """Base of requests: unknown fields are rejected, and values are not converted."""
+class StrictModel(DescribedFields, BaseModel):
+    """Base of requests and of agents' answers. Rejects unknown fields, and converts no values."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -85,7 +85,8 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """
     errors = error.errors(include_url=False, include_input=False)
     all_faults = [_fault(dict(item), model) for item in errors]
-    # Pydantic does not count invalid entries, so a list with invalid entries may seem too short.
+    # Pydantic does not count invalid entries, and so also reports that the list is too short. Omit
+    # such an error.
     return [
         each
         for each in all_faults
@@ -100,7 +101,8 @@ def summary(errors: Sequence[Fault]) -> str:
 
 
 def _has_invalid(fault: Fault, all_faults: Sequence[Fault]) -> bool:
-    # ``fault`` is an error about a list. The locations of the list's entries begin with the list's.
+    # ``fault`` is an error about a list. The location of each entry begins with the list's
+    # location.
     size = len(fault.location)
     return any(
         len(each.location) > size and each.location[:size] == fault.location for each in all_faults

@@ -16,8 +16,8 @@ from orchestrator.core.gates.gate import AUTO, OFF, Gate, GateReport
 from orchestrator.schemas.fields.bounded_types import (
     GATE_NAME_PATTERN,
     Seconds,
+    StrictModel,
     Text,
-    Wire,
     checked_text,
     not_blank,
 )
@@ -57,7 +57,7 @@ Report = Literal[
 ]
 
 
-class GateRequest(Wire):
+class GateRequest(StrictModel):
     """A gate that a request, a plan, or a repository lists."""
 
     name: GateName
@@ -165,7 +165,7 @@ JobGates = Annotated[
 ]
 
 
-class GatesFile(Wire):
+class GatesFile(StrictModel):
     """The content of ``.orchestrator/gates.yaml``."""
 
     gates: Gates

@@ -38,10 +38,10 @@ from orchestrator.schemas.fields.bounded_types import (
     Money,
     RequestText,
     Seconds,
+    StrictModel,
     TaskId,
     Text,
     VariableName,
-    Wire,
     Word,
     checked_text,
     not_blank,
@@ -56,7 +56,7 @@ AgentName = Annotated[
 ]
 
 
-class CandidateRequest(Wire):
+class CandidateRequest(StrictModel):
     """One candidate. Its settings override the settings of the task."""
 
     name: AgentName
@@ -163,10 +163,10 @@ def type_of(setting: Setting) -> Any:
 
 
 if TYPE_CHECKING:
-    _Settings = Wire
+    _Settings = StrictModel
 else:
     _fields = {name: _field(setting) for name, setting in BY_WIRE_NAME.items()}
-    _Settings = create_model("Settings", __base__=Wire, **_fields)
+    _Settings = create_model("Settings", __base__=StrictModel, **_fields)
 
 
 class ConfigBody(_Settings):
@@ -182,7 +182,7 @@ class ConfigBody(_Settings):
 _QUESTION_FIELDS = frozenset({"id", "title", "approve", "depends_on", "timeout", "on_timeout"})
 
 
-class TaskRequest(Wire):
+class TaskRequest(StrictModel):
     """One task, with a title, prompt, command, or question (approve)."""
 
     id: TaskId | None = None
@@ -353,7 +353,7 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     return tasks
 
 
-class JobRequest(Wire):
+class JobRequest(StrictModel):
     """A request for a job, with optional settings and tasks."""
 
     request: RequestText
@@ -391,7 +391,7 @@ class JobRequest(Wire):
         )
 
 
-class CallbackRequest(Wire):
+class CallbackRequest(StrictModel):
     """A request with an address for messages about its job."""
 
     callback_url: Annotated[Text, Field(min_length=1, max_length=2000)] | None = None
@@ -423,7 +423,7 @@ class OrchestrateRequest(CallbackRequest, JobRequest):
         return replace(super().to_submission(idempotency_key), callback=self.to_callback())
 
 
-class RetryRequest(Wire):
+class RetryRequest(StrictModel):
     """Settings that a retry changes."""
 
     config: ConfigBody = Field(default_factory=ConfigBody)
@@ -432,7 +432,7 @@ class RetryRequest(Wire):
     """
 
 
-class EmptyRequest(Wire):
+class EmptyRequest(StrictModel):
     """An empty request."""
 
 

@@ -9,11 +9,11 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, RAISABLE, RESOLVE_OFF
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.schemas.fields.bounded_types import MOST_ITEMS, Count, Text, Wire, Word
+from orchestrator.schemas.fields.bounded_types import MOST_ITEMS, Count, StrictModel, Text, Word
 from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids, type_of
 
 
-class PauseRequest(Wire):
+class PauseRequest(StrictModel):
     """Request to pause a job or all jobs."""
 
     running: Literal["finish", "stop"] = "finish"
@@ -21,7 +21,7 @@ class PauseRequest(Wire):
     pause, without using a retry)."""
 
 
-class AnswerRequest(Wire):
+class AnswerRequest(StrictModel):
     """A person's decision on a plan or on a question."""
 
     comment: Annotated[Text, Field(max_length=10_000)] = ""
@@ -40,13 +40,13 @@ class ApprovalRequest(AnswerRequest):
 RETRY_SETTINGS = ("default_timeout", "max_retries", "max_steps", "max_tokens", "max_cost_usd")
 
 if TYPE_CHECKING:
-    _RaisedLimits = Wire
-    _RetrySettings = Wire
+    _RaisedLimits = StrictModel
+    _RetrySettings = StrictModel
 else:
 
-    def _optional(name: str, settings: Sequence[str]) -> type[Wire]:
+    def _optional(name: str, settings: Sequence[str]) -> type[StrictModel]:
         fields = {each: (type_of(BY_WIRE_NAME[each]) | None, None) for each in settings}
-        return create_model(name, __base__=Wire, **fields)
+        return create_model(name, __base__=StrictModel, **fields)
 
     _RaisedLimits = _optional("_RaisedLimits", RAISABLE)
     _RetrySettings = _optional("_RetrySettings", RETRY_SETTINGS)
@@ -82,12 +82,13 @@ class BudgetRequest(RaisedLimits):
     @classmethod
     def description_of(cls, name: str) -> str:
         if name == "max_steps":
-            # The description in the table of settings is longer, because it explains a step.
+            # Shorter than the description in the table of settings, which also explains what a step
+            # is.
             return "Step cap of the job and its child jobs."
         return BY_WIRE_NAME[name].description
 
 
-class PlanRequest(Wire):
+class PlanRequest(StrictModel):
     """A new plan for a job that waits for approval."""
 
     tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
@@ -118,7 +119,7 @@ WorkerNames = Annotated[
 ]
 
 
-class RepeatedMerge(Wire):
+class RepeatedMerge(StrictModel):
     """How to repeat the merge of an ended job."""
 
     strategy: Literal["theirs", "auto", "manual"] | None = None

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
+from orchestrator.schemas.fields.bounded_types import StrictModel, Text, Word
 from orchestrator.schemas.requests.job import JobRequest
 from orchestrator.schemas.requests.job_control import RaisedLimits, RepeatedMerge, RetrySettings
 from orchestrator.schemas.requests.messages_and_feedback import (
@@ -32,14 +32,14 @@ class OrchestrateArguments(JobRequest):
     """The body of ``POST /api/v1/orchestrate``, without an address for messages."""
 
 
-class StatusArguments(Wire):
+class StatusArguments(StrictModel):
     job_id: JobId | None = None
     """Id of the job (default: list the newest jobs)."""
     page: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Page of the list, from 1: 10 jobs, or 50 workers of the job."""
 
 
-class JobArguments(Wire):
+class JobArguments(StrictModel):
     job_id: JobId
     """Id of the job, from the answer of orchestrate."""
 

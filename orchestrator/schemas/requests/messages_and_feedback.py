@@ -11,22 +11,22 @@ from orchestrator.schemas.fields.bounded_types import (
     COMMIT_PATTERN,
     TEXT_PATTERN,
     RequestText,
+    StrictModel,
     Text,
-    Wire,
     Word,
 )
 
 MessageId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
-class MessageBody(Wire):
+class MessageBody(StrictModel):
     """A message to a worker that has not ended."""
 
     text: Annotated[Text, Field(min_length=1, max_length=MOST_CHARACTERS, pattern=TEXT_PATTERN)]
     """Text for the worker's agent; at most 10,000 characters."""
 
 
-class MessagesReadBody(Wire):
+class MessagesReadBody(StrictModel):
     """Messages that the calling worker's agent has read."""
 
     delivered: Annotated[
@@ -44,7 +44,7 @@ Line = Annotated[int, Field(ge=1, le=10_000_000)]
 CommentText = Annotated[RequestText, StringConstraints(max_length=LONGEST_COMMENT)]
 
 
-class CommentBody(Wire):
+class CommentBody(StrictModel):
     """A comment on lines of one file."""
 
     path: Annotated[Text, Field(min_length=1, max_length=4096)]
@@ -78,7 +78,7 @@ FeedbackText = Annotated[Text, Field(max_length=LONGEST_COMMENT)]
 CommitName = Annotated[str, StringConstraints(pattern=COMMIT_PATTERN)]
 
 
-class FeedbackBody(Wire):
+class FeedbackBody(StrictModel):
     """Comments on a worker's change, for one more attempt on its branch."""
 
     comments: CommentBodies = ()

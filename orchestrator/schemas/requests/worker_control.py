@@ -7,11 +7,11 @@ from orchestrator.schemas.fields.bounded_types import (
     CHECKPOINT_PATTERN,
     CountOrZero,
     MoneyOrZero,
-    Wire,
+    StrictModel,
 )
 
 
-class UsageRequest(Wire):
+class UsageRequest(StrictModel):
     """Cumulative usage of the worker's current attempt; null: unknown."""
 
     steps: CountOrZero | None = None
@@ -30,7 +30,7 @@ class UsageRequest(Wire):
         return Usage(**self.model_dump())
 
 
-class RollbackRequest(Wire):
+class RollbackRequest(StrictModel):
     """Request for a rollback."""
 
     checkpoint: str | None = Field(default=None, pattern=CHECKPOINT_PATTERN)

@@ -22,7 +22,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEVER = {".git"}
 
 
-class SafeWriter:
+class ConfinedWriter:
     """Writes files into one directory.
 
     Each subdirectory is opened from its parent, and links are not followed.

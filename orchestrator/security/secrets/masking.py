@@ -53,7 +53,7 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = tuple(secrets)
-        #: The end of the stream that may be the beginning of a secret.
+        #: The last bytes of the stream, if they may be the beginning of a secret.
         self._held = b""
         #: Number of bytes at the start of ``_held`` for which a mask has been returned.
         self._masked = 0

@@ -17,7 +17,7 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 #: earlier. The first number is for ``Retry``, the second for ``call_with_retries``.
 UNANNOUNCED_DELAY_SECONDS, SILENT_DELAY_SECONDS = 0.5, 1.0
 
-#: Function that is called with the remaining seconds in which the client will retry.
+#: Function that is called before a long delay, with the seconds for which retries will continue.
 Waiting = Callable[[float], object]
 
 

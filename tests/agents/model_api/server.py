@@ -210,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
                 fault.kind
             ]()
 
-    # Wire formats
+    # StrictModel formats
 
     def _send(self, status: int, value: Any, headers: Mapping[str, str] | None = None) -> None:
         self._raw(json.dumps(value).encode(), status, headers)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orchestrator.gates.secret_scan import OVERLAP_BYTES, WINDOW_BYTES, Secrets
+from orchestrator.gates.secret_scan import OVERLAP_BYTES, WINDOW_BYTES, SecretScanner
 from orchestrator.security.secrets.secret_kinds import find_secret, redacted
 
 #: Concatenated, so that no scanner reports this file.
@@ -73,8 +73,8 @@ diff --git a/package-lock.json b/package-lock.json
 """.encode()
 
 
-def texts_of(*pieces: bytes, secrets: Secrets | None = None) -> list[str]:
-    found = (secrets or Secrets()).scan(pieces, lambda texts: ())
+def texts_of(*pieces: bytes, secrets: SecretScanner | None = None) -> list[str]:
+    found = (secrets or SecretScanner()).scan(pieces, lambda texts: ())
     return [finding.text for finding in found.findings]
 
 
@@ -87,7 +87,7 @@ IN_A = "a.txt:1: GitHub token (value not shown), added by commit abc"
 
 
 def test_only_added_lines_count_and_the_value_is_not_shown() -> None:
-    reading = Secrets().scan([DIFF], lambda texts: ())
+    reading = SecretScanner().scan([DIFF], lambda texts: ())
 
     text = "src/a.py:4: GitHub token (value not shown), added by commit 0123456789ab"
     assert [finding.text for finding in reading.findings] == [text]
@@ -126,7 +126,7 @@ def test_a_line_is_read_to_its_end(at: int) -> None:
 
 
 def test_text_that_was_not_scanned_is_noted() -> None:
-    reading = Secrets(most_bytes=1 << 20).scan([b"x" * (1 << 20), DIFF], lambda texts: ())
+    reading = SecretScanner(most_bytes=1 << 20).scan([b"x" * (1 << 20), DIFF], lambda texts: ())
     assert (reading.findings, reading.note) == (
         (),
         "only the first 1 MiB of the added text were scanned",
@@ -136,7 +136,7 @@ def test_text_that_was_not_scanned_is_noted() -> None:
 def test_secrets_of_the_base_do_not_count() -> None:
     other = SECRETS["Stripe key"]
     text = lines(KEY.encode(), other.encode())
-    found = Secrets().scan([text], lambda texts: {KEY.encode()} & set(texts))
+    found = SecretScanner().scan([text], lambda texts: {KEY.encode()} & set(texts))
     assert [finding.text for finding in found.findings] == [
         "a.txt:2: Stripe key (value not shown), added by commit abc"
     ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.security.control_sequences import Cleaner
+from orchestrator.security.control_sequences import ControlSequenceRemover
 
 #: Pieces of sequences, whole and broken, and text between them.
 PIECES = [
@@ -20,7 +20,7 @@ CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 
 def cleaned(*chunks: bytes) -> tuple[bytes, bytes]:
-    cleaner = Cleaner()
+    cleaner = ControlSequenceRemover()
     results = [cleaner.feed(chunk) for chunk in chunks]
     originals = [original for _, original in results]
     return b"".join(stays for stays, _ in results), b"".join([*originals, cleaner.finish()])
@@ -54,7 +54,7 @@ def test_the_original_begins_with_the_first_removed_byte() -> None:
 
 
 def test_a_sequence_without_an_end_holds_back_little() -> None:
-    cleaner = Cleaner()
+    cleaner = ControlSequenceRemover()
     stays = [cleaner.feed(b"\x1b[" + b"1;" * 500_000)[0], cleaner.feed(b"\x1b]" + b"x" * 10**6)[0]]
     assert len(cleaner._held) < 100 and stays == [b"", b""]
     assert cleaner.feed(b"y\nz")[0] == b"\nz"

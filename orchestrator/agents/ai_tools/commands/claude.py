@@ -27,7 +27,7 @@ from orchestrator.agents.ai_tools.invocation.user_config import as_mapping, json
 #: Fields of the user's configuration that belong to the login, in addition to the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
 _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
-#: Files and directories in the user's configuration, by the part that an attempt may inherit.
+#: Files and directories of each part of the user's configuration that an attempt may inherit.
 _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
 #: Prefix of the tool names of orchestrator's MCP server. In ``--allowedTools``, the prefix alone
@@ -48,7 +48,7 @@ def call(inputs: CallInputs) -> AgentCall:
         env={
             "CLAUDE_CONFIG_DIR": str(config),
             **_login_variable(inputs, user_config),
-            # As root, Claude refuses to skip permissions without this variable.
+            # As root, Claude refuses to skip permission prompts unless this variable is set.
             **({"IS_SANDBOX": "1"} if inputs.root and inputs.policy == "full" else {}),
             **_shell_variables(inputs),
         },
@@ -135,8 +135,8 @@ def _login_variable(inputs: CallInputs, user_config: Path) -> dict[str, str]:
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(user_config, os.W_OK):
         return {}
-    # Pass the user's own text; empty means Claude's default directory. On macOS, another spelling
-    # of the same directory would select another login.
+    # Pass the user's value unchanged; empty means Claude's default directory. On macOS, another
+    # spelling of the same directory would select another login.
     return {_STORAGE: inputs.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 

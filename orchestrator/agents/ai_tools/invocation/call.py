@@ -119,7 +119,7 @@ class AgentCall:
     #: Session files that the reader needs in addition to the output, for example because the output
     #: reports usage only at the end. None: the output is enough.
     session: SessionFile | None = None
-    #: True if ``argv`` resumes a session. Its files then contain the usage of earlier runs.
+    #: True if ``argv`` resumes a session. The session's files then contain usage of earlier runs.
     resumes: bool = False
     #: The file with the prompt; None: the driver reads the prompt from its own standard input.
     prompt: Path | None = None
@@ -144,7 +144,7 @@ def session_links(inputs: CallInputs, directory: Path, name: str) -> dict[Path, 
 
 
 def shell_environment(inputs: CallInputs) -> dict[str, str]:
-    """Return the variable BASH_ENV, with which bash starts the script in ``shell_files``."""
+    """Return the variable BASH_ENV: bash runs the script of ``shell_files`` at its start."""
     return {"BASH_ENV": str(_startup_file(inputs))}
 
 

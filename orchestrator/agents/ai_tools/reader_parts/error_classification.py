@@ -85,8 +85,8 @@ def is_internal(text: str) -> bool:
 def of_status(status: int | None) -> ErrorClass:
     """Return the class of an HTTP status; NONE if the status alone does not indicate a class.
 
-    400 and 422 are ambiguous: the cause may be an invalid key or a broken conversation. The class
-    of None is also NONE.
+    400 and 422 are ambiguous: the cause may be an invalid key or a broken conversation. The result
+    is also NONE if there is no status.
     """
     if status in (401, 403):
         return ErrorClass.AUTH

@@ -39,7 +39,7 @@ class RunReport:
     finished: bool = False
     #: True if ``usage`` counts all model calls.
     usage_is_complete: bool = False
-    #: The end of standard output, if the program writes its errors there; otherwise empty.
+    #: The last part of standard output, if the program writes its errors there; otherwise empty.
     trace: str = ""
     #: True if an exit code of 128 or more does not mean a signal.
     has_own_exit_codes: bool = False

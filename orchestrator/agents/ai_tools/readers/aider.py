@@ -27,7 +27,7 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import Meter, RunFact
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
-#: Maximum number of lines of the answer: the end of the output.
+#: Maximum number of lines of the answer. Earlier lines of the output are dropped.
 ANSWER_LINES = 2000
 LINE_CHARS = 10_000
 
@@ -92,9 +92,9 @@ class AiderReader:
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of aider's history, to collect the model's answer. Return no events.
 
-        Messages of aider itself are not part of the answer. The first line of a message begins with
-        "> ", and its last line ends with two spaces. A line that begins with "#### " is the prompt
-        or the output of a command.
+        Messages of aider itself are not part of the answer. The first line of such a message begins
+        with "> ", and the last line ends with two spaces. A line that begins with "#### " is the
+        prompt or the output of a command.
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True

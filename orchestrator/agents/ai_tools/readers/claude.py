@@ -32,7 +32,7 @@ from orchestrator.core.text.json_values import Object
 
 #: Name of the model in messages that come from Claude Code itself, such as error messages.
 SYNTHETIC = "<synthetic>"
-#: The ``type`` of a line in a session file that contains the session's totals up to this line.
+#: The ``type`` of the lines in a session file that contain the session's totals so far.
 _COST = "cost-state"
 #: Tools that ask a person. Claude denies these calls, because no person is present. The reader
 #: ignores these denials.
@@ -116,7 +116,8 @@ class ClaudeReader:
         if model == SYNTHETIC:
             return []
         parent = json_values.text(event, "parent_tool_use_id")
-        # A subagent may work in the background.
+        # Only a message of the main agent shows that a turn has begun: a subagent may still work in
+        # the background after the turn's end.
         self._in_turn = self._in_turn or not parent
         events = self._count_usage(message, model, parent)
         for block in json_values.objects(message, "content"):

@@ -27,9 +27,9 @@ _WORDS = (
     # A redirection of bash. Paths with a slash do not match, because bash prints the same message
     # for a program that cannot be executed.
     rf"^{_SHELL}: (?:line \d+: )?(?!/)[^\n:/]+: {_REFUSED}$",
-    # A redirection of zsh, which reports a program that cannot be executed as "permission denied".
+    # A redirection of zsh. If a program cannot be executed, zsh prints "permission denied" instead.
     rf"^{_SHELL}:(?:\d+:)? operation not permitted: {_HERE}$",
-    # Only Seatbelt denies the opening of a file with these words.
+    # Python. Only Seatbelt, the sandbox of macOS, denies the opening of a file with this error.
     rf"^PermissionError: \[Errno 1\] Operation not permitted: {_HERE}$",
 )
 _DENIED_WRITE = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
@@ -58,8 +58,8 @@ def was_refused_by_sandbox(text: str) -> bool:
 
 
 def _refused_in_code_mode(part: Object) -> bool:
-    # The exit code may be missing, and the output may be inside JSON: the model's script decides
-    # what it prints.
+    # The model's script decides what is printed: the exit code may be missing, and the output may
+    # be inside JSON.
     sentence = clipped(json_values.text(part, "text")).strip()
     if not _FAILED.search(sentence):
         return "\n" not in sentence and reports_denied_write(sentence)

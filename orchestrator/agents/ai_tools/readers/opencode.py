@@ -197,8 +197,8 @@ def _tokens(part: object) -> Usage:
 def _fault(error: Object) -> Fault:
     name, status = json_values.text(error, "name"), json_values.count(error, "data", "statusCode")
     message = json_values.text(error, "data", "message") or name or "the agent reports a failure"
-    # A header has the time of the reset; the body's text separates an account without money from a
-    # rate limit.
+    # A header has the time of the reset. The text of the body shows if the account has no credit or
+    # is rate-limited.
     retry_after = json_values.text(error, "data", "responseHeaders", "retry-after")
     body = json_values.text(error, "data", "responseBody")
     kind = _BY_NAME.get(name) or classify(f"{message} {body}", status)

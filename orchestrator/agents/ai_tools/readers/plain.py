@@ -8,7 +8,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, out
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import RunFacts
 from orchestrator.core.text import json_values
 
-#: Maximum number of lines of the answer: the end of the output.
+#: Maximum number of lines of the answer. Earlier lines of the output are dropped.
 ANSWER_LINES = 5000
 LINE_CHARS = 10_000
 TRACE_CHARS = 2000

@@ -21,7 +21,7 @@ _STOPS = {"length": StopReason.CUT, "content_filter": StopReason.REFUSED}
 #: Stop reasons of a service that failed in the middle of an answer (OpenRouter, vLLM, DeepSeek).
 _BROKEN = frozenset(("error", "abort", "insufficient_system_resource"))
 #: HTTP statuses with which servers reject a request that has an unknown field.
-_NOT_TAKEN = frozenset((400, 422, 500, 501))
+_REJECTED_FIELD_STATUSES = frozenset((400, 422, 500, 501))
 
 
 class ChatCompletions(Chat):
@@ -102,7 +102,7 @@ class ChatCompletions(Chat):
         Servers differ in the name of this field, and some reject schemas. Return True if the
         changed request may succeed.
         """
-        if status not in _NOT_TAKEN:
+        if status not in _REJECTED_FIELD_STATUSES:
             return False
         if not self._renamed and ("max_completion_tokens" in detail or "max_tokens" in detail):
             self._renamed = True

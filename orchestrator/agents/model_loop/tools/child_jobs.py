@@ -14,7 +14,7 @@ from orchestrator.agents.model_loop.tools.tool import Tool, Unusable
 from orchestrator.core.text import json_values
 
 
-class JobServer:
+class McpServerProcess:
     """An MCP server in another process, called over its standard input and output."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:

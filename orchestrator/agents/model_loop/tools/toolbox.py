@@ -29,7 +29,7 @@ class Toolbox:
             tools.append(bash.running(settings.cwd, settings.timeouts, settings.hidden))
         self._policy = settings.policy
         self._where = where
-        self._server: child_jobs.JobServer | None = None
+        self._server: child_jobs.McpServerProcess | None = None
         if settings.child_jobs:
             tools += self._child_job_tools(settings)
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
@@ -38,7 +38,7 @@ class Toolbox:
         # If the MCP server cannot be started, the agent works without child jobs.
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
-            self._server = child_jobs.JobServer(settings.child_jobs, environ)
+            self._server = child_jobs.McpServerProcess(settings.child_jobs, environ)
             return self._server.tools()
         except (OSError, Unusable):
             return []

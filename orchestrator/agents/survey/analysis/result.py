@@ -113,7 +113,7 @@ class EntryPointRow:
 
 @dataclass(frozen=True)
 class TestRow:
-    __test__: ClassVar[bool] = False  # Without this, pytest would take the class for a test case.
+    __test__: ClassVar[bool] = False  # Otherwise pytest would collect the class.
 
     path: str
     language: str

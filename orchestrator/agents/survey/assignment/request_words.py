@@ -58,7 +58,7 @@ class _Vocabulary:
     fillers: frozenset[str]
     products: frozenset[str]
     stop: frozenset[str]
-    #: One pair for each subject: the stems of the words for it in a request, and its names in code.
+    #: One pair for each subject: stems of words for the subject in requests, and its names in code.
     families: tuple[tuple[frozenset[str], tuple[str, ...]], ...]
 
 

@@ -28,7 +28,7 @@ class AgentLogins:
     def doubtful(self, agent: str, now: float) -> bool:
         """True if the agent requires a login that no recent worker has used with success."""
         state = self._valid_state(agent, now)
-        return self._credentials.login(agent) and not (state and state.works)
+        return self._credentials.needs_login(agent) and not (state and state.works)
 
     def record_success(self, agent: str, now: float) -> None:
         """Record that the agent's login works.
@@ -36,7 +36,7 @@ class AgentLogins:
         For an agent that requires no login, only forget an earlier failure: a local model's server
         may have required a login for another model.
         """
-        if self._credentials.login(agent):
+        if self._credentials.needs_login(agent):
             self._seen[agent] = LoginState(True, "", now)
         else:
             self._seen.pop(agent, None)
@@ -49,8 +49,8 @@ class AgentLogins:
         if not verdict.login_refused:
             return verdict
         fix = ADD_CREDIT if verdict.lacks_credit else self._credentials.fix(agent)
-        credential = self._credentials.credential(agent)
-        self._seen[agent] = LoginState(False, verdict.reason, now, credential, fix)
+        fingerprint = self._credentials.fingerprint(agent)
+        self._seen[agent] = LoginState(False, verdict.reason, now, fingerprint, fix)
         if not fix:
             return verdict
         # The service's message may end with a period.
@@ -83,6 +83,6 @@ class AgentLogins:
         state = self._seen.get(agent)
         if state is None or now - state.at >= KNOWN_SECONDS:
             return None
-        if state.works or state.credential == self._credentials.credential(agent):
+        if state.works or state.fingerprint == self._credentials.fingerprint(agent):
             return state
         return None

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.activity import session_follower
-from orchestrator.agents.activity.session_follower import Follower, SessionFile
+from orchestrator.agents.activity.session_follower import SessionFile, SessionFollower
 
 
 def test_complete_lines_of_every_file_are_returned_once(tmp_path: Path) -> None:
-    follower = Follower(SessionFile(tmp_path, "*/x-*.jsonl"))
+    follower = SessionFollower(SessionFile(tmp_path, "*/x-*.jsonl"))
     assert list(follower.lines()) == []
 
     (tmp_path / "a").mkdir()
@@ -31,14 +31,14 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
 
-    assert list(Follower(SessionFile(tmp_path, "*.jsonl")).lines()) == []
+    assert list(SessionFollower(SessionFile(tmp_path, "*.jsonl")).lines()) == []
 
 
 @pytest.mark.slow
 def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: object) -> None:
     lines = session_follower._LOOK_BYTES // 10 + 5
     (tmp_path / "a.jsonl").write_text("123456789\n" * lines)
-    follower = Follower(SessionFile(tmp_path, "*.jsonl"))
+    follower = SessionFollower(SessionFile(tmp_path, "*.jsonl"))
 
     counts = [len(list(follower.lines())) for _ in range(3)]
 
@@ -46,7 +46,7 @@ def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: object) -> N
 
 
 def test_a_follower_reads_a_session_file_at_intervals(tmp_path: Path) -> None:
-    follower = Follower(SessionFile(tmp_path, "*"))
+    follower = SessionFollower(SessionFile(tmp_path, "*"))
 
     assert follower.due(1.0)
     assert not follower.due(1.1)

@@ -15,7 +15,7 @@ from orchestrator.agents.availability.local_availability import (
     FRESH_SECONDS,
     MISSING_SECONDS,
     AvailabilityCache,
-    credential_stamp,
+    credential_fingerprint,
     installed_version,
     local_url,
     tool_availability,
@@ -218,15 +218,15 @@ def test_an_agent_is_checked_at_intervals_and_sooner_if_something_is_missing(
 def test_a_credential_shows_that_its_file_has_changed(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path)}
     login = tmp_path / ".claude" / ".credentials.json"
-    availability_of = {credential_stamp(CLAUDE, environ)}
+    availability_of = {credential_fingerprint(CLAUDE, environ)}
     login.parent.mkdir()
     for text in ("{}", '{"token": "new"}'):
         login.write_text(text)
-        availability_of.add(credential_stamp(CLAUDE, environ))
+        availability_of.add(credential_fingerprint(CLAUDE, environ))
 
     assert len(availability_of) == 3
-    assert credential_stamp(CLAUDE, environ) in availability_of
-    assert credential_stamp(OLLAMA, environ) == ""
+    assert credential_fingerprint(CLAUDE, environ) in availability_of
+    assert credential_fingerprint(OLLAMA, environ) == ""
 
 
 # Auto

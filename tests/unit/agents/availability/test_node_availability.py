@@ -124,10 +124,12 @@ def test_an_agent_that_only_a_node_has_is_usable(tmp_path: Path) -> None:
 def test_a_new_login_on_a_node_changes_the_stamp_of_the_agents_logins(tmp_path: Path) -> None:
     machines = [Machine(slots=1), Machine(name="n1", slots=1, logins={"codex": "1:2:3"})]
     agents = registry(tmp_path, mine(), {}, lambda: machines)
-    before = agents.credential("codex")
+    before = agents.credential_fingerprint("codex")
     machines[1] = replace(machines[1], logins={"codex": "1:9:3"})
-    assert agents.credential("codex") != before
-    assert agents.credential("claude") == registry(tmp_path, mine(), {}).credential("claude")
+    assert agents.credential_fingerprint("codex") != before
+    assert agents.credential_fingerprint("claude") == registry(
+        tmp_path, mine(), {}
+    ).credential_fingerprint("claude")
 
 
 def test_an_agent_that_no_machine_has_is_rejected_with_what_to_do_on_each(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.gates import Secrets
+from orchestrator.gates import SecretScanner
 from orchestrator.git import GitRepository
 from orchestrator.git.commits_and_refs import MOST_CACHED_BYTES
 from tests.support.project import Project
@@ -33,7 +33,7 @@ def repository(project: Project) -> GitRepository:
 
 def found(repository: GitRepository) -> list[str]:
     start, tip = repository.commit_of("start"), repository.commit_of("work")
-    reading = Secrets().scan(
+    reading = SecretScanner().scan(
         repository.log_with_diffs(start, tip), lambda texts: repository.texts_in(start, texts)
     )
     assert KEY not in str(reading)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.files.confined_writer import SafeWriter
+from orchestrator.security.files.confined_writer import ConfinedWriter
 from orchestrator.security.files.untrusted_files import NotPlain
 from tests.support.crashing import Crash, crash_at
 
@@ -20,7 +20,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_written_whole_with_its_directories(target: Path) -> None:
-    placing = SafeWriter(target)
+    placing = ConfinedWriter(target)
     assert placing.read("a/b/c.txt") is None
     placing.put("a/b/c.txt", b"one", executable=False)
     placing.put("run.sh", b"two", executable=True)
@@ -47,9 +47,9 @@ def test_a_file_is_written_whole_with_its_directories(target: Path) -> None:
 )
 def test_a_path_that_leads_elsewhere_is_refused(target: Path, path: str) -> None:
     with pytest.raises(NotPlain):
-        SafeWriter(target).read(path)
+        ConfinedWriter(target).read(path)
     with pytest.raises(NotPlain):
-        SafeWriter(target).put(path, b"x", executable=False)
+        ConfinedWriter(target).put(path, b"x", executable=False)
     assert list(target.iterdir()) == []
 
 
@@ -64,9 +64,9 @@ def test_links_devices_and_directories_are_not_written_to(target: Path, tmp_path
     (target / "plain").write_text("x")
     for path in ("link/dear", "file", "directory", "fifo", "plain/below"):
         with pytest.raises(NotPlain):
-            SafeWriter(target).read(path)
+            ConfinedWriter(target).read(path)
         with pytest.raises(NotPlain):
-            SafeWriter(target).put(path, b"x", executable=False)
+            ConfinedWriter(target).put(path, b"x", executable=False)
     assert (outside / "dear").read_text() == "dear"
     assert [each.name for each in outside.iterdir()] == ["dear"]
 
@@ -79,7 +79,7 @@ def test_a_failed_write_leaves_the_old_file(target: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        SafeWriter(target).put("a", b"after", executable=False)
+        ConfinedWriter(target).put("a", b"after", executable=False)
     assert (target / "a").read_text() == "before"
     assert [each.name for each in target.iterdir()] == ["a"]
 
@@ -88,24 +88,24 @@ def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
     (target / "a").write_text("before")
 
     with crash_at(1, "apply: before the rename"), pytest.raises(Crash):
-        SafeWriter(target).put("a", b"after", executable=False)
+        ConfinedWriter(target).put("a", b"after", executable=False)
 
     assert (target / "a").read_text() == "before"
-    SafeWriter(target).put("a", b"after", executable=False)
+    ConfinedWriter(target).put("a", b"after", executable=False)
     assert (target / "a").read_text() == "after"
 
 
 def test_the_next_write_removes_leftovers_of_a_killed_one(target: Path) -> None:
     killed = (
         "import os, pathlib, sys\n"
-        "from orchestrator.security.files.confined_writer import SafeWriter\n"
+        "from orchestrator.security.files.confined_writer import ConfinedWriter\n"
         "os.replace = lambda *_, **__: os.kill(os.getpid(), 9)\n"
-        "SafeWriter(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
+        "ConfinedWriter(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
     )
     ended = subprocess.run([sys.executable, "-c", killed, str(target)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert [each.name.startswith(".orchestrator-") for each in target.iterdir()] == [True]
 
-    SafeWriter(target).put("a", b"after", executable=False)
+    ConfinedWriter(target).put("a", b"after", executable=False)
 
     assert [each.name for each in target.iterdir()] == ["a"]

@@ -149,7 +149,9 @@ def test_after_a_refusal_a_job_tries_again() -> None:
 
 def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
     credential = {"opencode": "old"}
-    credentials = CredentialLookup(login=credential.__contains__, credential=credential.__getitem__)
+    credentials = CredentialLookup(
+        needs_login=credential.__contains__, fingerprint=credential.__getitem__
+    )
     story = Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
     _, keys = several(story, "opencode")
     story.ends(keys[0], EXIT_1, REFUSED)
@@ -209,7 +211,7 @@ def agents(story: Story, keys: list[WorkerKey]) -> list[str]:
 
 
 def a_choice() -> Story:
-    credentials = CredentialLookup(login=BEST_FIRST.__contains__, best_without=best_without)
+    credentials = CredentialLookup(needs_login=BEST_FIRST.__contains__, best_without=best_without)
     return Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
 
 

@@ -22,7 +22,7 @@ def a_story() -> Story:
     nothing.
     """
     credentials = CredentialLookup(
-        login={"opencode"}.__contains__, fix=lambda agent: "opencode auth login"
+        needs_login={"opencode"}.__contains__, fix=lambda agent: "opencode auth login"
     )
     return Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
 
