@@ -52,6 +52,19 @@ def test_the_axis_of_the_timeline_begins_at_zero(page: Page, site: Site) -> None
     assert ticks[:2] in (["0 s", "0.05 s"], ["0 s", "0.10 s"], ["0 s", "0.20 s"])
 
 
+@pytest.mark.parametrize("length", [3, 130, 160, 400, 1_000, 5_000, 100_000])
+def test_the_labels_of_the_timelines_axis_differ(page: Page, site: Site, length: int) -> None:
+    page.goto(site.url)
+    labels = page.evaluate(
+        """async (length) => {
+          const { tick, ticks } = await import('/static/app/job/timeline.js');
+          return ticks(0, length, 10).map(tick);
+        }""",
+        length,
+    )
+    assert len(labels) > 3 and len(set(labels)) == len(labels), labels
+
+
 def test_small_costs_differ_on_the_axis(page: Page, site: Site) -> None:
     def answer(route: Route) -> None:
         at = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())

@@ -423,6 +423,18 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
     assert [row.key for row in store.usage(UsageFilter(by=UsageBy.JOB, submitted_by="me"))] == ["b"]
 
 
+def test_usage_counts_ended_workers_separately(store: Store) -> None:
+    job = a_job("a", config=replace(CONFIG, labels={"team": "red"}))
+    done = a_worker(job, 0, status=WorkerStatus.SUCCESS, started_at=1.0, ended_at=2.0)
+    failed = a_worker(job, 1, status=WorkerStatus.FAILED, started_at=1.0, ended_at=2.0)
+    running = a_worker(job, 2, status=WorkerStatus.RUNNING, started_at=1.0)
+    store.save(StateChange(new_jobs=[job], new_workers=[done, failed, running]))
+
+    for by in (UsageBy.AGENT, UsageBy.LABEL):
+        (row,) = store.usage(UsageFilter(by=by, label="team"))
+        assert (row.workers, row.ended, row.succeeded) == (3, 2, 1)
+
+
 def test_usage_counts_workers_whose_cost_is_incomplete(store: Store) -> None:
     job = a_job("a", config=replace(CONFIG, labels={"team": "red"}))
     usages = [

@@ -436,7 +436,10 @@ class UsageRow:
     #: Start of the bucket; None: there are no buckets.
     at: float | None
     jobs: int
+    #: Number of workers that have started.
     workers: int
+    #: Number of these workers that have ended.
+    ended: int
     succeeded: int
     tokens_in: int
     tokens_out: int

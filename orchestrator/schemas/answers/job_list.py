@@ -82,6 +82,9 @@ class UsageRowAnswer(Answer):
     """Start of the hour or day; omitted without `bucket`."""
     jobs: int
     workers: int
+    """Number of workers that have started."""
+    ended: int
+    """Number of these workers that have ended."""
     succeeded: int
     """Number of workers that succeeded."""
     tokens_in: int

@@ -50,6 +50,7 @@ def _in_postgresql(element: Whole, compiler: Any, **options: Any) -> str:
 #: Time at which a worker's usage counts: the worker's end, or its start while it runs.
 _at = func.coalesce(_workers.ended_at, _workers.started_at)
 _is_task = _workers.kind == WorkerKind.TASK
+_ended = and_(_is_task, _workers.ended_at.is_not(None))
 _succeeded = and_(_is_task, _workers.status.in_(SUCCEEDED_WORKER))
 
 
@@ -68,6 +69,7 @@ def _is_any_marked(bit: int) -> ColumnElement[int]:
 _FIGURES = (
     func.count(_workers.job_id.distinct()),
     _count_where(_is_task),
+    _count_where(_ended),
     _count_where(_succeeded),
     _sum_of_known(_workers.input_tokens) + _sum_of_known(_workers.cache_write_tokens),
     _sum_of_known(_workers.output_tokens),
@@ -125,13 +127,14 @@ def _conditions(usage_filter: UsageFilter) -> list[ColumnElement[bool]]:
 
 
 def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
-    jobs, workers, succeeded, tokens_in, tokens_out, cache_read, *costs = figures
+    jobs, workers, ended, succeeded, tokens_in, tokens_out, cache_read, *costs = figures
     cost, estimated, incomplete = costs
     return UsageRow(
         key=key,
         at=None if bucket is None else float(bucket * seconds),
         jobs=jobs,
         workers=int(workers),
+        ended=int(ended),
         succeeded=int(succeeded),
         tokens_in=int(tokens_in),
         tokens_out=int(tokens_out),
@@ -170,6 +173,7 @@ def _summed_row(key: str, at: float | None, rows: Sequence[UsageRow]) -> UsageRo
         at=at,
         jobs=sum(row.jobs for row in rows),
         workers=sum(row.workers for row in rows),
+        ended=sum(row.ended for row in rows),
         succeeded=sum(row.succeeded for row in rows),
         tokens_in=sum(row.tokens_in for row in rows),
         tokens_out=sum(row.tokens_out for row in rows),

@@ -81,6 +81,7 @@ def test_the_statistics_count_executions_of_tools_only(
             at=None,
             jobs=1,
             workers=count,
+            ended=count,
             succeeded=count,
             tokens_in=0,
             tokens_out=0,

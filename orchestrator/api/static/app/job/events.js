@@ -8,6 +8,7 @@ import { count, many, plain, time } from "../text/format.js";
 
 const MOST = 2000;
 const SHOWN = 300;
+const MOST_CHARACTERS = 300;
 // Earlier events arrive in pieces. All are shown at once: after a pause of the stream, or after a maximum time.
 const QUIET_MS = 150;
 const MOST_MS = 1500;
@@ -15,7 +16,8 @@ const MOST_MS = 1500;
 function details(event) {
   const { status, reason, ...rest } = event.data.data || {};
   const more = Object.entries(rest).filter(([, value]) => value !== "" && ["string", "number", "boolean"].includes(typeof value)).map(([name, value]) => `${name}: ${value}`);
-  return [reason, ...more].filter(Boolean).join(" · ").slice(0, 300);
+  const all = [reason, ...more].filter(Boolean).join(" · ");
+  return all.length > MOST_CHARACTERS ? `${all.slice(0, MOST_CHARACTERS - 1)}…` : all;
 }
 
 function useEvents(job, from) {

@@ -21,7 +21,14 @@ const SAME_SECONDS = 0.011;
 const MOST_DETAILED = 500;
 const SHOWS = { "": "Workers", slots: "Slots" };
 
-const tick = (at) => (Math.abs(at) < 1e-9 ? "0 s" : seconds(at).replace(".0 s", " s"));
+// Labels of the axis differ: from two minutes on, they are such as 2:20 or 1:05:00, because "2 min" is rounded.
+export function tick(at) {
+  if (Math.abs(at) < 1e-9) return "0 s";
+  if (Math.abs(at) < 120) return seconds(at).replace(".0 s", " s");
+  const [hours, minutes, rest] = [Math.floor(at / 3600), Math.floor(at / 60) % 60, Math.round(at % 60)];
+  const two = (value) => String(value).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
 const names = (width) => (width < 600 ? 0 : 250);
 
 // Bars of a worker: {kind, from, to, state, title}; kinds: work, child, pause, gate.
@@ -106,7 +113,7 @@ function span(model) {
 }
 
 // Steps of the axis: round values, at most about ten.
-function ticks(from, to, most) {
+export function ticks(from, to, most) {
   const least = (to - from) / most;
   const power = 10 ** Math.floor(Math.log10(least));
   const nice = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= least);

@@ -33,7 +33,7 @@ const Fix = ({ text }) => html`<span class="soft small block">${plain(text)}</sp
 
 function Agent({ agent, used }) {
   const [state, words] = word(agent);
-  const share = used?.workers ? `${Math.round((100 * used.succeeded) / used.workers)} % of ${count(used.workers)}` : "–";
+  const share = used?.ended ? `${Math.round((100 * used.succeeded) / used.ended)} % of ${count(used.ended)}` : "–";
   const each = used?.workers && used.cost_usd !== undefined && used.cost_usd !== null ? money(used.cost_usd / used.workers) : "–";
   const fix = state !== "success" && agent.fix.length > 0;
   return html`<tr><td><${State} state=${state}>${words}<//></td><td class="full"><b class="strong">${plain(agent.name)}</b> <span class="muted">${plain(agent.version)}</span>

@@ -108,11 +108,11 @@ function Tiles({ rows, days }) {
   const tile = (word, value, more) => html`<div class="card tile"><span class="lab">${word}</span><b>${value}</b><span class="small muted">${more}</span></div>`;
   return html`<div class="tiles">${tile("Today", costOf(today), many(sum(today, "workers"), "worker"))}
     ${tile(RANGES[days], costOf(rows), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
-    ${tile("Cost per successful worker", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
+    ${tile("Cost per successful worker", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "ended"))} succeeded`)}
     ${tile("Unknown cost", many(missing, "worker"), missing ? "not fully included in these sums" : known(rows) ? "all costs are known" : "commands have no cost")}</div>`;
 }
 
-const COLUMNS = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial", "incomplete"];
+const COLUMNS = ["at", "key", "jobs", "workers", "ended", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial", "incomplete"];
 const download = (rows) => save("costs.csv", csv(COLUMNS, rows.map((row) => COLUMNS.map((name) => row[name]))));
 
 function Totals({ rows, keys, by }) {
