@@ -150,8 +150,10 @@ FINAL_ROOM = 120_000
 FINAL_SHARE = (8_000, 40_000)
 #: Maximum characters of output in the report of a depth or of a job: per worker, and in total.
 LEVEL_ROOM = (20_000, 300_000)
-#: Maximum characters of output in the section on failures: per worker, and in total.
+#: Maximum characters of output in the section on failures: per worker, and in total. Of a longer
+#: output, the section has the last lines, because an output usually ends with the failure.
 FAILURE_ROOM = (2_000, 60_000)
+FAILURE_LINES = 50
 
 #: Maximum number of entries in one list of FINAL_RESULT.md. For further entries, FINAL_RESULT.md
 #: shows only their number. Other reports have all entries.
@@ -401,7 +403,7 @@ class Pages:
         view = worker if final_length is None else worker.without_final_details()
         if final_length is not None and final_length >= min(worker.output_length, LEVEL_ROOM[0]):
             return _with_output(view, "", 0)
-        output = room.without_repeated_ending(worker_output(self._index.worker(worker.id)))
+        output = room.without_repeated_ending(self._output(worker))
         longer = _with_output(view, room.take(output), len(output))
         return _without_notice(self._notice, longer)
 
@@ -499,10 +501,13 @@ class Pages:
             ).workers
         ]
 
+    def _output(self, worker: WorkerView) -> str:
+        return worker_output(self._index.worker(worker.id))
+
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
         room = ReportSpace(*FAILURE_ROOM)
         return [
-            replace(worker, output=room.take(worker_output(self._index.worker(worker.id))))
+            replace(worker, output=room.take_end(self._output(worker), FAILURE_LINES))
             for worker in missed
             if worker.has_failed
         ]

@@ -79,6 +79,18 @@ def bounded(text: str, limit: int) -> str:
     return lines if newline else start
 
 
+def ending(text: str, lines: int, limit: int) -> str:
+    """Return the last ``lines`` lines of a text, from at most its last ``limit`` characters.
+
+    If the characters begin within a line, the rest of this line is left out if possible.
+    """
+    end = text[max(0, len(text) - limit) :] if limit > 0 else ""
+    if len(end) < len(text):
+        _, newline, whole_lines = end.partition("\n")
+        end = whole_lines if newline and whole_lines else end
+    return "\n".join(end.strip("\n").split("\n")[-lines:])
+
+
 def last_lines(text: str, count: int, limit: int) -> str:
     """Return the last ``count`` lines of a text, but at most ``limit`` characters."""
     return "\n".join(text[-limit:].strip("\n").splitlines()[-count:])

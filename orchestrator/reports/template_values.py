@@ -24,7 +24,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex
 from orchestrator.reports.figures.worker_figures import WorkerFigures
-from orchestrator.reports.template_filters import bounded
+from orchestrator.reports.template_filters import bounded, ending
 
 #: Maximum number of earlier attempts of a worker in a report, in addition to the last attempt.
 EARLIER_ATTEMPTS = 5
@@ -274,10 +274,10 @@ class ReportSpace:
         A last section counts as repeated if an earlier output in the report ends with the same
         section.
         """
-        beginning, head, ending = text.rpartition(SECTION)
-        if head + ending not in self._endings:
+        beginning, head, last_section = text.rpartition(SECTION)
+        if head + last_section not in self._endings:
             return text
-        title, _, _ = ending.partition("\n")
+        title, _, _ = last_section.partition("\n")
         return f"{beginning.rstrip()}\n\n*{title}: as above.*"
 
     def take(self, text: str) -> str:
@@ -287,9 +287,20 @@ class ReportSpace:
         """
         shown = bounded(text, min(self._per_worker, self._left))
         self._left -= len(shown)
-        _, head, ending = text.rpartition(SECTION)
-        if head and shown == text and len(ending) >= REPEATED_CHARACTERS:
-            self._endings.add(head + ending)
+        _, head, last_section = text.rpartition(SECTION)
+        if head and shown == text and len(last_section) >= REPEATED_CHARACTERS:
+            self._endings.add(head + last_section)
+        return shown
+
+    def take_end(self, text: str, lines: int) -> str:
+        """Return the last ``lines`` lines of an output, as far as they fit into the space.
+
+        The remaining space then shrinks by the length of the returned text.
+        """
+        limit = min(self._per_worker, self._left)
+        fits = len(text) <= limit and text.count("\n") < lines
+        shown = text if fits else ending(text, lines, limit)
+        self._left -= len(shown)
         return shown
 
 

@@ -1,6 +1,7 @@
 """The reports of a job, their paths, and their maximum sizes."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -266,6 +267,29 @@ def test_a_job_that_was_cancelled_before_its_start_has_no_time(tmp_path: Path) -
     assert "| **Time** | no worker started |" in report
 
 
+@pytest.mark.parametrize(
+    ("lines", "first"),
+    [
+        pytest.param(30, 1, id="whole output"),
+        pytest.param(600, 551, id="the last lines"),
+        pytest.param(40, 10, id="the last characters"),
+    ],
+)
+def test_a_failure_has_the_end_of_the_output(tmp_path: Path, lines: int, first: int) -> None:
+    text = "x" * 60 if lines == 40 else "line"
+    output = "\n".join(f"{text} {number}" for number in range(1, lines + 1))
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.FAILED, span=(0, 9))
+    task = TaskSpec(id="a", command="make")
+    builder.worker(job, "worker_1", task, (0, 9), status=WorkerStatus.TIMEOUT, output=output)
+    Reports().render(builder.tree, ROOT, tmp_path)
+
+    report = (tmp_path / "FINAL_RESULT.md").read_text()
+    shown = [int(number) for number in re.findall(rf"^{text} (\d+)$", report, re.MULTILINE)]
+    assert shown == list(range(first, lines + 1))
+    assert ("*The last " in report) == (first > 1)
+
+
 def test_a_long_ending_that_outputs_share_appears_once_in_a_report(tmp_path: Path) -> None:
     rule = "How lines are counted\n\n" + "Every line counts once. " * 20
     short = "Tests\n\nAll pass."
@@ -290,7 +314,7 @@ def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> No
     shop = ("shop.py",)
     builder.worker(job, "worker_1", good, (0, 1), output="It sells.", gates=passed, files=shop)
     failed, skipped = WorkerStatus.FAILED, WorkerStatus.SKIPPED
-    long = "a line of a log\n" * 300 + "the last words"
+    long = "the first words\n" + "a line of a log\n" * 300
     builder.worker(job, "worker_2", bad, (0, 1), status=failed, reason="no till", output=long)
     builder.worker(job, "worker_3", late, status=skipped, reason="bad did not succeed")
     Reports().render(builder.tree, ROOT, tmp_path)
@@ -301,7 +325,7 @@ def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> No
         assert words in final and words not in level, words
     assert "| pytest | passed |" in level and "pytest" not in final
     # The final result does not have the whole output.
-    assert "the last words" in level and "the last words" not in final
+    assert "the first words" in level and "the first words" not in final
 
 
 def test_a_long_output_is_cut_with_a_link_to_the_rest(tmp_path: Path) -> None:
