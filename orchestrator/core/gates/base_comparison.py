@@ -20,7 +20,9 @@ MOST_NEW_TESTS = 500
 def with_counts(
     gate: Gate, result: GateResult, now: FinishedRun, as_base: FinishedRun, base: FinishedRun | None
 ) -> GateResult:
-    """Return the result with numbers of tests or findings; unchanged if the gate did not judge.
+    """Return the result, with numbers of tests or findings added.
+
+    If the gate did not judge, the result is unchanged.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
     configuration; equal to ``now`` if the worker altered neither. ``base``: the run on the base

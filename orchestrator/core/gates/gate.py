@@ -17,7 +17,7 @@ AUTO, OFF = "auto", "off"
 class GateReport(StrEnum):
     """Format of a gate's report."""
 
-    #: no report: the exit code alone decides
+    #: no report: the exit code decides, with the test results that the output shows
     EXIT = "exit"
     #: JUnit XML
     JUNIT = "junit"

@@ -66,7 +66,7 @@ def result_of(
     touched: Collection[str],
     removal: RemovalPermission = NO_REMOVALS,
 ) -> GateResult:
-    """Return the result of the run ``ran``.
+    """Return the gate's result, as decided by the run ``ran``.
 
     ``base``: the run on the base, with which ``ran`` is compared; None if there is no such run.
     ``touched``: the changed paths. ``removal``: the tests of the base that the change may remove.

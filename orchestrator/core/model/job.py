@@ -46,7 +46,7 @@ class WorkerKey(NamedTuple):
     worker_id: str
 
     def attempt_id(self, number: int) -> str:
-        """Return the id of an attempt's process."""
+        """Return the id of one of the worker's attempts. ``number``: the attempt's number."""
         return f"{self.root_id}/{self.worker_id}/{number}"
 
 
@@ -57,7 +57,7 @@ _key: Callable[[tuple[str, str]], WorkerKey] = partial(tuple.__new__, WorkerKey)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateSettings:
-    """Settings of one candidate, which replace the task's settings."""
+    """Settings of one candidate, which replace or extend the task's settings."""
 
     #: None: the task's model.
     model: str | None = None
@@ -137,7 +137,7 @@ class TaskSpec:
 
     @property
     def heading(self) -> str:
-        """The task's title. Without a title: the beginning of the prompt or command."""
+        """The task's title. Without a title: the beginning of the prompt, command, or question."""
         command = " ".join(self.command) if isinstance(self.command, tuple) else self.command
         text = self.title or self.prompt or command or self.approve
         # Use only the beginning, because a prompt may be long.
@@ -500,9 +500,9 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
     ``workers``: the job's workers and the reviewers of its candidates.
 
-    Return None if the job's status is not final. The job's ``ended_at`` is used only if no worker
-    has an end, as after a failed planning, because the reports show this figure before ``ended_at``
-    is set. The result is 0 for a job that never started.
+    Return None if the job's status is not final, and 0 if the job never started. If no worker has
+    an end, as after a failed planning, use the job's ``ended_at``. Otherwise do not use it, because
+    the reports show the result before it is set.
     """
     if not job.status.ended:
         return None

@@ -1,7 +1,7 @@
 """The settings of a job, in one table: ``JobConfig``. A row is a field with its ``Setting``.
 
-Requests, options of ``run``, defaults, ceilings, child jobs, and retries use this table. For a new
-row see CONTRIBUTING.md.
+Requests, options of ``run``, defaults, ceilings, child jobs, and retries use this table.
+CONTRIBUTING.md explains how to add a row.
 """
 
 from collections.abc import Mapping
@@ -465,10 +465,10 @@ def _named_setting(config_field: "Field[Any]") -> Setting:
 SETTINGS = tuple(_named_setting(each) for each in fields(JobConfig) if DECLARED in each.metadata)
 #: The settings that requests can set, by their names in requests.
 BY_WIRE_NAME: Mapping[str, Setting] = {each.wire: each for each in SETTINGS if each.in_request}
-#: The values of a new job without settings of its own.
+#: The default of each setting, by the setting's name.
 BUILT_IN: Mapping[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
-    """Return the settings of a job without own settings. ``changes``: values of config.yaml."""
+    """Return the settings of a job whose request sets nothing. ``changes``: from config.yaml."""
     return JobConfig(**{**BUILT_IN, **changes})

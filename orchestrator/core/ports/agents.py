@@ -155,7 +155,7 @@ class Agents(Protocol):
 
         Raise UnknownAgent if there is no such agent. ``name``: an agent's name, an alias, or
         ``auto``. ``refused``: agents whose login failed. ``auto`` selects a refused agent only if
-        no other agent remains.
+        the settings name it as the default agent, or if no other AI agent can work.
         """
 
     def names(self) -> Sequence[str]: ...
@@ -164,10 +164,11 @@ class Agents(Protocol):
         """Return the readiness of every agent. AI agents come first, sorted from best to worst."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Return True if the price of the agent's model is known, otherwise False.
+        """Return True if the cost of the agent's usage will be known, otherwise False.
 
-        Return None if the model is unknown, because some agents report their model only with their
-        usage. ``model``: None for the default model.
+        The cost is known if the agent uses no model, reports its cost, or uses a model with a known
+        price. Return None if the model is unknown until the agent reports its usage. ``model``:
+        None for the agent's default model.
         """
 
     def uses_model(self, name: str) -> bool:
@@ -182,8 +183,8 @@ class Agents(Protocol):
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``name``: the requested planner. ``auto`` means the job's ``agent`` if this agent can plan,
-        otherwise ``rules``. ``refused``: agents whose login failed.
+        ``name``: the requested planner. ``auto`` means the job's ``agent`` if this agent may plan
+        every job, otherwise ``rules``. ``refused``: agents whose login failed.
 
         Raise UnknownAgent for an unknown name. Raise InvalidRequest for an agent that cannot plan.
         """

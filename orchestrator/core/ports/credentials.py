@@ -16,8 +16,9 @@ class CredentialLookup:
     needs_login: Callable[[str], bool] = lambda agent: False
     #: Function that returns how to fix a failed login, as text; "" if unknown.
     fix: Callable[[str], str] = lambda agent: ""
-    #: Function that returns the best agent that can work on this machine; "" if there is none. The
-    #: argument contains the agents to exclude. Used if the user named no agent.
+    #: Function that returns the best AI agent that can work on this machine or on a node. The
+    #: argument contains the agents to exclude. The result is "" if there is no such agent, or if
+    #: the settings name a default agent. Used if the user named no agent.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
     #: Function that returns a fingerprint of the agent's credential. The fingerprint is cheap to
     #: compute, and changes when the user logs in again.

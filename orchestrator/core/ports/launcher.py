@@ -66,7 +66,10 @@ class Launch:
 
 
 class LauncherEvents(Protocol):
-    """Handler of a launcher's events. ``listen`` calls the methods, in the thread of its caller."""
+    """Handler of a launcher's events.
+
+    ``listen`` and ``close`` call the methods, in the thread of their caller.
+    """
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
@@ -80,12 +83,19 @@ class LauncherEvents(Protocol):
         """
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""
+        """Handle the end of an attempt.
+
+        Called once for each started or adopted attempt, and for each preloaded launch that was not
+        returned. An end during a ``close`` that stops no attempts is not reported.
+        """
 
 
 class Launcher(Protocol):
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher before the first attempt. Preparation may start processes."""
+        """Prepare the launcher before the first attempt. Preparation may start processes.
+
+        Raise ContainmentUnavailable if the requested containment of workers does not work.
+        """
 
     def listen(self, seconds: float | None) -> bool:
         """Wait for events, and report them. Return False if the launcher is not open.
@@ -110,8 +120,8 @@ class Launcher(Protocol):
         """Pass a launch to a busy shim of this machine.
 
         The shim begins the launch after the shim's present attempt. Return False without a change
-        if no shim accepts the launch. After True, either the events ``begun`` and ``ended`` follow,
-        or the event ``returned``.
+        if no shim accepts the launch. After True, either the event ``returned`` or the event
+        ``ended`` follows. If the shim began the launch, ``begun`` usually precedes ``ended``.
         """
 
     def withdraw_launch(self, attempt_id: str) -> None:
@@ -168,10 +178,10 @@ class Launcher(Protocol):
         """
 
     def close(self, stop: bool) -> None:
-        """Release all resources. If ``stop`` is True, first stop all attempts. Idempotent.
+        """Release all resources. Idempotent.
 
-        This method reports the remaining events itself. Therefore no thread may call ``listen``
-        during or after this call.
+        If ``stop`` is True, first stop all attempts, and report their ends. No thread may call
+        ``listen`` during or after this call.
         """
 
     @property

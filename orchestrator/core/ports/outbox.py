@@ -166,7 +166,10 @@ class OutboxCalls(Protocol):
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Send a message again now. Keep its id, and reset its number of attempts to send to 0."""
+        """Queue a message to be sent again now, and return it.
+
+        The message keeps its id. Its number of attempts to send becomes 0.
+        """
 
     def check_url(self, url: str) -> None:
         """Raise InvalidRequest if messages to this URL are forbidden."""

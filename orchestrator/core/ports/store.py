@@ -229,7 +229,7 @@ class Store(Protocol):
         """
 
     def version(self, root_id: str) -> int:
-        """Return a number that grows with each change of a root job's rows.
+        """Return a number that grows with each change of the jobs or workers of a root job's tree.
 
         In each process, the number starts at 0.
         """
@@ -261,7 +261,7 @@ class Store(Protocol):
         """End a worker's leases of these locks. Leases also end with their attempt. Idempotent."""
 
     def leases(self) -> Sequence[LockLease]:
-        """Return the active leases, sorted by lock name."""
+        """Return the active leases, in the order of their numbers."""
 
     def stats(self) -> StoreStats: ...
 

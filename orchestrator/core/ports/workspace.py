@@ -16,7 +16,7 @@ class Workspace(Protocol):
 
         If there are ``files``, create the directory, and write the files into the directory.
         Otherwise, the launcher creates the directory (``Launch.make_cwd``). Raise OSError if a file
-        cannot be written.
+        or directory cannot be created.
         """
 
     def worker_directory(self, worker: Worker) -> str: ...
@@ -35,9 +35,9 @@ class Workspace(Protocol):
         """Return True if a person works in the worker's worktree (``attach``)."""
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Create an attempt's control directory with ``files``. Return the directory's path.
+        """Write ``files`` into an attempt's control directory. Return the directory's path.
 
-        Raise OSError if a file cannot be written.
+        If the directory is missing, create it. Raise OSError if a file cannot be written.
         """
 
     def final_report(self, job: Job) -> Path: ...
@@ -69,7 +69,7 @@ class Workspace(Protocol):
         """
 
     def is_bare(self, worker: Worker) -> bool:
-        """Return True if the worker's directory is empty."""
+        """Return True if the worker's directory is empty, is a link, or does not exist."""
 
     def snapshot(
         self, worker: Worker, promised: Collection[str] = ()

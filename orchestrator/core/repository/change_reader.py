@@ -67,14 +67,16 @@ class VersionState(StrEnum):
 class ConflictVersions:
     """The texts of a file in conflict: of the common ancestor, of both sides, and of the merge.
 
-    A text is None if the file does not exist in this version, or if the version is not text.
+    A text is None if the file does not exist in this version. If any version is not text, all texts
+    are None.
     """
 
     path: str
     base: str | None = None
     ours: str | None = None
     theirs: str | None = None
-    #: The merged text, with conflict markers where the changes of the two sides conflict.
+    #: The merged text, with conflict markers where the changes of the two sides conflict; None if
+    #: one side lacks the file.
     merged: str | None = None
     state: VersionState = VersionState.UNRESOLVED
 
@@ -95,9 +97,11 @@ class DiffRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextLimits:
-    """Sizes above which texts are omitted, in bytes."""
+    """Maximum sizes of texts, in bytes."""
 
+    #: Patch of one file, or one version in a conflict. A longer patch is omitted.
     file: int = 1024 * 1024
+    #: Patch of all files. A longer patch raises TooLarge.
     answer: int = 8 * 1024 * 1024
 
 

@@ -282,7 +282,7 @@ class Repository(Protocol):
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
         """Commit a worktree's uncommitted changes to its branch, and remove the worktree.
 
-        Idempotent.
+        The files may be stored for reuse by the root job's next worktree. Idempotent.
         """
 
     def remove_spare_worktrees(self, directory: str) -> None:
@@ -442,8 +442,8 @@ class Repository(Protocol):
         """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.
 
         For each commit: a line ``commit <name>``, the message indented by one space, and a diff
-        without context. All files are treated as text. The log comes in pieces, so that the caller
-        can stop early.
+        without context. The commits of changed submodules follow. All files are treated as text.
+        The log comes in pieces, so that the caller can stop early.
         """
 
     def texts_in(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
@@ -555,7 +555,8 @@ class Repository(Protocol):
         """Replay commits on top of ``onto``, with their authors and messages.
 
         Return the last new commit, which has the whole content of ``final``. If ``commits`` is
-        empty, there is one new commit, with the message ``message``.
+        empty, there is one new commit, with the message ``message``. If no new commit is needed,
+        return ``onto``.
         """
 
     def merge(

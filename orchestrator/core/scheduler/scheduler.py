@@ -136,7 +136,7 @@ class Scheduler:
         self._parts.planning.edit(job_id, tasks, workers, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float, comment: str) -> None:
-        """End a job that waits for approval.
+        """Reject a job's plan, which ends the job.
 
         Raise Conflict if the job does not wait for approval.
         """
@@ -246,7 +246,7 @@ class Scheduler:
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Process the end of an attempt.
+        """Record the end of an attempt, and decide what follows.
 
         Ignore an attempt that is not its worker's current attempt.
         """
@@ -266,7 +266,7 @@ class Scheduler:
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the late result of a lost attempt. ``record``: path of its exit record."""
+        """Record the late result of a lost attempt. ``record``: path of its exit record."""
         self._parts.late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
@@ -288,7 +288,7 @@ class Scheduler:
         return self._parts.questions.answer(worker, decision, by, comment, now)
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
-        """Start nothing new in an unfinished job and its descendants. Idempotent.
+        """Pause an unfinished job and its descendants: start nothing new in them. Idempotent.
 
         ``running`` decides whether running attempts finish or stop. The wall time does not include
         the pause.

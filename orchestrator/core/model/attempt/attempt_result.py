@@ -218,7 +218,8 @@ class Evidence:
         """Return the evidence of an attempt whose answer was rejected.
 
         ``kind``: the kind of the agent's answer, such as "plan". ``why``: why the answer was
-        rejected. The output of the returned evidence contains the answer for the next attempt.
+        rejected. The output of the returned evidence contains the rejected answer, which the next
+        attempt gets.
         """
         answer = self.output[:MOST_REPEATED].strip() or "(nothing)"
         return replace(

@@ -111,8 +111,8 @@ def not_made(
     Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
     changes. ``removed``: promised files that were removed after their worker's end, by worker id.
 
-    A promised file also counts as missing if its path is only a link out of the worktree that the
-    worker created. Exception: another worker created the file.
+    A promised file also counts as missing if the worker only created a link at its path, and the
+    link leads out of the worktree. Exception: another worker created the file.
     """
     for worker in workers:
         delivery = worker.delivery

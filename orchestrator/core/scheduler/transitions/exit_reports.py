@@ -202,7 +202,7 @@ class ExitReports:
         return result.usage
 
     def _decide(self, ended: _JudgedAttempt, now: float) -> None:
-        """Let a paused worker wait. For any other worker, decide what follows the attempt."""
+        """Queue a worker whose attempt was stopped by a pause. Otherwise decide what follows."""
         worker, verdict, exit = ended.worker, ended.verdict, ended.exit
         is_stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
         if exit.cause is ExitCause.PAUSED and not is_stopped and not verdict.succeeded:
