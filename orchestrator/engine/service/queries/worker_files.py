@@ -36,12 +36,15 @@ class WorkerFiles:
     def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
         """Return the path of the latest attempt's prompt.
 
-        Raise NotFound if there is no prompt: the worker has not started, or it runs a command.
+        Raise NotFound if there is no prompt: the worker has not started, or its agent gets no
+        prompt (``shell``, ``survey``).
         """
         worker = self._access.worker(caller, job_id, worker_id)
         path = Path(self._workspace.worker_directory(worker), PROMPT)
         if path.is_symlink() or not path.is_file():
-            raise NotFound(f"{worker_id} has no prompt: it has not started, or it runs a command")
+            raise NotFound(
+                f"{worker_id} has no prompt: it has not started, or its agent gets no prompt"
+            )
         return path
 
     def transcript(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[TranscriptStep]:

@@ -184,6 +184,8 @@ def test_usage_prompts_and_transcripts_can_be_read(site: InProcess) -> None:
     assert row["at"].startswith(row["key"])
     for part in ("prompt", "transcript"):
         assert site.call("GET", f"/jobs/{job}/workers/worker_1/{part}").status_code == 404
+    refusal = site.call("GET", f"/jobs/{job}/workers/worker_1/prompt").json()["detail"]
+    assert refusal == "worker_1 has no prompt: it has not started, or its agent gets no prompt"
 
 
 def test_a_status_can_have_only_what_changed(site: InProcess, tmp_path: Path) -> None:
