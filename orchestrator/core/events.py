@@ -322,7 +322,10 @@ class EventKind(StrEnum):
         _LOCKS,
         _LOCK,
         Key(
-            "by", str, "name of the API key of the person who ended a lease; otherwise empty", False
+            "by",
+            str,
+            "if a person ended the lease: name of the person's API key; otherwise empty",
+            False,
         ),
     )
     LATE_RESULT = (
