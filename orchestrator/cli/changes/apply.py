@@ -94,7 +94,7 @@ def apply_command(
 ) -> int:
     """Copy the files of JOB's workers into a project without git.
 
-    If JOB has a merged result, copies this result, and only with --to. Otherwise, copies the files
+    If JOB has a merged result, copies this result, and needs --to. Otherwise, copies the files
     of successful workers. Asks before it overwrites a file. Removes no file. If several workers
     made different versions of a file, the file is copied only if --take names one of these workers.
     Files of `workdir: project` tasks are already in the project. Exit code 6: a file was not

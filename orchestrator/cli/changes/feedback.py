@@ -75,7 +75,7 @@ def feedback_command(
     """Send comments on WORKER's change, and run WORKER again. WORKER continues on its branch.
 
     The prompt of the next attempt has the path, line, code, and text of each comment. An ended JOB
-    runs and is merged again. Needs a running server.
+    runs again, and is merged again. Needs a running server.
     """
     feedback = Comments([comment_of_option(each) for each in comments], message or "")
     if file is not None:

@@ -23,12 +23,12 @@ FIRST_IMPORTS = (
 
 
 @click.command("serve")
-@click.option("--host", metavar="NAME", help="Address to listen on.")
+@click.option("--host", metavar="NAME", help="Address to listen on (default: api.host).")
 @click.option(
     "--port",
     type=Count(0, 65535),
     metavar="N",
-    help="Port to listen on; 0: any free port.",
+    help="Port to listen on; 0: any free port (default: api.port).",
 )
 @click.option(
     "--any-port",

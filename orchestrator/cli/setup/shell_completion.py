@@ -33,7 +33,7 @@ _CHANGES = {
     # Click's script would cut a description at its first comma.
     '(string split "," $completion)': '(string split --max 1 "," $completion)',
 }
-_HELP = f"""Print a script that completes commands and options in SHELL.
+_HELP = f"""Print a script for completion in bash, zsh, or fish.
 
 \b
 bash, in ~/.bashrc:

@@ -26,7 +26,7 @@ MOST_LINES = 500
 
 @click.command("top")
 @optional_job_argument
-@click.option("--once", is_flag=True, help="Print one frame, also without a terminal, and exit.")
+@click.option("--once", is_flag=True, help="Print one frame and exit. Needs no terminal.")
 @pass_cli_context
 def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
     """Show all jobs and workers, or JOB and its workers, live.
