@@ -60,7 +60,8 @@ class ApiOptions:
     #: Maximum number of streams and waits that each hold a thread, because the socket loop could
     #: not take over their connections.
     threaded_limit: int = 8
-    #: Maximum number of unsent bytes of a reader. A slower reader is dropped, and can resume.
+    #: Maximum number of unsent bytes of a reader. The stream of a job's complete events drops a
+    #: slower reader, which can resume. Other streams wait for the reader.
     lag_limit_bytes: int = MIB
     #: Jobs that one key may submit or retry per minute; None: no limit.
     submissions_per_minute: int | None = None

@@ -136,9 +136,10 @@ class SocketLoop:
         return len(self._waiting)
 
     def check_room(self) -> None:
-        """Raise Unavailable if too many connections wait, or if the server is stopping.
+        """Raise Unavailable if too many connections wait, or the loop's thread cannot start.
 
-        Raise OSError if no descriptor is available.
+        Also raise Unavailable if the server is stopping. Raise OSError if no descriptor is
+        available.
         """
         self._start()
         if len(self._waiting) >= self.options.open_streams_limit:

@@ -64,6 +64,7 @@ SESSIONS = (
         id="listKeys",
         tag="server",
         summary="List API keys by name, with their scopes",
+        description="403: the key lacks the scope admin.",
         answers={OK: server.KeysAnswer},
     ),
     Operation(

@@ -21,10 +21,10 @@ LOCKING = (
         tag="locks",
         summary="Acquire locks for the calling worker (all or none)",
         description=(
-            "409 locked: another worker holds a lock, and the wait timed out. 409 deadlock: "
-            'waiting would create a cycle; "detail" lists the cycle. 202: not granted yet; repeat '
-            "the call. Locks that the worker already holds stay active, and their fencing numbers "
-            "do not change."
+            "409 locked: another worker holds a lock, and the call does not wait or its wait timed "
+            'out. 409 deadlock: waiting would create a cycle; "detail" lists the cycle. 202: not '
+            "granted yet; repeat the call. Locks that the worker already holds stay active, and "
+            "their fencing numbers do not change."
         ),
         body=locks.LockRequest,
         examples={"wait for a path": {"names": ["src/api/"], "wait": 30}},
