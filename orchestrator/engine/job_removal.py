@@ -33,7 +33,7 @@ class JobRemoval:
         self._deletion = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Save the job's uncommitted work, which the removal would delete, on git refs.
+        """Save the job's uncommitted work on git refs, because the removal deletes the worktrees.
 
         Raise Conflict if the disk is full. May take long. Call ``secure`` before ``begin``, because
         ``begin`` cannot be undone.

@@ -117,7 +117,10 @@ class StatusFiles:
             self._wake.notify()
 
     def write_missing(self, root: Job) -> None:
-        """Write the file of an ended root job if the file is missing or outdated."""
+        """Write the file of an ended root job if the file is missing or outdated.
+
+        Nothing is written if a person has removed the job's directory.
+        """
         with self._lock:
             if root.id in self._watched:
                 return

@@ -31,10 +31,12 @@ class BranchMerge:
         self._merge = merge
 
     def add(self, state: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's branch heads into the commit ``state``, except heads that conflict.
+        """Merge a worker's changes into the commit ``state``. Return the step with the new state.
 
-        Return the step with the new merged state. ``may_unite``: True to allow a merge that keeps
-        the lines of both sides, if both sides added lines in the same place.
+        The changes are the worker's branch heads, and the discarded changes of child jobs that a
+        person included. A head that conflicts is skipped, except with the merge strategy
+        ``theirs``. ``may_unite``: True to allow a merge that keeps the lines of both sides, if both
+        sides added lines in the same place.
         """
         worker, job, repository = part.worker, self._merge.job, self._merge.repository
         union = may_unite and job.config.merge_strategy == Strategy.AUTO

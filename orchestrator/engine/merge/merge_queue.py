@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of jobs that are merged at the same time. Further jobs wait.
 MOST_THREADS = 8
-#: Seconds until a write is retried after a full disk: the first pause, and the longest pause.
+#: Seconds until a merge is retried after a full disk: the first pause, and the longest pause.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
@@ -39,7 +39,8 @@ class _JobMerges:
 class MergeQueue:
     """Merges queued jobs in background threads. Any thread may call.
 
-    If the server stops before a merge has ended, the next server repeats the merge.
+    If the server stops before the merge of an unfinished job has ended, the next server repeats the
+    merge.
     """
 
     def __init__(

@@ -48,8 +48,9 @@ class MergeRunner:
         """Merge the changes of a job, remove the job's worktrees, and return the merge's outcome.
 
         For a root job, also search for changes in the user's checkout. For a job that does not use
-        git, only search for promised files that were removed. An error of a step is stored in the
-        merge record. Idempotent. ``halted``: returns True if the merge is no longer needed.
+        git, only search for promised files that were removed. If git fails in a step, the error is
+        stored in the merge record. Raise OSError if a file operation fails, for example on a full
+        disk. Idempotent. ``halted``: returns True if the merge is no longer needed.
         """
         merge = self._begin(tree, _job(tree, job_id), halted)
         if not merge.record.base:
@@ -64,9 +65,9 @@ class MergeRunner:
     ) -> MergeOutcome:
         """Merge the branches of an ended job again. Set a ref that protects the earlier result.
 
-        ``choice``: the person's choices for this merge. Without a strategy in ``choice``, the
-        strategy of the last repeated merge is used, or the job's strategy. ``halted``: returns True
-        if the merge is no longer needed.
+        ``choice``: the person's choices for this merge. Without a strategy in ``choice``, use the
+        strategy of the latest merge if that merge was a repeated merge, otherwise the job's
+        strategy. ``halted``: returns True if the merge is no longer needed.
 
         Raise RepositoryError if git fails, or Conflict if the merge is not possible. After a
         Conflict, nothing is changed.

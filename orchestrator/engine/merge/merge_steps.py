@@ -81,8 +81,8 @@ class JobMerge:
     def run(self) -> MergeOutcome:
         """Merge a job whose workers have ended, and remove the job's worktrees. Idempotent.
 
-        For a root job, also search for changes in the user's checkout. An error of a step is stored
-        in the merge record.
+        For a root job, also search for changes in the user's checkout. If git fails in a step, the
+        error is stored in the merge record. Raise OSError if a file operation fails.
         """
         merge, checkout = self._merge, self._merge.worktrees.checkout
         self._guarded(lambda: checkout.restore_git_files(merge.job.root_id))

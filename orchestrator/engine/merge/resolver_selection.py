@@ -66,7 +66,7 @@ class ResolverSelection:
                 self.note_resolvable(worker)
 
     def note_resolvable(self, worker: Worker) -> None:
-        """Record that the worker's conflicts are resolvable, if the worker can get another attempt.
+        """Record that an excluded worker may get another attempt, if it can get one.
 
         Workers of child jobs can get no other attempt, because their parent worker has ended.
         """

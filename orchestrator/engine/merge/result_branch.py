@@ -71,10 +71,10 @@ class ResultBranch:
         return tip
 
     def _commits_of(self, worker: Worker, merged: str) -> Iterator[str]:
-        """Yield the commits of a worker and of its child jobs, in the order of their creation.
+        """Yield the commits of a worker and of its child jobs.
 
-        A child job's commits are included only if the commit ``merged`` contains the child job's
-        result.
+        A child job's commits follow the worker's commit from which the child job started. They are
+        included only if the commit ``merged`` contains the child job's result.
         """
         repository = self._merge.repository
         start = repository.commit_of(start_ref(worker))

@@ -30,7 +30,8 @@ class PortRanges:
     def take(self, attempt: str, *, skip_used: bool) -> int:
         """Allocate a range of ports to an attempt, and return the range's first port.
 
-        ``skip_used``: True to skip a range if another program uses one of its ports.
+        ``skip_used``: True to skip a range if another program uses one of its ports. If no range is
+        free, return a range that is in use.
         """
         with self._lock:
             for _ in range(_PORT_RANGES):

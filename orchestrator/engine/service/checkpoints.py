@@ -82,8 +82,8 @@ class CheckpointCalls:
         """Roll a worker's branch, and its worktree if one exists, back to a checkpoint.
 
         ``checkpoint``: name of the checkpoint; None: the checkpoint before the latest attempt.
-        First save the current state as a checkpoint. Raise Conflict if the worker is running, is
-        attached to a terminal, or has no branch.
+        First save the current state as a checkpoint. Raise NotFound for an unknown checkpoint.
+        Raise Conflict if the worker is running, is attached to a terminal, or has no branch.
         """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)

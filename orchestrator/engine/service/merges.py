@@ -61,8 +61,11 @@ class MergeCalls:
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
         """Merge an ended job again. Return True if the merge has ended, or False if it still runs.
 
-        Raise Conflict if no merge is possible. Raise InvalidRequest if the choice names workers of
-        other jobs.
+        If ``choice.resolve`` is set, only start attempts that resolve the conflicts, and return
+        False. The merge follows these attempts.
+
+        Raise Conflict if no merge is possible. Raise InvalidRequest if the choice names a worker or
+        child job that the job does not have, or if parts of the choice contradict each other.
         """
         job = self._access.workable(caller, job_id)
         check_job_ended(job)
@@ -72,7 +75,7 @@ class MergeCalls:
         unknown = sorted({*choice.include, *choice.exclude} - worker_ids - child_ids)
         if unknown:
             raise InvalidRequest(
-                f"job {job_id} has no worker {unknown[0]}; known: "
+                f"job {job_id} has no worker or child job {unknown[0]!r}; known: "
                 f"{', '.join([*sorted(worker_ids), *sorted(child_ids)][:20])}"
             )
         both = sorted({*choice.include} & {*choice.exclude})

@@ -251,7 +251,8 @@ class GatePlans:
     ) -> GatePlan:
         """Return the gates of a child job: the parent job's gates, and the requested gates.
 
-        ``requested``: the requested gates, or None. ``root_base``: start commit of the root job.
+        A requested gate with the name of a parent job's gate is ignored. ``requested``: the
+        requested gates, or None. ``root_base``: the commit whose files define requested gates.
         """
         names = {gate.name for gate in parent.gates}
         requested_gates = self._found_gates(requested or (), root_base)
@@ -272,7 +273,10 @@ class GatePlans:
         return tuple(self._finder.default_gates(self._files(base))) if base else ()
 
     def _found_gates(self, gates: Sequence[Gate], base: str) -> tuple[Gate, ...]:
-        """Return requested gates, with the fields that the files of the commit ``base`` define."""
+        """Return requested gates, with the fields that the files of the commit ``base`` define.
+
+        If ``base`` is empty, omit the gates whose command these files would define.
+        """
         if not gates:
             return ()
         if not base:

@@ -26,8 +26,8 @@ class JobBases:
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Return the base of a root job.
 
-        The base is empty if no task changes files and the request names no base. ``agent``: the
-        agent for tasks that specify no agent.
+        The base is empty if the setting ``git`` is off, or if no task changes files and the request
+        names no base. ``agent``: the agent for tasks that specify no agent.
 
         Raise InvalidRequest for an unknown base or for settings that conflict. Also raise
         InvalidRequest if a task needs a worktree, but there is no commit to start from.
@@ -77,7 +77,7 @@ class JobBases:
             return frozenset()
 
     def protect(self, job: Job, config: ConfigRequest) -> None:
-        """Set a ref that protects the base commit of a new job.
+        """Set a ref that protects the base commit of a new root job, if the request names a base.
 
         Without the ref, git could remove the commit after the user deletes the commit's branch.
         """

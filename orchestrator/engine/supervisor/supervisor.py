@@ -72,7 +72,8 @@ CALL_TIMEOUT_SECONDS = 20.0
 #: gather between two turns, so that one transaction stores the ends of several workers. With a
 #: longer time, shims would run out of preloaded launches.
 GATHER_SECONDS = 0.01
-#: Seconds between two turns if missing memory or a failing store delays the loop.
+#: Maximum seconds between two turns while a missing resource delays workers, and between two tries
+#: to save the state.
 RETRY_SECONDS = 0.5
 _UNSAVED = "cannot save the state, so no worker starts: %s"
 _STOPPING = "the server is stopping, or has failed; retry later"

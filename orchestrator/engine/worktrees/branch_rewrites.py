@@ -66,7 +66,7 @@ def without_held_back(
 def without_rejected(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
-    """Squash the commits of rejected attempts into the commit of the worker's current attempt.
+    """Squash the commits of attempts that gates rejected into the commit of the current attempt.
 
     Squash only the rejected attempts directly before the current attempt. Return the new branch
     head. Idempotent.

@@ -101,7 +101,8 @@ class ChangesWithoutWorktree:
         """Return the changes in the project since the worker's first attempt.
 
         The field ``changed`` is True if a file has changed since the start of the latest attempt.
-        New files that are never committed, such as caches, do not count.
+        The fields ``changed`` and ``touched`` ignore new files that are never committed, such as
+        caches.
         """
         promised_paths = {normalized(each) for each in task.writes}
         reports = [each for each in REPORT_NAMES if each not in promised_paths]
@@ -178,8 +179,9 @@ class ChangesWithoutWorktree:
         the attempt.
 
         ``before``: the files of the directory before the attempt. ``builds``: True if the agent is
-        expected to change files. Gates judge the files in the directory if ``builds`` is True, or
-        if the project has no git repository.
+        expected to change files. The field ``touched`` has the files that gates judge. It includes
+        the files in the directory only if ``builds`` is True, or if the project has no git
+        repository.
         """
         files = self._workspace.snapshot(worker, task.writes)
         try:

@@ -89,9 +89,9 @@ class Checkpoints:
     def begin(self, target: CheckpointTarget, is_new: bool, fold: Callable[[str], str]) -> None:
         """Run the pending rollback, if any. Then create the checkpoint before the attempt.
 
-        ``is_new``: True if the worktree was just created. ``fold``: merges the results of child
-        jobs into a commit. A rollback keeps these results, because completed child jobs do not run
-        again.
+        ``is_new``: True if the worktree was just created. Without a rollback, restore the ignored
+        files of a new worktree. ``fold``: merges the results of child jobs into a commit. A
+        rollback keeps these results, because completed child jobs do not run again.
         """
         worker, refs = target.worker, self.refs_of(target.worker)
         failure = pending(worker, refs) or repeated_command(worker, refs)
@@ -108,7 +108,7 @@ class Checkpoints:
         failpoints.reached("checkpoint: before the attempt")
 
     def end(self, target: CheckpointTarget, tip: str, interrupted: str) -> None:
-        """Create the checkpoint after an attempt. Idempotent.
+        """Create the checkpoint after an attempt, unless a later attempt has begun. Idempotent.
 
         ``tip``: the branch head, which must already contain the attempt's changes; "" if the
         changes could not be committed. If ``tip`` is "", the checkpoint has only the files that git

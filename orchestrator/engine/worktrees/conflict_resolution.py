@@ -1,8 +1,9 @@
 """Conflict resolution: further attempts of workers, in which an agent resolves conflict markers.
 
-The job's setting ``resolve`` names an agent. This agent runs the attempt in the worker's worktree.
-The attempt counts as a retry of the worker. A file that still has markers is unresolved. If
-conflicts remain unresolved, the merge uses the branch head that existed before the attempt.
+The job's setting ``resolve`` selects the agent: the worker's own agent, or another agent. The
+attempt runs in the worker's worktree, and counts as a retry of the worker. A file that still has
+markers is unresolved. If conflicts remain unresolved, the merge uses the branch head that existed
+before the attempt.
 """
 
 from collections.abc import Iterator, Sequence

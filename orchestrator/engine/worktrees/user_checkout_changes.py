@@ -56,6 +56,8 @@ class UsersCheckout:
     def record_state(self, root_id: str) -> None:
         """Record the checkout's state before any worker of the job tree begins.
 
+        Also back up the files that git needs.
+
         A later call adds the user's changes since the job's previous run to the recorded state.
         """
         directory = self._workspace.job_directory(root_id)

@@ -294,7 +294,10 @@ class Worktrees:
         )
 
     def existing(self, worker: Worker) -> WorkerWorktree | None:
-        """Return the worktree that an earlier server opened for a worker; None if none exists."""
+        """Return the worktree that an earlier server opened for a worker; None if none exists.
+
+        The fields ``cwd``, ``before``, and ``start`` are empty, because only that server knew them.
+        """
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
@@ -359,8 +362,9 @@ class Worktrees:
         )
 
     def _add_late_results(self, job: Job, worker: Worker) -> None:
-        """Add the results of child jobs that ended after the files of the previous attempt were
-        committed. Idempotent. A result that conflicts is not added.
+        """Add the results of child jobs that the files of the previous attempt lack. Idempotent.
+
+        These child jobs ended after the files were committed. A result that conflicts is not added.
         """
         for child in self.branches.children(worker):
             snapshot = "" if child.is_brought else self._snapshot(worker)

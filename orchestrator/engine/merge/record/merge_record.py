@@ -82,7 +82,7 @@ class MergeRecord:
     again: bool = False
     #: The ref of the earlier result; empty if there was no earlier result.
     earlier: str = ""
-    #: Seconds from the end of the last worker to the end of the merge, including gates.
+    #: Duration of the merge in seconds, including its gates.
     seconds: float = 0.0
     #: Changes in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)

@@ -36,7 +36,7 @@ def outcome_lines(
     yield from _detail_lines(record)
     if record.seconds and _has_merged(record):
         gates = " and its gates" if record.gates else ""
-        yield f"The merge{gates} took {record.seconds:.1f} s after the last worker had ended."
+        yield f"The merge{gates} took {record.seconds:.1f} s."
 
 
 def merge_report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:

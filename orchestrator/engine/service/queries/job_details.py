@@ -123,7 +123,7 @@ class JobDetails:
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
-        """Return all workers of the job's tree.
+        """Return all workers of the job tree to which the job belongs.
 
         If the caller is a worker, return only the workers of its child jobs and their descendants.
         """
@@ -149,7 +149,10 @@ class JobDetails:
         return root_tree if job.is_root else _subtree_of(root_tree, job_id)
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
-        """Return events of the job and its descendants with ``seq`` > ``after``, in order."""
+        """Return events of the job and its descendants with ``seq`` > ``after``, in order.
+
+        The result has at most ``limit`` events. It is empty only if there are no such events.
+        """
         job = self._access.job(caller, job_id)
         events = self._store.events(job.root_id, after, limit)
         if job.is_root:

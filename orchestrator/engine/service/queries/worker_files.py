@@ -7,6 +7,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.read_models import TranscriptStep
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.launch_preparation import PROMPT
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.security.files.untrusted_files import read_tail
@@ -19,6 +20,7 @@ MOST_BYTES = 16 * 1024 * 1024
 MOST_STEPS = 5000
 
 #: Function that returns the steps in the saved output of an agent; None if the agent saves none.
+#: Arguments: the agent's name, the lines of the output, and True if the worker has ended.
 ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None]
 
 
@@ -58,6 +60,6 @@ class WorkerFiles:
         if steps is None:
             raise NotFound(
                 f"{worker_id} has no transcript: its agent saves none; read its log: "
-                f"GET /api/v1/jobs/{job_id}/logs/{worker_id}"
+                f"{COMMAND} logs {job_id} {worker_id}"
             )
         return list(steps)[-MOST_STEPS:]

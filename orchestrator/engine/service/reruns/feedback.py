@@ -72,7 +72,8 @@ class FeedbackCalls:
 
         Idempotent for the same Idempotency-Key. Raise Forbidden for a caller that is a worker.
         Raise Outdated if the worker's branch has moved. Raise InvalidRequest for lines that do not
-        exist. Raise Conflict if the worker has not ended, has no branch, or cannot run again.
+        exist, or for a key that was already used for other feedback. Raise Conflict if the worker
+        has not ended, has no branch, or cannot run again.
         """
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
@@ -136,10 +137,10 @@ class FeedbackCalls:
         )
 
     def _has_same_code(self, worker: Worker, request: FeedbackRequest, tip: str) -> bool:
-        """True if the comments fit the branch head ``tip``.
+        """True if the comments, which refer to the commit ``request.commit``, fit the head ``tip``.
 
-        After the worker's latest commit, a merge may have added results of its child jobs to the
-        branch. The comments still fit, unless these results changed a commented file.
+        After this commit, merges may have added results of the worker's child jobs to the branch.
+        The comments still fit, unless these results changed a commented file.
         """
         results = {each.result for each in self._worktrees.branches.children(worker)}
         commit = tip

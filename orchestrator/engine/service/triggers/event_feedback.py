@@ -197,7 +197,8 @@ class EventFeedback:
     def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> None:
         """Send each worker of the job the remarks on the worker's files.
 
-        Idempotent for the same ``key``. Raise an OrchestratorError if a remark could not be sent.
+        A remark on no worker's file is sent to the last worker that changed files. Idempotent for
+        the same ``key``. Raise an OrchestratorError if a remark could not be sent.
         """
         if not remarks:
             return

@@ -108,9 +108,7 @@ class JobTemplate:
 
 
 def as_data(value: object) -> str:
-    """Return a value as text that is marked as data: a plain word, a quoted line, or a fenced
-    block.
-    """
+    """Return a value as text for an agent: a plain word, a quoted line, or a fenced block."""
     text = clean(value)
     if _PLAIN.fullmatch(text):
         return text

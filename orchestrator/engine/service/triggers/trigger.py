@@ -46,7 +46,7 @@ class Condition:
     """One condition in a trigger's setting ``when``.
 
     ``path``: path to the values in the event that the condition checks. If ``path`` is None, the
-    condition checks the event's kind.
+    condition checks the event's kind. The condition is true if ``allowed`` has one of the values.
     """
 
     name: str
@@ -116,7 +116,10 @@ class Trigger:
         )
 
     def submission(self, event: TriggerEvent) -> Submission:
-        """Return the submission of the job that an event starts. Raise InvalidRequest."""
+        """Return the submission of the job that an event starts.
+
+        Raise InvalidRequest if the trigger starts no job, or if the job's request is invalid.
+        """
         if self.template is None:
             raise InvalidRequest(
                 f"trigger {self.name} starts no job, because it has 'action: feedback'"
