@@ -470,7 +470,7 @@ class GitRepository(CommitsAndRefs):
             location.worktrees.git_of(location.complete_worktree(worktree.directory))
         )
 
-    def take(self, worktree: WorktreeFiles, path: str) -> None:
+    def apply_received(self, worktree: WorktreeFiles, path: str) -> None:
         location, registered = (
             self.location(),
             self.location().complete_worktree(worktree.directory),
@@ -479,7 +479,7 @@ class GitRepository(CommitsAndRefs):
         objects = str(location.common / "objects")
         prefix = abandoned_refs(*self._worker_of(worktree.directory))
         arguments = (objects, worktree.branch, worktree.commit, prefix, path)
-        node_worktrees.take(self._git_of(registered), registered.admin, *arguments)
+        node_worktrees.apply_received(self._git_of(registered), registered.admin, *arguments)
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
         tips = (change.now, change.then, *change.branches.values())

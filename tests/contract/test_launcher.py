@@ -106,7 +106,7 @@ def test_the_exit_record_has_the_proof_and_the_end(site: LauncherSite) -> None:
     assert found is not None
     assert (found.code, found.ended_by) == (5, ended.ended_by)
     assert not is_forged(site.exit_path("a"), proof.digest)
-    assert site.launcher.settle(site.id("a"), site.exit_path("a"), proof.digest).code == 5
+    assert site.launcher.determine_end(site.id("a"), site.exit_path("a"), proof.digest).code == 5
 
 
 def test_a_program_that_does_not_exist_is_a_failed_start(site: LauncherSite) -> None:
@@ -197,7 +197,7 @@ def test_an_attempt_that_ended_without_a_launcher_has_its_end(site: LauncherSite
         site.listen()
         ended = site.reports.exit("a")
     else:
-        ended = site.launcher.settle(site.id("a"), site.exit_path("a"), proof.digest)
+        ended = site.launcher.determine_end(site.id("a"), site.exit_path("a"), proof.digest)
     assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 7)
     assert site.log("a") == "ready\ngone on\n"
 
@@ -221,9 +221,9 @@ def test_an_adopted_attempt_can_be_stopped(site: LauncherSite) -> None:
 def test_what_never_started_is_not_adopted_and_never_starts(site: LauncherSite) -> None:
     proof = new_proof()
     assert not site.launcher.adopt(site.id("a"), site.exit_path("a"), proof.digest)
-    ended = site.launcher.settle(site.id("a"), site.exit_path("a"), proof.digest)
+    ended = site.launcher.determine_end(site.id("a"), site.exit_path("a"), proof.digest)
     assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.NEVER_BEGAN)
-    again = site.launcher.settle(site.id("a"), site.exit_path("a"), proof.digest)
+    again = site.launcher.determine_end(site.id("a"), site.exit_path("a"), proof.digest)
     assert again == ended
     site.start("a", "touch ran", proof=proof)
     assert site.reports.exit("a").ended_by is EndedBy.LOST

@@ -10,7 +10,11 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.containment.containment_settings import (
+    ContainmentSettings,
+    Mode,
+    WorkerLimits,
+)
 from tests.integration.launchers.cluster.conftest import TICKING, ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
 from tests.support.machines import skip_or_fail
@@ -86,8 +90,8 @@ HOG = "import time; kept = bytearray(300 << 20); kept[::4096] = b'x' * len(kept[
 
 
 def test_a_worker_beyond_its_memory_on_a_node_ends_alone(tmp_path: Path) -> None:
-    plan = ContainmentPlan(mode=Mode.SUBREAPER, limits=WorkerLimits(memory=100 * MIB))
-    site = ClusterSite(tmp_path, plan=plan)
+    containment = ContainmentSettings(mode=Mode.SUBREAPER, limits=WorkerLimits(memory=100 * MIB))
+    site = ClusterSite(tmp_path, containment=containment)
     site.listen()
     try:
         node = site.join()

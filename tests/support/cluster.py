@@ -13,7 +13,7 @@ from orchestrator.launchers.cluster.connection.certificates import CertificateAu
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from tests.support.ports import free_port
 
@@ -45,7 +45,7 @@ class TestCluster:
         directory: Path,
         terms: NodeLeaseTerms = QUICK,
         host: str = "127.0.0.1",
-        plan: ContainmentPlan | None = None,
+        containment: ContainmentSettings | None = None,
     ) -> None:
         self.directory = directory
         self.certificates = directory / "cluster"
@@ -53,7 +53,7 @@ class TestCluster:
         self.project.mkdir(parents=True, exist_ok=True)
         (self.project / "README.md").write_text("a project")
         self.port = free_port()
-        self.host, self.terms, self.plan = host, terms, plan
+        self.host, self.terms, self.containment = host, terms, containment
         self.authority = CertificateAuthority(self.certificates)
         self.authority.create()
         self.authority.renew_server(days=1)
@@ -81,7 +81,7 @@ class TestCluster:
             adapt=adapt,
         )
         return ClusterLauncher(
-            LocalLauncher(self.plan),
+            LocalLauncher(self.containment),
             settings,
             [{"name": "shell"}],
             dict,

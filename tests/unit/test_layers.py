@@ -219,7 +219,7 @@ PROC_MODULES = frozenset(
         "engine.runtime.machine_headroom",
         # Mounted file systems, and the server's own control group.
         "cli.doctor.machine",
-        "launchers.local.containment_choice",
+        "launchers.local.containment_selection",
         # Files of the process itself: descriptors, title, identities in a namespace. bubblewrap
         # only mounts /proc.
         "launchers.containment.bubblewrap",

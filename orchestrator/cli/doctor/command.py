@@ -44,16 +44,16 @@ def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[He
     from orchestrator.config import Settings
 
     try:
-        plan = containment_in_force(folder, settings or Settings())
+        containment = containment_in_force(folder, settings or Settings())
     except ContainmentUnavailable as error:
         message, *fix = error.message.split("; ")
         yield HealthCheck(name="containment", ok=False, message=message, fix="; ".join(fix))
         return
-    yield HealthCheck(name="containment", ok=True, message=plan.mode)
-    if exact := plan.exact_limits():
+    yield HealthCheck(name="containment", ok=True, message=containment.mode)
+    if exact := containment.exact_limits():
         yield HealthCheck(name="limits", ok=True, message=f"enforced exactly: {', '.join(exact)}")
-    for soft_spot in plan.soft_spots():
-        yield HealthCheck(name="containment", ok=None, message=soft_spot)
+    for weakness in containment.weaknesses():
+        yield HealthCheck(name="containment", ok=None, message=weakness)
 
 
 def mode_checks(settings: "Settings | None", environ: Mapping[str, str]) -> Iterator[HealthCheck]:

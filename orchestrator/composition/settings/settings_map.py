@@ -19,13 +19,13 @@ from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, d
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.machine_headroom import Bounds, DiskReserve, Headroom
-from orchestrator.launchers.containment.containment_plan import (
-    ContainmentPlan,
+from orchestrator.launchers.containment.containment_settings import (
+    ContainmentSettings,
     Mode,
     Sandbox,
     WorkerLimits,
 )
-from orchestrator.launchers.local.containment_choice import choose
+from orchestrator.launchers.local.containment_selection import select_containment
 from orchestrator.security.files.umask import users_umask
 from orchestrator.security.secrets.api_keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker
@@ -137,13 +137,15 @@ def launch_settings_of(folder: Path, settings: Settings) -> LaunchSettings:
     )
 
 
-def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
+def containment(
+    folder: Path, settings: Settings, visible: Sequence[str] = ()
+) -> ContainmentSettings:
     """Return the containment that the settings request, even if this machine does not support it.
 
     ``visible``: paths below /tmp that a sandbox shows, although it hides most paths below /tmp.
     """
     workers = settings.workers
-    return ContainmentPlan(
+    return ContainmentSettings(
         mode=Mode(workers.containment),
         limits=WorkerLimits(**workers.limits.model_dump(exclude={"strict"})),
         strict=workers.limits.strict,
@@ -165,9 +167,9 @@ def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(os.path.abspath(folder / path) for path in paths)
 
 
-def containment_in_force(folder: Path, settings: Settings) -> ContainmentPlan:
+def containment_in_force(folder: Path, settings: Settings) -> ContainmentSettings:
     """Return the containment that this machine uses with these settings.
 
     Raise ContainmentUnavailable if the requested containment does not work on this machine.
     """
-    return choose(containment(folder, settings))
+    return select_containment(containment(folder, settings))

@@ -171,7 +171,7 @@ class Launcher(Protocol):
         started.
         """
 
-    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
+    def determine_end(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
         """Return the end of an attempt that does not run, and prevent any later start.
 
         Idempotent.

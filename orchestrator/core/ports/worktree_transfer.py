@@ -51,8 +51,8 @@ class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
     The attempt does not end while the caller holds the worktree. If the node is not connected,
-    ``bring`` and ``fetch`` wait for the node. If the caller acquired the worktree with ``waits``
-    False, ``fetch`` raises Unavailable instead of waiting.
+    ``change_files`` and ``fetch`` wait for the node. If the caller acquired the worktree with
+    ``waits`` False, ``fetch`` raises Unavailable instead of waiting.
 
     Both methods raise Unavailable while the server stops, RepositoryError if a git command fails,
     and OSError if a file cannot be read or written.
@@ -65,7 +65,7 @@ class NodeWorktree(Protocol):
         with the attempt's end.
         """
 
-    def bring(self, change: FileChange) -> str:
+    def change_files(self, change: FileChange) -> str:
         """Change the files on the node, but neither HEAD nor the index.
 
         Git first checks that all files can be changed, and only then changes them. Return "" on
@@ -91,7 +91,7 @@ class ServerWorktrees(Protocol):
     def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
         """Return the worktree's files that are not in git: ignored and untracked files."""
 
-    def take(self, worktree: WorktreeFiles, path: str) -> None:
+    def apply_received(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
         The directory comes from a node, and is not trusted. After an error, the update may be
@@ -128,7 +128,9 @@ class NodeWorktrees(Protocol):
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
         """Write the branch and the changes of a worktree into the directory ``path``."""
 
-    def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
+    def change_files(
+        self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange
+    ) -> None:
         """Change the files of a worktree while its worker runs. HEAD and index stay unchanged.
 
         ``directory``: the worktree on the node. ``path``: a directory with packs of the commits in

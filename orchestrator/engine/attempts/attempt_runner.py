@@ -405,7 +405,7 @@ class AttemptRunner:
             attempt_id = attempt.id
             record_path = self._workspace.exit_record(worker, attempt.number)
             try:
-                exit = self._launcher.settle(attempt_id, record_path, attempt.record_hash)
+                exit = self._launcher.determine_end(attempt_id, record_path, attempt.record_hash)
                 if exit.ended_by in _NO_RESULT:
                     continue
                 task = self._scheduler.view.task_of(worker)

@@ -241,7 +241,7 @@ class GateProcesses:
                     name, EndedBy.CANCEL, "a restarted server that runs the gates again"
                 )
                 return
-            exit = self._launcher.settle(name, record_path)
+            exit = self._launcher.determine_end(name, record_path)
         except OSError:
             logger.warning(
                 "cannot read the record of an earlier gate",

@@ -111,7 +111,7 @@ def _adopt(
     if is_running:
         scheduler.launch_begun(worker.key, attempt.number, clock.now())
     else:
-        exit = launcher.settle(attempt_id, record_path, attempt.record_hash)
+        exit = launcher.determine_end(attempt_id, record_path, attempt.record_hash)
         if scheduler.view.job_of(worker).stop_cause is None:
             is_interrupted = bool(interruption) and exit.ended_by is EndedBy.LOST
             never_began = exit.cause is ExitCause.NEVER_BEGAN

@@ -346,7 +346,7 @@ class Worktrees:
                 merge = self._merge_result(job, snapshot, base, result)
                 if node_worktree is not None:
                     new_commit, branches = merge.commit or snapshot, {branch: result}
-                    why = node_worktree.bring(
+                    why = node_worktree.change_files(
                         FileChange(now=snapshot, then=new_commit, branches=branches)
                     )
                     if why:

@@ -123,7 +123,7 @@ def other_files(git: Git) -> Sequence[str]:
     return [each for each in listed if not each.endswith("/")]
 
 
-def take(
+def apply_received(
     git: Git, admin: Path, objects: str, branch: str, commit: str, side_prefix: str, directory: str
 ) -> None:
     """Set a worktree's branch and files to the state that was received from a node. Idempotent.
@@ -394,7 +394,9 @@ class NodeRepository:
             )
             replace_file(Path(path, _SIDE_WORK), text.encode("ascii"))
 
-    def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
+    def change_files(
+        self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange
+    ) -> None:
         self._add_pack(f"{path}/{_COMMITS}")
         if change.now != change.then:
             with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as temporary:

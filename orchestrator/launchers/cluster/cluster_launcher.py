@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which ``open`` and ``close`` wait for the loop's thread.
+#: Seconds for which ``open`` and ``close`` wait for the thread of the event loop.
 _LOOP_SECONDS = 30.0
 #: Maximum seconds for which ``close`` waits for stopped workers, after their grace time.
 _CLOSE_SECONDS = 15.0
@@ -90,7 +90,7 @@ class _NodeWorktree:
     """A worker's worktree on a node; implements ``core.ports.worktree_transfer.NodeWorktree``."""
 
     fetch: Callable[[], bool]
-    bring: Callable[[FileChange], str]
+    change_files: Callable[[FileChange], str]
 
 
 #: ``demand(machine, most)`` returns how many waiting workers could start if there were more
@@ -102,8 +102,8 @@ class ClusterLauncher:
     """The launcher for several machines; implements ``core.ports.launcher.Launcher``.
 
     A separate thread runs the event loop of the connections to nodes (``NodeLinks``). No node is
-    accepted before the first call of ``listen``, because earlier, the server does not know which
-    attempts may still run on nodes.
+    accepted before the first call of ``listen``, because before this call, the server does not know
+    which attempts may still run on nodes.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class ClusterLauncher:
         try:
             yield _NodeWorktree(
                 lambda: self._in_loop(worktrees.fetch(attempt, waits=waits)),
-                lambda change: self._in_loop(worktrees.bring(attempt, change)),
+                lambda change: self._in_loop(worktrees.change_files(attempt, change)),
             )
         finally:
             with suppress(RuntimeError):  # The loop is already closed.
@@ -319,19 +319,19 @@ class ClusterLauncher:
         with suppress(FileNotFoundError):
             mark = path.read_text(encoding="ascii")
         path.write_text(mark, encoding="ascii")
-        plan = self._local.plan
+        containment = self._local.containment_settings
         requested = RequestedContainment(
-            mode=plan.mode,
-            strict=plan.strict,
-            limits=plan.limits,
-            sandbox=replace(plan.sandbox, needed=(), program=""),
+            mode=containment.mode,
+            strict=containment.strict,
+            limits=containment.limits,
+            sandbox=replace(containment.sandbox, needed=(), program=""),
         )
         return Welcome(
             terms=self._settings.terms,
             files={},
             late={},
             addresses=(),
-            plan=requested,
+            containment=requested,
             agents=tuple(self._agents),
             environment=allowed_environment(os.environ),
             workspace=str(workspace),
@@ -409,8 +409,8 @@ class ClusterLauncher:
     ) -> None:
         self._call_soon("expect_late", attempt_id, exit_path, digest, node, log, is_replaced)
 
-    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        return self._local.settle(attempt_id, exit_path, digest)
+    def determine_end(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
+        return self._local.determine_end(attempt_id, exit_path, digest)
 
     def _call_soon(self, method: str, *arguments: object) -> None:
         """Call a method of ``NodeAttempts`` in the loop's thread. Does not wait for the call."""

@@ -36,12 +36,14 @@ class ConnectedNode:
     is_drained: bool = False
     is_leaving: bool = False
     #: True while the node sends late results: results of attempts that the server counted as lost.
-    #: During this time, no worker starts on the node, because a late result may be the worker's.
+    #: During this time, no worker starts on the node, because one of the late results may belong to
+    #: this worker.
     is_catching_up: bool = False
-    #: Loop time by which all workers of the node have ended, if the node stays disconnected.
+    #: Time of the event loop at which all workers of the node have ended, if the node stays
+    #: disconnected.
     fenced_at: float = 0.0
     heard_at: float | None = None
-    #: Loop time at which the connection is closed if no message arrives.
+    #: Time of the event loop at which the connection is closed if no message arrives.
     silent_at: float = 0.0
     #: True if the node sends few heartbeats, because it has no workers.
     is_idle: bool = False
@@ -51,9 +53,9 @@ class ConnectedNode:
     known_commits: tuple[str, ...] = ()
     #: The attempt whose files are being sent to the node, with commits that the node lacks; empty:
     #: none.
-    bringing: str = ""
-    #: Set when the transfer of the attempt ``bringing`` has ended.
-    brought: asyncio.Event = field(default_factory=asyncio.Event)
+    transferring: str = ""
+    #: Set when the transfer of the attempt ``transferring`` has ended.
+    transfer_ended: asyncio.Event = field(default_factory=asyncio.Event)
     #: Limits the unconfirmed bytes on the current connection.
     window: Window = field(default_factory=Window)
     address: str = ""
@@ -75,15 +77,15 @@ class ConnectedNode:
     def running(self) -> int:
         return sum(not each.is_waiting for each in self.attempts.values())
 
-    def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
+    def end_transfer(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
         """Record that the server sends no more files of an attempt to the node. Idempotent.
 
         ``commits``: commits that the node now has.
         """
         self.known_commits = tuple(dict.fromkeys((*self.known_commits, *commits)))[-MOST_KNOWN:]
-        if self.bringing == attempt_id:
-            self.bringing = ""
-            self.brought.set()
+        if self.transferring == attempt_id:
+            self.transferring = ""
+            self.transfer_ended.set()
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:

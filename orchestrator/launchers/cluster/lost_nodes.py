@@ -243,7 +243,7 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
     lost = [each for each in node.attempts.values() if not each.is_storing_files]
     for attempt in lost:
         attempt.is_ending = True
-    lost = [each for each in lost if not each.turn.locked()]
+    lost = [each for each in lost if not each.files_lock.locked()]
     if lost:
         logger.warning("node declared lost", extra={"action": "node_given_up", "node": node.name})
     why = f"outcome unknown: node {node.name} was lost"

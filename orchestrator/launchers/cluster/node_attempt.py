@@ -23,7 +23,7 @@ from orchestrator.launchers.cluster.file_transfer.running_worktree import Runnin
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused
-from orchestrator.launchers.process.worker_process import never_started
+from orchestrator.launchers.process.worker_process import start_failure
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class NodeAttempt:
     #: True while the server moves the returned files to their directories.
     is_storing_files: bool = False
     #: Commits that the node has when the attempt starts.
-    brings: tuple[str, ...] = ()
+    commits_at_start: tuple[str, ...] = ()
     #: The first error while the returned files were stored; None: no error.
     files_error: OSError | None = None
     #: The attempt's worktree, on a node with its own file system.
@@ -60,8 +60,8 @@ class NodeAttempt:
     #: Messages to the node, by path: each has one file that the server wrote after the attempt's
     #: start. They are sent again after each new connection.
     late_files: dict[str, LateFile] = field(default_factory=dict)
-    #: A lock that is held while the worktree is copied, so that the attempt cannot end.
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: Held while files of the attempt are copied or stored, so that the attempt cannot end.
+    files_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: True after the node has reported the attempt's end, or after the node was lost.
     is_ending: bool = False
 
@@ -95,7 +95,7 @@ def start_message(
 def send_failure(name: str, error: Exception) -> Exit:
     """Return the end of an attempt whose files could not be sent to the node ``name``."""
     if isinstance(error, OSError):
-        ended_by, cause, why = never_started(error)
+        ended_by, cause, why = start_failure(error)
         return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
     why = f"cannot send the worker's files to node {name}: {error}"
     return Exit(ended_by=EndedBy.SPAWN_FAILED, error=why)
@@ -181,7 +181,7 @@ def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
     """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):
-            found = exit_record.tombstone(
+            found = exit_record.mark_lost(
                 attempt.exit_path, exit.error, exit.strays, exit.cause, attempt.digest
             )
             return found or exit

@@ -159,12 +159,12 @@ class NodeAttempts:
 
         worktree = launch.files.worktree
         while worktree and worktree.commit not in node.known_commits:
-            if not node.bringing:
-                node.bringing = attempt.attempt_id
+            if not node.transferring:
+                node.transferring = attempt.attempt_id
                 break
-            # Wait for the other attempt, whose files may bring the same commits to the node.
-            node.brought.clear()
-            await node.brought.wait()
+            # Wait for the other attempt, whose files may contain the same commits.
+            node.transfer_ended.clear()
+            await node.transfer_ended.wait()
             if node.link is not link or not is_wanted():
                 return
         try:
@@ -187,7 +187,7 @@ class NodeAttempts:
         if done is None or node.link is not link or not is_wanted():
             link.post(EndStored(attempt.attempt_id))
             return
-        sent, attempt.brings = done[0], tuple(done[1])
+        sent, attempt.commits_at_start = done[0], tuple(done[1])
         attempt.is_sending = False
         link.post(start_message(launch, attempt, sent))
         self._post_late_files(node, attempt)
@@ -309,13 +309,13 @@ class NodeAttempts:
 
     # Output, commits, and ends
 
-    def take_start(self, node: ConnectedNode, message: AttemptStarted) -> None:
+    def handle_start(self, node: ConnectedNode, message: AttemptStarted) -> None:
         attempt = node.attempts.get(message.attempt)
         if attempt is not None:
-            node.end_bringing(attempt.attempt_id, attempt.brings)
+            node.end_transfer(attempt.attempt_id, attempt.commits_at_start)
             self._events.started(attempt.attempt_id, message.pid)
 
-    def take_output(self, node: ConnectedNode, link: Link, piece: OutputPiece) -> None:
+    def handle_output(self, node: ConnectedNode, link: Link, piece: OutputPiece) -> None:
         attempt = node.attempts.get(piece.attempt)
         if attempt is not None and piece.file in attempt.paths:
             append_piece(attempt, piece.file, piece.at, piece.data)
@@ -323,7 +323,7 @@ class NodeAttempts:
             self._late.append(node.name, piece.attempt, piece.file, piece.at, piece.data)
         link.post(OutputReceived(len(piece.data)))
 
-    def take_commits(
+    def handle_commits(
         self,
         node: ConnectedNode,
         link: Link,
@@ -331,15 +331,15 @@ class NodeAttempts:
     ) -> None:
         attempt = node.attempts.get(message.attempt)
         if attempt is not None and attempt.worktree is not None:
-            attempt.worktree.take(message)
+            attempt.worktree.handle(message)
         if isinstance(message, SnapshotPiece):
             link.post(SnapshotReceived(len(message.data)))
 
-    def take_end(self, node: ConnectedNode, link: Link, report: EndReport) -> None:
+    def handle_end(self, node: ConnectedNode, link: Link, report: EndReport) -> None:
         attempt = node.attempts.get(report.attempt)
         if attempt is not None and attempt.files is not None:
             attempt.is_ending = True
-            self._spawn(self._take_files(node, attempt, report))
+            self._spawn(self._receive_files(node, attempt, report))
             return
         if attempt is not None:
             self._end_attempt(node, attempt, report.exit, report.record)
@@ -347,7 +347,7 @@ class NodeAttempts:
             self._late_end(node, report.attempt, report.record)
         link.post(EndStored(report.attempt))
 
-    async def _take_files(
+    async def _receive_files(
         self, node: ConnectedNode, attempt: NodeAttempt, report: EndReport
     ) -> None:
         if attempt.is_storing_files or attempt.files is None:
@@ -356,12 +356,12 @@ class NodeAttempts:
         exit, record = report.exit, report.record
         try:
             if report.files is not None or exit.ended_by not in _WITHOUT_FILES:
-                async with attempt.turn:
+                async with attempt.files_lock:
                     await self._put_files(attempt, attempt.files, report.files)
         except (OSError, LookupError, TypeError, ValueError, OrchestratorError) as error:
             directory = os.path.dirname(attempt.exit_path)
             if attempt.stop is None and is_full_disk(as_full_disk(error, directory)):
-                self._spawn(self._take_files_later(node, attempt))
+                self._spawn(self._request_files_later(node, attempt))
                 return
             logger.warning(
                 "the files of a worker of node %s were lost: %s", node.name, error,
@@ -372,7 +372,7 @@ class NodeAttempts:
         if node.link is not None:
             node.link.post(EndStored(attempt.attempt_id))
 
-    async def _take_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
+    async def _request_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         """Let the node send an attempt's files again after a pause, because the disk was full.
 
         If the attempt is stopped during the pause, the pause ends at once.
@@ -411,13 +411,13 @@ class NodeAttempts:
                 f"the worker's files have more than {MOST_BYTES} bytes; change the "
                 "task so that it deletes files that are not needed"
             )
-        await asyncio.to_thread(self._exchange.take, files, attempt.exit_path, sent)
+        await asyncio.to_thread(self._exchange.store_returned, files, attempt.exit_path, sent)
 
     def _end_attempt(
         self, node: ConnectedNode, attempt: NodeAttempt, exit: Exit, record: str
     ) -> None:
         del node.attempts[attempt.attempt_id], self._node_of[attempt.attempt_id]
-        node.end_bringing(attempt.attempt_id)
+        node.end_transfer(attempt.attempt_id)
         if exit.ended_by is not EndedBy.LOST and not (
             attempt.received["log"] or attempt.received["raw"]
         ):
@@ -429,7 +429,7 @@ class NodeAttempts:
             server_files.remove_transfer_files(attempt.exit_path)
         self._events.ended(attempt.attempt_id, stored)
 
-    def take_no_result(self, node: ConnectedNode, message: NoResult) -> None:
+    def handle_no_result(self, node: ConnectedNode, message: NoResult) -> None:
         self._late_end(node, message.attempt, "")
 
     def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:

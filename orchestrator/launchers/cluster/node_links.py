@@ -258,7 +258,7 @@ class NodeLinks:
                 node.heard_at = self._loop.time()
                 node.silent_at = max(node.silent_at, node.heard_at + self._terms.notice)
                 if isinstance(message, TunnelData):
-                    tunnel.take(message)
+                    tunnel.handle(message)
                 elif message is not None:
                     self._handle(node, link, message)
         finally:
@@ -282,7 +282,7 @@ class NodeLinks:
         node.slots = hello.slots if entry is None or entry.slots is None else entry.slots
         node.has_own_files = hello.own_files
         node.known_commits = hello.known[:MOST_KNOWN]
-        node.end_bringing(node.bringing)
+        node.end_transfer(node.transferring)
         node.window = Window()
         node.address, node.version = link.address(), hello.version
         node.skew = hello.time - time.time()
@@ -320,9 +320,9 @@ class NodeLinks:
     def _handle(self, node: ConnectedNode, link: Link, message: NodeMessage) -> None:
         match message:
             case Heartbeat():
-                self._take_heartbeat(node, link, message)
+                self._handle_heartbeat(node, link, message)
             case AgentsFound():
-                self._take_agents(node, message.agents)
+                self._handle_agents(node, message.agents)
             case NodeUnfit():
                 node.trouble = f"{node.name}: {message.why}"
                 logger.warning(
@@ -333,23 +333,23 @@ class NodeLinks:
                 node.is_leaving = True
                 self.nodes.update_machine(node)
             case AttemptStarted():
-                self.attempts.take_start(node, message)
+                self.attempts.handle_start(node, message)
             case OutputPiece():
-                self.attempts.take_output(node, link, message)
+                self.attempts.handle_output(node, link, message)
             case EndReport():
-                self.attempts.take_end(node, link, message)
+                self.attempts.handle_end(node, link, message)
             case FilesReceived():
                 node.window.confirm(message.bytes)
             case SnapshotPiece() | SnapshotAnswer() | ChangeAnswer():
-                self.attempts.take_commits(node, link, message)
+                self.attempts.handle_commits(node, link, message)
             case AddressesStored():
                 if message.addresses == tuple(self.nodes.addresses):
                     node.addresses = message.addresses
                     self.nodes.store_later(node)
             case NoResult():
-                self.attempts.take_no_result(node, message)
+                self.attempts.handle_no_result(node, message)
 
-    def _take_heartbeat(self, node: ConnectedNode, link: Link, message: Heartbeat) -> None:
+    def _handle_heartbeat(self, node: ConnectedNode, link: Link, message: Heartbeat) -> None:
         self._grant(node)
         node.is_idle = not node.attempts
         if node.is_idle:
@@ -358,7 +358,7 @@ class NodeLinks:
         node.memory_bytes, node.disk_bytes = message.memory, message.disk
         self.nodes.update_machine(node)
 
-    def _take_agents(self, node: ConnectedNode, reports: Sequence[AgentReport]) -> None:
+    def _handle_agents(self, node: ConnectedNode, reports: Sequence[AgentReport]) -> None:
         names = {each["name"] for each in self._welcome.agents}
         known_reports = [each for each in reports if each.name in names]
         node.unusable = tuple(

@@ -134,7 +134,7 @@ class NodeTable:
             del self._machines[node.name]
         else:
             self._machines[node.name] = machine
-        if _room(machine) != _room(former):
+        if _capacity(machine) != _capacity(former):
             self._machines_changed()
 
     def states(self) -> list[NodeState]:
@@ -151,6 +151,6 @@ class NodeTable:
         ]
 
 
-def _room(machine: Machine | None) -> tuple[int, bool] | None:
+def _capacity(machine: Machine | None) -> tuple[int, bool] | None:
     """Return a machine's slots, and True if it accepts workers; None if ``machine`` is None."""
     return None if machine is None else (machine.slots, machine.takes_workers)

@@ -16,7 +16,7 @@ _CHECK_SECONDS = 0.25
 class WorktreeExchange:
     """Copies worktrees between the server and the nodes of running attempts.
 
-    Only the thread of the nodes' loop may call. ``node_of``: the node of each attempt.
+    Only the event loop's thread may call. ``node_of``: the node of each attempt, by attempt id.
     """
 
     def __init__(self, node_of: Mapping[str, ConnectedNode]) -> None:
@@ -31,10 +31,10 @@ class WorktreeExchange:
         """
         while (attempt := self.of_worker(worker)) is not None and attempt.worktree is not None:
             if not attempt.is_ending:
-                await attempt.turn.acquire()
+                await attempt.files_lock.acquire()
                 if self._is_running(attempt):
                     return attempt
-                attempt.turn.release()
+                attempt.files_lock.release()
             elif not waits:
                 raise Unavailable(f"{worker} is ending on its node; retry later")
             else:
@@ -42,7 +42,7 @@ class WorktreeExchange:
         return None
 
     def release(self, attempt: NodeAttempt) -> None:
-        attempt.turn.release()
+        attempt.files_lock.release()
 
     async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
         """Copy the worktree's state on the node to the server's worktree and the worker's branch.
@@ -64,7 +64,7 @@ class WorktreeExchange:
                 ) from error
         return False
 
-    async def bring(self, attempt: NodeAttempt, change: FileChange) -> str:
+    async def change_files(self, attempt: NodeAttempt, change: FileChange) -> str:
         """Change files of the worktree on the node. HEAD and the index stay unchanged.
 
         Return "" on success, otherwise the reason for the failure. Raise RepositoryError or OSError
@@ -75,7 +75,9 @@ class WorktreeExchange:
             return "the worker has ended"
         assert node.link is not None and attempt.worktree is not None
         try:
-            return await attempt.worktree.bring(node.link, node.window, node.known_commits, change)
+            return await attempt.worktree.change_files(
+                node.link, node.window, node.known_commits, change
+            )
         except ConnectionError:
             return f"the connection to node {node.name} ended"
         except UnusableFiles as error:

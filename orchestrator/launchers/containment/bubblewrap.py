@@ -38,9 +38,9 @@ class Sandboxes(Namespaces):
 
     mode = "sandbox"
 
-    def __init__(self, plan: Message) -> None:
-        super().__init__(plan)
-        self._sandbox: Message = plan["sandbox"]
+    def __init__(self, settings: Message) -> None:
+        super().__init__(settings)
+        self._sandbox: Message = settings["sandbox"]
         self._program = self._sandbox["program"]
 
     def _start_init(

@@ -27,11 +27,11 @@ class ControlGroups(Subreaper):
 
     mode = "cgroup"
 
-    def __init__(self, plan: Message) -> None:
+    def __init__(self, settings: Message) -> None:
         super().__init__()
-        self._base = plan["cgroup"]
-        self._limits: Message = plan["limits"]
-        self._controllers = plan["controllers"]
+        self._base = settings["cgroup"]
+        self._limits: Message = settings["limits"]
+        self._controllers = settings["controllers"]
         self._set_kernel_limits = worker_limits.kernel_limit_setter(self._limits)
         self._directory = ""
 
@@ -56,7 +56,7 @@ class ControlGroups(Subreaper):
             self._set_kernel_limits()
 
     def _set_limits(self) -> None:
-        for name, content in settings(self._limits, self._controllers).items():
+        for name, content in control_files(self._limits, self._controllers).items():
             _write(f"{self._directory}/{name}", content)
         if "memory" in self._controllers:
             with suppress(OSError):  # Without swap the file does not exist.
@@ -73,7 +73,7 @@ class ControlGroups(Subreaper):
         return hit
 
 
-def settings(limits: Message, controllers: Sequence[str]) -> dict[str, str]:
+def control_files(limits: Message, controllers: Sequence[str]) -> dict[str, str]:
     """Return the control files to write for a worker's group: each file name with its content.
 
     ``limits``: the limits of the worker. A limit without its controller is omitted.

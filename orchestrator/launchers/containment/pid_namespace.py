@@ -32,9 +32,9 @@ class Namespaces(Subreaper):
 
     mode = "pidns"
 
-    def __init__(self, plan: Message) -> None:
+    def __init__(self, settings: Message) -> None:
         super().__init__()
-        self._limits: Message = plan["limits"]
+        self._limits: Message = settings["limits"]
         #: PID of a direct child of this process. When this child exits, the namespace ends.
         self._guard = 0
         self._init = 0

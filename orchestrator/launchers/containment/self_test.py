@@ -10,7 +10,7 @@ import select
 import signal
 import time
 
-from orchestrator.launchers.containment.factory import containment_for
+from orchestrator.launchers.containment.mode_implementation import containment_for
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
@@ -23,13 +23,13 @@ _SECONDS = 10.0
 _MOST_SECONDS = 30.0
 
 
-def fault(plan: Message) -> str:
-    """Return why the mode of ``plan`` does not work; "" if it works."""
+def fault(settings: Message) -> str:
+    """Return why the containment mode in ``settings`` does not work; "" if it works."""
     reading_end, writing_end = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            reason = _fault(plan)
+            reason = _fault(settings)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         finally:
@@ -49,11 +49,11 @@ def fault(plan: Message) -> str:
     return f"its self-test failed with exit code {os.waitstatus_to_exitcode(status)}"
 
 
-def _fault(plan: Message) -> str:
+def _fault(settings: Message) -> str:
     reading_end, writing_end = os.pipe()
-    directory = _directory(plan)
+    directory = _directory(settings)
     try:
-        containment = containment_for(plan)
+        containment = containment_for(settings)
         environment = {"PATH": os.defpath, process_table.MARKER: f"trial/{os.getpid()}/1"}
         worker = containment.start(_WORKER, directory, environment, None, writing_end)
         os.close(writing_end)
@@ -70,8 +70,8 @@ def _fault(plan: Message) -> str:
             os.rmdir(directory)
 
 
-def _directory(plan: Message) -> str:
-    if plan["mode"] != "sandbox":
+def _directory(settings: Message) -> str:
+    if settings["mode"] != "sandbox":
         return os.sep
     # Import this when it is needed, because the import takes a fifth of the test's time.
     import tempfile

@@ -17,8 +17,8 @@ class Subreaper:
 
     A direct child keeps its PID until this process reaps it, so its PID can be killed safely.
     Parents are killed first, so that they cannot start further children. This process then adopts
-    the children of the killed parents, and the next pass kills them. This repeats until no process
-    remains.
+    the children of the killed parents, and the next pass kills them. The passes repeat until no
+    process remains.
 
     The subclasses in this package find, start, or kill the processes by other methods.
     """

@@ -23,7 +23,8 @@ from orchestrator.system import process_table
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
-#: Function that returns True if the file at an exit record's path was not written by a shim.
+#: Function that gets the path of an exit record. It returns True if neither a shim nor the server
+#: has written the file at the path.
 IsForged = Callable[[str], bool]
 
 

@@ -84,26 +84,25 @@ def inspect(exit_path: str, digest: str = "") -> State:
     return state
 
 
-def tombstone(
+def mark_lost(
     exit_path: str,
     reason: str,
-    strays: tuple[LeftoverProcess, ...] = (),
+    leftover_processes: tuple[LeftoverProcess, ...] = (),
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
     """Mark an attempt as lost, and return its end. The attempt can then never start again.
 
     If the attempt has an exit record, return the end in this record. If the attempt is running,
-    return None and change nothing. ``strays``: the attempt's leftover processes. ``digest``:
-    SHA-256 of the shim's secret; empty: every record is accepted. Raise OSError if the tombstone
-    cannot be written. Idempotent.
+    return None and change nothing. ``digest``: SHA-256 of the shim's secret; empty: every record is
+    accepted. Raise OSError if the tombstone cannot be written. Idempotent.
     """
     while True:
         end = read_exit(exit_path, digest)
         if end is not None:
             return end
         try:
-            return _write_tombstone(exit_path, reason, strays, cause, digest)
+            return _write_tombstone(exit_path, reason, leftover_processes, cause, digest)
         except FileNotFoundError:
             continue  # The shim published the record after ``read_exit``.
         except LockRefused:
@@ -122,7 +121,7 @@ def break_lock(exit_path: str) -> None:
         with open_plain(path) as file:
             content = file.read(_RECORD_BYTES)
     except OSError:
-        return  # There is no lock, or a worker has replaced it with a special file.
+        return  # There is no lock file, or a worker has replaced the lock file with a special file.
     replace_file(path, content)
 
 
@@ -337,7 +336,7 @@ def _holder_of_lock(exit_path: str) -> RunningRecord | None:
 def _write_tombstone(
     exit_path: str, reason: str, strays: tuple[LeftoverProcess, ...], cause: ExitCause, digest: str
 ) -> Exit:
-    lock = _take_lock(exit_path, digest)
+    lock = _acquire_lock(exit_path, digest)
     content = lock.read(_RECORD_BYTES)
     end, line = _parse(content), content.split(b"\n", 1)[0]
     if end is None or _is_forged(content, digest):
@@ -365,7 +364,7 @@ def _move_forged_record(exit_path: str) -> None:
         move_aside(exit_path)
 
 
-def _take_lock(exit_path: str, digest: str) -> AttemptLock:
+def _acquire_lock(exit_path: str, digest: str) -> AttemptLock:
     forgery_check = partial(is_forged, digest=digest)
     if os.path.lexists(run_path(exit_path)):
         try:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local.dead_shims import settle
+from orchestrator.launchers.local.dead_shims import determine_end
 from orchestrator.launchers.process import process_control
 from orchestrator.system import process_table
 
@@ -70,7 +70,7 @@ class AdoptedAttempt:
 
     def find_end(self) -> Exit:
         """Return how the attempt ended. Call this after the shim has exited."""
-        end = settle(
+        end = determine_end(
             self.attempt_id,
             self.exit_path,
             digest=self._digest,

@@ -31,10 +31,10 @@ _FORGED = (
 )
 
 
-def settle(
+def determine_end(
     attempt_id: str,
     exit_path: str,
-    strays: tuple[LeftoverProcess, ...] = (),
+    leftover_processes: tuple[LeftoverProcess, ...] = (),
     masker: Masker | None = None,
     *,
     digest: str = "",
@@ -47,7 +47,7 @@ def settle(
     If another process runs the attempt, the outcome is unknown: return LOST, kill no process, and
     change nothing.
 
-    - ``strays``: leftover processes that are already killed.
+    - ``leftover_processes``: leftover processes that are already killed.
     - ``masker`` masks secrets in the command lines of killed processes.
     - ``digest``: SHA-256 of the shim's secret; empty: every record is accepted.
     - ``has_begun``: True if the worker certainly ran, even if the worker has removed all traces.
@@ -58,8 +58,8 @@ def settle(
         return state.exit
     if isinstance(state, exit_record.Unfinished):
         clear_group(attempt_id, exit_path)
-        known_pids = {stray.pid for stray in strays}
-        strays += tuple(
+        known_pids = {each.pid for each in leftover_processes}
+        leftover_processes += tuple(
             each for each in kill_marked(attempt_id, masker) if each.pid not in known_pids
         )
         explanation = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
@@ -68,7 +68,7 @@ def settle(
         cause, reason = explanation
         if never_began:
             cause, reason = ExitCause.NEVER_BEGAN, _not_started(attempt_id)
-        end = exit_record.tombstone(exit_path, reason, strays, cause, digest)
+        end = exit_record.mark_lost(exit_path, reason, leftover_processes, cause, digest)
         if end is not None:
             return end
     error = f"outcome unknown: another process runs this attempt ({exit_path})"

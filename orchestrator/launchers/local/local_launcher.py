@@ -23,15 +23,15 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
 from orchestrator.launchers.local.adopted_attempts import AdoptedAttempt
-from orchestrator.launchers.local.containment_choice import choose
-from orchestrator.launchers.local.dead_shims import settle
+from orchestrator.launchers.local.containment_selection import select_containment
+from orchestrator.launchers.local.dead_shims import determine_end
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.worker_process import never_started
+from orchestrator.launchers.process.worker_process import start_failure
 from orchestrator.security.secrets.masking import Masker
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Finds out how attempts ended. An inquiry may scan all processes, so threads are used."""
+    """Finds out how attempts ended, in threads, because an inquiry may scan all processes."""
 
     def __init__(self, report: Callable[[str, Exit], None]) -> None:
         """``report`` is called with an attempt's id and its end, from any thread."""
@@ -100,11 +100,11 @@ class LocalLauncher:
 
     def __init__(
         self,
-        requested: ContainmentPlan | None = None,
+        requested: ContainmentSettings | None = None,
         lease_file: str = "",
         spawner: SpawnerProcess | None = None,
     ) -> None:
-        """``requested``: containment of workers; ``open`` checks that the containment works.
+        """``requested``: settings of the workers' containment; ``open`` checks that they work.
 
         ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
         all attempts, and the spawner kills this process. ``spawner``: a spawner for which ``begin``
@@ -112,8 +112,8 @@ class LocalLauncher:
         """
         self._forked = spawner
         self._lease_file = lease_file
-        self._requested = requested or ContainmentPlan()
-        self._plan: ContainmentPlan | None = None
+        self._requested = requested or ContainmentSettings()
+        self._effective: ContainmentSettings | None = None
         self._lock = threading.Lock()
         self._attempts: dict[str, ShimLink | AdoptedAttempt] = {}
         self._adopted: dict[int, AdoptedAttempt] = {}
@@ -137,12 +137,12 @@ class LocalLauncher:
 
     @property
     def containment(self) -> str:
-        return self.plan.mode
+        return self.containment_settings.mode
 
     @property
-    def plan(self) -> ContainmentPlan:
-        """The requested containment plan; after ``open``, the effective plan."""
-        return self._plan or self._requested
+    def containment_settings(self) -> ContainmentSettings:
+        """The requested containment settings; after ``open``, the effective settings."""
+        return self._effective or self._requested
 
     @property
     def keeper_pid(self) -> int:
@@ -150,7 +150,7 @@ class LocalLauncher:
             return self._pool.spawner.pid
 
     def open(self, events: LauncherEvents) -> None:
-        """Choose the containment, and start the spawner. Must be called before ``start``.
+        """Select the containment, and start the spawner. Call this before ``start``.
 
         Raise ContainmentUnavailable if the requested containment does not work.
         """
@@ -160,20 +160,20 @@ class LocalLauncher:
             spawner = None
         spawner = spawner or SpawnerProcess.start()
         try:
-            self._plan = choose(self._requested, spawner)
+            self._effective = select_containment(self._requested, spawner)
         except ContainmentUnavailable:
             spawner.close()
             raise
-        self.limits_notice = self._plan.notice()
-        for soft_spot in self._plan.soft_spots():
-            logger.warning(soft_spot, extra={"action": "containment"})
+        self.limits_notice = self._effective.notice()
+        for weakness in self._effective.weaknesses():
+            logger.warning(weakness, extra={"action": "containment"})
         self._events = events
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._wake_poll = select.poll()
         self._wake_poll.register(self._wake, select.POLLIN)
-        self._pool = ShimPool(self._epoll, self._plan, self._lease_file, spawner)
+        self._pool = ShimPool(self._epoll, self._effective, self._lease_file, spawner)
         # Start the spawner now, so that ``open`` fails on an unsuitable machine.
         _ = self._pool.spawner
         self._is_open = True
@@ -228,7 +228,7 @@ class LocalLauncher:
         try:
             link = self._pool.acquire()
         except OSError as error:
-            self._fail(launch, *never_started(error))
+            self._fail(launch, *start_failure(error))
             return
         self._attempts[launch.attempt_id] = link
         begin(link)
@@ -289,8 +289,8 @@ class LocalLauncher:
         # Nothing to do: a shim of this machine writes its exit record directly into the workspace.
         ...
 
-    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        return settle(attempt_id, exit_path, digest=digest)
+    def determine_end(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
+        return determine_end(attempt_id, exit_path, digest=digest)
 
     def close(self, stop: bool) -> None:
         if not self._is_open:
@@ -384,14 +384,14 @@ class LocalLauncher:
                 self._pool.watch(link)
             messages, is_connected = link.receive()
         for message in messages:
-            self._take_message(link, message)
+            self._handle_message(link, message)
         if not is_connected:
             with self._lock:
                 is_alone = self._pool.handle_closed_socket(link)
             if is_alone:
                 self._handle_dead_shim(link)
 
-    def _take_message(self, link: ShimLink, message: Message) -> None:
+    def _handle_message(self, link: ShimLink, message: Message) -> None:
         launch = link.launch
         if "failed" in message:
             logger.error(
@@ -402,11 +402,11 @@ class LocalLauncher:
             link.record_start()
             self._events.started(launch.attempt_id, message["started"])
         elif launch is not None and "ended" in message:
-            self._take_end(link, launch, message)
+            self._handle_end(link, launch, message)
         for attempt_id in message.get("returned", ()):
-            self._take_returned(link, attempt_id)
+            self._handle_returned(link, attempt_id)
 
-    def _take_end(self, link: ShimLink, launch: Launch, message: Message) -> None:
+    def _handle_end(self, link: ShimLink, launch: Launch, message: Message) -> None:
         if message.get("pid"):
             self._events.started(launch.attempt_id, message["pid"])
         record = message["ended"]
@@ -419,13 +419,15 @@ class LocalLauncher:
         else:
             self._report_end(launch.attempt_id, exit_from(record))
         if "next" in message:
-            self._take_start(link, message["next"])
+            self._handle_start(link, message["next"])
         elif message["clean"] and link.preloaded:
             # The shim reported the end before it had read the preloaded launch. The shim
             # begins this launch as soon as it reads the message.
-            self._take_start(link, {"begun": next(iter(link.preloaded)), "at": record["ended_at"]})
+            self._handle_start(
+                link, {"begun": next(iter(link.preloaded)), "at": record["ended_at"]}
+            )
 
-    def _take_start(self, link: ShimLink, message: Message) -> None:
+    def _handle_start(self, link: ShimLink, message: Message) -> None:
         attempt_id = message["begun"]
         with self._lock:
             link.record_next_launch(attempt_id)
@@ -435,7 +437,7 @@ class LocalLauncher:
             self._events.started(attempt_id, message["pid"])
         self._events.begun(attempt_id, message["at"])
 
-    def _take_returned(self, link: ShimLink, attempt_id: str) -> None:
+    def _handle_returned(self, link: ShimLink, attempt_id: str) -> None:
         with self._lock:
             self._attempts.pop(attempt_id, None)
             launch = link.preloaded.pop(attempt_id, None)
@@ -466,7 +468,7 @@ class LocalLauncher:
         link.preloaded, link.launch = {}, None
         for each in preloaded:
             if link.refused:
-                self._take_returned(link, each.attempt_id)
+                self._handle_returned(link, each.attempt_id)
             else:
                 self._inquire(each)
         if launch is None:
@@ -478,14 +480,16 @@ class LocalLauncher:
             with self._lock:
                 self._start_on_shim(launch, lambda new: new.take_over(link, launch))
             return
-        if not link.is_end_reported and self.plan.mode is Mode.SUBREAPER:
+        if not link.is_end_reported and self.containment_settings.mode is Mode.SUBREAPER:
             self._unsupervised.add(launch.attempt_id)
-        self._inquire(launch, link.strays, has_begun=has_begun, with_server=link.stops_with_server)
+        self._inquire(
+            launch, link.leftover_processes, has_begun=has_begun, with_server=link.stops_with_server
+        )
 
     def _inquire(
         self,
         launch: Launch,
-        strays: tuple[LeftoverProcess, ...] = (),
+        leftover_processes: tuple[LeftoverProcess, ...] = (),
         *,
         has_begun: bool = False,
         with_server: bool = False,
@@ -500,7 +504,7 @@ class LocalLauncher:
         In both cases, watch the attempt until its shim exits.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
-            find_end = partial(_find_end, launch, strays, has_begun, with_server)
+            find_end = partial(_find_end, launch, leftover_processes, has_begun, with_server)
             self._inquiries.begin(launch.attempt_id, find_end)
 
     def _never_began(self, launch: Launch) -> bool:
@@ -533,15 +537,20 @@ class LocalLauncher:
 
 
 def _find_end(
-    launch: Launch, strays: tuple[LeftoverProcess, ...], has_begun: bool, with_server: bool
+    launch: Launch,
+    leftover_processes: tuple[LeftoverProcess, ...],
+    has_begun: bool,
+    with_server: bool,
 ) -> Exit:
     masker = Masker(launch.secrets)
-    masked_strays = tuple(replace(each, command=masker.text(each.command)) for each in strays)
+    masked_processes = tuple(
+        replace(each, command=masker.text(each.command)) for each in leftover_processes
+    )
     digest = launch.proof.digest
-    return settle(
+    return determine_end(
         launch.attempt_id,
         launch.exit_path,
-        masked_strays,
+        masked_processes,
         masker,
         digest=digest,
         has_begun=has_begun,

@@ -12,7 +12,7 @@ from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import LeftoverProcess
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings
 from orchestrator.launchers.local.spawner_client import ShimEnd, SpawnerProcess
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.system import process_table
@@ -52,7 +52,7 @@ class ShimLink:
         #: True after the spawner's report that the shim and all its leftover processes have ended.
         self.is_end_reported = False
         #: Leftover processes of the shim that the spawner has killed.
-        self.strays: tuple[LeftoverProcess, ...] = ()
+        self.leftover_processes: tuple[LeftoverProcess, ...] = ()
         #: True if the shim has started its worker.
         self.is_at_work = False
         #: Why the spawner could not fork the shim.
@@ -220,13 +220,13 @@ class ShimPool:
     def __init__(
         self,
         epoll: select.epoll,
-        plan: ContainmentPlan,
+        containment: ContainmentSettings,
         lease_file: str,
         first: SpawnerProcess | None,
     ) -> None:
         """``first``: a spawner for which ``begin`` has not been called; None: start a spawner."""
         self._epoll = epoll
-        self._plan = plan
+        self._containment = containment
         self._lease_file = lease_file
         self._serials = itertools.count(1)
         self._next = first
@@ -253,7 +253,7 @@ class ShimPool:
     def _begin_spawner(self) -> SpawnerProcess:
         spawner, self._next = self._next or SpawnerProcess.start(), None
         try:
-            spawner.begin(self._plan.for_shims(), self._watched_server())
+            spawner.begin(self._containment.for_shims(), self._watched_server())
         except OSError:
             spawner.close()
             raise
@@ -362,7 +362,11 @@ class ShimPool:
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)
         if link is not None:
-            link.is_end_reported, link.strays, link.refused = True, shim.strays, shim.refused
+            link.is_end_reported, link.leftover_processes, link.refused = (
+                True,
+                shim.leftover_processes,
+                shim.refused,
+            )
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:

@@ -34,7 +34,7 @@ class ShimEnd:
 
     serial: int
     #: Leftover processes that the spawner has killed.
-    strays: tuple[LeftoverProcess, ...]
+    leftover_processes: tuple[LeftoverProcess, ...]
     #: Why the shim could not be forked; empty if it was forked.
     refused: str
 
@@ -113,22 +113,22 @@ class SpawnerProcess:
             self._process.wait(0)
         return self._process.returncode is not None
 
-    def fault(self, plan: str) -> str:
-        """Test the containment mode of a plan. Return why the mode does not work; "" if it works.
+    def fault(self, settings: str) -> str:
+        """Test a containment mode. Return why the mode does not work; "" if it works.
 
-        ``plan``: the text of ``ContainmentPlan.for_shims``.
+        ``settings``: the settings with the mode, as JSON (``ContainmentSettings.for_shims``).
         """
-        self._control.send(json.dumps({"try": json.loads(plan)}).encode())
+        self._control.send(json.dumps({"try": json.loads(settings)}).encode())
         answer = self._control.recv(1 << 16)
         return str(json.loads(answer)["fault"]) if answer else "the process of its self-test ended"
 
-    def begin(self, plan: str, server: Mapping[str, object]) -> None:
-        """Let the spawner fork shims from now on.
+    def begin(self, settings: str, server: Mapping[str, object]) -> None:
+        """Let the spawner fork shims from now on, with these containment settings (JSON).
 
         ``server``: the lease of this process (see ``launchers.spawner.server_watchdog``); empty if
         this process has no lease.
         """
-        self._control.send(json.dumps({"plan": json.loads(plan), "server": server}).encode())
+        self._control.send(json.dumps({"plan": json.loads(settings), "server": server}).encode())
         self._control.setblocking(False)
 
     def fork_shim(self, serial: int) -> socket.socket:
@@ -158,9 +158,13 @@ class SpawnerProcess:
             if "retired" in message:
                 self.is_retired = True
             else:
-                strays = tuple(LeftoverProcess(**stray) for stray in message["strays"])
+                leftover_processes = tuple(LeftoverProcess(**each) for each in message["strays"])
                 ended_shims.append(
-                    ShimEnd(serial=message["shim"], strays=strays, refused=message["refused"])
+                    ShimEnd(
+                        serial=message["shim"],
+                        leftover_processes=leftover_processes,
+                        refused=message["refused"],
+                    )
                 )
 
     def close(self, has_work: bool = False) -> None:

@@ -21,7 +21,7 @@ def boot_time() -> float:
 
 
 class LeaseFile:
-    """Writes the lease file, for the lease's holder. Raises OSError if this is not possible."""
+    """Writes the lease file, for the lease's holder. Raises OSError if writing fails."""
 
     def __init__(self, path: str) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -323,7 +323,7 @@ def _reason(error: OSError | ValueError) -> str:
     return os.strerror(error.errno or 0)
 
 
-def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
+def start_failure(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
     """Return ``ended_by``, ``cause``, and ``error`` of an attempt that could not be started.
 
     ``ended_by`` is "lost" after a shortage of resources, because "lost" does not count as the

@@ -18,7 +18,7 @@ import time
 from collections import deque
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.containment.factory import containment_for, enforced_limits
+from orchestrator.launchers.containment.mode_implementation import containment_for, enforced_limits
 from orchestrator.launchers.exit_record.attempt_lock import encoded
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.launchers.process.lease_file import LeaseWatch
@@ -34,14 +34,15 @@ _GATHER_SECONDS = 0.02
 _LONGEST_MILLISECONDS = 86_400_000.0
 
 
-def serve(end: socket.socket, plan: Message) -> None:
+def serve(end: socket.socket, settings: Message) -> None:
     """Run this process as a shim, until the shim ends. A fatal error is reported to the server.
 
-    ``end``: the socket to the server. ``plan``: see ``containment_for``.
+    ``end``: the socket to the server. ``settings``: the containment settings; see
+    ``containment_for``.
     """
     channel = Channel(end)
     try:
-        _Shim(channel, plan).run()
+        _Shim(channel, settings).run()
     except Exception:
         # Imported only when needed, because the import takes a tenth of the spawner's start.
         import traceback
@@ -68,11 +69,11 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 class _Shim:
-    def __init__(self, channel: Channel, plan: Message) -> None:
+    def __init__(self, channel: Channel, settings: Message) -> None:
         os.setsid()
         self._signals = wake_on_signals(_SIGNALS)
-        self._containment = containment_for(plan)
-        self._limits, self._enforced = plan["limits"], enforced_limits(plan)
+        self._containment = containment_for(settings)
+        self._limits, self._enforced = settings["limits"], enforced_limits(settings)
         self._channel = channel
         self._connected = True
         self._attempt: ShimAttempt | None = None
@@ -86,7 +87,7 @@ class _Shim:
         #: Time at which the current attempt began.
         self._began_at = 0.0
         #: Seconds from ``_began_at`` until preloaded launches are returned.
-        self._kept_seconds = 0.0
+        self._preload_seconds = 0.0
         #: The orphan timeout; None while a server is connected.
         self._orphan_timeout: OrphanTimeout | None = None
         #: The lease in the launch's lease file; None if the launch has no lease file, or if the
@@ -122,15 +123,15 @@ class _Shim:
             self._attempt.reap(time.monotonic())
             self._report_if_done()
         if self._signals in ready:
-            self._take_signals()
+            self._handle_signals()
         if self._connected and self._channel.fileno() in ready:
-            self._take_messages()
+            self._handle_messages()
         if self._attempt is not None:
             self._stop_if_due(self._attempt)
             self._attempt.pass_time(time.monotonic())
             self._report_if_done()
-        if self._preloaded and time.monotonic() >= self._began_at + self._kept_seconds:
-            self._return_launches(self._take_preloaded())
+        if self._preloaded and time.monotonic() >= self._began_at + self._preload_seconds:
+            self._return_launches(self._remove_preloaded())
         self._watch_attempt()
 
     def _watch_attempt(self) -> None:
@@ -156,7 +157,7 @@ class _Shim:
         if self._unreported:
             wakes_at = sooner(wakes_at, self._report_at)
         if self._preloaded:
-            wakes_at = sooner(wakes_at, self._began_at + self._kept_seconds)
+            wakes_at = sooner(wakes_at, self._began_at + self._preload_seconds)
         if wakes_at is None:
             return None
         return min(max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5), _LONGEST_MILLISECONDS)
@@ -169,14 +170,14 @@ class _Shim:
             self._lease_watch = None
             attempt.end_lease(time.monotonic())
 
-    def _take_signals(self) -> None:
+    def _handle_signals(self) -> None:
         for number in os.read(self._signals, 4096):
             if number == signal.SIGTERM and self._attempt is None:
                 self._disconnect()
             elif self._attempt is not None:
-                self._take_signal(self._attempt, number)
+                self._handle_signal(self._attempt, number)
 
-    def _take_signal(self, attempt: ShimAttempt, number: int) -> None:
+    def _handle_signal(self, attempt: ShimAttempt, number: int) -> None:
         now = time.monotonic()
         if number == signal.SIGCHLD:
             attempt.reap(now)
@@ -186,24 +187,24 @@ class _Shim:
         else:
             attempt.set_waiting(number == signal.SIGUSR1, now)
 
-    def _take_messages(self) -> None:
+    def _handle_messages(self) -> None:
         messages, is_connected = self._channel.receive()
         for message in messages:
-            self._take_message(message)
+            self._handle_message(message)
         if not is_connected:
             self._disconnect()
 
-    def _take_message(self, message: Message) -> None:
+    def _handle_message(self, message: Message) -> None:
         if "launch" in message:
             self._launched = complete_launch(message["launch"], self._launched)
             if self._attempt is None:
                 self._begin(self._launched)
                 self._report_if_done()
             else:
-                self._kept_seconds = message["kept_seconds"]
+                self._preload_seconds = message["kept_seconds"]
                 self._preloaded.append(self._launched)
         elif "return" in message:
-            self._return_launches(self._take_preloaded(message["return"]))
+            self._return_launches(self._remove_preloaded(message["return"]))
         elif self._attempt is None or message.get("attempt") not in (None, self._attempt.id):
             return  # The message was for an attempt that has just ended.
         elif "stop" in message:
@@ -229,7 +230,7 @@ class _Shim:
         pid, self._unreported = self._unreported, 0
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
-    def _take_preloaded(self, attempt: str = "") -> list[str]:
+    def _remove_preloaded(self, attempt: str = "") -> list[str]:
         """Remove the preloaded launch of ``attempt``. If ``attempt`` is "", remove all of them.
 
         Return the ids of the removed launches' attempts.
@@ -261,7 +262,7 @@ class _Shim:
             self._unreported = 0
             fields: Message = {}
             if not attempt.is_clean:
-                fields["returned"] = self._take_preloaded()
+                fields["returned"] = self._remove_preloaded()
             elif self._preloaded and attempt.has_server:
                 fields["next"] = self._begin_preloaded(self._preloaded.popleft())
             # Sending cannot block, because only a few small messages are sent between two launches.

@@ -14,13 +14,13 @@ from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRef
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_limits import LimitWatch, limit_at_end
-from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
+from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, start_failure
 from orchestrator.launchers.shim.worker_log import WorkerLog
 from orchestrator.security.secrets.masking import Masker
 from orchestrator.system import process_table
 
 
-class Clock:
+class TimeoutClock:
     """Counts the working seconds of a worker for its timeout. Times are monotonic seconds.
 
     Time in which the worker waits, for example for a child job, does not count. ``start`` and
@@ -119,12 +119,12 @@ class ShimAttempt:
         #: Time at which the current phase ends. In the phase RUNNING, the clock decides instead.
         self._phase_ends = 0.0
         self._kill_until = 0.0
-        self._clock = Clock(launch["timeout"])
+        self._clock = TimeoutClock(launch["timeout"])
         self._masker = Masker(launch["secrets"])
         self._lock: AttemptLock | None = None
         self._log: WorkerLog | None = None
         self._heard_at = 0.0
-        self._strays = LeftoverProcesses(self._masker)
+        self._leftover_processes = LeftoverProcesses(self._masker)
         self._cpu_seconds = 0.0
         self._peak_kib = 0
         #: PID of the worker's main process; 0 after this process was reaped.
@@ -167,7 +167,7 @@ class ShimAttempt:
             self.record["refused"] = True
             self._fail("lost", ExitCause.NONE, str(error), now)
         except (SpawnFailed, OSError) as error:
-            self._fail(*never_started(error), now)
+            self._fail(*start_failure(error), now)
         self._clock.start(now)
         return self._worker
 
@@ -309,7 +309,7 @@ class ShimAttempt:
     def _sweep(self, now: float) -> None:
         """Terminate the processes that remain after the worker's main process has exited."""
         members = self._containment.members()
-        self._strays.note(members)
+        self._leftover_processes.note(members)
         self._enter(_Phase.SWEEPING, now + _LEFTOVER_GRACE_SECONDS)
         for process in members:
             process_control.send_signal(process, SIGTERM)
@@ -327,7 +327,7 @@ class ShimAttempt:
             return
         detached = self._containment.detached(spare=(self._worker,)) if self._may_list else []
         self._containment.kill()
-        self._strays.note(detached)
+        self._leftover_processes.note(detached)
         if self._phase is not _Phase.KILLING:
             self._kill_until = now + UNKILLABLE_SECONDS
         self._enter(_Phase.KILLING, now + _KILL_INTERVAL_SECONDS)
@@ -336,7 +336,7 @@ class ShimAttempt:
     def _may_list(self) -> bool:
         # A stop also kills tools that the worker is still using. These are no leftover processes.
         are_leftover = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
-        return are_leftover and not self._strays.is_full
+        return are_leftover and not self._leftover_processes.is_full
 
     def _enter(self, phase: _Phase, ends_at: float) -> None:
         self._phase, self._phase_ends = phase, ends_at
@@ -349,7 +349,7 @@ class ShimAttempt:
         self.record.update(
             cpu_seconds=self._cpu_seconds,
             peak_memory_bytes=self._peak_kib * 1024,
-            strays=self._strays.listed(),
+            strays=self._leftover_processes.listed(),
         )
         if self._log is not None:
             self._log.close()

@@ -94,9 +94,11 @@ class ShimTable:
 
 
 class Reaper:
-    def __init__(self, control: socket.socket, plan: dict[str, Any], shim_table: ShimTable) -> None:
+    def __init__(
+        self, control: socket.socket, settings: dict[str, Any], shim_table: ShimTable
+    ) -> None:
         self._control = control
-        self._plan = plan
+        self._settings = settings
         self._shim_table = shim_table
         self._signals = shim.wake_on_signals((signal.SIGCHLD,))
         self._poll = select.poll()
@@ -104,8 +106,8 @@ class Reaper:
         #: True if killed processes are reported as leftover processes. False with PID namespaces:
         #: the only possible orphan is then a namespace's init process, which does not belong to the
         #: worker.
-        self._may_list = plan["mode"] not in ("pidns", "sandbox")
-        self._containment = Subreaper(adopts=plan["mode"] != "basic")
+        self._may_list = settings["mode"] not in ("pidns", "sandbox")
+        self._containment = Subreaper(adopts=settings["mode"] != "basic")
         #: Serial numbers of the living shims, by PID.
         self._shims: dict[int, int] = {}
         #: Serial numbers of ended shims whose end is not yet reported.

@@ -55,18 +55,20 @@ def serve(descriptor: int) -> None:
             return
 
 
-def _begin(control: socket.socket, plan: dict[str, Any]) -> None:
+def _begin(control: socket.socket, settings: dict[str, Any]) -> None:
     shim_table = ShimTable()
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
-    if plan["mode"] == "basic":
+    if settings["mode"] == "basic":
         # Start no keeper, because in this mode it would adopt no orphans.
-        Spawner(control, plan, shim_table, os.getppid()).run()
+        Spawner(control, settings, shim_table, os.getppid()).run()
     else:
-        _run_under_keeper(control, plan, shim_table)
+        _run_under_keeper(control, settings, shim_table)
 
 
-def _run_under_keeper(control: socket.socket, plan: dict[str, Any], shim_table: ShimTable) -> None:
+def _run_under_keeper(
+    control: socket.socket, settings: dict[str, Any], shim_table: ShimTable
+) -> None:
     # Set this before the spawner is forked, so that this process adopts all orphans. The forked
     # spawner does not inherit the setting.
     process_control.become_subreaper()
@@ -78,28 +80,28 @@ def _run_under_keeper(control: socket.socket, plan: dict[str, Any], shim_table: 
         raise
     if spawner == 0:
         process_control.signal_at_parents_end(signal.SIGCHLD)
-        Spawner(control, plan, shim_table, keeper).run()
+        Spawner(control, settings, shim_table, keeper).run()
         return
     while os.WIFSTOPPED(os.waitpid(spawner, os.WUNTRACED)[1]):
         os.kill(spawner, signal.SIGCONT)
     failpoints.reached("keeper: spawner ended")
-    reaper = Reaper(control, plan, shim_table)
+    reaper = Reaper(control, settings, shim_table)
     reaper.take_over()
     reaper.run()
 
 
 class Spawner(Reaper):
     def __init__(
-        self, control: socket.socket, plan: dict[str, Any], shim_table: ShimTable, parent: int
+        self, control: socket.socket, settings: dict[str, Any], shim_table: ShimTable, parent: int
     ) -> None:
         """``parent``: PID of the keeper; in mode ``basic``, PID of the server.
 
         After this parent has exited, the spawner forks no more shims.
         """
-        super().__init__(control, plan, shim_table)
+        super().__init__(control, settings, shim_table)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
-        server = plan["server"]
+        server = settings["server"]
         self._watch = ServerWatchdog(server, parent, time.monotonic()) if server else None
         self._poll.register(control, select.POLLIN)
 
@@ -165,7 +167,7 @@ class Spawner(Reaper):
                 # ``recv_fds`` always returns inheritable descriptors, but no worker may inherit
                 # this descriptor.
                 os.set_inheritable(descriptor, False)
-                shim.serve(socket.socket(fileno=descriptor), self._plan)
+                shim.serve(socket.socket(fileno=descriptor), self._settings)
                 status = 0
         finally:
             os._exit(status)

@@ -18,7 +18,7 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 from orchestrator.system import process_table
 from tests.support import above
@@ -86,17 +86,17 @@ REPOSITORY = Path(__file__).parents[3]
 class Stage:
     """A running launcher in its own directory."""
 
-    def __init__(self, directory: Path, plan: ContainmentPlan | None = None) -> None:
-        """Raise ContainmentUnavailable if this machine cannot run the plan."""
+    def __init__(self, directory: Path, containment: ContainmentSettings | None = None) -> None:
+        """Raise ContainmentUnavailable if this machine cannot run the containment."""
         directory.mkdir(exist_ok=True)
         self.directory = directory
         self._job = uuid.uuid4().hex
-        self.plan = plan
+        self.containment = containment
         self._open()
 
     def _open(self) -> None:
         self.reports = Reports()
-        self.launcher = LocalLauncher(self.plan)
+        self.launcher = LocalLauncher(self.containment)
         self.launcher.open(self.reports)
         self._listener = Listener(self.launcher)
         self._listener.__enter__()
@@ -151,8 +151,8 @@ class Stage:
     def adopt(self, name: str) -> bool:
         return self.launcher.adopt(self.id(name), str(self.directory / f"{name}.json"))
 
-    def settle(self, name: str) -> Exit:
-        return self.launcher.settle(self.id(name), str(self.directory / f"{name}.json"))
+    def determine_end(self, name: str) -> Exit:
+        return self.launcher.determine_end(self.id(name), str(self.directory / f"{name}.json"))
 
     def run(self, name: str, *argv: str, **changes: object) -> Exit:
         self.start(name, *argv, **changes)
@@ -287,11 +287,11 @@ EVERYWHERE = (Mode.SUBREAPER, Mode.PIDNS, Mode.BASIC)
 IN_NAMESPACE = (Mode.PIDNS, Mode.SANDBOX)
 
 
-def open_stage(directory: Path, plan: ContainmentPlan) -> Stage:
+def open_stage(directory: Path, containment: ContainmentSettings) -> Stage:
     try:
-        return Stage(directory, plan)
+        return Stage(directory, containment)
     except ContainmentUnavailable as error:
-        if os.environ.get("CI") and plan.mode in EVERYWHERE:
+        if os.environ.get("CI") and containment.mode in EVERYWHERE:
             raise
         pytest.skip(error.message)
 
@@ -299,6 +299,6 @@ def open_stage(directory: Path, plan: ContainmentPlan) -> Stage:
 @pytest.fixture(params=FULL)
 def contained(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher in each mode in which no process can escape."""
-    stage = open_stage(tmp_path, ContainmentPlan(mode=request.param))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=request.param))
     yield stage
     stage.close()

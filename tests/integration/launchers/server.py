@@ -8,7 +8,7 @@ sys.path.insert(0, os.getcwd())
 
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 
 
@@ -30,7 +30,7 @@ class LauncherListener:
 
 
 mode, attempt_id, directory, *argv = sys.argv[1:]
-launcher = LocalLauncher(ContainmentPlan(mode=Mode(mode)))
+launcher = LocalLauncher(ContainmentSettings(mode=Mode(mode)))
 launcher.open(LauncherListener(launcher))
 launcher.start(
     Launch(

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.launchers.cluster.connection.messages import Message, encode
 
-#: Bytes of one piece of a file, or of the data in a tunnel.
+#: Maximum bytes of one piece of a file, or of one message of a tunnel.
 CHUNK = 64 * 1024
 #: Maximum bytes of logs that a node has sent and the server has not confirmed.
 WINDOW = 1024 * 1024
@@ -51,7 +51,7 @@ class Link(asyncio.BufferedProtocol):
         self._writable.set()
         #: Why no more messages arrive; None: the connection works.
         self._error: OSError | None = None
-        #: Loop time at which the latest data arrived.
+        #: Time of the event loop at which the latest data arrived.
         self.heard_at = self._loop.time()
 
     # Methods that the event loop calls
@@ -207,9 +207,9 @@ def tcp_socket(family: int) -> socket.socket:
 def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
     """Return the TLS settings for the certificate ``name`` in a directory.
 
-    The key is in the certificate's file, or in a file next to it, as for nodes and earlier servers.
-    Both ends must have certificates of the same authority. Raise OSError if a certificate or key is
-    missing or invalid.
+    The private key of a server is in the certificate's file. The key of a node, and of a server of
+    an earlier release, is in a separate file next to the certificate. Both ends must have
+    certificates of the same authority. Raise OSError if a certificate or key is missing or invalid.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -41,7 +41,7 @@ from orchestrator.launchers.cluster.connection.typed_json import (
     plain,
     typed,
 )
-from orchestrator.launchers.containment.containment_plan import Mode, Sandbox, WorkerLimits
+from orchestrator.launchers.containment.containment_settings import Mode, Sandbox, WorkerLimits
 from orchestrator.launchers.exit_record.exit_record import exit_from
 
 _Kind = TypeVar("_Kind")
@@ -269,7 +269,7 @@ class Welcome:
     late: Mapping[str, FilePositions]
     #: All addresses of the server.
     addresses: tuple[str, ...]
-    plan: RequestedContainment
+    containment: RequestedContainment
     #: Descriptions of the agents. A node uses them to find its installed agents.
     agents: tuple[Mapping[str, Any], ...]
     #: Variables of the server's environment. In workers' environments, the node's values replace
@@ -535,7 +535,7 @@ def decode_from_server(message: Fields) -> ServerMessage | None:
 
 
 def decode_hello(message: Fields) -> Hello:
-    """Return the first message of a node. Raise InvalidMessage if it is no valid ``Hello``."""
+    """Return the first message of a node. Raise InvalidMessage if it is not a valid ``Hello``."""
     hello = decode_from_node(message)
     if not isinstance(hello, Hello):
         raise InvalidMessage("the first message is not 'hello'")

@@ -23,10 +23,11 @@ class NodeLeaseTerms:
     #: Maximum time from the end of a lease until the last worker has ended. This time includes
     #: the next check, the grace time, the kill, and clock drift.
     slack: float = 2.5
-    #: Maximum time for which refused connections extend the lease, counted from the first refusal;
-    #: 0: no limit.
+    #: Maximum time for which a node extends its own lease because its connections are refused,
+    #: counted from the first refusal; 0: no limit.
     absence: float = 0.0
-    #: True if a refused connection shows that no server is running.
+    #: True if a refused connection shows that no server is running. Only then does a node extend
+    #: its own lease.
     refusal_is_absence: bool = True
 
     @property

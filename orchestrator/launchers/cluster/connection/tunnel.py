@@ -29,7 +29,7 @@ class Tunnel:
         self._writers[self._next] = writer
         await self._pump(self._next, reader)
 
-    def take(self, message: TunnelData) -> None:
+    def handle(self, message: TunnelData) -> None:
         number, data = message.connection, message.data
         writer = self._writers.get(number)
         if number in self._waiting:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two messages with figures to the scheduler, and seconds until figures expire.
 _FIGURES_SECONDS, _VALID_SECONDS = 1.0, 15.0
-#: Nodes are released only if there is a surplus for this many seconds.
+#: Nodes are released only if there have been more nodes than needed for this many seconds.
 _SURPLUS_SECONDS = 3.0
 #: The machine of a released node may be closed after this many seconds without a worker. A worker
 #: that was assigned to the node before the release starts within this time.
@@ -238,8 +238,8 @@ class DaskScaling:
     ) -> None:
         """Release nodes, or use released nodes again, until ``surplus`` nodes are released.
 
-        Nodes with few workers are released first. A node is released only if the surplus lasts.
-        ``found``: the states of nodes, by name.
+        Nodes with few workers are released first. A node is released only if there have been too
+        many nodes for ``_SURPLUS_SECONDS``. ``found``: the states of nodes, by name.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]

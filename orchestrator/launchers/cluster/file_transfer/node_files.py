@@ -225,7 +225,7 @@ class NodeFiles:
                         raise
         raise AssertionError("unreachable")
 
-    def bring(
+    def change_files(
         self,
         attempt_id: str,
         worktree: WorktreeFiles,
@@ -248,7 +248,7 @@ class NodeFiles:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as apart:
             archive.unpack(path, f"{apart}/unpacked", 1)
             os.unlink(path)
-            self._worktrees.bring(worktree, directory, f"{apart}/unpacked/0", change)
+            self._worktrees.change_files(worktree, directory, f"{apart}/unpacked/0", change)
 
     def forget(self, attempt_id: str) -> None:
         """Discard the attempt's directory, unless a later attempt uses it. Idempotent.

@@ -40,7 +40,7 @@ _Answer = TypeVar("_Answer", SnapshotAnswer, ChangeAnswer)
 class RunningWorktree:
     """Reads and changes the worktree of an attempt that runs on a node.
 
-    It sends one message to the node at a time. Only the loop's thread may call.
+    Only one request to the node is pending at a time. Only the loop's thread may call.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RunningWorktree:
         self._answer: asyncio.Future[SnapshotAnswer | ChangeAnswer] | None = None
         self._error: OSError | None = None
 
-    def take(self, message: SnapshotPiece | SnapshotAnswer | ChangeAnswer) -> None:
+    def handle(self, message: SnapshotPiece | SnapshotAnswer | ChangeAnswer) -> None:
         """Handle a message of the node: an answer, or a piece of an archive.
 
         Messages that answer former requests are ignored.
@@ -94,7 +94,7 @@ class RunningWorktree:
                 raise UnusableFiles("the node did not send the files of the worktree")
             target = self._worktree, self._exit_path, self._path
             try:
-                await asyncio.to_thread(self._exchange.take_snapshot, *target, reply.sent)
+                await asyncio.to_thread(self._exchange.store_snapshot, *target, reply.sent)
             except RepositoryError as error:
                 raise as_full_disk(error, os.path.dirname(self._exit_path)) from error
             return True
@@ -102,7 +102,7 @@ class RunningWorktree:
             with suppress(FileNotFoundError):
                 os.unlink(self._path)
 
-    async def bring(
+    async def change_files(
         self, link: Link, window: Window, known_commits: Sequence[str], change: FileChange
     ) -> str:
         """Change files of the worktree on the node. HEAD and the index stay unchanged.

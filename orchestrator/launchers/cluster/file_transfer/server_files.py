@@ -100,7 +100,7 @@ class ServerFiles:
         finally:
             remove(extra)
 
-    def take(self, files: AttemptFiles, exit_path: str, figures: ArchiveFigures) -> None:
+    def store_returned(self, files: AttemptFiles, exit_path: str, figures: ArchiveFigures) -> None:
         """Move the received files of an ended attempt to their directories. Idempotent.
 
         ``figures``: the size and digest of the archive that the node sent. The node is not trusted.
@@ -112,7 +112,9 @@ class ServerFiles:
         try:
             archive.unpack(received, staging, len(files.directories) + 1)
             if files.worktree is not None and self._worktrees is not None:
-                self._worktrees.take(files.worktree, f"{staging}/{len(files.directories)}")
+                self._worktrees.apply_received(
+                    files.worktree, f"{staging}/{len(files.directories)}"
+                )
             keep = (*files.left_out, *files.texts)
             for number, directory in enumerate(files.directories):
                 # Remove files only from the worker's own directory, because the server may have
@@ -121,7 +123,7 @@ class ServerFiles:
         finally:
             remove(staging)
 
-    def take_snapshot(
+    def store_snapshot(
         self, worktree: WorktreeFiles, exit_path: str, path: str, figures: ArchiveFigures
     ) -> None:
         """Change the server's copy of a running attempt's worktree to the state in an archive.
@@ -139,7 +141,7 @@ class ServerFiles:
         remove(staging)
         try:
             archive.unpack(path, staging, 1)
-            self._worktrees.take(worktree, f"{staging}/0")
+            self._worktrees.apply_received(worktree, f"{staging}/0")
         finally:
             remove(staging)
 

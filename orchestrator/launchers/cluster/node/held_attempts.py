@@ -76,8 +76,8 @@ class HeldAttempt:
         self.stopped: Exit | None = None
         #: The archive of the files that the node returns; None: the node returns no files.
         self.returned: ArchiveFigures | FilesNotReturned | None = None
-        #: A lock that is held while the attempt's files are created, copied, changed, or packed.
-        self.turn = asyncio.Lock()
+        #: Held while the attempt's files are created, copied, changed, or packed.
+        self.files_lock = asyncio.Lock()
         #: True if the worker's processes have ended.
         self.has_ended = False
         #: The first error while the result of a child job was received; None if there was no error.

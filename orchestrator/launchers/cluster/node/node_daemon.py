@@ -140,9 +140,11 @@ class NodeDaemon:
         self._agent_descriptions: Sequence[Mapping[str, Any]] = ()
 
     async def run(self, api: Any) -> int:
-        """Serve until ``leave`` is called, or until the server rejects the node's first connection.
+        """Serve until the node has left (see ``leave``), or until the node cannot be used.
 
-        Return the exit code. ``api``: the socket for the workers' API calls.
+        The node cannot be used if the server rejects it while it has no attempts, or if this
+        machine cannot run workers. Return the exit code. ``api``: the socket for the workers' API
+        calls.
         """
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._held.fileno(), self._reports.send_grown)
@@ -210,8 +212,8 @@ class NodeDaemon:
     async def _connect(self) -> float | None:
         """Connect to the first address that answers, and serve until the connection breaks.
 
-        Return the seconds to wait before the next connection; None if the node must end, because
-        the server rejects the node and no worker is running.
+        Return the seconds to wait before the next connection; None if the node must end (see
+        ``run``).
         """
         dialled = boot_time()
         result = await self._dialer.dial(self._addresses.in_turn(), self._hello)
@@ -242,7 +244,7 @@ class NodeDaemon:
             link.abort()
             self._say_once(f"this machine cannot be a node: {why}")
             return None
-        self._take_addresses(link, where, welcome.addresses)
+        self._store_addresses(link, where, welcome.addresses)
         self._next_pause = _REJECTED_SECONDS
         self._lease.connected(answered.sent)
         self._say_once(f"connected to {where} as {self._settings.name}")
@@ -250,7 +252,7 @@ class NodeDaemon:
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS
 
-    def _take_addresses(self, link: Link, where: str, addresses: tuple[str, ...]) -> None:
+    def _store_addresses(self, link: Link, where: str, addresses: tuple[str, ...]) -> None:
         if self._addresses.store(where, addresses):
             link.post(AddressesStored(addresses))
 
@@ -342,7 +344,7 @@ class NodeDaemon:
 
         Return why this machine cannot start workers; empty if it can start workers.
         """
-        self._lease.take_terms(welcome.terms)
+        self._lease.use_terms(welcome.terms)
         self._agent_descriptions = welcome.agents
         try:
             self._attempts.open(welcome, self._api_port)
@@ -394,7 +396,7 @@ class NodeDaemon:
         match message:
             case TunnelData():
                 if self._tunnel is not None:
-                    self._tunnel.take(message)
+                    self._tunnel.handle(message)
             case HeartbeatAnswer():
                 self._is_idle = message.idle
                 self._lease.heartbeat_answered(message.n)
@@ -422,7 +424,7 @@ class NodeDaemon:
             case ResultPiece():
                 self._worktrees.receive_result(link, message)
             case ChangeRequest():
-                self._attempts.run_in_background(self._worktrees.bring(link, message))
+                self._attempts.run_in_background(self._worktrees.change_files(link, message))
             case LateFile():
                 self._attempts.run_in_background(self._worktrees.store_file(message))
             case SnapshotReceived():
@@ -430,7 +432,7 @@ class NodeDaemon:
             case ResendFiles():
                 self._reports.send_files_again(message.attempt)
             case AddressesChanged():
-                self._take_addresses(link, self._server_address, message.addresses)
+                self._store_addresses(link, self._server_address, message.addresses)
 
     async def _tunnel_call(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -31,7 +31,7 @@ class NodeLease:
     def terms(self) -> NodeLeaseTerms:
         return self._terms or NodeLeaseTerms()
 
-    def take_terms(self, terms: NodeLeaseTerms) -> None:
+    def use_terms(self, terms: NodeLeaseTerms) -> None:
         """Use and store the server's terms.
 
         The terms are stored, because the next process of this node may start while no server runs.

@@ -29,10 +29,10 @@ from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
 from orchestrator.launchers.cluster.node.attempt_reports import AttemptReports
 from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldAttempts
 from orchestrator.launchers.cluster.node.node_settings import NodeSettings
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS
-from orchestrator.launchers.process.worker_process import never_started
+from orchestrator.launchers.process.worker_process import start_failure
 
 logger = logging.getLogger(__name__)
 
@@ -84,10 +84,10 @@ class RunningAttempts:
         if self._files is not None:
             self._files.connected(welcome.places, sys.executable)
         if self._launcher is None:
-            self._open_launcher(self._plan_here(welcome.plan))
+            self._open_launcher(self._containment_here(welcome.containment))
 
-    def _open_launcher(self, plan: ContainmentPlan) -> None:
-        launcher = LocalLauncher(plan)
+    def _open_launcher(self, containment: ContainmentSettings) -> None:
+        launcher = LocalLauncher(containment)
         launcher.open(self)
         self._launcher = launcher
         # Listen in this thread, because passing an event to another thread would take longer than
@@ -98,13 +98,13 @@ class RunningAttempts:
             if self._files is not None:
                 self._files.adopt(held.id)
             if not launcher.adopt(held.id, held.exit_path, held.digest):
-                self.ended(held.id, launcher.settle(held.id, held.exit_path, held.digest))
+                self.ended(held.id, launcher.determine_end(held.id, held.exit_path, held.digest))
 
     async def _end_idle_shims(self, launcher: LocalLauncher) -> None:
         while launcher.listen(0.0):
             await asyncio.sleep(IDLE_SECONDS)
 
-    def _plan_here(self, requested: RequestedContainment) -> ContainmentPlan:
+    def _containment_here(self, requested: RequestedContainment) -> ContainmentSettings:
         """Return the requested containment of workers, with the paths of this machine."""
         sandbox = requested.sandbox
         if self._files is not None:
@@ -115,7 +115,7 @@ class RunningAttempts:
                 writable=tuple(map(paths.text, sandbox.writable)),
                 visible=(str(self._settings.home), *self._files.shown),
             )
-        return ContainmentPlan(
+        return ContainmentSettings(
             mode=requested.mode, limits=requested.limits, strict=requested.strict, sandbox=sandbox
         )
 
@@ -216,7 +216,7 @@ class RunningAttempts:
         try:
             if sent is None:
                 raise UnusableFiles("the server did not send the files of the attempt")
-            async with held.turn:
+            async with held.files_lock:
                 await asyncio.to_thread(self._files.unpack, held.id, files, sent)
         except (OSError, OrchestratorError) as error:
             self._not_started(held.id, as_full_disk(error, self._directory))
@@ -237,7 +237,7 @@ class RunningAttempts:
 
     def _not_started(self, attempt_id: str, error: OSError | OrchestratorError) -> None:
         if isinstance(error, OSError):
-            ended_by, cause, why = never_started(error)
+            ended_by, cause, why = start_failure(error)
         else:
             ended_by, cause, why = "spawn_failed", ExitCause.NONE, str(error)
         self.forget(attempt_id)
@@ -325,7 +325,7 @@ class RunningAttempts:
         ends = loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:
             try:
-                async with held.turn:
+                async with held.files_lock:
                     held.returned = await asyncio.to_thread(
                         self._files.pack, held.id, files, held.archive
                     )

@@ -76,7 +76,7 @@ class WorktreeRequests:
         held = self._held.get(message.attempt)
         if held is None or held.files is None or self._files is None:
             return
-        async with held.turn:
+        async with held.files_lock:
             if held.has_ended:
                 return
             try:
@@ -105,24 +105,24 @@ class WorktreeRequests:
                 held.result_error = held.result_error or error
         link.post(FilesReceived(len(message.data)))
 
-    async def bring(self, link: Link, request: ChangeRequest) -> None:
-        """Add the received result of a child job to its parent worker's worktree, and answer."""
+    async def change_files(self, link: Link, request: ChangeRequest) -> None:
+        """Apply the received result of a child job to the parent worker's worktree, and answer."""
         request_id = request.attempt, request.n
 
-        async def bring(target: _Target) -> ChangeAnswer:
+        async def change(target: _Target) -> ChangeAnswer:
             held = target.held
             try:
                 if held.result_error is not None:
                     raise held.result_error
                 about = held.id, target.worktree, target.path, request.sent, request.change
-                await asyncio.to_thread(target.files.bring, *about)
+                await asyncio.to_thread(target.files.change_files, *about)
             except RepositoryError as error:
                 if self._is_full_disk(error):
                     raise
                 return ChangeAnswer(*request_id, refused=str(error))
             return ChangeAnswer(*request_id)
 
-        await self._answer(link, request, ChangeAnswer, "result", bring)
+        await self._answer(link, request, ChangeAnswer, "result", change)
 
     async def _answer(
         self,
@@ -145,7 +145,7 @@ class WorktreeRequests:
         worktree = held.files.worktree if held is not None and held.files is not None else None
         if held is not None and worktree is not None and self._files is not None:
             target = _Target(held, self._files, worktree, f"{held.directory}/{name}")
-            async with held.turn:
+            async with held.files_lock:
                 if not held.has_ended:
                     try:
                         answer = await action(target)

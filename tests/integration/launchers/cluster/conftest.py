@@ -17,7 +17,7 @@ from orchestrator.core.ports.read_models import NodeState
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings
 from orchestrator.system import process_table
 from tests.contract.launcher_adapters import LauncherSite
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
@@ -116,10 +116,10 @@ class ClusterSite(LauncherSite):
         directory: Path,
         terms: NodeLeaseTerms = QUICK,
         host: str = "127.0.0.1",
-        plan: ContainmentPlan | None = None,
+        containment: ContainmentSettings | None = None,
     ) -> None:
-        """``host``: address at which the server listens. ``plan``: containment on all machines."""
-        self.cluster = TestCluster(directory, terms, host, plan)
+        """``host``: address at which the server listens. ``containment``: for all machines."""
+        self.cluster = TestCluster(directory, terms, host, containment)
         self.nodes: dict[str, NodeProcess] = {}
         self.relays: dict[str, Relay] = {}
         super().__init__(directory, self.cluster.launcher, "n1")

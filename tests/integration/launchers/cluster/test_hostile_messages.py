@@ -29,7 +29,7 @@ from orchestrator.launchers.cluster.connection.messages import (
     encode,
 )
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.containment.containment_plan import Mode, Sandbox, WorkerLimits
+from orchestrator.launchers.containment.containment_settings import Mode, Sandbox, WorkerLimits
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import QUICK, NodeProcess
 
@@ -286,7 +286,7 @@ def welcome() -> Welcome:
         files={},
         late={},
         addresses=(),
-        plan=RequestedContainment(
+        containment=RequestedContainment(
             mode=Mode.BASIC, strict=False, limits=WorkerLimits(), sandbox=Sandbox()
         ),
         agents=({"name": "shell"},),

@@ -13,8 +13,12 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, Sandbox
-from orchestrator.launchers.local import containment_choice
+from orchestrator.launchers.containment.containment_settings import (
+    ContainmentSettings,
+    Mode,
+    Sandbox,
+)
+from orchestrator.launchers.local import containment_selection
 from orchestrator.launchers.process import process_control
 from orchestrator.system import process_table
 from tests.integration.launchers.conftest import (
@@ -33,7 +37,7 @@ BEAT = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 @pytest.fixture
 def basic(tmp_path: Path) -> Iterator[Stage]:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.BASIC))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.BASIC))
     yield stage
     stage.close()
 
@@ -45,7 +49,7 @@ def test_a_worker_runs_as_ever(contained: Any) -> None:
     assert (ended.ended_by, ended.code, ended.strays) == (EndedBy.EXIT, 3, ())
     assert contained.log("a").decode().split() == ["what?", str(os.getuid())]
     assert (contained.directory / "made").read_text() == "x\n"
-    assert ended.containment == contained.launcher.containment == contained.plan.mode
+    assert ended.containment == contained.launcher.containment == contained.containment.mode
 
 
 def test_the_signal_of_a_worker_is_reported(contained: Any) -> None:
@@ -128,7 +132,7 @@ def test_what_runs_is_adopted(contained: Any, until: Callable[..., None]) -> Non
 
 @pytest.mark.parametrize("mode", IN_NAMESPACE)
 def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mode) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=mode))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=mode))
     stage.shell("a", "ls -d /proc/[0-9]* | wc -l; kill -9 -1; echo here")
     assert int(stage.log("a").split()[0]) <= 5
     assert b"here" not in stage.log("a") or stage.log("a").endswith(b"here\n")
@@ -138,7 +142,7 @@ def test_in_a_namespace_a_worker_sees_no_other_process(tmp_path: Path, mode: Mod
 def test_a_group_is_removed_when_its_attempt_is_over(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.CGROUP))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.CGROUP))
     own = "sed -n s/^0:://p /proc/self/cgroup"
     stage.shell("a", f"{own}; sleep 32 & exit 0")
     stage.start("b", "sh", "-c", f"{own}; exec sleep 60")
@@ -146,7 +150,7 @@ def test_a_group_is_removed_when_its_attempt_is_over(
     until(lambda: stage.log("b").endswith(b"\n"))
     os.kill(stage.shim(), 9)
     stage.reports.exit("b")
-    mount = stage.launcher.plan.cgroup
+    mount = stage.launcher.containment_settings.cgroup
     for name in "ab":
         group = stage.log(name).decode().strip().rpartition("/")[2]
         assert group.startswith("orchestrator-worker-")
@@ -163,7 +167,7 @@ def test_a_group_is_taken_only_from_an_attempt_s_own_record() -> None:
 
 
 def test_in_the_sandbox_the_host_is_read_only(tmp_path: Path) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.SANDBOX))
     # Not below /tmp, because a sandbox has its own /tmp.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as host:
         ended = stage.shell("a", f"echo in > inside; echo out > {host}/outside")
@@ -179,7 +183,7 @@ def test_in_the_sandbox_tmp_is_private_and_paths_are_hidden_or_writable(tmp_path
         (place / "secret").write_text("secret")
     key.write_text("secret")
     sandbox = Sandbox(hide=(str(hidden), str(key)), writable=(str(writable),))
-    stage = open_stage(tmp_path / "worker", ContainmentPlan(mode=Mode.SANDBOX, sandbox=sandbox))
+    stage = open_stage(tmp_path / "worker", ContainmentSettings(mode=Mode.SANDBOX, sandbox=sandbox))
     script = f"echo x > /tmp/orchestrator-x; cat {hidden}/secret {key}; echo new > {writable}/new"
     assert stage.shell("a", script).code == 0
     assert b"secret\n" not in stage.log("a")
@@ -194,12 +198,12 @@ def test_in_the_sandbox_the_network_is_there_unless_it_is_switched_off(tmp_path:
         call = f"import socket; socket.create_connection(('127.0.0.1', {server.getsockname()[1]}))"
         codes = []
         for network in (True, False):
-            plan = ContainmentPlan(mode=Mode.SANDBOX, sandbox=Sandbox(network=network))
-            stage = open_stage(tmp_path / str(network), plan)
+            containment = ContainmentSettings(mode=Mode.SANDBOX, sandbox=Sandbox(network=network))
+            stage = open_stage(tmp_path / str(network), containment)
             codes.append(stage.run("a", sys.executable, "-S", "-E", "-c", call).code)
             stage.close()
     assert codes == [0, 1]
-    assert any("child jobs" in each for each in plan.soft_spots())
+    assert any("child jobs" in each for each in containment.weaknesses())
 
 
 def test_basic_holds_what_keeps_its_group_or_its_marker(
@@ -213,7 +217,7 @@ def test_basic_holds_what_keeps_its_group_or_its_marker(
 
 
 def test_basic_names_what_it_does_not_contain() -> None:
-    [note] = ContainmentPlan(mode=Mode.BASIC).soft_spots()
+    [note] = ContainmentSettings(mode=Mode.BASIC).weaknesses()
     assert "processes that leave their group and clear their environment" in note
 
 
@@ -236,7 +240,7 @@ def test_an_unavailable_mode_is_rejected_with_advice(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ContainmentUnavailable, match="apt-get install bubblewrap"):
-        Stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
+        Stage(tmp_path, ContainmentSettings(mode=Mode.SANDBOX))
 
 
 def test_a_trial_that_fails_names_the_reason(
@@ -247,7 +251,7 @@ def test_a_trial_that_fails_names_the_reason(
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(ContainmentUnavailable, match="no permission to make a namespace"):
-        Stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
+        Stage(tmp_path, ContainmentSettings(mode=Mode.SANDBOX))
 
 
 def test_auto_chooses_by_itself(tmp_path: Path) -> None:
@@ -261,12 +265,12 @@ def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(
 ) -> None:
     group = tmp_path / "group"
     group.mkdir()
-    monkeypatch.setattr(containment_choice, "_own_group", lambda: str(group))
+    monkeypatch.setattr(containment_selection, "_own_group", lambda: str(group))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert containment_choice._strongest_first() == (Mode.SUBREAPER,), (
+    assert containment_selection._strongest_first() == (Mode.SUBREAPER,), (
         "root may write to every control group"
     )
     monkeypatch.setattr(os, "getxattr", lambda path, name: b"1", raising=False)
-    assert containment_choice._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
-    monkeypatch.setattr(containment_choice, "_mount_point", lambda: str(group))
-    assert containment_choice._strongest_first() == (Mode.SUBREAPER,)
+    assert containment_selection._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
+    monkeypatch.setattr(containment_selection, "_mount_point", lambda: str(group))
+    assert containment_selection._strongest_first() == (Mode.SUBREAPER,)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
 from tests.integration.launchers.conftest import (
     IN_NAMESPACE,
     KillableLauncher,
@@ -47,7 +47,7 @@ def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
 def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     tmp_path: Path, until: Callable[..., None], other: str
 ) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.SUBREAPER))
     start_escapees(stage, until, "stay")
     shim, keeper = stage.shim(), stage.launcher.keeper_pid
     stage.kill(other)
@@ -64,7 +64,7 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
 def test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.SUBREAPER))
     stage.start("a", "sh", "-c", "sleep 61 & echo ready; wait")
     until(lambda: stage.is_ready("a"))
     stage.kill("keeper", "spawner", "shim")
@@ -79,7 +79,7 @@ def test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed(
 def test_nothing_escapes_a_shim_whose_server_was_killed(
     tmp_path: Path, until: Callable[..., None], first: list[str]
 ) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.SUBREAPER))
     doomed = KillableLauncher(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
     until(lambda: all_escaped(tmp_path))
     for name in first:
@@ -87,7 +87,7 @@ def test_nothing_escapes_a_shim_whose_server_was_killed(
     doomed.kill("server", "shim")
     until(lambda: alive_escapees(tmp_path) == [])
     until(lambda: doomed.running_ancestors() == [])
-    assert stage.settle("a").ended_by is EndedBy.LOST
+    assert stage.determine_end("a").ended_by is EndedBy.LOST
     stage.close()
 
 
@@ -95,7 +95,7 @@ def test_nothing_escapes_a_shim_whose_server_was_killed(
 def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
     tmp_path: Path, mode: Mode, until: Callable[..., None]
 ) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=mode))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=mode))
     start_escapees(stage, until, "stay")
     shim = stage.shim()
     stage.close(stop=False)

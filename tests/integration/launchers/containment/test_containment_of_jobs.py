@@ -15,7 +15,7 @@ from orchestrator.cli.command_line.main import execute
 from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.launchers.local.leftover_process_detection import leftovers
+from orchestrator.launchers.local.leftover_process_search import find_leftover_processes
 from orchestrator.system import process_table
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import InProcess, make_folder, shell, until, worker_processes
@@ -118,7 +118,7 @@ def test_doctor_and_status_name_what_is_left_when_all_above_a_worker_was_killed(
     server = make_server()
     job = server.submit("stay", [shell("sleep 61 & echo ready; wait")])
     until(lambda: "ready" in server.log(job, "worker_1"), "it runs")
-    assert not list(leftovers(server.workspace)), "its shim holds them"
+    assert not list(find_leftover_processes(server.workspace)), "its shim holds them"
     assert server.process is not None
     [keeper] = above.keepers(server.process.pid)
     spawner = above.spawner(keeper)

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.security.secrets.api_keys import new_proof
 from orchestrator.system import process_table
@@ -68,7 +68,7 @@ def outside(stage: Stage, name: str, how: str) -> None:
 @pytest.fixture(params=(Mode.SUBREAPER, Mode.CGROUP, Mode.BASIC))
 def unprotected(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """Open a stage in each mode in which a worker sees its shim."""
-    stage = open_stage(tmp_path, ContainmentPlan(mode=request.param))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=request.param))
     yield stage
     stage.close()
 
@@ -136,7 +136,7 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
     assert ended.cause in (ExitCause.SHIM_DIED, ExitCause.RECORD_FORGED), ended
     assert Path(f"{path}.runs").read_text() == "x", "the attempt did not run a second time"
     # A second call gives the same answer.
-    assert stage.launcher.settle(stage.id("a"), path, proof.digest) == ended
+    assert stage.launcher.determine_end(stage.id("a"), path, proof.digest) == ended
 
 
 def test_an_attempt_that_kills_its_shim_before_the_report_of_its_start_has_begun(
@@ -172,7 +172,7 @@ def test_an_adopted_attempt_has_begun_whatever_it_claims(stage: Stage, claim: st
 def test_a_tombstone_is_recognized_by_each_process_that_knows_the_attempt(tmp_path: Path) -> None:
     proof, other = new_proof(), new_proof()
     exit_path = str(tmp_path / "a.json")
-    ended = exit_record.tombstone(
+    ended = exit_record.mark_lost(
         exit_path, "it never began", (), ExitCause.NEVER_BEGAN, proof.digest
     )
 
@@ -211,7 +211,7 @@ def test_each_attempt_of_a_shim_has_a_secret_of_its_own(stage: Stage) -> None:
 def test_a_record_of_an_earlier_release_is_believed(stage: Stage) -> None:
     stage.shell("a", "exit 4")
 
-    found = stage.launcher.settle(stage.id("a"), str(stage.directory / "a.json"))
+    found = stage.launcher.determine_end(stage.id("a"), str(stage.directory / "a.json"))
 
     assert (found.ended_by, found.code) == (EndedBy.EXIT, 4)
 
@@ -224,7 +224,7 @@ def test_a_record_is_believed_by_the_next_server_too(stage: Stage) -> None:
 
     for _ in range(2):
         path = str(stage.directory / "a.json")
-        assert stage.launcher.settle(stage.id("a"), path, proof.digest) == ended
+        assert stage.launcher.determine_end(stage.id("a"), path, proof.digest) == ended
 
 
 def test_an_adopted_attempt_is_judged_by_its_proof(
@@ -261,7 +261,7 @@ def test_a_publication_that_was_cut_off_is_completed_only_with_the_secret(tmp_pa
         (tmp_path / f"{name}.run").write_text(json.dumps(record) + "\n")
 
         assert isinstance(exit_record.inspect(exit_path, proof.digest), state)
-        ended = exit_record.tombstone(exit_path, "given up", digest=proof.digest)
+        ended = exit_record.mark_lost(exit_path, "given up", digest=proof.digest)
         assert ended is not None
         assert (ended.ended_by is EndedBy.EXIT) == (name == "own")
         # The next reader reads the record that the first reader wrote.

@@ -30,7 +30,7 @@ def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_writte
     exit_path: str,
 ) -> None:
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.NEVER
-    ended = exit_record.tombstone(exit_path, "given up")
+    ended = exit_record.mark_lost(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
     with pytest.raises(LockRefused, match="has ended"):
         AttemptLock.acquire(exit_path)
@@ -38,8 +38,8 @@ def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_writte
 
 
 def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
-    first = exit_record.tombstone(exit_path, "given up", (LeftoverProcess(pid=1, command="x"),))
-    assert exit_record.tombstone(exit_path, "another word") == first
+    first = exit_record.mark_lost(exit_path, "given up", (LeftoverProcess(pid=1, command="x"),))
+    assert exit_record.mark_lost(exit_path, "another word") == first
     assert exit_record.inspect(exit_path) == exit_record.FinishedRecord(
         exit=first or Exit(ended_by=EndedBy.EXIT)
     )
@@ -53,7 +53,7 @@ def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
     assert exit_record.inspect(exit_path) == exit_record.RunningRecord(
         shim_pid=os.getpid(), start_ticks=ticks or 0
     )
-    assert exit_record.tombstone(exit_path, "given up") is None
+    assert exit_record.mark_lost(exit_path, "given up") is None
     lock.release()
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.DEAD
 
@@ -75,7 +75,7 @@ NO_RECORDS = (b"", b"\0\0\0", b'{"ended_by": "ex', b'{"shim": 1}\n', b"[]", b"["
 def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes) -> None:
     Path(run_path(exit_path)).write_bytes(content)
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.DEAD
-    ended = exit_record.tombstone(exit_path, "lost")
+    ended = exit_record.mark_lost(exit_path, "lost")
     assert ended is not None and ended.ended_by is EndedBy.LOST
     assert exit_record.read_exit(exit_path) == ended
 
@@ -176,7 +176,7 @@ def test_what_a_worker_has_put_in_place_of_its_claim_is_set_aside(
     path = stage.launch("a").exit_path
     put(run_path(path))
     assert not stage.adopt("a")
-    ended = stage.settle("a")
+    ended = stage.determine_end("a")
     assert ended.ended_by is EndedBy.LOST and ended == exit_record.read_exit(path)
     assert [each.name for each in stage.directory.glob("a.run*")] == ["a.run.foreign"]
 
@@ -190,7 +190,7 @@ def test_an_input_that_is_a_fifo_is_refused(stage: Any) -> None:
 
 def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: str) -> None:
     late = os.open(run_path(exit_path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    exit_record.tombstone(exit_path, "given up")
+    exit_record.mark_lost(exit_path, "given up")
     with pytest.raises(LockRefused, match="declared this attempt lost"):
         AttemptLock._locked(late, exit_path, lambda *_: False)
 
@@ -218,7 +218,7 @@ def _race(path: str, each: int) -> list[str]:
 
     def bury() -> None:
         gate.wait()
-        outcomes.append("buried" if exit_record.tombstone(path, "x") else "refused")
+        outcomes.append("buried" if exit_record.mark_lost(path, "x") else "refused")
 
     threads = [threading.Thread(target=act) for act in (start, bury) for _ in range(each)]
     for thread in threads:
@@ -230,7 +230,7 @@ def _race(path: str, each: int) -> list[str]:
 
 def test_a_shim_that_comes_late_finds_the_tombstone(stage: Any) -> None:
     launch = stage.launch("a", "touch", "ran")
-    exit_record.tombstone(launch.exit_path, "given up")
+    exit_record.mark_lost(launch.exit_path, "given up")
     stage.launcher.start(launch)
     assert stage.reports.exit("a").ended_by is EndedBy.LOST
     assert not (stage.directory / "ran").exists()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.launchers.containment.containment_plan import Mode
+from orchestrator.launchers.containment.containment_settings import Mode
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local import dead_shims
 from orchestrator.system import process_table
@@ -193,12 +193,12 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
     """For example, a shim dies while the disk is full, so that no tombstone can be written."""
     refusals = [OSError(28, "No space left on device")] * 2
 
-    def settle(*arguments: Any, **more: Any) -> Any:
+    def determine_end(*arguments: Any, **more: Any) -> Any:
         if refusals:
             raise refusals.pop()
-        return dead_shims.settle(*arguments, **more)
+        return dead_shims.determine_end(*arguments, **more)
 
-    monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
+    monkeypatch.setattr("orchestrator.launchers.local.local_launcher.determine_end", determine_end)
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     os.kill(stage.shim_of("a"), 9)
@@ -211,11 +211,11 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
 ) -> None:
     go_on = threading.Event()
 
-    def settle(*arguments: Any, **more: Any) -> Any:
+    def determine_end(*arguments: Any, **more: Any) -> Any:
         assert go_on.wait(60)
-        return dead_shims.settle(*arguments, **more)
+        return dead_shims.determine_end(*arguments, **more)
 
-    monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
+    monkeypatch.setattr("orchestrator.launchers.local.local_launcher.determine_end", determine_end)
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     os.kill(stage.shim_of("a"), 9)

@@ -12,8 +12,12 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
-from orchestrator.launchers.local.containment_choice import choose
+from orchestrator.launchers.containment.containment_settings import (
+    ContainmentSettings,
+    Mode,
+    WorkerLimits,
+)
+from orchestrator.launchers.local.containment_selection import select_containment
 from orchestrator.system import process_table
 from tests.integration.launchers.conftest import Stage, open_stage
 
@@ -25,7 +29,7 @@ PYTHON = (sys.executable, "-S", "-E", "-c")
 @pytest.fixture(params=list(Mode)[1:])
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     """A launcher with limits, in every containment mode."""
-    stage = open_stage(tmp_path, ContainmentPlan(mode=request.param, limits=LIMITS))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=request.param, limits=LIMITS))
     yield stage
     stage.close()
 
@@ -87,13 +91,13 @@ def test_a_log_keeps_its_beginning_and_its_end(stage: Any) -> None:
 
 def test_limits_become_files_of_the_worker_s_group() -> None:
     limits = {"cpu": 0.5, "memory": 1000, "processes": 20}
-    assert cgroup.settings(limits, ("cpu", "memory", "pids")) == {
+    assert cgroup.control_files(limits, ("cpu", "memory", "pids")) == {
         "cpu.max": "50000 100000",
         "memory.max": "1000",
         "memory.oom.group": "1",
         "pids.max": "20",
     }
-    assert cgroup.settings(limits, ()) == {}
+    assert cgroup.control_files(limits, ()) == {}
 
 
 def test_the_counters_of_a_group_name_the_exceeded_limit(tmp_path: Path) -> None:
@@ -111,38 +115,40 @@ def test_the_counters_of_a_group_name_the_exceeded_limit(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("mode", list(Mode)[1:])
 def test_limits_that_a_mode_does_not_enforce_exactly_are_named(mode: Mode) -> None:
-    plan = ContainmentPlan(
+    containment = ContainmentSettings(
         mode=mode, limits=WorkerLimits(cpu=0.5, memory=MIB, processes=5, open_files=64)
     )
-    notes = "\n".join(plan.soft_spots())
+    notes = "\n".join(containment.weaknesses())
     for name in ("cpu", "memory", "processes"):
         assert f"workers.limits.{name} " in notes
     assert "open_files" not in notes
-    assert plan.exact_limits() == ["open_files"]
+    assert containment.exact_limits() == ["open_files"]
 
 
 def test_a_group_with_its_controllers_holds_all() -> None:
     limits = WorkerLimits(cpu=0.5, memory=MIB, processes=5)
-    plan = ContainmentPlan(mode=Mode.CGROUP, limits=limits, controllers=("cpu", "memory", "pids"))
-    assert list(plan.soft_spots()) == []
-    assert plan.exact_limits() == ["cpu", "memory", "processes"]
+    containment = ContainmentSettings(
+        mode=Mode.CGROUP, limits=limits, controllers=("cpu", "memory", "pids")
+    )
+    assert list(containment.weaknesses()) == []
+    assert containment.exact_limits() == ["cpu", "memory", "processes"]
 
 
 def test_limits_that_are_not_held_exactly_are_named_in_one_line() -> None:
     limits = WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
-    assert ContainmentPlan(mode=Mode.SUBREAPER, limits=limits).notice() == (
+    assert ContainmentSettings(mode=Mode.SUBREAPER, limits=limits).notice() == (
         "this machine does not enforce these limits exactly: workers.limits.cpu (not at all), "
         "workers.limits.memory; see: bin/orchestrator doctor"
     )
-    assert ContainmentPlan(mode=Mode.SUBREAPER, limits=WorkerLimits(file_size=9)).notice() == ""
+    assert ContainmentSettings(mode=Mode.SUBREAPER, limits=WorkerLimits(file_size=9)).notice() == ""
 
 
 def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() -> None:
-    plan = ContainmentPlan(
+    containment = ContainmentSettings(
         mode=Mode.SUBREAPER, strict=True, limits=WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
     )
     with pytest.raises(ContainmentUnavailable) as refused:
-        choose(plan)
+        select_containment(containment)
     message = refused.value.message
     assert message.startswith(
         "workers.limits.strict is true, but this machine does not enforce these limits exactly: "
@@ -156,14 +162,14 @@ def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() ->
 
 def test_strict_limits_that_the_kernel_holds_are_accepted() -> None:
     limits = WorkerLimits(file_size=MIB, open_files=64)
-    assert choose(ContainmentPlan(strict=True, limits=limits)).limits == limits
-    assert choose(ContainmentPlan(strict=True)).strict
+    assert select_containment(ContainmentSettings(strict=True, limits=limits)).limits == limits
+    assert select_containment(ContainmentSettings(strict=True)).strict
 
 
 def test_watching_many_idle_workers_costs_little(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER, limits=LIMITS))
+    stage = open_stage(tmp_path, ContainmentSettings(mode=Mode.SUBREAPER, limits=LIMITS))
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     shim = stage.shim()

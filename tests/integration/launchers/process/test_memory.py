@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.containment.containment_settings import (
+    ContainmentSettings,
+    Mode,
+    WorkerLimits,
+)
 from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
 from orchestrator.system import process_table
 from tests.integration.launchers.conftest import open_stage
@@ -35,7 +39,9 @@ def script(use: str, mibs: int, after: str = "") -> str:
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("mode", [*nightly(Mode.SUBREAPER, Mode.PIDNS), Mode.SANDBOX, Mode.BASIC])
 def test_shared_memory_counts(mode: Mode, use: str, tmp_path: Path) -> None:
-    stage = open_stage(tmp_path, ContainmentPlan(mode=mode, limits=WorkerLimits(memory=100 * MIB)))
+    stage = open_stage(
+        tmp_path, ContainmentSettings(mode=mode, limits=WorkerLimits(memory=100 * MIB))
+    )
     ended = stage.run("a", *PYTHON, script(use, 150, "import time; time.sleep(60)"))
     assert ended.ended_by is EndedBy.LIMIT
     assert ended.error == "killed: used more than 100 MiB of memory (workers.limits.memory)"

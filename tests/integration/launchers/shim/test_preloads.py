@@ -222,7 +222,7 @@ def test_launches_of_an_exited_server_never_begin(stage: Stage, shim: int, until
     assert not stage.adopt("b")
     (stage.directory / "go").touch()
     assert stage.reports.exit("a").code == 0
-    settled = stage.settle("b")
+    settled = stage.determine_end("b")
     assert settled.cause is ExitCause.NEVER_BEGAN
     assert settled.error.endswith(f"retry {stage.id('b').replace('/', ' ')}")
     assert ran(stage) == []
@@ -254,7 +254,7 @@ def test_launches_behind_a_worker_that_leaves_a_process_are_not_lost(
 
 @pytest.mark.parametrize("name", ["b", "c"])
 def test_a_claim_that_exists_refuses_a_preloaded_launch(stage: Stage, shim: int, name: str) -> None:
-    exit_record.tombstone(str(stage.directory / f"{name}.json"), "given up")
+    exit_record.mark_lost(str(stage.directory / f"{name}.json"), "given up")
     with batched_messages(stage):
         stage.start("a", "true")
         for each in "bc":

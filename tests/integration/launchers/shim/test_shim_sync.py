@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.containment.containment_plan import ContainmentPlan, Mode
+from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.shim_pool import ShimLink
 from tests.integration.launchers.conftest import REPOSITORY, wait_until
@@ -34,10 +34,10 @@ class Forking:
 
     def fork_shim(self, serial: int) -> socket.socket:
         ours, theirs = socket.socketpair()
-        plan = ContainmentPlan(mode=Mode.SUBREAPER).for_shims()
+        containment = ContainmentSettings(mode=Mode.SUBREAPER).for_shims()
         with theirs:
             self.shim = subprocess.Popen(
-                [sys.executable, "-c", SHIM, str(theirs.fileno()), plan],
+                [sys.executable, "-c", SHIM, str(theirs.fileno()), containment],
                 pass_fds=[theirs.fileno()],
                 stdout=subprocess.PIPE,
                 cwd=REPOSITORY,

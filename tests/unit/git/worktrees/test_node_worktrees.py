@@ -55,7 +55,7 @@ class TwoMachines:
         returned.mkdir(exist_ok=True)
         self.node.pack(self.files, str(self.there), str(returned))
         change(returned)
-        self.repository.take(self.files, str(returned))
+        self.repository.apply_received(self.files, str(returned))
 
     def bring(self, then: str, **branches: str) -> None:
         """Change the files on the other machine from their current state to a commit."""
@@ -65,7 +65,7 @@ class TwoMachines:
         named = {f"refs/heads/{each}": commit for each, commit in branches.items()}
         change = FileChange(now=now, then=then, branches=named)
         self.repository.pack_change(change, self.node.known(), str(self.folder / name))
-        self.node.bring(self.files, str(self.there), str(self.folder / name), change)
+        self.node.change_files(self.files, str(self.there), str(self.folder / name), change)
 
     def result(self, **files: str) -> str:
         """Return a commit on top of the current files, with new content for some of them."""

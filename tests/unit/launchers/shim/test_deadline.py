@@ -2,18 +2,18 @@
 
 import pytest
 
-from orchestrator.launchers.shim.shim_attempt import Clock
+from orchestrator.launchers.shim.shim_attempt import TimeoutClock
 
 
 def test_a_clock_that_runs_has_a_deadline() -> None:
-    clock = Clock(10.0)
+    clock = TimeoutClock(10.0)
     assert clock.deadline is None
     clock.start(100.0)
     assert clock.deadline == 110.0
 
 
 def test_waiting_costs_no_time() -> None:
-    clock = Clock(10.0)
+    clock = TimeoutClock(10.0)
     clock.start(100.0)
     clock.pause(104.0)
     assert clock.deadline is None
@@ -22,7 +22,7 @@ def test_waiting_costs_no_time() -> None:
 
 
 def test_a_repeated_start_or_pause_changes_nothing() -> None:
-    clock = Clock(10.0)
+    clock = TimeoutClock(10.0)
     clock.start(100.0)
     clock.start(105.0)
     clock.pause(106.0)
@@ -32,7 +32,7 @@ def test_a_repeated_start_or_pause_changes_nothing() -> None:
 
 
 def test_without_a_timeout_there_is_no_deadline() -> None:
-    clock = Clock(None)
+    clock = TimeoutClock(None)
     clock.start(100.0)
     clock.pause(101.0)
     clock.start(102.0)

@@ -45,7 +45,7 @@ from orchestrator.launchers.cluster.connection.messages import (
     Welcome,
 )
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
-from orchestrator.launchers.containment.containment_plan import Mode, Sandbox, WorkerLimits
+from orchestrator.launchers.containment.containment_settings import Mode, Sandbox, WorkerLimits
 
 HELLO = (
     '{"is": "hello", "name": "n1", "instance": "00ff", "version": "1.2.0", "code": "0123abcd", '
@@ -56,7 +56,7 @@ WELCOME = (
     '{"do": "welcome", "terms": {"beat": 0.5, "notice": 2.0, "lease": 8.0, "slack": 2.5, '
     '"absence": 0.0, "refusal_is_absence": true}, "files": {"j/w/1": {"log": 7, "raw": 0}}, '
     '"late": {"j/w/2": {"log": 0, "raw": 0}}, "addresses": ["head.lan:8786"], '
-    '"plan": {"mode": "auto", "strict": false, "limits": {"cpu": 0.5, "memory": 1024, '
+    '"containment": {"mode": "auto", "strict": false, "limits": {"cpu": 0.5, "memory": 1024, '
     '"processes": null, "file_size": null, "open_files": null}, "sandbox": {"network": true, '
     '"hide": ["/a"], "writable": [], "visible": [], "needed": [], "program": ""}}, '
     '"agents": [{"name": "shell", "more": [1]}], "environment": {"PATH": "/bin"}, '
@@ -189,7 +189,7 @@ FROM_SERVER: tuple[tuple[ServerMessage, str], ...] = (
             files={"j/w/1": {"log": 7, "raw": 0}},
             late={"j/w/2": {"log": 0, "raw": 0}},
             addresses=("head.lan:8786",),
-            plan=RequestedContainment(
+            containment=RequestedContainment(
                 mode=Mode.AUTO,
                 strict=False,
                 limits=WorkerLimits(cpu=0.5, memory=1024),

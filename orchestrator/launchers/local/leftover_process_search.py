@@ -1,7 +1,7 @@
-"""Finds processes that outlive their attempt, by marker or by working directory.
+"""Searches this machine for processes that outlive their attempt, by marker or working directory.
 
-A process's *marker* is an environment variable with the attempt's id. This module changes nothing:
-the commands ``doctor`` and ``status`` list the processes.
+A process's *marker* is an environment variable with the attempt's id. The commands ``doctor`` and
+``status`` list the found processes. This module ends no process.
 """
 
 import os
@@ -15,7 +15,7 @@ from orchestrator.system import process_table
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
+class FoundLeftoverProcess:
     """A process that an attempt has started, and that no shim will end."""
 
     pid: int
@@ -25,12 +25,12 @@ class Leftover:
     worker_id: str
 
 
-def leftovers(workspace: Path) -> Iterator[Leftover]:
+def find_leftover_processes(workspace: Path) -> Iterator[FoundLeftoverProcess]:
     """Yield living processes of this workspace's attempts.
 
-    A process with a marker is yielded if no shim runs its attempt any more. A process without a
-    marker is yielded if its parent has exited, and its working directory is a worker's directory.
-    Caution: a shim may still run this worker.
+    A process with a marker is yielded if no shim runs the attempt in the marker any more. A process
+    without a marker is yielded if its parent has exited, and its working directory is a worker's
+    directory. Caution: a shim may still run this directory's worker.
 
     Omits processes that this user may not inspect, and processes of the caller's own attempt.
     """
@@ -38,7 +38,7 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
     yield from _unmarked(workspace)
 
 
-def _marked(workspace: Path) -> Iterator[Leftover]:
+def _marked(workspace: Path) -> Iterator[FoundLeftoverProcess]:
     own_attempt_id = os.environ.get(process_table.MARKER)
     for process, attempt_id in process_table.marked_by_any():
         root_id, _, attempt = attempt_id.partition("/")
@@ -47,10 +47,10 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
         # Check last whether the process lives. Otherwise, a process that exits together with its
         # attempt, just before ``_has_ended``, would be reported as a leftover process.
         if attempt_id != own_attempt_id and _has_ended(record) and _is_alive(process):
-            yield Leftover(process.pid, process.command, root_id, worker_id)
+            yield FoundLeftoverProcess(process.pid, process.command, root_id, worker_id)
 
 
-def _unmarked(workspace: Path) -> Iterator[Leftover]:
+def _unmarked(workspace: Path) -> Iterator[FoundLeftoverProcess]:
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(has_lost_parent, process_table.living_processes()):
@@ -59,7 +59,7 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
             process_table.environment(process.pid) or b""
         )
         if match and not is_marked and _is_alive(process):
-            yield Leftover(process.pid, process.command, match[1], match[2])
+            yield FoundLeftoverProcess(process.pid, process.command, match[1], match[2])
 
 
 def has_lost_parent(process: process_table.Process) -> bool:

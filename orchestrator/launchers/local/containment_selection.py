@@ -1,4 +1,4 @@
-"""Chooses the containment mode: the requested mode, or the strongest mode that works here.
+"""Selects the containment mode: the requested mode, or the strongest mode that works here.
 
 A self-test shows whether a mode works on this machine.
 """
@@ -12,8 +12,8 @@ from dataclasses import replace
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.containment.containment_plan import (
-    ContainmentPlan,
+from orchestrator.launchers.containment.containment_settings import (
+    ContainmentSettings,
     Mode,
     describe_inexact,
 )
@@ -32,33 +32,37 @@ ADVICE: Mapping[Mode, str] = {
 }
 
 
-def choose(requested: ContainmentPlan, spawner: SpawnerProcess | None = None) -> ContainmentPlan:
-    """Return the plan to use: the requested plan, with a mode that works on this machine.
+def select_containment(
+    requested: ContainmentSettings, spawner: SpawnerProcess | None = None
+) -> ContainmentSettings:
+    """Return the requested settings with a mode that works on this machine.
 
     ``spawner`` runs the self-tests of modes; None: start a process for the tests.
 
-    Raise ContainmentUnavailable if the requested mode does not work, or if the plan is strict and a
-    limit would not be enforced exactly.
+    Raise ContainmentUnavailable if the requested mode does not work, or if the settings are strict
+    and a limit would not be enforced exactly.
     """
     if spawner is None:
         own_spawner = SpawnerProcess.start()
         try:
-            return choose(requested, own_spawner)
+            return select_containment(requested, own_spawner)
         finally:
             own_spawner.close()
-    plan = _strongest_plan(requested, spawner)
-    if requested.strict and (inexact := plan.inexact_limits()):
+    settings = _strongest_settings(requested, spawner)
+    if requested.strict and (inexact := settings.inexact_limits()):
         advice = ADVICE[Mode.CGROUP]
         if requested.mode not in (Mode.AUTO, Mode.CGROUP):
             advice = f"set workers.containment: auto, and {advice}"
         raise ContainmentUnavailable(
-            f"workers.limits.strict is true, but {describe_inexact(inexact)} ({plan.reasons()}); "
-            f"{advice}; or set workers.limits.strict: false"
+            f"workers.limits.strict is true, but {describe_inexact(inexact)} "
+            f"({settings.reasons()}); {advice}; or set workers.limits.strict: false"
         )
-    return plan
+    return settings
 
 
-def _strongest_plan(requested: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
+def _strongest_settings(
+    requested: ContainmentSettings, spawner: SpawnerProcess
+) -> ContainmentSettings:
     if requested.mode is not Mode.AUTO:
         return _prepared_and_tested(requested, spawner)
     faults = []
@@ -76,15 +80,17 @@ def _strongest_first() -> tuple[Mode, ...]:
     return (Mode.CGROUP, Mode.SUBREAPER) if _is_delegated() else (Mode.SUBREAPER,)
 
 
-def _prepared_and_tested(plan: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
+def _prepared_and_tested(
+    settings: ContainmentSettings, spawner: SpawnerProcess
+) -> ContainmentSettings:
     try:
-        prepare = _PREPARE.get(plan.mode)
-        prepared = prepare(plan) if prepare else plan
+        prepare = _PREPARE.get(settings.mode)
+        prepared = prepare(settings) if prepare else settings
         fault = spawner.fault(prepared.for_shims())
     except OSError as error:
-        raise _unavailable(plan.mode, str(error)) from error
+        raise _unavailable(settings.mode, str(error)) from error
     if fault:
-        raise _unavailable(plan.mode, fault)
+        raise _unavailable(settings.mode, fault)
     return prepared
 
 
@@ -95,12 +101,12 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
     )
 
 
-def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
+def _with_group(settings: ContainmentSettings) -> ContainmentSettings:
     base = _own_group()
     if not os.access(base, os.W_OK):
         raise OSError(f"{base} belongs to another user")
-    controllers = cgroup.enable(base, cgroup.controllers_for(plan.limits))
-    return replace(plan, cgroup=base, controllers=controllers)
+    controllers = cgroup.enable(base, cgroup.controllers_for(settings.limits))
+    return replace(settings, cgroup=base, controllers=controllers)
 
 
 def _own_group() -> str:
@@ -149,16 +155,16 @@ def _is_marked(group: str) -> bool:
     return False
 
 
-def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
+def _with_bubblewrap(settings: ContainmentSettings) -> ContainmentSettings:
     program = shutil.which("bwrap")
     if program is None:
         raise OSError("bwrap is not installed")
     product = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
     needed = tuple(dict.fromkeys((*product, sys.prefix, sys.base_prefix)))
-    return replace(plan, sandbox=replace(plan.sandbox, program=program, needed=needed))
+    return replace(settings, sandbox=replace(settings.sandbox, program=program, needed=needed))
 
 
-_PREPARE: Mapping[Mode, Callable[[ContainmentPlan], ContainmentPlan]] = {
+_PREPARE: Mapping[Mode, Callable[[ContainmentSettings], ContainmentSettings]] = {
     Mode.CGROUP: _with_group,
     Mode.SANDBOX: _with_bubblewrap,
 }

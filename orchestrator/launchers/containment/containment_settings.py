@@ -1,4 +1,4 @@
-"""The containment of all workers as frozen values: its plan with mode, limits, and sandbox."""
+"""The settings of the workers' containment, as frozen values: mode, limits, and sandbox."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -62,15 +62,16 @@ class Sandbox:
     visible: tuple[str, ...] = ()
     #: Paths that must stay readable: the product's package and the Python interpreter.
     needed: tuple[str, ...] = ()
-    #: Path of bubblewrap, which ``choose`` finds.
+    #: Path of the program ``bwrap``; set by ``select_containment``.
     program: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContainmentPlan:
-    """The containment of all workers: mode, limits, and sandbox.
+class ContainmentSettings:
+    """The settings of the workers' containment: mode, limits, and sandbox.
 
-    ``mode`` is the requested mode. In a plan that ``choose`` returns, it is the effective mode.
+    In requested settings, ``mode`` may be AUTO. ``select_containment`` returns the effective
+    settings, in which ``mode`` is a mode that works on this machine.
     """
 
     mode: Mode = Mode.AUTO
@@ -91,7 +92,7 @@ class ContainmentPlan:
         limits = asdict(self.limits).items()
         return [name for name, limit in limits if limit and _CONTROLLERS.get(name, "") in enforced]
 
-    def soft_spots(self) -> Iterator[str]:
+    def weaknesses(self) -> Iterator[str]:
         """Yield a sentence for each requested setting that the mode does not enforce completely."""
         if self.mode is Mode.BASIC:
             yield (

@@ -1,29 +1,30 @@
-"""Creates the object that starts, finds, and kills the processes of a shim's workers."""
+"""Creates the implementation of a containment mode, which starts, finds, and kills processes."""
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import worker_limits
 from orchestrator.launchers.process.channel import Message
 
 
-def containment_for(plan: Message) -> Subreaper:
-    """Return the containment for a shim. ``plan`` is parsed from ``ContainmentPlan.for_shims``.
+def containment_for(settings: Message) -> Subreaper:
+    """Return the implementation of the settings' mode.
 
-    Imports only the modules of the plan's mode.
+    ``settings``: the parsed JSON of ``ContainmentSettings.for_shims``. Only the modules of the mode
+    are imported, because each shim has them in its memory.
     """
-    mode = plan["mode"]
+    mode = settings["mode"]
     if mode == "cgroup":
         from orchestrator.launchers.containment.cgroup import ControlGroups
 
-        return ControlGroups(plan)
+        return ControlGroups(settings)
     if mode == "pidns":
         from orchestrator.launchers.containment.pid_namespace import Namespaces
 
-        return Namespaces(plan)
+        return Namespaces(settings)
     if mode == "sandbox":
         from orchestrator.launchers.containment.bubblewrap import Sandboxes
 
-        return Sandboxes(plan)
-    preexec = worker_limits.kernel_limit_setter(plan["limits"])
+        return Sandboxes(settings)
+    preexec = worker_limits.kernel_limit_setter(settings["limits"])
     if mode == "basic":
         from orchestrator.launchers.containment.basic_containment import ProcessGroups
 
@@ -31,7 +32,7 @@ def containment_for(plan: Message) -> Subreaper:
     return Subreaper(preexec)
 
 
-def enforced_limits(plan: Message) -> list[str]:
+def enforced_limits(settings: Message) -> list[str]:
     """Return the names of the limits that the containment enforces instead of the shim."""
     names = {"memory": "memory", "pids": "processes"}
-    return [names[each] for each in plan["controllers"] if each in names]
+    return [names[each] for each in settings["controllers"] if each in names]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.local.leftover_process_detection import (
-    Leftover,
+from orchestrator.launchers.local.leftover_process_search import (
+    FoundLeftoverProcess,
+    find_leftover_processes,
     has_lost_parent,
-    leftovers,
 )
 from orchestrator.launchers.process import process_control
 from orchestrator.system import process_table
@@ -42,11 +42,15 @@ def attempts(tmp_path: Path) -> Path:
 def test_a_process_of_an_attempt_that_has_ended_is_named(
     tmp_path: Path, attempts: Path, left: int, record: str
 ) -> None:
-    assert not list(leftovers(tmp_path)), "the process may belong to another workspace"
+    assert not list(find_leftover_processes(tmp_path)), (
+        "the process may belong to another workspace"
+    )
     (attempts / "worker_2_1.2.exit.json").touch()
-    assert not list(leftovers(tmp_path)), "the process belongs to another attempt"
+    assert not list(find_leftover_processes(tmp_path)), "the process belongs to another attempt"
     (attempts / record).touch()
-    assert list(leftovers(tmp_path)) == [Leftover(left, "sleep", ROOT, "worker_2_1")]
+    assert list(find_leftover_processes(tmp_path)) == [
+        FoundLeftoverProcess(left, "sleep", ROOT, "worker_2_1")
+    ]
 
 
 def test_a_process_is_not_named_while_the_shim_of_its_attempt_lives(
@@ -57,9 +61,9 @@ def test_a_process_is_not_named_while_the_shim_of_its_attempt_lives(
     shim, boot = process_table.start_ticks(left), process_table.boot_id()
     lock = f'{{"shim": {left}, "shim_start": {shim}, "boot_id": "{boot}"}}\n'
     (attempts / "worker_2_1.3.exit.run").write_text(lock)
-    assert not list(leftovers(tmp_path))
+    assert not list(find_leftover_processes(tmp_path))
     (attempts / "worker_2_1.3.exit.run").write_text(lock.replace(boot, "another boot"))
-    assert [each.pid for each in leftovers(tmp_path)] == [left]
+    assert [each.pid for each in find_leftover_processes(tmp_path)] == [left]
 
 
 def test_the_caller_s_own_attempt_is_not_named(
@@ -67,7 +71,7 @@ def test_the_caller_s_own_attempt_is_not_named(
 ) -> None:
     (attempts / "worker_2_1.3.exit.json").touch()
     monkeypatch.setenv(process_table.MARKER, ATTEMPT)
-    assert not list(leftovers(tmp_path))
+    assert not list(find_leftover_processes(tmp_path))
 
 
 def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in(
@@ -82,8 +86,10 @@ def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is
     try:
         until(lambda: has_lost_parent(process_table.look_up(pid)))
         until(lambda: process_table.look_up(pid).command == "sleep")
-        assert list(leftovers(tmp_path)) == [Leftover(pid, "sleep", ROOT, "worker_2_1")]
-        assert not list(leftovers(tmp_path / "another"))
+        assert list(find_leftover_processes(tmp_path)) == [
+            FoundLeftoverProcess(pid, "sleep", ROOT, "worker_2_1")
+        ]
+        assert not list(find_leftover_processes(tmp_path / "another"))
     finally:
         os.kill(pid, signal.SIGKILL)
 
@@ -92,5 +98,5 @@ def test_a_process_that_has_its_parent_is_no_orphan(tmp_path: Path) -> None:
     place = tmp_path / f"job_{ROOT}" / "depth_0" / "worker_1"
     place.mkdir(parents=True)
     with subprocess.Popen(["sleep", "60"], cwd=place, env={}) as process:
-        assert not list(leftovers(tmp_path))
+        assert not list(find_leftover_processes(tmp_path))
         process.kill()
