@@ -18,23 +18,14 @@ from orchestrator.gates.detect.called_scripts import (
     rules_of,
     scripts_in,
 )
+from orchestrator.gates.detect.tool_settings import PYPROJECT, PYTEST_FILES, SETUP, plugins
 
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
-_PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
 #: Matches text of a file with Python tests. The file must also have the name of a test file.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
 #: Maximum number of files that are searched for Python tests.
 _MOST_READ = 20
-_PYTEST_FILES = (
-    *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
-    # Python runs these files at its start, or finds them before the installed packages.
-    *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
-    *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
-)
-#: Matches the names of pytest's plugins in a configuration: ``addopts = -p checks.plugin``, and
-#: ``pytest_plugins = ["a"]``.
-_PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
 _TARGETS = {"check": "make-check", "test": "make-test"}
 
 
@@ -100,7 +91,7 @@ def _ruff_evidence(files: GateFiles) -> str:
 
 def _mypy_evidence(files: GateFiles) -> str:
     evidence = next((name for name in ("mypy.ini", ".mypy.ini") if name in files.names()), "")
-    if not evidence and "[mypy]" in files.read(_SETUP):
+    if not evidence and "[mypy]" in files.read(SETUP):
         evidence = "[mypy] in setup.cfg"
     return evidence or ("tool.mypy in pyproject.toml" if "mypy" in _tools(files) else "")
 
@@ -109,7 +100,7 @@ def _pytest_evidence(files: GateFiles) -> str:
     top = files.names()
     if "pytest" in _tools(files):
         return "tool.pytest in pyproject.toml"
-    for name, section in ((_SETUP, "[tool:pytest]"), ("tox.ini", "[pytest]")):
+    for name, section in ((SETUP, "[tool:pytest]"), ("tox.ini", "[pytest]")):
         if section in files.read(name):
             return f"{section} in {name}"
     for name in ("pytest.ini", "conftest.py"):
@@ -125,7 +116,7 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 def _tools(files: GateFiles) -> Mapping[str, Any]:
     try:
-        tables = tomllib.loads(files.read(_PYPROJECT)).get("tool", {})
+        tables = tomllib.loads(files.read(PYPROJECT)).get("tool", {})
     except (tomllib.TOMLDecodeError, RecursionError):
         return {}
     return tables if isinstance(tables, dict) else {}
@@ -156,8 +147,8 @@ def _ruff_fields(files: GateFiles) -> Mapping[str, Any]:
         "run": f"ruff check {options} --output-format=json --output-file={REPORT}",
         "report": GateReport.RUFF,
         "program": "ruff",
-        "when": (*_PYTHON, "*.ipynb", _PYPROJECT, "ruff.toml", ".ruff.toml"),
-        "configured_by": (_PYPROJECT, "ruff.toml", ".ruff.toml"),
+        "when": (*_PYTHON, "*.ipynb", PYPROJECT, "ruff.toml", ".ruff.toml"),
+        "configured_by": (PYPROJECT, "ruff.toml", ".ruff.toml"),
     }
 
 
@@ -165,15 +156,15 @@ def _mypy_fields(files: GateFiles) -> Mapping[str, Any]:
     options = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
     table = _tools(files).get("mypy")
     settings = {*table} if isinstance(table, dict) else set()
-    ini = "".join(files.read(name) for name in ("mypy.ini", ".mypy.ini", _SETUP))
+    ini = "".join(files.read(name) for name in ("mypy.ini", ".mypy.ini", SETUP))
     settings |= {*re.findall(r"^(files|packages|modules)\s*=", ini, re.MULTILINE)}
     target = "" if settings & {"files", "packages", "modules"} else " ."
     return {
         "run": f"mypy {options} --cache-dir=/dev/null{target}",
         "report": GateReport.MYPY,
         "program": "mypy",
-        "when": (*_PYTHON, _PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
-        "configured_by": (_PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
+        "when": (*_PYTHON, PYPROJECT, "mypy.ini", ".mypy.ini", SETUP),
+        "configured_by": (PYPROJECT, "mypy.ini", ".mypy.ini", SETUP),
     }
 
 
@@ -189,18 +180,8 @@ def _pytest_fields(files: GateFiles) -> Mapping[str, Any]:
         "program": "pytest",
         "looks_at": patterns_of(PYTHON),
         "by_imports": True,
-        "configured_by": (*_PYTEST_FILES, *_plugins(files)),
+        "configured_by": (*PYTEST_FILES, *plugins(files)),
     }
-
-
-def _plugins(files: GateFiles) -> Iterator[str]:
-    """Yield patterns of the project's own modules that pytest loads as plugins."""
-    paths = set(files.paths())
-    texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
-    for match in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
-        for module in re.findall(r"[A-Za-z_][\w.]*", match[1] or match[2]):
-            path = f"{module.replace('.', '/')}.py"
-            yield from (f"/{each}" for each in (path, f"src/{path}") if each in paths)
 
 
 def _command_fields(

@@ -12,8 +12,9 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.text.formatting import one_line
 from orchestrator.gates.detect.always_succeeding import always_succeeds, collecting_option
-from orchestrator.gates.detect.called_scripts import ScriptAnalyzer, scripts_in
+from orchestrator.gates.detect.called_scripts import ScriptAnalyzer
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
+from orchestrator.gates.detect.tool_settings import settings_of
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.gates import GatesFile, gate_of
 from orchestrator.schemas.requests.plan_text import KIND as INVALID_FILE
@@ -92,10 +93,11 @@ class GateResolver:
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates. Fields that are not set get their defaults from the settings.
 
-        The gate's list of configuration files also gets the scripts that the gate runs.
+        The gate's list of configuration files also gets the scripts that the gate runs, and the
+        settings of its tools.
         """
         for gate in gates:
-            patterns = (*gate.configured_by, *scripts_in(gate.run, files))
+            patterns = (*gate.configured_by, *settings_of(gate.run, files))
             timeout = gate.timeout or self._timeout
             yield replace(
                 gate,

@@ -1,6 +1,7 @@
 """Workers that change tests or gates; a change that passes only with the altered tests fails."""
 
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -146,6 +147,56 @@ def test_what_passes_only_with_loosened_settings_or_scripts_fails(
     site, _ = make_project(files)
 
     ended = site.run("x", [edit(script)])
+
+    assert ended["status"] == "failed", ended
+    assert f"failed: with {file} from the base commit: " in reasons(ended)[0], ended
+
+
+@pytest.mark.parametrize(
+    ("files", "command", "script", "file"),
+    [
+        pytest.param(
+            {"Makefile": "test:\n\tgrep -q 1 app.py\n"},
+            "make test",
+            "printf 'test:\\n\\tgrep -q def app.py\\n' > Makefile",
+            "Makefile",
+            id="make",
+        ),
+        pytest.param(
+            {"package.json": '{"scripts": {"test": "grep -q 1 app.py"}}'},
+            "npm test",
+            """echo '{"scripts": {"test": "grep -q def app.py"}}' > package.json""",
+            "package.json",
+            id="npm",
+            marks=[
+                pytest.mark.nightly,
+                pytest.mark.skipif(not which("npm"), reason="npm is not installed"),
+            ],
+        ),
+        pytest.param(
+            {"tests/test_two.py": "def test_two(): pass\n"},
+            "pytest -q",
+            "echo 'addopts = --ignore=tests/test_app.py' >> pytest.ini; sed -i 2d pytest.ini",
+            "pytest.ini",
+            id="pytest",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {},
+            "pytest -q",
+            "echo 'import os; os._exit(0)' > conftest.py",
+            "conftest.py",
+            id="conftest",
+            marks=pytest.mark.nightly,
+        ),
+    ],
+)
+def test_a_command_is_also_judged_with_the_settings_of_its_tools_at_the_base(
+    make_project: MakeProject, files: dict[str, str], command: str, script: str, file: str
+) -> None:
+    site, _ = make_project({**FILES, **files})
+
+    ended = site.run("x", [edit(f"{BREAK}; {script}")], gates=[command])
 
     assert ended["status"] == "failed", ended
     assert f"failed: with {file} from the base commit: " in reasons(ended)[0], ended

@@ -448,6 +448,29 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
         assert [gate.configured_by for gate in named(inner, files=files)] == [("/check.sh",)]
 
 
+@pytest.mark.parametrize(
+    ("command", "files", "settings"),
+    [
+        ("pytest -q", {}, {"conftest.py", "pytest.ini", "pyproject.toml"}),
+        ("cd web && npm test", {}, {"package.json", "jest.*"}),
+        ("make test", {"Makefile": "test:\n\tpytest -q\n"}, {"Makefile", "*.mk", "pytest.ini"}),
+        ("sh check.sh", {"check.sh": "tox -q\n"}, {"/check.sh", "tox.ini"}),
+        (
+            "npm run unit",
+            {"package.json": json.dumps({"scripts": {"unit": "sh t.sh"}}), "t.sh": "x"},
+            {"package.json", "/t.sh"},
+        ),
+        ("pytest -q", {"pytest.ini": "addopts = -p checks", "checks.py": ""}, {"/checks.py"}),
+    ],
+)
+def test_the_settings_of_the_tools_that_a_command_runs_configure_its_gate(
+    command: str, files: dict[str, str], settings: set[str]
+) -> None:
+    [gate] = named(command, files=files)
+
+    assert settings <= {*gate.configured_by}
+
+
 @pytest.mark.slow
 def test_a_long_command_is_read_fast() -> None:
     files = Files({f"f{number}": "x" for number in range(500)})
