@@ -15,7 +15,7 @@ from orchestrator.core.gates.findings import (
     lost_tests,
     new_findings,
 )
-from orchestrator.core.gates.gate import Gate, GateCause, GateResult, GateStatus
+from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.removal_permission import RemovalPermission, can_remove
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.lazy_pattern import lazy_pattern
@@ -40,6 +40,8 @@ def needs_base(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> boo
         return True
     if ran.reading.has_no_tests and not ran.broken:
         return not gate.tests_may_vanish
+    if _may_hide_tests(gate, ran):
+        return True
     return may_have_lost_tests(gate, ran, touched)
 
 
@@ -53,6 +55,26 @@ def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool
         return False
     may_be_removed = any(can_remove(gate, path, is_on_base) for path, is_on_base in touched.items())
     return may_be_removed or bool(ran.reading.skipped)
+
+
+#: Matches a command that runs tests, possibly through a script or a makefile. Each of these test
+#: runners prints how many tests passed.
+_RUNS_TESTS = lazy_pattern(
+    r"(?<![\w-])(?:pytest|py\.test|unittest|tox|nox|jest|vitest|mocha|cargo +test|node +--test"
+    r"|(?:npm|pnpm|yarn|bun|just)(?: +run)? +(?:test|t|check)|make(?: +-\S+)* +(?:test|check))"
+    r"(?![\w-])"
+)
+
+
+def _may_hide_tests(gate: Gate, ran: FinishedRun) -> bool:
+    """True if tests may have been prevented from running, although the run passed.
+
+    This is the case if the gate's command runs tests, but its output has no number of passed tests.
+    For example, the tested code has ended the test runner with exit code 0.
+    """
+    reads_output = gate.report is GateReport.EXIT and not gate.tests_may_vanish
+    has_no_count = ran.passed and ran.reading.passed is None and ran.reading.passed_count is None
+    return reads_output and has_no_count and _RUNS_TESTS.search(gate.run) is not None
 
 
 #: Permits the removal of no test.
@@ -83,7 +105,9 @@ def result_of(
     if ran.broken:
         decide: _Decide = _result_of_broken_run
     else:
-        decide = _result_without_tests if ran.reading.has_no_tests else _result_by_findings
+        ran_before = base is not None and bool(_findings_on_base(base).passed_count)
+        has_no_tests = ran.reading.has_no_tests or (ran_before and _may_hide_tests(gate, ran))
+        decide = _result_without_tests if has_no_tests else _result_by_findings
     result = decide(gate, ran, base, result, removal)
     if base is not None and result.status is not GateStatus.PASSED:
         base_note = "" if base.reading.note == ran.reading.note else base.reading.note

@@ -100,7 +100,8 @@ _FAILED = re.compile(
     r"[= ]*(?:\d+ [a-z]+, )*[1-9]\d* (?:failed|errors?)(?:,| in )|FAILED \(|test result: FAILED"
     r"|FAIL$| *Tests:? +[1-9]\d* failed|(?:#|ℹ) fail [1-9]| *[1-9]\d* failing"
 )
-#: Numbers of passed tests in the summaries of pytest, cargo, jest, vitest, node --test, and mocha.
+#: Numbers of passed tests in the summaries of pytest, cargo, jest, vitest, node --test, mocha, and
+#: unittest.
 _PASSED = re.compile(
     "|".join(
         (
@@ -109,10 +110,13 @@ _PASSED = re.compile(
             r"^ *Tests:? +(?:\d+ [a-z]+(?:, +| *\| *))*(\d+) passed\b",
             r"^(?:#|ℹ) pass (\d+)$",
             r"^ *(\d+) passing\b",
+            r"^Ran (\d+) tests? in .*\n\s*OK\b",
         )
     ),
     re.MULTILINE,
 )
+#: The end of unittest's output if it skipped some tests. ``_PASSED`` counts these tests, too.
+_SKIPPED = re.compile(r"^OK \((?:.*, )?skipped=(\d+)", re.MULTILINE)
 
 
 def read(printed: bytes) -> Reading:
@@ -136,7 +140,8 @@ def read(printed: bytes) -> Reading:
     last = next(reversed([*_SUMMARY.finditer(text)]), None)
     is_failure = last is not None and _FAILED.match(last[0]) is not None
     counts = [int(match[match.lastindex or 0]) for match in _PASSED.finditer(text)]
+    skipped = sum(int(match[1]) for match in _SKIPPED.finditer(text))
     return Reading(
         failed_tests=last[0].strip("= ") if last and is_failure else "",
-        passed_count=sum(counts) if counts else None,
+        passed_count=sum(counts) - skipped if counts else None,
     )

@@ -5,7 +5,7 @@ from shutil import which
 
 import pytest
 
-from orchestrator.core.gates.gate_decision import LOST
+from orchestrator.core.gates.gate_decision import LOST, NONE_LEFT
 from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.gates.test_altered_judges import BREAK, TEST
 from tests.support.project import edit
@@ -85,3 +85,13 @@ def test_product_code_that_makes_tests_skip_has_not_passed(make_project: MakePro
     assert [each["failures"] for each in found] == [lost, lost[:1], lost[1:], []]
     assert [each["outcome"] for each in found] == ["failed"] * 3 + ["passed"]
     assert [each["tests"] for each in found] == [1, 3, 2, 3]
+
+
+def test_product_code_that_ends_the_test_runner_has_not_passed(make_project: MakeProject) -> None:
+    files = {"app.py": "def one():\n    return 1\n", "tests/__init__.py": ""}
+    site, _ = make_project({**files, "tests/test_app.py": TEST})
+
+    ended = site.run("x", [edit("echo 'import os; os._exit(0)' > app.py")], gates=["pytest -q"])
+
+    assert ended["status"] == "failed", ended
+    assert reasons(ended)[0].startswith(f"gate pytest-q failed: {NONE_LEFT}; "), ended

@@ -280,6 +280,26 @@ def test_a_change_that_removes_all_tests_of_the_base_fails() -> None:
     assert not result_of(task, ran(), None, []).blocks
 
 
+@pytest.mark.parametrize("command", ["pytest -q", "npm run test", "make -s check", "node --test"])
+def test_a_run_that_prints_no_summary_ran_no_test_if_the_run_on_the_base_prints_one(
+    command: str,
+) -> None:
+    gate = Gate(name="x", run=command)
+    silent = FinishedRun(reading=Reading())
+    counted = FinishedRun(reading=Reading(passed_count=2))
+
+    assert needs_base(gate, silent, {})
+    assert not needs_base(gate, counted, {})
+    assert result_of(gate, silent, counted, []).failures == (NONE_LEFT,)
+    assert result_of(gate, silent, silent, []).status is GateStatus.PASSED
+    assert result_of(gate, counted, None, []).status is GateStatus.PASSED
+
+
+@pytest.mark.parametrize("command", ["test -s a.txt", "make lint", "ruff check", "sh tests/a.sh"])
+def test_a_command_that_runs_no_known_test_runner_needs_no_run_on_the_base(command: str) -> None:
+    assert not needs_base(Gate(name="x", run=command), FinishedRun(), {})
+
+
 def test_a_gate_whose_exit_code_fails_also_at_the_base_has_not_passed() -> None:
     failed = FinishedRun(
         reading=with_exit(Reading(), 1),

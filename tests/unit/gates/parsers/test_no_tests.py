@@ -135,6 +135,8 @@ def test_a_summary_that_reports_failed_tests_is_read(printed: str, summary: str)
         ("      Tests  1 failed | 4 passed (5)", 4),
         ("ℹ tests 3\nℹ pass 2\nℹ fail 0", 2),
         ("  7 passing (12ms)", 7),
+        ("Ran 3 tests in 0.001s\n\nOK", 3),
+        ("Ran 3 tests in 0.001s\n\nOK (expected failures=1, skipped=1)", 2),
         ("All matched files use Prettier code style!", None),
     ],
 )
