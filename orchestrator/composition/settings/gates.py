@@ -85,7 +85,7 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
 
 def why_no_gates(folder: Path, environ: Mapping[str, str]) -> str:
     """Return why ``gates_here`` returned no gates, and what to do."""
-    from orchestrator.gates.detect.requested_gates import FILE
+    from orchestrator.core.gates.gate import GATES_FILE
 
     settings = load(folder, environ=environ).settings
     if settings.gates.run is GatesByDefault.OFF:
@@ -93,7 +93,9 @@ def why_no_gates(folder: Path, environ: Mapping[str, str]) -> str:
     repository = repository_of(folder, settings, settings.orchestrator.workspace_root)
     if not repository.base().commit:
         return "the project has no commit in git; commit its files"
-    return f"the list in {FILE} is empty; add gates, or delete the file; then commit the change"
+    return (
+        f"the list in {GATES_FILE} is empty; add gates, or delete the file; then commit the change"
+    )
 
 
 def gate_runner_of(

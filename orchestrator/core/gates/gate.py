@@ -8,6 +8,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 #: The name of the built-in scan of added lines.
 SECRETS = "secrets"
+#: The project's own list of gates. The base commit's version of this file counts.
+GATES_FILE = ".orchestrator/gates.yaml"
 #: Value of ``looks_at`` for a gate that judges no source.
 NO_SOURCES = ("!*",)
 #: Values that stand for a list of gates. AUTO: the gates detected in the repository. OFF: no gates.
@@ -190,6 +192,9 @@ class GateResult:
     judges: tuple[str, ...] = ()
     #: True if the work changes other code in addition to ``judges``.
     judges_with_code: bool = False
+    #: Gate settings that the work altered without permission, and an altered ``GATES_FILE``. Gates
+    #: of later jobs use these settings.
+    altered_settings: tuple[str, ...] = ()
     #: What to type to accept the gate's findings; empty if they cannot be accepted.
     advice: str = ""
     #: Why the gate has no verdict; None if the gate passed or failed, and in results that earlier
@@ -287,18 +292,25 @@ class GateRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Tests and gate settings that a worker altered with its task's permission."""
+    """Tests and gate settings that a worker altered."""
 
+    #: Tests and gate settings that the worker altered with its task's permission.
     paths: tuple[str, ...]
-    #: True if the work changes other code in addition to these files.
+    #: True if the work changes other code in addition to ``paths``.
     with_code: bool
+    #: Gate settings that the worker altered without permission.
+    settings: tuple[str, ...] = ()
 
 
 def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
+    results = list(results)
     altered = [each for each in results if each.judges]
     paths = {path for each in altered for path in each.judges}
+    settings = {path for each in results for path in each.altered_settings}
     return AlteredJudges(
-        paths=tuple(sorted(paths)), with_code=any(each.judges_with_code for each in altered)
+        paths=tuple(sorted(paths)),
+        with_code=any(each.judges_with_code for each in altered),
+        settings=tuple(sorted(settings - paths)),
     )
 
 

@@ -37,6 +37,9 @@ _BUILD_TOOLS = frozenset(
     {"poetry", "uv", "hatch", "setuptools", "setuptools_scm", "pdm", "flit", "scikit-build"}
     | {"maturin", "bumpversion", "semantic_release", "commitizen", "towncrier", "cibuildwheel"}
 )
+_PACKAGE = "package.json"
+#: Prefixes of scripts that npm runs before and after another script.
+_AROUND = ("pre", "post")
 #: Keys of package.json with the configuration of checks.
 _OF_PACKAGE = (
     *("scripts", "jest", "vitest", "mocha", "ava", "tap", "nyc", "c8", "babel", "xo", "standard"),
@@ -46,11 +49,26 @@ _OF_PACKAGE = (
 _OF_SETUP = ("metadata", "options")
 
 
+def judges_equally(path: str, before: str, after: str) -> bool:
+    """True if two versions of a file configure the gates equally.
+
+    New scripts of npm do not count, because no gate runs them. Exception: npm also runs the scripts
+    ``pretest`` and ``posttest`` if a gate runs the script ``test``.
+    """
+    now, base = judging_part(path, after), judging_part(path, before)
+    if isinstance(now, dict) and isinstance(base, dict) and path.endswith(_PACKAGE):
+        scripts, base_scripts = now.get("scripts"), base.get("scripts")
+        if isinstance(scripts, dict) and isinstance(base_scripts, dict):
+            run_with = {f"{prefix}{name}" for name in base_scripts for prefix in ("", *_AROUND)}
+            old = {name: text for name, text in scripts.items() if name in run_with}
+            now = {**now, "scripts": old}
+    return now == base
+
+
 def judging_part(path: str, text: str) -> object:
     """Return the part of a file that configures gates.
 
-    If two versions of a file have equal parts, they configure the gates equally. Return the whole
-    text if the format is unknown, or if the file cannot be parsed.
+    Return the whole text if the format is unknown, or if the file cannot be parsed.
     """
     reader = _READERS.get(path.rpartition("/")[2])
     try:
@@ -84,7 +102,7 @@ def _checks_in_setup_cfg(text: str) -> object:
 
 _READERS: Mapping[str, Callable[[str], object]] = {
     "pyproject.toml": _checks_in_pyproject,
-    "package.json": _checks_in_package_json,
+    _PACKAGE: _checks_in_package_json,
     "setup.cfg": _checks_in_setup_cfg,
 }
 #: Names of files of which only a part configures gates (see ``judging_part``).
@@ -111,6 +129,8 @@ class JudgeAlteration:
     #: Tests and gate settings that the work altered without permission. New tests are not included,
     #: because a new test judges nothing on the base.
     judges: tuple[str, ...] = ()
+    #: The gate settings in ``judges``.
+    settings: tuple[str, ...] = ()
     #: Tests and gate settings that the work altered with its task's permission.
     allowed: tuple[str, ...] = ()
     #: True if the task may repair tests in ``judges`` that fail on the base.
@@ -172,7 +192,7 @@ def alteration(
     """
     moved_from = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
-    judges, allowed = [], []
+    judges, allowed, settings = [], [], []
     for path, is_on_base in touched.items():
         move, kind = moves.get(path), _judging_kind(gate, path)
         if not kind or path in moved_from or path in equal:
@@ -188,10 +208,12 @@ def alteration(
             continue
         swap[path] = move.before if move else path if is_on_base else None
         judges += [path] if is_judge else []
+        settings += [path] if kind == _CONFIGURATION else []
     is_swapped = judges or is_compared
     return JudgeAlteration(
         swap=swap if is_swapped else {},
         judges=tuple(judges),
+        settings=tuple(settings),
         allowed=tuple(allowed),
         repairs=any(each.failing_tests for each in permissions) and all(map(is_of_tests, judges)),
     )

@@ -122,6 +122,9 @@ class Shortfall:
     judges: tuple[str, ...] = ()
     #: True if the worker changed other code in addition to ``judges``.
     judges_with_code: bool = False
+    #: Gate settings that the worker altered without permission. Gates of later jobs use these
+    #: settings.
+    altered_settings: tuple[str, ...] = ()
     #: New files of the worktree that are not committed.
     held_back: tuple[HeldBack, ...] = ()
     #: Promised files and new sources that git ignores: they are only in the worker's directory.

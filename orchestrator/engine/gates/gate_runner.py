@@ -25,6 +25,7 @@ from orchestrator.core.gates.base_comparison import with_counts
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import FinishedRun, SecretScan
 from orchestrator.core.gates.gate import (
+    GATES_FILE,
     Check,
     Gate,
     GateCause,
@@ -409,6 +410,7 @@ class GateRunner:
             result,
             judges=alteration.allowed,
             judges_with_code=with_code,
+            altered_settings=alteration.settings,
             looks_at=gate.looks_at or gate.when,
             not_imported=tuple(_not_imported(sequence, gate, ran)),
             switched_off=self._switched_off(sequence, gate),
@@ -482,7 +484,12 @@ class GateRunner:
 
     def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:
         failures = tuple(map(self._masked, result.failures))
-        sequence.results.append(replace(result, failures=failures))
+        result = replace(result, failures=failures)
+        is_of_worker = sequence.check.place is GatePlace.WORKER
+        if is_of_worker and GATES_FILE in sequence.touched:
+            settings = dict.fromkeys((*result.altered_settings, GATES_FILE))
+            result = replace(result, altered_settings=tuple(settings))
+        sequence.results.append(result)
         self._run_next_gate(sequence)
 
     def _finish_check(self, sequence: _GateSequence, why: str = "") -> None:

@@ -25,7 +25,7 @@ from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
     alteration,
-    judging_part,
+    judges_equally,
     restricted_permissions,
 )
 from orchestrator.core.repository.repository import Repository
@@ -79,19 +79,21 @@ class SecondRuns:
         """Return how the worker altered files that decide how gates judge, such as tests.
 
         The gate's second run uses the versions of these files in the base commit. If no second run
-        is needed, the returned alteration is empty.
+        is needed, ``swap`` of the result is empty. If the gate blocks the change, the whole result
+        is empty.
 
         ``cwd``: the project in the worktree. ``touched``: the changed paths, relative to ``cwd``.
         ``result``: the result of the gate's first run.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.permissions and check.base
-        if not is_of_worker or not _needs_second_run(check, result):
+        if not is_of_worker or result.blocks:
             return JudgeAlteration()
         project = os.path.relpath(cwd, check.directory)
         equal = {path for path in matching(touched, MIXED) if self._is_equal(check, path)}
         moves = dict(self._moves(check, project)) if False in touched.values() else {}
         removed = {path for path in touched if not os.path.lexists(os.path.join(cwd, path))}
-        return alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
+        altered = alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
+        return altered if _needs_second_run(check, result) else replace(altered, swap={})
 
     def restore_base_versions(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
         """Prepare the worktree for the second run: restore the base's versions of judging files.
@@ -107,11 +109,10 @@ class SecondRuns:
         self._repository.set_files(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        base_part, commit_part = (
-            judging_part(path, self._repository.gate_files(commit).read(path))
-            for commit in (check.base, check.commit)
+        before, after = (
+            self._repository.gate_files(commit).read(path) for commit in (check.base, check.commit)
         )
-        return base_part == commit_part
+        return judges_equally(path, before, after)
 
     def _moves(self, check: Check, project: str) -> Iterator[tuple[str, JudgeMove]]:
         for path, (source, is_exact) in self._repository.renamed_files(

@@ -9,7 +9,14 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.gates.gate import (
+    AUTO,
+    GATES_FILE,
+    Gate,
+    GateFiles,
+    GateReport,
+    GateSource,
+)
 from orchestrator.core.text.formatting import one_line
 from orchestrator.gates.detect.always_succeeding import always_succeeds, collecting_option
 from orchestrator.gates.detect.called_scripts import ScriptAnalyzer
@@ -20,15 +27,13 @@ from orchestrator.schemas.requests.gates import GatesFile, gate_of
 from orchestrator.schemas.requests.plan_text import KIND as INVALID_FILE
 from orchestrator.schemas.requests.plan_text import loaded_yaml
 
-FILE = ".orchestrator/gates.yaml"
-
 
 def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
     """Return the gates in the project's own gate file; None if the project has no such file.
 
     Raise InvalidRequest if the file is not valid.
     """
-    text = files.read(FILE)
+    text = files.read(GATES_FILE)
     if not text:
         return None
     try:
@@ -37,13 +42,13 @@ def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
         raise _invalid_file("; ".join(map(str, faults(error, GatesFile)))) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _invalid_file(one_line(str(error))) from error
-    why = f"named in {FILE}"
+    why = f"named in {GATES_FILE}"
     return tuple(replace(gate_of(each), source=GateSource.REPOSITORY, why=why) for each in requests)
 
 
 def _invalid_file(why: str) -> InvalidRequest:
     return InvalidRequest(
-        f"invalid {FILE} in the base commit: {why[:500]}; correct and commit the file",
+        f"invalid {GATES_FILE} in the base commit: {why[:500]}; correct and commit the file",
         kind=INVALID_FILE,
     )
 

@@ -70,6 +70,9 @@ class GateResultAnswer(Answer):
     task's permission."""
     judges_with_code: bool = False
     """True if the attempt changed code other than tests and settings."""
+    altered_settings: list[str] = Field(default_factory=no_items)
+    """Gate settings that the worker changed without the task's permission. Gates of later jobs use
+    these settings."""
     not_imported: list[str] = Field(default_factory=no_items)
     """Changed Python files that no test imported (pytest only)."""
     switched_off: list[str] = Field(default_factory=no_items)
@@ -126,6 +129,7 @@ def gate_result_answer(result: GateResult) -> GateResultAnswer:
         note=result.note,
         judges=list(result.judges),
         judges_with_code=result.judges_with_code,
+        altered_settings=list(result.altered_settings),
         not_imported=list(result.not_imported),
         switched_off=list(result.switched_off),
         advice=result.advice,

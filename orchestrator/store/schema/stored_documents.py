@@ -204,7 +204,7 @@ def _read_overruled(fields: Fields) -> Overruled:
 
 
 def _read_shortfall(fields: Fields) -> Shortfall:
-    names = ("outside", "checkout", "judges", "saved")
+    names = ("outside", "checkout", "judges", "altered_settings", "saved")
     paths = {name: tuple(fields.get(name, ())) for name in names}
     return Shortfall(
         worker_id=fields["worker_id"],
@@ -308,7 +308,7 @@ def _gate_result(fields: Fields) -> GateResult:
     fields.pop("failed_tests", None)  # a field of earlier releases
     status, failures = GateStatus(fields["status"]), tuple(fields["failures"])
     cause = GateCause(fields["cause"]) if fields.get("cause") else None
-    names = ("judges", "new_tests", "looks_at", "not_imported", "flaky", "switched_off")
-    lists = {name: tuple(fields.get(name, ())) for name in names}
+    names = ("judges", "altered_settings", "new_tests", "looks_at", "not_imported", "flaky")
+    lists = {name: tuple(fields.get(name, ())) for name in (*names, "switched_off")}
     lists["failures"] = failures
     return GateResult(**{**fields, **lists, "status": status, "cause": cause})

@@ -292,11 +292,16 @@ def promised_in_words(missing: Sequence[str]) -> str:
 
 
 def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
-    if not altered.paths:
-        return ()
-    suffix = ", together with code" if altered.with_code else ""
-    changed = "changed tests or gate settings that judge the worker's work"
-    return (f"{changed}{suffix}: {listed(altered.paths)}",)
+    remarks = []
+    if altered.paths:
+        suffix = ", together with code" if altered.with_code else ""
+        changed = "changed tests or gate settings that judge the worker's work"
+        remarks.append(f"{changed}{suffix}: {listed(altered.paths)}")
+    if altered.settings:
+        remarks.append(
+            f"changed gate settings, which apply to later jobs: {listed(altered.settings)}"
+        )
+    return tuple(remarks)
 
 
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:

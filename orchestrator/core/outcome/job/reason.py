@@ -243,7 +243,11 @@ def _shortfall_in_words(shortfall: Shortfall, job: Job) -> str:
         checkout=shortfall.checkout,
         has_worktree=shortfall.has_worktree,
     )
-    altered = AlteredJudges(paths=shortfall.judges, with_code=shortfall.judges_with_code)
+    altered = AlteredJudges(
+        paths=shortfall.judges,
+        with_code=shortfall.judges_with_code,
+        settings=shortfall.altered_settings,
+    )
     return "; ".join((*delivered.remarks, *altered_in_words(altered)))
 
 

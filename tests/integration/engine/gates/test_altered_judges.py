@@ -184,7 +184,7 @@ def test_what_passes_only_with_loosened_settings_or_scripts_fails(
         pytest.param(
             {},
             "pytest -q",
-            "echo 'import os; os._exit(0)' > conftest.py",
+            write_command("conftest.py", HOOK),
             "conftest.py",
             id="conftest",
             marks=pytest.mark.nightly,
@@ -200,6 +200,58 @@ def test_a_command_is_also_judged_with_the_settings_of_its_tools_at_the_base(
 
     assert ended["status"] == "failed", ended
     assert f"failed: with {file} from the base commit: " in reasons(ended)[0], ended
+
+
+NPM = '{"scripts": {"test": "grep -q def app.py"}}'
+
+
+@pytest.mark.parametrize(
+    ("files", "script", "file"),
+    [
+        pytest.param(
+            {"Makefile": "test:\n\tgrep -q def app.py\n"},
+            "printf 'test:\\n\\ttrue\\n' > Makefile",
+            "Makefile",
+            id="make",
+        ),
+        pytest.param(
+            {"package.json": NPM},
+            """echo '{"scripts": {"test": "true"}}' > package.json""",
+            "package.json",
+            id="npm",
+            marks=[
+                pytest.mark.nightly,
+                pytest.mark.skipif(not which("npm"), reason="npm is not installed"),
+            ],
+        ),
+        pytest.param(
+            {"tests/test_app.py": TEST, "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n"},
+            "echo 'testpaths = tests' >> pytest.ini",
+            "pytest.ini",
+            id="pytest",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {"ruff.toml": ""},
+            "mkdir .orchestrator; echo 'gates: []' > .orchestrator/gates.yaml",
+            ".orchestrator/gates.yaml",
+            id="list of gates",
+        ),
+    ],
+)
+def test_altered_settings_of_gates_are_named_although_the_gate_passes(
+    make_project: MakeProject, files: dict[str, str], script: str, file: str
+) -> None:
+    site, _ = make_project({"app.py": FILES["app.py"], "tests/__init__.py": "", **files})
+
+    ended = site.run("x", [edit(f"echo '# a note' >> app.py; {script}")])
+
+    assert ended["status"] == "completed", ended
+    note = f"changed gate settings, which apply to later jobs: {file}"
+    assert reasons(ended) == [note]
+    assert ended["reason"].startswith(f"worker_1: {note}")
+    altered = [each["altered_settings"] for each in gates(site, ended).values()]
+    assert [file] in altered
 
 
 CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"

@@ -1,5 +1,6 @@
 """Judging files of a gate, and the meaning of a run with their base versions."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -17,7 +18,7 @@ from orchestrator.core.gates.tampering import (
     JudgeMove,
     alteration,
     hidden_findings,
-    judging_part,
+    judges_equally,
     with_second_run,
 )
 
@@ -142,9 +143,24 @@ def test_the_finding_names_the_file() -> None:
     assert same == passed
 
 
+def test_altered_settings_are_named_apart_from_tests() -> None:
+    touched = {"conftest.py": True, "tests/test_a.py": True, "app.py": True}
+
+    assert altered(TESTS, touched).settings == ("conftest.py",)
+    assert altered(TESTS, touched, AlterationPermission(writes=("conftest.py",))).settings == ()
+
+
+def scripts(**texts: str) -> str:
+    return json.dumps({"scripts": texts})
+
+
 @pytest.mark.parametrize(
     ("path", "before", "after", "is_equal"),
     [
+        ("package.json", scripts(test="a"), scripts(test="a", dev="b"), True),
+        ("web/package.json", scripts(test="a"), scripts(test="true"), False),
+        ("package.json", scripts(test="a"), scripts(test="a", pretest="b"), False),
+        ("package.json", scripts(test="a", lint="b"), scripts(test="a"), False),
         ("pyproject.toml", "[project]\nname='x'", "[project]\nname='y'", True),
         ("pyproject.toml", "[tool.ruff]\nfix=true", "[tool.ruff]", False),
         ("pyproject.toml", "[tool.poetry]\na=1", "", True),
@@ -159,4 +175,4 @@ def test_the_finding_names_the_file() -> None:
 def test_only_the_judging_part_of_a_mixed_file_counts(
     path: str, before: str, after: str, is_equal: bool
 ) -> None:
-    assert (judging_part(path, before) == judging_part(path, after)) is is_equal
+    assert judges_equally(path, before, after) is is_equal

@@ -185,7 +185,8 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     # workers that may have changed these files.
     checkout = () if delivery.has_worktree else delivery.checkout
     deleted = tuple(each for each in delivery.side_work if each.kind is SideWorkKind.DELETED)
-    noteworthy = delivery.outside or altered.paths or unchanged or checkout
+    is_altered = altered.paths or altered.settings
+    noteworthy = delivery.outside or is_altered or unchanged or checkout
     if not (noteworthy or delivery.held_back or delivery.saved or deleted):
         return None
     return Shortfall(
@@ -193,6 +194,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
         outside=delivery.outside,
         judges=altered.paths,
         judges_with_code=altered.with_code,
+        altered_settings=altered.settings,
         unchanged=unchanged,
         held_back=delivery.held_back,
         saved=delivery.saved,
