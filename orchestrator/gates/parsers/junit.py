@@ -10,6 +10,8 @@ from xml.parsers import expat
 from orchestrator.core.gates.findings import Finding, Reading, UnreadableReport, of_tests
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
+from orchestrator.gates.parsers.empty_node_tests import is_empty
+from orchestrator.gates.parsers.report_json import relative
 
 MOST_TESTS = 200_000
 DEEPEST = 50
@@ -35,9 +37,12 @@ _NOT_RUN = ("notrun", "disabled")
 _NO_CLASS = ("", "test")
 
 
-def read(content: bytes) -> Reading:
-    """Parse a JUnit XML report. Raise UnreadableReport if the report is not valid."""
-    document = _Document()
+def read(content: bytes, cwd: str = "") -> Reading:
+    """Parse a JUnit XML report. Raise UnreadableReport if the report is not valid.
+
+    ``cwd``: the directory in which the tests ran; "" if unknown.
+    """
+    document = _Document(cwd)
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse
     parser.EntityDeclHandler = _refuse
@@ -78,6 +83,7 @@ class _Suite:
 
 @dataclass(slots=True)
 class _Document:
+    cwd: str
     is_junit: bool = False
     depth: int = 0
     suites: list[_Suite] = field(default_factory=list)
@@ -92,6 +98,8 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
+    #: True if the test is a test file without a test.
+    is_empty: bool = False
     #: Text of the failure's element while this element is being read, otherwise None.
     body: str | None = None
 
@@ -147,7 +155,10 @@ class _Document:
         place = attributes.get("classname") or attributes.get("file") or ""
         if place in _NO_CLASS:
             place = "::".join(each.name for each in self.suites if each.name) or place
-        name = attributes.get("name") or "(no name)"
+        # Node's test runner names a test by the absolute path of its file if the file calls no
+        # test function.
+        name = relative(attributes.get("name") or "(no name)", self.cwd)
+        self.is_empty = bool(self.cwd) and is_empty(name, self.cwd)
         self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
         self.message, self.failure, self.is_error = None, "", False
         self.is_skipped = attributes.get("status") in _NOT_RUN
@@ -185,7 +196,7 @@ class _Document:
             self.findings.append(Finding(self.name, text, self.is_error, self.failure))
         elif self.is_skipped:
             self.skipped.append(self.name)
-        else:
+        elif not self.is_empty:
             self.passed.append(self.name)
         self.name = ""
 

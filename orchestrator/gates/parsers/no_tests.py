@@ -7,7 +7,10 @@ test runners in this module's patterns counts, because other gates, such as lint
 import re
 
 from orchestrator.core.gates.findings import Reading
+from orchestrator.gates.parsers.empty_node_tests import count_empty
 
+#: Matches a failed test in the summary of ``node --test``.
+_FAILURES = re.compile(r"^(?:#|ℹ) (?:fail|cancelled) [1-9]", re.MULTILINE)
 #: The last lines of unittest's output if unittest skipped all tests.
 _UNITTEST = r"(?P<ran>\d+) tests? in .*\n\s*OK \(skipped=(?P=ran)\)$"
 #: Maven's counts if Maven skipped all tests.
@@ -119,8 +122,10 @@ _PASSED = re.compile(
 _SKIPPED = re.compile(r"^OK \((?:.*, )?skipped=(\d+)", re.MULTILINE)
 
 
-def read(printed: bytes) -> Reading:
+def read(printed: bytes, cwd: str = "") -> Reading:
     """Return what the output of a gate shows about tests.
+
+    ``cwd``: the directory in which the gate ran; "" if unknown.
 
     These fields of the result are set:
 
@@ -141,6 +146,9 @@ def read(printed: bytes) -> Reading:
     is_failure = last is not None and _FAILED.match(last[0]) is not None
     counts = [int(match[match.lastindex or 0]) for match in _PASSED.finditer(text)]
     skipped = sum(int(match[1]) for match in _SKIPPED.finditer(text))
+    skipped += count_empty(text, cwd) if cwd and counts else 0
+    if skipped and sum(counts) == skipped and _FAILURES.search(text) is None:
+        return Reading(passed=())
     return Reading(
         failed_tests=last[0].strip("= ") if last and is_failure else "",
         passed_count=sum(counts) - skipped if counts else None,

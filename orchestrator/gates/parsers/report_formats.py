@@ -28,7 +28,7 @@ class GateReports:
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
         match report:
             case GateReport.JUNIT:
-                return junit.read(_content(file, log))
+                return junit.read(_content(file, log), cwd)
             case GateReport.SARIF:
                 return sarif.read(_content(file, log), cwd)
             case GateReport.RUFF:
@@ -54,7 +54,7 @@ class GateReports:
             case GateReport.PRE_COMMIT:
                 return linters.read_pre_commit(_content(file, log))
             case GateReport.EXIT:
-                return no_tests.read(read_tail(log, MOST_PRINTED))
+                return no_tests.read(read_tail(log, MOST_PRINTED), cwd)
 
 
 def _content(file: Path, log: Path) -> bytes:

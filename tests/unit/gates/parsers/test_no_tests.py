@@ -1,5 +1,7 @@
 """Output of commands that ran no test, if only the exit code decides about the gate."""
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.gates.parsers.no_tests import read
@@ -142,3 +144,20 @@ def test_a_summary_that_reports_failed_tests_is_read(printed: str, summary: str)
 )
 def test_passed_tests_are_counted(printed: str, count: int | None) -> None:
     assert read(printed.encode()).passed_count == count
+
+
+def node_output(*passed: str) -> bytes:
+    tests = "".join(f"✔ {each} (2.5ms)\n" for each in passed)
+    return f"{tests}ℹ tests {len(passed)}\nℹ pass {len(passed)}\nℹ fail 0\n".encode()
+
+
+def test_an_emptied_test_file_is_no_passed_test(tmp_path: Path) -> None:
+    (tmp_path / "a.test.js").write_text("// later\nconst test = require('node:test');\n")
+    (tmp_path / "b.test.mjs").write_text("import assert from 'node:assert'\nassert.ok(1)\n")
+    cwd = str(tmp_path)
+
+    assert read(node_output(f"{cwd}/a.test.js"), cwd).has_no_tests
+    assert read(node_output("a.test.js"), cwd).has_no_tests
+    assert read(node_output(f"{cwd}/a.test.js", "adds"), cwd).passed_count == 1
+    assert read(node_output(f"{cwd}/b.test.mjs"), cwd).passed_count == 1
+    assert read(f"ok 1 - {cwd}/a.test.js\n# pass 1\n# fail 0\n".encode(), cwd).has_no_tests

@@ -37,6 +37,19 @@ def junit_of(content: str) -> tuple[list[str], list[str], int]:
     return [finding.text for finding in found.findings], [*(found.passed or ())], [*found.skipped]
 
 
+def test_a_test_file_of_node_has_one_name_in_all_worktrees_and_counts_only_with_code(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "empty.test.js").write_text("/* removed */\n")
+    (tmp_path / "plain.test.js").write_text("require('assert').equal(1, 1)\n")
+    names = (f"{tmp_path}/empty.test.js", f"{tmp_path}/plain.test.js", "adds")
+    cases = "".join(f'<testcase name="{each}" classname="test"/>' for each in names)
+
+    found = junit.read(f"<testsuites>{cases}</testsuites>".encode(), str(tmp_path))
+
+    assert found.passed == ("test::plain.test.js", "test::adds")
+
+
 @pytest.mark.parametrize(
     ("suites", "findings"),
     [
