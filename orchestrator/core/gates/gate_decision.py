@@ -139,7 +139,8 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     )
 
 
-def _as_not_run(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
+def without_verdict(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
+    """Return ``result`` without a verdict. It blocks only if ``did_not_run`` would block."""
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
@@ -156,10 +157,10 @@ def _result_of_broken_run(
 ) -> GateResult:
     cause = ran.cause or GateCause.ERROR
     if base is None or not base.broken:
-        unrun = _as_not_run(gate, cause, ran.broken, result)
+        unrun = without_verdict(gate, cause, ran.broken, result)
         blocks = cause in _MAY_BE_CAUSED
         return replace(unrun, status=GateStatus.BROKEN) if blocks else unrun
-    unrun = _as_not_run(
+    unrun = without_verdict(
         gate, cause, f"{ran.broken}; the gate did not run on the base commit either", result
     )
     is_requested = unrun.status is GateStatus.BROKEN
@@ -189,7 +190,7 @@ def _result_without_tests(
         )
     skipped_note = f"no test ran: all {len(now.skipped)} tests are skipped"
     note = skipped_note if now.skipped else "no tests found"
-    unrun = _as_not_run(gate, GateCause.NO_TESTS, note, result)
+    unrun = without_verdict(gate, GateCause.NO_TESTS, note, result)
     # If the task may remove all of these tests, their absence does not block the change.
     return replace(unrun, status=GateStatus.SKIPPED) if may_remove_all else unrun
 
@@ -269,7 +270,7 @@ def _as_at_base(gate: Gate, ran: FinishedRun, base: FinishedRun, result: GateRes
         # The outputs may name other failing tests, although the exit codes are the same.
         error += f"; with the change: {error_now}"
     note = f"{problem} on the base commit: {error}"
-    unrun = _as_not_run(gate, GateCause.FAILS_AT_BASE, note, result)
+    unrun = without_verdict(gate, GateCause.FAILS_AT_BASE, note, result)
     # The baseline excuses an exit code and findings of tests that ran. The baseline does not excuse
     # errors that kept tests from running.
     is_excused = not all(each.is_error for each in ran.reading.findings)

@@ -37,7 +37,12 @@ from orchestrator.core.gates.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.core.gates.gate_decision import did_not_run, needs_base, result_of
+from orchestrator.core.gates.gate_decision import (
+    did_not_run,
+    needs_base,
+    result_of,
+    without_verdict,
+)
 from orchestrator.core.gates.removal_permission import removal_permission
 from orchestrator.core.gates.repeated_runs import combined_on_result, flaky, needs_confirmation
 from orchestrator.core.gates.tampering import (
@@ -259,11 +264,15 @@ class GateRunner:
         return UNCHANGED if not paths and gate.source is not GateSource.REQUESTED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
-        # No check is needed for a detected gate, because its command can fail on the base. If the
-        # worker has changed the command's script so that it always succeeds, the second run uses
-        # the base's script.
-        if gate.source is GateSource.DETECTED or not check.base:
+        # No check is needed for a detected gate on a worker's result, because its command can fail
+        # on the base. If the worker has changed the command's script so that it always succeeds,
+        # the second run uses the base's script. A merged result has no second run.
+        has_second_run = gate.source is GateSource.DETECTED and check.place is GatePlace.WORKER
+        if has_second_run or not check.base:
             return False
+        return self._succeeds_on_change(gate, check)
+
+    def _succeeds_on_change(self, gate: Gate, check: Check) -> bool:
         return self._finder.always_succeeds(gate, self._repository.gate_files(check.commit))
 
     def _scan_result(self, sequence: _GateSequence, gate: Gate) -> GateResult:
@@ -478,6 +487,11 @@ class GateRunner:
         result = first_run.result
         if first_run.altered.judges and result.outcome is GateOutcome.PASSED:
             result = with_second_run(gate, result, first_run.ran, second, base, first_run.altered)
+            # The gate fails on the base, too. Therefore its second run has judged nothing.
+            has_passed = result.outcome is GateOutcome.PASSED
+            if has_passed and not second.passed and self._succeeds_on_change(gate, sequence.check):
+                cause = GateCause.ALWAYS_SUCCEEDS
+                result = without_verdict(gate, cause, ALWAYS_SUCCEEDS, result)
         if sequence.check.is_compared:
             result = with_counts(gate, result, first_run.ran, second, base)
         self._add_result(sequence, result)

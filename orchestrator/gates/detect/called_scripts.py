@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
+from functools import partial
 from typing import Any
 
 from orchestrator.core.gates.gate import GateFiles
@@ -122,8 +123,12 @@ class ScriptAnalyzer:
             if len(npm_command) < len(command) and is_absent:
                 return True
             return self._succeeds("npm", script, self._script_texts)
-        if command[0] == "make" and len(command) == 2:
-            return self._succeeds("make", command[1], self._target_texts)
+        if command[0] == "make":
+            has_file = command[1:2] == ["-f"] and len(command) > 2
+            makefile = command[2] if has_file else self._makefile()
+            targets = command[3:] if has_file else command[1:]
+            texts = partial(self._target_texts, makefile)
+            return len(targets) == 1 and self._succeeds(f"make {makefile}", targets[0], texts)
         path = command[1] if command[0] in SHELLS and len(command) == 2 else command[0]
         is_file = len(command) == 1 or path is not command[0]
         path = path.removeprefix("./")
@@ -155,8 +160,10 @@ class ScriptAnalyzer:
     def _scripts(self) -> Mapping[str, Any]:
         return mapping(package_of(self._files), "scripts")
 
-    def _target_texts(self, name: str) -> Sequence[str] | None:
-        makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
+    def _makefile(self) -> str:
+        return next((each for each in MAKEFILES if each in self._files.names()), "")
+
+    def _target_texts(self, makefile: str, name: str) -> Sequence[str] | None:
         text = self._files.read(makefile)
         rules = rules_of(text)
         return None if _INCLUDES.search(text) else recipes_of(name, rules)

@@ -202,6 +202,26 @@ def test_a_command_is_also_judged_with_the_settings_of_its_tools_at_the_base(
     assert f"failed: with {file} from the base commit: " in reasons(ended)[0], ended
 
 
+TRUE = "printf 'test:\\n\\ttrue\\n' > Makefile"
+
+
+def test_a_target_that_now_always_succeeds_has_not_passed_where_no_other_run_judges(
+    make_project: MakeProject,
+) -> None:
+    passing = {"Makefile": "test:\n\tgrep -q x app.sh\n", "app.sh": "x=1\n"}
+    site, project = make_project(passing)
+    merged = site.run("x", [edit(f"{TRUE}; echo a > a.sh"), edit("echo b > b.sh")])
+    project.write("app.sh", "y=1\n")
+    project.git("commit", "-qam", "The target fails")
+    alone = site.run("y", [edit(f"{TRUE}; echo a > a.sh")])
+
+    unrun = "gate make-test did not run: its command always succeeds, so it judges nothing"
+    assert merged["status"] == alone["status"] == "completed", (merged, alone)
+    assert unrun in merged["reason"]
+    assert f"not judged: {unrun}" in alone["reason"]
+    assert gates(site, alone)["make-test"]["cause"] == "always_succeeds"
+
+
 NPM = '{"scripts": {"test": "grep -q def app.py"}}'
 
 
