@@ -2,6 +2,7 @@
 
 OrchestratorError
 ├── ConfigError          a setting is wrong
+│   └── UnreadableConfig the configuration belongs to another user
 ├── InvalidRequest       a request cannot be carried out as it is written
 │   ├── UnknownAgent
 │   ├── UnknownRole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from orchestrator.core.candidates.comparison import compared
+from orchestrator.core.candidates.comparison import comparison_of
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.caller import Caller
 from orchestrator.engine.service.queries.job_details import no_such_task
@@ -25,5 +25,5 @@ def candidates_answer(
     task = next((each for each in detail.tasks if each.id == task_id), None)
     if task is None:
         raise no_such_task(job_id, task_id, (each.id for each in detail.tasks))
-    comparison = compared(task, detail.workers, detail.reviewers)
+    comparison = comparison_of(task, detail.workers, detail.reviewers)
     return answers.candidates.CandidatesAnswer.model_validate(asdict(comparison))

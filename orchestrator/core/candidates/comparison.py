@@ -93,7 +93,7 @@ def comparisons(
     return [_comparison(task, by_task[task.id], reviewer_by_task.get(task.id)) for task in tasks]
 
 
-def compared(
+def comparison_of(
     task: TaskSpec, workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> Comparison:
     """Return the comparison of one task's candidates.

@@ -67,9 +67,9 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
     }
 
 
-def reviewed(candidates: Sequence[Worker]) -> list[Worker]:
+def candidates_to_review(candidates: Sequence[Worker]) -> list[Worker]:
     return [each for each in candidates if each.status.succeeded]
 
 
 def worth_reviewing(candidates: Sequence[Worker]) -> bool:
-    return len(list(islice(reviewed(candidates), FEWEST_REVIEWED))) == FEWEST_REVIEWED
+    return len(list(islice(candidates_to_review(candidates), FEWEST_REVIEWED))) == FEWEST_REVIEWED

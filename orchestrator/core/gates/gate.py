@@ -184,7 +184,7 @@ class GateResult:
     tests: int | None = None
     #: The end of the gate's output; empty if the gate passed.
     output: str = ""
-    #: A note, as text: why the gate did not run, or that the change modifies the gate.
+    #: A note, as text: for example, why the gate did not run, or that the change modifies the gate.
     note: str = ""
     #: Path of the gate's whole output, below the root job's directory.
     log: str = ""

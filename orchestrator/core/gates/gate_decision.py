@@ -321,7 +321,7 @@ def _lost_tests_that_count(
     if not removal.files and not now.findings:
         return skipped
     base_tests = [*(before.passed or ()), *(each.key for each in before.findings)]
-    return sorted({*removal.forbidden(lost), *removal.outside(skipped, base_tests)})
+    return sorted({*removal.forbidden(lost), *removal.unaffected(skipped, base_tests)})
 
 
 #: End of the name that pytest gives to a test with an empty list of parameters. pytest skips this

@@ -32,7 +32,7 @@ class RemovalPermission:
         """Return the items of ``tests`` that the change may not remove."""
         return [each for each in tests if not self._allows(each)]
 
-    def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
+    def unaffected(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
         """Return the items of ``tests`` that no file of ``self.files`` can affect.
 
         A file with tests affects only its own tests. A file without tests, such as a helper that

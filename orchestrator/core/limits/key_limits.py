@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from orchestrator.core.errors import LimitReached
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_caps import amount
+from orchestrator.core.limits.usage_caps import amount_in_words
 
 DAY_SECONDS = 86_400
 _PER_DAY = "max_cost_usd_per_day"
@@ -47,7 +47,7 @@ class ReachedDailyLimit:
     free_at: float
 
     def __str__(self) -> str:
-        used, most = (amount("max_cost_usd", each) for each in (self.used, self.most))
+        used, most = (amount_in_words("max_cost_usd", each) for each in (self.used, self.most))
         return f"{self.limit} ({used} of {most} used, resets at {utc(self.free_at)})"
 
 

@@ -122,7 +122,9 @@ def caps_of(limited: Limited) -> dict[str, float]:
 def caps_in_words(caps: Mapping[str, float]) -> str:
     """Return caps as text, such as "10 steps, $2.00"; "" if there are none."""
     units = {"max_steps": " steps", "max_tokens": " tokens"}
-    return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
+    return ", ".join(
+        f"{amount_in_words(name, most)}{units.get(name, '')}" for name, most in caps.items()
+    )
 
 
 def exceeded_limits(
@@ -144,11 +146,11 @@ def describe_exceeded(cap: CapPassed) -> str:
     """Format an exceeded limit, such as "cost cap exceeded: $1.23 of $1.00 (23 % over)"."""
     percent = max(1, round((cap.used / cap.most - 1) * 100))
     bound = "at least " if cap.at_least else ""
-    used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
+    used, most = (amount_in_words(cap.limit, each) for each in (cap.used, cap.most))
     return f"{_CAPS[cap.limit]} cap exceeded: {bound}{used} of {most} ({percent:,} % over)"
 
 
-def amount(limit: str, value: float) -> str:
+def amount_in_words(limit: str, value: float) -> str:
     """Format an amount of steps, tokens, or money. ``limit``: name of the limit on this amount."""
     if limit != "max_cost_usd":
         return f"{value:,.0f}"

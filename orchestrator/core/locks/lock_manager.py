@@ -186,7 +186,7 @@ class LockManager:
         self._requests[entry] = None
         self._mark_changed()
 
-    def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
+    def record_grant(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
         """Record that a request was granted. ``numbers``: the fencing numbers, by lock name."""
         self.is_used = True
         self.withdraw(entry)

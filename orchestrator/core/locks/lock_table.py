@@ -61,8 +61,8 @@ TaskKey = tuple[str, str]
 
 
 class LockKind(StrEnum):
-    #: A lock that a task names in ``locks``. The task's worker holds the claim from its start to
-    #: its end.
+    #: A lock that a task names in ``locks``. The task's worker holds the claim during each attempt,
+    #: until the attempt's child jobs have ended.
     CLAIM = "claim"
     #: A lock that a running attempt acquires. The attempt holds the lease until it releases the
     #: lease or ends.

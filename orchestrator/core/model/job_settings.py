@@ -261,8 +261,8 @@ class JobConfig:
         server="workers.retry_backoff_seconds",
         on_retry=True,
     )
-    #: True if the caller set ``max_retries``. Otherwise retries end early if a retry changes
-    #: nothing.
+    #: True if the caller set ``max_retries``. Attempts that time out are then retried, too, and a
+    #: command is retried even if the same failure repeats.
     retries_asked: bool = False
     #: True if a retry of the job set ``default_timeout``, which then replaces the tasks' timeouts.
     timeout_replaced: bool = False

@@ -106,7 +106,8 @@ class WorkerStatus(StrEnum):
     RECURSIVE_SUCCESS = "recursive_success"
     #: The worker ended without success, and no attempt remains.
     FAILED = "failed"
-    #: The worker was stopped because its timeout, or the job's wall time, expired.
+    #: The worker was stopped because its timeout, or the job's wall time, expired, or because its
+    #: tool stopped responding.
     TIMEOUT = "timeout"
     #: The worker was stopped on request.
     CANCELLED = "cancelled"

@@ -79,7 +79,7 @@ class LeaseManager:
         """
         self._locks.recheck_all()
 
-    def wait(self, entry: LockEntry) -> None:
+    def enqueue(self, entry: LockEntry) -> None:
         """Queue a request. Idempotent."""
         if not entry.place:
             self._locks.enqueue(entry)
@@ -101,7 +101,7 @@ class LeaseManager:
         """Record that the store has granted a request. ``leases``: the granted leases."""
         held = self._locks.leases_of(entry.key)
         new_leases = [each for each in leases if each.name not in held]
-        self._locks.lease(entry, {each.name: each.number for each in leases}, now)
+        self._locks.record_grant(entry, {each.name: each.number for each in leases}, now)
         if new_leases:
             numbers = [each.number for each in new_leases]
             names = [each.name for each in new_leases]
@@ -141,7 +141,7 @@ class LeaseManager:
             return False
         party = self._trees.party_of(worker)
         entry = self._locks.request(party, (lease.name,), lease.taken_at)
-        self._locks.lease(entry, {lease.name: lease.number}, lease.taken_at)
+        self._locks.record_grant(entry, {lease.name: lease.number}, lease.taken_at)
         return True
 
     def turn(self, now: float) -> None:

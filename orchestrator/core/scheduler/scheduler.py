@@ -230,7 +230,7 @@ class Scheduler:
         The worker counts as running only when it has a slot. The shim's previous worker holds this
         slot until the scheduler has processed the end of that worker.
         """
-        self._parts.preloads.report(Began(key, attempt, at))
+        self._parts.preloads.store_report(Began(key, attempt, at))
 
     def heard_from(self, key: WorkerKey, now: float) -> None:
         """Record that a worker has called the API. Idempotent.
@@ -421,7 +421,7 @@ class Scheduler:
             self._parts.questions.turn(now)
         if self._trees.locks.is_used:
             self.leases.turn(now)
-        self._parts.exit_reports.process_reports(now)
+        self._parts.exit_reports.record_reports(now)
         self._parts.running.fill_free_slots(now, capacity, self._parts.job_end.rendering)
         self._parts.preloads.turn(now, capacity)
         commands, self._trees.commands = self._trees.commands, []

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.candidates.reviewer import reviewed
+from orchestrator.core.candidates.reviewer import candidates_to_review
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
@@ -80,7 +80,7 @@ def entries_for(
 
 
 def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
-    return reviewed(scheduler.view.candidates_of(reviewer.job_id, reviewer.task_id))
+    return candidates_to_review(scheduler.view.candidates_of(reviewer.job_id, reviewer.task_id))
 
 
 def _entry(workspace: Workspace, worker: Worker, max_bytes: int) -> ReviewedCandidate:

@@ -108,7 +108,7 @@ class LockCalls:
                     f"lock request not granted: {blocking}; "
                     "to wait: --wait SECONDS (in the API: the field wait)"
                 )
-            leases.wait(call.entry)
+            leases.enqueue(call.entry)
             self.waiting[call.entry] = call
         return call
 

@@ -48,9 +48,9 @@ class SessionStart(StrEnum):
     RESUME = "resume"
 
 
-#: Key: the cause of an attempt's end (a row of ``core.outcome.failure_rules``). Value: True if
-#: the next attempt resumes the session. False if the files may be damaged, or if the same failure
-#: occurred twice.
+#: Key: the cause of an attempt's end (a row of ``core.outcome.failure_rules``, SENT_BACK, or
+#: FEEDBACK). Value: True if the next attempt resumes the session. False if the files may be
+#: damaged, or if the same failure occurred twice.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
     FEEDBACK: True,

@@ -113,8 +113,8 @@ class Failure:
     strategy: RetryStrategy
     #: Why this strategy was selected, as text.
     reason: str
-    #: How certain kind and strategy are, from 0 to 1. Each row of the failure classifier has fixed
-    #: values.
+    #: How certain kind and strategy are, from 0 to 1: a fixed value of the row ``cause``, for each
+    #: strategy.
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()

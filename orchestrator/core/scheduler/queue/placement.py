@@ -196,7 +196,10 @@ SETTLE_SECONDS = 5.0
 
 
 class MachineSlots:
-    """Counts the running workers on each machine other than the server's machine."""
+    """The machines of a cluster: their running workers, reserved memory, and failed logins.
+
+    This class chooses the machine on which a worker starts.
+    """
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()

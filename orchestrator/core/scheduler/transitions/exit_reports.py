@@ -93,11 +93,10 @@ class ExitReports:
         if self._preloads.returned(key, attempt):
             self._attempt_followup.returned(self._unit_of_work.workers[key], now)
 
-    def process_reports(self, now: float) -> None:
-        """Process the stored reports of preloaded workers.
+    def record_reports(self, now: float) -> None:
+        """Record the starts and ends that the stored reports of preloaded workers state.
 
-        If a report states that a worker has begun, the report stays stored until the worker has a
-        slot.
+        A report stays stored until its worker has a slot.
         """
         for report in self._preloads.take_reports():
             if isinstance(report, Ended):
@@ -105,7 +104,7 @@ class ExitReports:
             elif self._trees.preloaded.get(report.key) != report.attempt:
                 continue  # The worker has called the API or ended since the report.
             elif self._preloads.waits_for_slot(report.key):
-                self._preloads.report(report)
+                self._preloads.store_report(report)
             else:
                 self._preloads.begin(report.key, report.at, now)
                 self._pauses.stop_if_paused(self._unit_of_work.workers[report.key])
@@ -124,7 +123,7 @@ class ExitReports:
             self._attempt_followup.returned(self._unit_of_work.workers[key], now)
             return False
         if self._preloads.waits_for_slot(key):
-            self._preloads.report(Ended(key, attempt, exit, evidence))
+            self._preloads.store_report(Ended(key, attempt, exit, evidence))
             return False
         self._preloads.begin(key, exit.started_at, now)
         return True

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.candidates.comparison import compared
+from orchestrator.core.candidates.comparison import comparison_of
 from orchestrator.core.candidates.selection import Candidate, candidates_of, chosen, ranked
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Usage
@@ -250,6 +250,6 @@ def test_only_gates_that_have_passed_are_counted_as_passed() -> None:
     known = GateResult(name="mypy", status=GateStatus.KNOWN)
     worker = a_done(1, gates=(GREEN, known, skipped, NOISY))
 
-    [row] = compared(TaskSpec(id=worker.task_id), [worker]).candidates
+    [row] = comparison_of(TaskSpec(id=worker.task_id), [worker]).candidates
 
     assert (row.gates_passed, row.gates_failed) == (2, ())

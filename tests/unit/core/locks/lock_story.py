@@ -26,7 +26,7 @@ class LockStory(Story):
         leases = self.scheduler.leases
         entry = leases.request(key, names, self.now)
         if leases.obstacle(entry):
-            leases.wait(entry)
+            leases.enqueue(entry)
         else:
             self._grant(entry)
         self.turn()

@@ -30,7 +30,10 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
 
 
 class ToolStarts:
-    """Finds tools that worked earlier, but fail to start now, for example during an update."""
+    """Records which agents' tools have worked before.
+
+    If such a tool fails to start, the cause may be temporary, such as an update of the tool.
+    """
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -81,7 +84,7 @@ class Retries:
         task, config = self._trees.task_of(worker), self._trees.job_of(worker).config
         return next_attempt(worker, task, config, verdict, facts)
 
-    def begin(self, worker: Worker, decision: RetryDecision, now: float) -> None:
+    def queue_attempt(self, worker: Worker, decision: RetryDecision, now: float) -> None:
         """Queue the attempt that ``decision`` describes."""
         if decision.handed_to:
             worker = self._keep_files(worker, decision.handed_to)
@@ -197,7 +200,7 @@ class AttemptFollowup:
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping = False
-        self._retries.begin(worker, AFTER_PAUSE, now)
+        self._retries.queue_attempt(worker, AFTER_PAUSE, now)
 
     def stopped_verdict(self, worker: Worker, exit: Exit) -> Verdict | None:
         """Return the outcome of a worker that is being stopped, if a pause ended its attempt.
@@ -234,7 +237,7 @@ class AttemptFollowup:
         decision = self._retries.decide(worker, verdict, limited_until, child_failed, now)
         if not decision.retries:
             return False
-        self._retries.begin(worker, decision, now)
+        self._retries.queue_attempt(worker, decision, now)
         if decision.agent:
             self._worker_end.replace_refused_agent(worker, verdict, now)
         return True

@@ -122,7 +122,7 @@ class Preloads:
         else:
             self._short.pop(worker.root_id, None)
 
-    def report(self, report: Report) -> None:
+    def store_report(self, report: Report) -> None:
         """Store a report of a preloaded worker until the turn in which the worker gets a slot."""
         self._reports.append(report)
 
