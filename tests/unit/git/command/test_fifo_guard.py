@@ -93,6 +93,29 @@ def test_a_planted_pipe_blocks_no_commit_and_loses_no_work(
     assert project.show(commit, "dir/b.txt") == "b"
 
 
+@pytest.mark.parametrize("name", ["index", "logs/HEAD", "MERGE_HEAD", "gitdir", BRANCH])
+def test_a_planted_link_to_a_pipe_blocks_no_commit(
+    project: Project,
+    repository: GitRepository,
+    worktree_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+) -> None:
+    common = project.path / ".git"
+    place = (common if name == BRANCH else common / "worktrees" / worktree_path.name) / name
+    pipe = tmp_path_factory.mktemp("elsewhere") / "pipe"
+    os.mkfifo(pipe)
+    (worktree_path / "made.txt").write_text("x\n")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.unlink(missing_ok=True)
+    place.symlink_to(pipe)
+
+    commit = in_time(lambda: committed(repository, worktree_path))
+
+    assert project.show(commit, "made.txt") == "x"
+    assert pipe.is_fifo(), "only the link is removed"
+
+
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
 def test_a_pipe_or_socket_in_place_of_a_file_counts_as_its_removal(
     project: Project,
