@@ -164,7 +164,7 @@ def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
     text = diff[:most_bytes].decode("utf-8", "replace")
     if len(diff) <= most_bytes:
         return text
-    return f"{text}\n(the diff is cut here: all of it has {len(diff):,} bytes)\n"
+    return f"{text}\n(the diff is cut here: the whole diff has {len(diff):,} bytes)\n"
 
 
 def between(project: Path, first: str, second: str) -> bytes:

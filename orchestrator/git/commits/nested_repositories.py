@@ -147,8 +147,8 @@ def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
     """Yield nested repositories that contain files in ``changed``.
 
     Usually git adds a nested repository as a link, which shows that the repository exists. If the
-    index already has files of the nested repository, git adds further files instead of a link. Then
-    only this function finds the nested repository.
+    index already has files of the nested repository, git adds further files instead of a link. In
+    this case, only this function finds the nested repository.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:

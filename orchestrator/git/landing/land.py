@@ -246,8 +246,8 @@ class Landing:
     def _start(self) -> str:
         """Return the commit from which the job started.
 
-        If the job was discarded, the ref with this commit is missing. Then return the last common
-        ancestor of HEAD and the result.
+        If the job was discarded, the ref with this commit is missing. In this case, return the last
+        common ancestor of HEAD and the result.
         """
         recorded = self._git.resolve(self._base_ref)
         return recorded or self._git.ask("merge-base", "HEAD", self.result())
@@ -376,10 +376,10 @@ class Landing:
     def _with_rewritten(self, head: str, result: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result, of this job or of a job that this job continues, was landed as
-        rewritten commits, git does not know that ``head`` already has the earlier result. Then
-        return a temporary merge of ``head`` with the earlier result. Without this merge, git would
-        report conflicts in lines of the earlier result.
+        An earlier result, of this job or of a job that this job continues, may have been landed as
+        rewritten commits. Git does not know that ``head`` already has this earlier result. In this
+        case, return a temporary merge of ``head`` with the earlier result. Without this merge, git
+        would report conflicts in lines of the earlier result.
         """
         own = self._git.resolve(self._rewritten_ref)
         earlier = [own] if own and self._rewritten_on(head, own) else []

@@ -20,8 +20,8 @@ MOST_NAMED = 300
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
     """Parse the sides of conflicts in the output of ``merge-tree``. Return them with real paths.
 
-    At one path, one side may have a file, and the other side a directory or a link. Then git names
-    the file ``<path>~<commit>``. Its real path is ``<path>``.
+    At one path, one side may have a file, and the other side a directory or a link. In this case,
+    git names the file ``<path>~<commit>``. The file's real path is ``<path>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
     return [_parsed_side(each, invented) for each in fields]

@@ -218,8 +218,8 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
 
     A file is unresolved if it has conflict markers that neither side has, or if git invented the
     file's name. If ``commit`` has the same files as the result of ``merge_with_markers``, no
-    conflict was resolved. Then all files are unresolved, even binary and deleted files, which have
-    no markers.
+    conflict was resolved. In this case, all files are unresolved, even binary and deleted files,
+    which have no markers.
     """
     trial = trial_merge(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in trial.sides))

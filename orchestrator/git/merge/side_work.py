@@ -476,7 +476,8 @@ def _is_own(ended: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
     """True if the log of a branch shows that the worker created the branch, or if the log is empty.
 
     An empty log proves nothing, because any worker may have emptied all logs, for example by ``git
-    reflog expire --expire=now --all``. Then the caller must check who made the commits.
+    reflog expire --expire=now --all``. If the log is empty, the caller must check who made the
+    commits.
     """
     beginnings = tuple(f"Branch: {action} {ended.branch} to " for action in ("renamed", "copied"))
     return (

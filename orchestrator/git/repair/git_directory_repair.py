@@ -227,7 +227,7 @@ class _Restoration:
         self._note(path, what, f"restored to their values before the job{copy_note}")
 
     def _exchange_config(self, path: str) -> None:
-        # If git still fails with the saved configuration, another file is the cause. Then undo the
+        # If git still fails with the saved configuration, another file is the cause, so undo the
         # exchange.
         now = regular_content(path)
         copy_note = self._exchange(path)
@@ -257,11 +257,11 @@ class _Restoration:
     def _restore_refs(self, all_gone: bool) -> None:
         """Restore refs after a fault.
 
-        ``all_gone``: True if the directory of the refs was missing. Then each ref gets its commit
-        from before the job. A ref that was created since then gets the commit in its line of the
-        packed-refs file.
+        ``all_gone``: True if the directory of the refs was missing. In this case, each ref gets its
+        commit from before the job. A ref that was created since then gets the commit in its line of
+        the packed-refs file.
 
-        ``all_gone`` is False if the packed-refs file is broken. Then only missing refs are
+        ``all_gone`` is False if the packed-refs file is broken. In this case, only missing refs are
         restored. Each gets the commit in its line of the packed-refs file. If the line is
         unreadable, the ref gets its commit from before the job.
         """

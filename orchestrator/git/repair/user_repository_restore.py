@@ -138,7 +138,7 @@ class RepositoryRestore:
 
         A checked-out branch is not restored, because the checked-out files would no longer match
         the branch. There is one exception: the job moved the branch, and the branch is checked out
-        in the project. Then ``restore`` also resets the project's files.
+        in the project. In this case, ``restore`` also resets the project's files.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

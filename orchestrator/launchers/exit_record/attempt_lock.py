@@ -23,8 +23,8 @@ from orchestrator.system import process_table
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
-#: Function that gets the path of an exit record. It returns True if neither a shim nor the server
-#: has written the file at the path.
+#: Function that gets the path of an exit record, and returns True if neither a shim nor the server
+#: has written the file at this path.
 IsForged = Callable[[str], bool]
 
 

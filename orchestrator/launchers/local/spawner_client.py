@@ -77,8 +77,8 @@ class SpawnerProcess:
     """
 
     def __init__(self, process: _Process, control: socket.socket) -> None:
-        #: True if the spawner or the keeper has ended. Then no more shims are forked, but the ends
-        #: of existing shims are still reported.
+        #: True if the spawner or the keeper has ended. In this case, no more shims are forked, but
+        #: the ends of existing shims are still reported.
         self.is_retired = False
         self._process, self._control = process, control
 

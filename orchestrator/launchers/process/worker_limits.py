@@ -11,7 +11,7 @@ from orchestrator.launchers.process.worker_process import PreExec
 from orchestrator.system import process_table
 
 _WATCH_SECONDS = 0.1
-#: A check is followed by a pause of this many times the check's processor time, so that checks use
+#: After a check, the pause is this many times the processor time of the check. Therefore checks use
 #: at most a tenth of a processor.
 _PAUSE_FACTOR = 10
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))

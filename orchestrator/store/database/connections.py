@@ -317,7 +317,9 @@ def _prepare_file(url: URL) -> None:
     try:
         os.close(os.open(url.database, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
-        raise StoreError(f"cannot open {url.database}: {error.strerror}") from error
+        raise StoreError(
+            f"cannot open {url.database}: {error.strerror}; check the path and its permissions"
+        ) from error
 
 
 _NOT_A_DATABASE = (

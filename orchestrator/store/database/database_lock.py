@@ -60,7 +60,9 @@ def _open(path: str, flags: int = 0) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
     except OSError as error:
-        raise StoreError(f"cannot open {path}: {error.strerror}") from error
+        raise StoreError(
+            f"cannot open {path}: {error.strerror}; check the path and its permissions"
+        ) from error
 
 
 def _lock_inside(handle: int) -> None:

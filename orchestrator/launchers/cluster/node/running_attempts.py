@@ -134,7 +134,7 @@ class RunningAttempts:
     def reconcile(
         self, expected: Mapping[str, FilePositions], late: Mapping[str, FilePositions]
     ) -> None:
-        """Send the output and the ends of the attempts that the server wants. Stop the others.
+        """Send the output and the ends of the attempts that the server wants, and stop all others.
 
         ``expected``: attempts that the server expects to run or to have ended. ``late``: attempts
         that the server counted as lost, and whose results it still accepts. Such an attempt is
