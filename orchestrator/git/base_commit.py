@@ -109,10 +109,10 @@ def _notes_on_omitted(omitted: Sequence[str]) -> list[str]:
 
 
 def not_included(git: Git, top: str, ours: Sequence[str]) -> list[str]:
-    """Return a note that lists the uncommitted files of the checkout, which workers do not get.
+    """Return a list with a note about uncommitted files, which workers do not get.
 
-    The note lists the files that ``snapshot`` would commit. ``ours``: the product's own folders,
-    which the note omits. Return [] if there are no such files.
+    The note lists the files that ``snapshot`` would commit. If there are no such files, the list is
+    empty. ``ours``: the product's own folders, which the note omits.
     """
     fields = [each for each in status(git, top, ours) if not each.startswith("!")]
     omitted = {*_not_in_snapshot(fields)}

@@ -87,8 +87,8 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 def may_add_markers(git: Git, start: str, end: str) -> bool:
     """True if ``end`` may add conflict markers to ``start``. False if ``end`` adds no markers.
 
-    This function reads only a patch, which is cached for the worker's gates. If the patch may add
-    markers, the caller must search for them with git.
+    For speed, this function searches only the patch, which ``commit_patches`` has usually cached.
+    If the result is True, the caller must search for markers with git.
     """
     if not _is_next(git, start, end):
         return True

@@ -198,7 +198,7 @@ class JobCache(Generic[Value]):
     def _end_read(
         self, job_id: str, value: Value, reading: Sequence[Callable[[Value], Value | None]]
     ) -> Value:
-        """Apply the changes since the read began to the value, and cache and return the result.
+        """Apply to the value all changes since the read began. Cache and return the result.
 
         If a change discards the value, or if the read was dropped, nothing is cached.
         """

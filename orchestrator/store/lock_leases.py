@@ -75,10 +75,11 @@ def _next_number(connection: Connection) -> int:
 
 
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
-    """Return the leases on locks that overlap one of ``names``, each with a second value.
+    """Return pairs with the leases on locks that overlap one of ``names``.
 
-    The second value is True if another worker has acquired an overlapping lock since
-    the lease was acquired. Only an ancestor or descendant of the holder can acquire such a lock.
+    The first value is the lease. The second value is True if another worker has acquired an
+    overlapping lock since the lease was acquired. Only an ancestor or descendant of the holder can
+    acquire such a lock.
     """
     statement = select(leases).where(_may_overlap(names))
     related = []

@@ -55,7 +55,11 @@ from orchestrator.store.read_models.job_list import (
     status_counts,
 )
 from orchestrator.store.read_models.usage import usage
-from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrders, worker_page
+from orchestrator.store.read_models.worker_lists import (
+    SortedWorkerLists,
+    SortedWorkers,
+    worker_page,
+)
 
 Result = TypeVar("Result")
 #: Maximum number of jobs whose current state is cached.
@@ -98,7 +102,7 @@ class SqlStore:
         self._workers: JobCache[Sequence[Worker]] = JobCache(_RECENT)
         self._counts: JobCache[Sequence[StatusCount]] = JobCache(_RECENT_COUNTS)
         self._seqs: JobCache[int] = JobCache(_RECENT_COUNTS)
-        self._orders = WorkerOrders()
+        self._sorted_lists = SortedWorkerLists()
         #: Trees of this server; None if another process may also write to the database.
         self._trees = JobTreeCache() if alone else None
         self._versions = JobVersions()
@@ -177,9 +181,9 @@ class SqlStore:
             self._workers.change(job_id, partial(_with_changed, changed=changed))
         changed_roots = {each.root_id for each in (*change.new_workers, *change.workers)}
         self._counts.drop(changed_roots)
-        if self._orders.lists:
-            self._orders.drop({each.root_id for each in change.new_workers})
-            self._orders.changed(change)
+        if self._sorted_lists.lists:
+            self._sorted_lists.drop({each.root_id for each in change.new_workers})
+            self._sorted_lists.changed(change)
         self._seqs.replace({event.root_id: event.seq for event in change.events})
         job_roots = {each.root_id for each in (*change.new_jobs, *change.jobs)}
         self._versions.changed(job_roots | changed_roots)
@@ -218,7 +222,7 @@ class SqlStore:
         order = (
             SortedWorkers(root_id, worker_filter)
             if worker_filter.text
-            else self._orders.of(root_id, worker_filter)
+            else self._sorted_lists.of(root_id, worker_filter)
         )
 
         def page(connection: Connection) -> WorkerPage:
@@ -355,7 +359,7 @@ class SqlStore:
         self._workers.clear()
         self._counts.clear()
         self._seqs.clear()
-        self._orders.clear()
+        self._sorted_lists.clear()
         if self._trees is not None:
             self._trees.clear()
 

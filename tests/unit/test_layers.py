@@ -195,7 +195,7 @@ OTHER_JSON_READERS: Mapping[str, str] = {
     "engine.service.triggers.event_feedback._stored_remarks": "a failed read is repeated later",
     "launchers.cluster.connection.node_registry._read": "raises: nodes must not be lost silently",
     "launchers.cluster.node.join_file.read": "raises: the user names the file",
-    "launchers.exit_record.exit_record.holder": "only the first line counts",
+    "launchers.exit_record.exit_record.living_shim": "only the first line counts",
     "security.files.json_file._value": "the function that the others use",
 }
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})

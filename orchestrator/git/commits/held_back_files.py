@@ -174,8 +174,8 @@ def _is_core(place: str) -> bool:
 def _is_promised(root: _HeldPath, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
     """True if the task promises the file.
 
-    The promise of a directory does not include installed packages or caches in the directory,
-    unless a pattern of ``never`` matches the directory itself.
+    A promised directory includes its installed packages and caches only if a pattern of ``never``
+    matches the promised directory itself.
     """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)

@@ -49,10 +49,10 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
 
     Raise BlockingFiles if the changes conflict.
 
-    ``dirt``: the commit that the job started from. It contains work that the user had not committed
-    at that time. ``dirt`` is the merge base, because the user may have committed this work since.
-    With an earlier merge base, both sides would seem to add this work. A worker's changes of the
-    same lines would then conflict.
+    ``dirt``: the job's start commit, with work that the user had not committed at that time.
+    ``dirt`` is the merge base, because the user may have committed this work since then. With an
+    earlier merge base, both sides would seem to add this work, and a worker's changes of the same
+    lines would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     trial = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -376,10 +376,10 @@ class Landing:
     def _with_rewritten(self, head: str, result: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        An earlier result, of this job or of a job that this job continues, may have been landed as
-        rewritten commits. Git does not know that ``head`` already has this earlier result. In this
-        case, return a temporary merge of ``head`` with the earlier result. Without this merge, git
-        would report conflicts in lines of the earlier result.
+        If an earlier result was landed as rewritten commits, git does not know that ``head``
+        already has this result. In this case, return a temporary merge of ``head`` with the earlier
+        result. Without this merge, git would report conflicts in lines of the earlier result. The
+        earlier result is a result of this job, or of a job that this job continues.
         """
         own = self._git.resolve(self._rewritten_ref)
         earlier = [own] if own and self._rewritten_on(head, own) else []

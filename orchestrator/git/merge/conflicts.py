@@ -68,8 +68,8 @@ def _at_old_paths(
 ) -> Iterator[Entry]:
     """Yield the ``theirs`` version of each file that ``ours`` renamed to an occupied path.
 
-    ``entries`` occupy their paths, so the version cannot be written there. It is yielded with the
-    file's path before the rename, so that the version is not lost.
+    ``entries`` occupy their paths, so the version cannot be written there. The version is yielded
+    with the file's path before the rename, so that it is not lost.
     """
     places = {path for *_, path in entries}
     occupied = _with_parents(places)

@@ -112,7 +112,8 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
     subject that equals the subject of ``message`` is omitted. If no subject remains, the new commit
     keeps the message of the next commit.
 
-    Return ``tip`` unchanged in these cases:
+    ``refused``: a commit that was rejected, for example by a gate. Return ``tip`` unchanged in
+    these cases:
 
     - There is no commit after ``onto`` up to ``refused``.
     - ``tip`` is not a descendant of ``refused``.

@@ -347,7 +347,7 @@ def _refs(ended: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
 
 
 def _abandoned_commits(ended: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
-    """Return the commits that the worker made on a detached HEAD before another checkout.
+    """Return the commits that the worker made on a detached HEAD before a checkout.
 
     Like ``git switch -``, this function recognizes a checkout by the text of its log entry. Two
     kinds of commits are omitted: commits in the histories of ``merged``, and commits to which the
@@ -462,7 +462,10 @@ def _commit_made_here(ended: EndedWorktree, log: HeadLog, ref: str, tip: str) ->
 
 
 def _branches_by_address(ended: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
-    """Return those of ``refs`` whose commit has the worker's email address, with the commit."""
+    """Return the refs in ``refs`` with the worker's email address in their commit.
+
+    A value is the commit.
+    """
     if not refs:
         return {}
     format_ = "--format=%(refname) %(objectname) %(committeremail)"

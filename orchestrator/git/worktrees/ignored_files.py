@@ -168,8 +168,8 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 def restore(git: Git, top: str, commit: str) -> None:
     """Restore the files of a commit that ``save`` created. Idempotent.
 
-    Existing files are overwritten. Exception: files that equaled the files in the user's checkout
-    (``Ignored.shared``) are copied from there, and only if they are missing in the worktree.
+    Existing files are overwritten. The commit does not contain the files in ``Ignored.shared``:
+    such a file is copied from the user's checkout, and only if it is missing in the worktree.
     """
     with private_index() as env:
         git.run("read-tree", commit, env=env)

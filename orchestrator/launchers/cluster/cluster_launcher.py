@@ -204,7 +204,7 @@ class ClusterLauncher:
         self._call_soon("copy_to_node", worker, path, Path(path).read_bytes())
 
     def _in_loop(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """Run a coroutine in the loop's thread, and return its result.
+        """Run a coroutine in the event loop's thread, and return its result.
 
         Raise Unavailable while the server stops.
         """
@@ -249,7 +249,7 @@ class ClusterLauncher:
         return asyncio.run_coroutine_threadsafe(state(), self._loop).result(_LOOP_SECONDS)
 
     def open(self, events: LauncherEvents) -> None:
-        """Start the loop's thread and the local launcher.
+        """Start the event loop's thread and the local launcher.
 
         Raise ConfigError if the certificates or the listening address are unusable. Raise
         ContainmentUnavailable if the requested containment does not work. Raise OSError if the
@@ -413,7 +413,7 @@ class ClusterLauncher:
         return self._local.determine_end(attempt_id, exit_path, digest)
 
     def _call_soon(self, method: str, *arguments: object) -> None:
-        """Call a method of ``NodeAttempts`` in the loop's thread. Does not wait for the call."""
+        """Call a method of ``NodeAttempts`` in the event loop's thread, without waiting."""
         attempts = self._links.attempts if self._links is not None else None
         with suppress(RuntimeError):  # The loop is already closed.
             self._loop.call_soon_threadsafe(partial(getattr(attempts, method), *arguments))
@@ -503,7 +503,7 @@ class ClusterLauncher:
         # Stop the loop only after the cancellation has reached the task.
         self._loop.call_soon(self._loop.stop)
 
-    # Events of the links, in the loop's thread.
+    # Events of the links, in the event loop's thread.
 
     def started(self, attempt_id: str, pid: int) -> None:
         if self._events is not None:

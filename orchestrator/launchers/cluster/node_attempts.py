@@ -72,7 +72,7 @@ _FULL_DISK_SECONDS, _CHECK_SECONDS = 5.0, 0.25
 
 
 class AttemptEvents(Protocol):
-    """Receives the events of attempts on nodes, in the loop's thread."""
+    """Receives the events of attempts on nodes, in the event loop's thread."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
@@ -80,7 +80,7 @@ class AttemptEvents(Protocol):
 
 
 class NodeAttempts:
-    """The attempts on all nodes. Only the loop's thread may call."""
+    """The attempts on all nodes. Only the event loop's thread may call."""
 
     def __init__(
         self,

@@ -68,13 +68,13 @@ _MOST_TEXT, _MOST_STEPS = 500, 5
 
 
 class LinkEvents(AttemptEvents, Protocol):
-    """Receives the events of nodes, in the loop's thread."""
+    """Receives the events of nodes, in the event loop's thread."""
 
     def machines_changed(self) -> None: ...
 
 
 class NodeLinks:
-    """The links to all nodes, and the nodes' leases. Only the loop's thread may call."""
+    """The links to all nodes, and the nodes' leases. Only the event loop's thread may call."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 class NodeTable:
     """All nodes of the registry, and removed nodes that still have attempts.
 
-    Only the loop's thread may call, but any thread may read ``machines`` and call ``states``.
+    Only the event loop's thread may call, but any thread may read ``machines`` and call ``states``.
     """
 
     def __init__(

@@ -57,9 +57,9 @@ class RunningRecord:
 
 class Unfinished(Enum):
     #: The attempt was started, and its shim has exited.
-    DEAD = "dead"
+    SHIM_EXITED = "shim exited"
     #: The attempt was never started. It may still start, unless it has a tombstone.
-    NEVER = "never"
+    NEVER_STARTED = "never started"
 
 
 State = FinishedRecord | RunningRecord | Unfinished
@@ -280,12 +280,12 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
         lock = AttemptLock.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
         if not os.path.exists(exit_path):
-            return Unfinished.NEVER
-        return Unfinished.DEAD if is_forged(exit_path, digest) else None
+            return Unfinished.NEVER_STARTED
+        return Unfinished.SHIM_EXITED if is_forged(exit_path, digest) else None
     except LockRefused:
-        return holder(exit_path)
+        return living_shim(exit_path)
     except NotRegularFile:
-        return Unfinished.DEAD
+        return Unfinished.SHIM_EXITED
     return _complete_publication(lock, exit_path, digest)
 
 
@@ -303,13 +303,13 @@ def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> Sta
     end = _parse(content)
     if end is None or _is_forged(content, digest):
         lock.release()
-        return Unfinished.DEAD
+        return Unfinished.SHIM_EXITED
     _move_forged_record(exit_path)
     lock.publish(content.split(b"\n", 1)[0])
     return FinishedRecord(exit=end)
 
 
-def holder(exit_path: str) -> RunningRecord | None:
+def living_shim(exit_path: str) -> RunningRecord | None:
     """Return the living shim that runs an attempt; None if no shim does or its PID is unknown.
 
     Changes nothing.

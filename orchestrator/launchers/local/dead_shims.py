@@ -64,7 +64,7 @@ def determine_end(
         )
         explanation = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
         explanation = _STOPPED if with_server else explanation
-        never_began = state is exit_record.Unfinished.NEVER and not has_begun
+        never_began = state is exit_record.Unfinished.NEVER_STARTED and not has_begun
         cause, reason = explanation
         if never_began:
             cause, reason = ExitCause.NEVER_BEGAN, _not_started(attempt_id)

@@ -79,9 +79,9 @@ def _has_ended(record: str) -> bool:
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):
             # Imported only when needed, because most machines have no such process.
-            from orchestrator.launchers.exit_record.exit_record import holder
+            from orchestrator.launchers.exit_record.exit_record import living_shim
 
-            return holder(path) is None
+            return living_shim(path) is None
         if os.path.lexists(path):
             return True
     return False

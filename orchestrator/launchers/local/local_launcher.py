@@ -494,7 +494,7 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Find the end of an attempt that no connected shim runs, in the background.
+        """Find out in the background how an attempt ended that no connected shim runs.
 
         The attempt may still run, in two cases:
 
@@ -516,7 +516,7 @@ class LocalLauncher:
         if launch.attempt_id in self._restarted:
             return False
         self._restarted.add(launch.attempt_id)
-        return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
+        return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER_STARTED
 
     def _adopted_ended(self, adopted: AdoptedAttempt) -> None:
         with self._lock:

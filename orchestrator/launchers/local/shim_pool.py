@@ -325,7 +325,8 @@ class ShimPool:
         """Handle the closed socket of a shim that has exited.
 
         Return False if the shim was idle, or if its spawner will report the end of the shim's
-        leftover processes later (see ``ended_shims``). Otherwise return True.
+        leftover processes later (see ``ended_shims``). Otherwise return True: the caller must then
+        find out how the shim's attempt ended.
         """
         self._drop(link)
         if link in self._idle:

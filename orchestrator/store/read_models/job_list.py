@@ -39,7 +39,7 @@ from orchestrator.store.schema.tables import INCOMPLETE, label_line, line_in
 _jobs = tables.jobs.c
 
 
-class PlaceIn(FunctionElement[int]):
+class PositionIn(FunctionElement[int]):
     """SQL function: the position (from 1) of a text in another text; 0 if the text is not found.
 
     The function distinguishes upper and lower case, unlike LIKE.
@@ -50,13 +50,13 @@ class PlaceIn(FunctionElement[int]):
     inherit_cache = True
 
 
-@compiles(PlaceIn, "sqlite")
-def _in_sqlite(element: PlaceIn, compiler: Any, **options: Any) -> str:
+@compiles(PositionIn, "sqlite")
+def _in_sqlite(element: PositionIn, compiler: Any, **options: Any) -> str:
     return f"instr({compiler.process(element.clauses, **options)})"
 
 
-@compiles(PlaceIn, "postgresql")
-def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
+@compiles(PositionIn, "postgresql")
+def _in_postgresql(element: PositionIn, compiler: Any, **options: Any) -> str:
     return f"strpos({compiler.process(element.clauses, **options)})"
 
 
@@ -96,7 +96,7 @@ def submitted_by(name: str) -> ColumnElement[bool]:
 
 def has_text(column: ColumnElement[Any], text: ColumnElement[Any] | str) -> ColumnElement[bool]:
     expression = _as_literal(text) if isinstance(text, str) else text
-    return PlaceIn(column, expression).op(">", return_type=Boolean())(0)
+    return PositionIn(column, expression).op(">", return_type=Boolean())(0)
 
 
 def lowered(text: ColumnElement[Any] | str) -> ColumnElement[Any]:

@@ -29,7 +29,7 @@ from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
 
 
-class Whole(FunctionElement[int]):
+class RoundedDown(FunctionElement[int]):
     """SQL function: rounds a number down to an integer."""
 
     type = Integer()
@@ -37,13 +37,13 @@ class Whole(FunctionElement[int]):
     inherit_cache = True
 
 
-@compiles(Whole, "sqlite")
-def _in_sqlite(element: Whole, compiler: Any, **options: Any) -> str:
+@compiles(RoundedDown, "sqlite")
+def _in_sqlite(element: RoundedDown, compiler: Any, **options: Any) -> str:
     return f"CAST({compiler.process(element.clauses, **options)} AS INTEGER)"
 
 
-@compiles(Whole, "postgresql")
-def _in_postgresql(element: Whole, compiler: Any, **options: Any) -> str:
+@compiles(RoundedDown, "postgresql")
+def _in_postgresql(element: RoundedDown, compiler: Any, **options: Any) -> str:
     return f"CAST(floor({compiler.process(element.clauses, **options)}) AS BIGINT)"
 
 
@@ -90,7 +90,7 @@ def usage(connection: Connection, usage_filter: UsageFilter) -> Sequence[UsageRo
 def _statement(usage_filter: UsageFilter) -> Select[Any]:
     bucket: ColumnElement[Any] = literal(None)
     if usage_filter.bucket_seconds:
-        bucket = Whole(_at / usage_filter.bucket_seconds)
+        bucket = RoundedDown(_at / usage_filter.bucket_seconds)
     key = _KEYS.get(usage_filter.by, literal(""))
     statement = select(
         key.label("key"), bucket.label("bucket"), literal(usage_filter.bucket_seconds)

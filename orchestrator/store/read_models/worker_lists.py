@@ -37,7 +37,7 @@ from orchestrator.store.schema import tables
 
 _workers, _tasks = tables.workers.c, tables.tasks.c
 #: Maximum number of sorted lists in memory. A list of 10,000 workers takes about 2 MB.
-MOST_ORDERS = 32
+MOST_LISTS = 32
 #: Maximum number of changed workers that are read by id. After more changes, all workers are read.
 MOST_CHANGED = 1000
 
@@ -153,7 +153,7 @@ class SortedWorkers:
         return connection.execute(statement, parameters).all()
 
 
-class WorkerOrders:
+class SortedWorkerLists:
     """The sorted lists in memory.
 
     Any thread may call. The least recently used list is removed first.
@@ -173,7 +173,7 @@ class WorkerOrders:
             if order is None:
                 # Store the list before its first read, so that it records changes during the read.
                 order = self.lists[key] = SortedWorkers(root_id, worker_filter)
-                if len(self.lists) > MOST_ORDERS:
+                if len(self.lists) > MOST_LISTS:
                     self.lists.popitem(last=False)
             self.lists.move_to_end(key)
             return order

@@ -224,7 +224,7 @@ def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
 class Window:
     """Limits the bytes that are sent on one link and not yet confirmed by the peer.
 
-    Only the loop's thread may call.
+    Only the event loop's thread may call.
     """
 
     def __init__(self) -> None:

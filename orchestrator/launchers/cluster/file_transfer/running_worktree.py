@@ -40,7 +40,7 @@ _Answer = TypeVar("_Answer", SnapshotAnswer, ChangeAnswer)
 class RunningWorktree:
     """Reads and changes the worktree of an attempt that runs on a node.
 
-    Only one request to the node is pending at a time. Only the loop's thread may call.
+    Only one request to the node is pending at a time. Only the event loop's thread may call.
     """
 
     def __init__(

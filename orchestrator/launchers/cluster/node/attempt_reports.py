@@ -74,7 +74,10 @@ class AttemptReports:
         self._wake.set()
 
     def send_from(self, held: HeldAttempt, positions: FilePositions) -> None:
-        """Send an attempt's output from ``positions``, and then the end again."""
+        """Send an attempt's output from ``positions`` on, and then its end.
+
+        The end is sent again if it was sent before.
+        """
         held.sent.update(positions)
         held.is_reported = False
         self.send(held)

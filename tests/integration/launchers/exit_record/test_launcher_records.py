@@ -29,7 +29,7 @@ def exit_path(tmp_path: Path) -> str:
 def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_written(
     exit_path: str,
 ) -> None:
-    assert exit_record.inspect(exit_path) is exit_record.Unfinished.NEVER
+    assert exit_record.inspect(exit_path) is exit_record.Unfinished.NEVER_STARTED
     ended = exit_record.mark_lost(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
     with pytest.raises(LockRefused, match="has ended"):
@@ -55,7 +55,7 @@ def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
     )
     assert exit_record.mark_lost(exit_path, "given up") is None
     lock.release()
-    assert exit_record.inspect(exit_path) is exit_record.Unfinished.DEAD
+    assert exit_record.inspect(exit_path) is exit_record.Unfinished.SHIM_EXITED
 
 
 def test_a_record_that_was_written_but_not_renamed_counts(exit_path: str) -> None:
@@ -74,7 +74,7 @@ NO_RECORDS = (b"", b"\0\0\0", b'{"ended_by": "ex', b'{"shim": 1}\n', b"[]", b"["
 @pytest.mark.parametrize("content", NO_RECORDS, ids=range(len(NO_RECORDS)))
 def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes) -> None:
     Path(run_path(exit_path)).write_bytes(content)
-    assert exit_record.inspect(exit_path) is exit_record.Unfinished.DEAD
+    assert exit_record.inspect(exit_path) is exit_record.Unfinished.SHIM_EXITED
     ended = exit_record.mark_lost(exit_path, "lost")
     assert ended is not None and ended.ended_by is EndedBy.LOST
     assert exit_record.read_exit(exit_path) == ended
