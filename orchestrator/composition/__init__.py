@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from orchestrator.composition.settings.database import check_database
     from orchestrator.composition.settings.gates import gates_here, why_no_gates
     from orchestrator.composition.settings.roles import role_text, roles
-    from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
+    from orchestrator.composition.settings.settings_conversion import (
+        containment_in_force,
+        own_secrets,
+    )
     from orchestrator.composition.settings.triggers import triggers
     from orchestrator.composition.settings.webhooks_and_notifications import check_receivers
 
@@ -46,14 +49,14 @@ _HOMES = {
     "check_database": "settings.database",
     "check_plan": "plan_preview",
     "check_receivers": "settings.webhooks_and_notifications",
-    "containment_in_force": "settings.settings_map",
+    "containment_in_force": "settings.settings_conversion",
     "difference_between": "git_for_commands",
     "discard_removed_job": "git_for_commands",
     "estimate_of": "plan_preview",
     "gates_here": "settings.gates",
     "landing": "git_for_commands",
     "local_service": "offline",
-    "own_secrets": "settings.settings_map",
+    "own_secrets": "settings.settings_conversion",
     "plan": "plan_preview",
     "planner_of": "plan_preview",
     "remove": "offline",

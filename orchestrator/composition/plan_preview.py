@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.composition.settings.agents import registry
-from orchestrator.composition.settings.settings_map import limits
+from orchestrator.composition.settings.settings_conversion import limits
 from orchestrator.config import Settings, load, roles_directory
 from orchestrator.config.fields.choices import UnknownPrice
 from orchestrator.core.errors import InvalidRequest

@@ -52,8 +52,8 @@ class ControlSequenceRemover:
         are the original stream from its first removed byte on.
         """
         stream = self._held + chunk
-        # First hold back a sequence that the chunk's end cuts. If the sequence is a color, nothing
-        # is removed from the rest of the chunk, either.
+        # Hold back a sequence that the chunk's end cuts, because its rest shows if the sequence is
+        # a color, which stays in the stream.
         cut_sequence = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
         end = cut_sequence.start() if cut_sequence else len(stream)
         complete, self._held = stream[:end], stream[end:]

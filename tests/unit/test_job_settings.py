@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from orchestrator.cli.jobs.job_control import budget_command
 from orchestrator.cli.jobs.run import run_command
-from orchestrator.composition.settings.settings_map import limits
+from orchestrator.composition.settings.settings_conversion import limits
 from orchestrator.config.settings import Settings
 from orchestrator.core.limits.effective_settings import Ceilings
 from orchestrator.core.model.job_settings import (

@@ -1,7 +1,7 @@
 """Gives the user's logins to a tool that has its own configuration.
 
 The tool gets a link to the user's login file, so that a renewed token reaches this file. Some tools
-replace the link by a new file. This module then copies the new file to the user's file at once,
+replace the link by a new file. This module then soon copies the new file to the user's file,
 because other workers use the same login. After a crash, the next attempt copies the new file.
 """
 

@@ -46,7 +46,7 @@ PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunTimeouts:
-    """Timeouts of a program's run, in seconds; 0 means no timeout."""
+    """Timeouts of a program's run, in seconds. 0 means no timeout, except for stop and unheard."""
 
     stall: float
     #: Maximum silence after a rate limit.

@@ -11,7 +11,7 @@ from orchestrator.agents.survey.analysis.result import (
     SurveyResult,
     write_result,
 )
-from orchestrator.agents.survey.assignment.request_words import (
+from orchestrator.agents.survey.assignment.request_analysis import (
     NOTHING_BUILT,
     may_ask_to_build,
     requested_paths,

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
-from orchestrator.agents.survey.assignment import request_words
+from orchestrator.agents.survey.assignment import request_analysis
 from orchestrator.composition.server.outbox import create_outbox_service
 from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
 from orchestrator.composition.settings.agents import descriptions, registry
 from orchestrator.composition.settings.database import store_url
 from orchestrator.composition.settings.gates import gate_runner_of
 from orchestrator.composition.settings.repository import repository_of
-from orchestrator.composition.settings.settings_map import (
+from orchestrator.composition.settings.settings_conversion import (
     containment,
     headroom,
     key_limits,
@@ -206,7 +206,7 @@ class EngineParts:
             self.agents,
             self._roles,
             *limits(self.settings),
-            request_words.may_ask_to_build,
+            request_analysis.may_ask_to_build,
             refuses_unpriced=self.settings.workers.unknown_price is UnknownPrice.REFUSE,
             check_machine=self._check_machine,
         )
@@ -417,7 +417,7 @@ class EngineParts:
             self.store,
             reporter,
             self.workspace,
-            request_words.NOTHING_BUILT,
+            request_analysis.NOTHING_BUILT,
             self._inbox.put,
             merges,
         )

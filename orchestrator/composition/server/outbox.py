@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from orchestrator.composition.settings.settings_map import masked, own_secrets
+from orchestrator.composition.settings.settings_conversion import masked, own_secrets
 from orchestrator.composition.settings.webhooks_and_notifications import Receivers
 from orchestrator.config import Settings
 from orchestrator.engine.runtime import clock

@@ -9,7 +9,7 @@ from orchestrator import __version__
 from orchestrator.composition.server.engine_parts import EngineParts
 from orchestrator.composition.settings.gates import gate_plans_of
 from orchestrator.composition.settings.repository import change_reader, landing_of
-from orchestrator.composition.settings.settings_map import api_keys
+from orchestrator.composition.settings.settings_conversion import api_keys
 from orchestrator.core.model.job import Worker
 from orchestrator.engine.event_feed import Feed
 from orchestrator.engine.merge.record.merge_record import MergeRecords

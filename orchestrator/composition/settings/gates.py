@@ -7,7 +7,7 @@ from shutil import which
 from typing import TYPE_CHECKING
 
 from orchestrator.composition.settings.repository import repository_of
-from orchestrator.composition.settings.settings_map import launch_settings_of, masked
+from orchestrator.composition.settings.settings_conversion import launch_settings_of, masked
 from orchestrator.config import Settings, load
 from orchestrator.config.fields.choices import GatesByDefault
 from orchestrator.core.ports.launcher import Launcher

@@ -9,7 +9,7 @@ from orchestrator.gates.parsers import (
     jest,
     junit,
     linters,
-    no_tests,
+    runner_output,
     sarif,
     security_reports,
 )
@@ -54,7 +54,7 @@ class GateReports:
             case GateReport.PRE_COMMIT:
                 return linters.read_pre_commit(_content(file, log))
             case GateReport.EXIT:
-                return no_tests.read(read_tail(log, MOST_PRINTED), cwd)
+                return runner_output.read(read_tail(log, MOST_PRINTED), cwd)
 
 
 def _content(file: Path, log: Path) -> bytes:

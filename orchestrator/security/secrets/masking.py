@@ -289,7 +289,10 @@ def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def shown_address(url: str) -> str:
-    """Return only the scheme and host of a URL, because the rest may contain a token."""
+    """Return only the scheme and host of a URL, because the rest may contain a token.
+
+    The host is masked for schemes such as tgram://, because the host itself may be a token.
+    """
     # Imported when needed, because spawners and shims start faster without this import.
     from urllib.parse import urlsplit
 

@@ -24,7 +24,8 @@ Waiting = Callable[[float], object]
 class Retry:
     """Retries of one call, until ``window`` seconds have passed without success.
 
-    The delay doubles with each retry. The server can set the delay with ``Retry-After``.
+    The delay doubles with each retry, up to LONGEST_DELAY_SECONDS. The server can set the delay
+    with ``Retry-After``.
     ``waiting`` is called once per window, before the first delay of more than ``silent`` seconds.
     """
 

@@ -62,7 +62,8 @@ class StdlibClient:
     ) -> ServerReply:
         """Send a request, and return the server's reply.
 
-        Raise OSError if the reply is incomplete, or if no data arrives for ``timeout`` seconds.
+        Raise OSError if the server cannot be reached, if the reply is incomplete, or if no data
+        arrives for ``timeout`` seconds.
         """
         headers = {"X-API-Key": self._key} if self._key else {}
         if idempotency_key:

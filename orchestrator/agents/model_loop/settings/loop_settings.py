@@ -20,7 +20,8 @@ POLICIES = ("full", "edit", "read-only")
 class Timeouts:
     """Timeouts in seconds.
 
-    Each timeout is shorter than ``stall_seconds``, after which the driver stops a silent loop.
+    Each default is shorter than the default of ``stall_seconds``, after which the driver stops a
+    silent loop.
     """
 
     #: Timeout of connecting to the server.

@@ -34,8 +34,8 @@ class AllowedPaths:
     def to_change(self, requested: str) -> Path:
         """Return the absolute path to write, with the same checks as ``find``.
 
-        Also raise ToolRefused for git's own files, because git runs the hooks and filters in
-        these files.
+        If ``confined`` is True, also raise ToolRefused for git's own files, because git runs the
+        hooks and filters in these files.
         """
         path = self.find(requested)
         if self.confined and ".git" in path.relative_to(self.root).parts:

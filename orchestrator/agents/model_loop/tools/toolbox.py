@@ -13,7 +13,7 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: Tools that write the file in their argument ``path``.
 _WRITING = frozenset({"write", "edit"})
-#: Names of all tools, including tools that the policy excludes.
+#: Names of all tools except tools for child jobs, including tools that the policy excludes.
 _KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 from orchestrator.agents.survey.analysis.result import MatchRow, SurveyResult
-from orchestrator.agents.survey.assignment.request_words import keywords, related, stem
+from orchestrator.agents.survey.assignment.request_analysis import keywords, related, stem
 
 #: Scores of a match: in the file's path, in a symbol's name, in an import.
 _PATH, _SYMBOL, _IMPORT = 4, 2, 1

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from orchestrator.agents.survey.analysis.result import Counts, ModuleRow, SurveyResult, SymbolRow
-from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
+from orchestrator.agents.survey.assignment.request_analysis import NOTHING_BUILT
 from orchestrator.agents.survey.report.markdown import code, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
 from orchestrator.agents.survey.report.survey_headline import (

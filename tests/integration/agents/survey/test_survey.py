@@ -17,7 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orchestrator.agents.survey import command
-from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
+from orchestrator.agents.survey.assignment.request_analysis import NOTHING_BUILT
 from tests.support.examples import nightly
 from tests.unit.agents.survey.trees import commit, git, plant
 

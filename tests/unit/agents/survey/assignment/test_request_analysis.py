@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.survey.analysis.result import read_result
-from orchestrator.agents.survey.assignment.request_words import (
+from orchestrator.agents.survey.assignment.request_analysis import (
     NOTHING_BUILT,
     keywords,
     may_ask_to_build,

@@ -1,4 +1,4 @@
-"""Detects a gate that found no test, skipped all tests, or hides failed tests.
+"""Reads the output of test runners: no tests, skipped tests, hidden failures, passed tests.
 
 This module reads the output of gates that are judged only by their exit code. Only the output of
 test runners in this module's patterns counts, because other gates, such as linters, have no tests.

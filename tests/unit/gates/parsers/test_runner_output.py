@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.gates.parsers.no_tests import read
+from orchestrator.gates.parsers.runner_output import read
 
 
 @pytest.mark.parametrize(
