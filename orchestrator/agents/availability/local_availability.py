@@ -104,7 +104,7 @@ def installed_version(path: str) -> str:
 
 
 def _program_path(name: str, environ: Mapping[str, str], windows: bool) -> str:
-    # In WSL, PATH also has the Windows directories.
+    # In WSL, PATH also has the Windows directories. A program on the Windows side has a suffix.
     is_complete = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if is_complete else [f"{name}{end}" for end in _WINDOWS_ENDS]
     paths = (shutil.which(each, path=environ.get("PATH")) for each in names)

@@ -102,7 +102,7 @@ class Mailbox:
 
 
 def _message(path: Path) -> WorkerMessage | None:
-    # A worker may have replaced the file by a link or a FIFO.
+    # Fields are missing if a worker has changed the file, or replaced it by a link or a FIFO.
     with suppress(TypeError):
         return WorkerMessage(**(read_object(path, _MOST_BYTES) or {}))
     return None

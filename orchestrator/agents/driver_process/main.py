@@ -289,7 +289,7 @@ def call_inputs(
         environ=dict(environ),
         root=os.geteuid() == 0,
         windows=attempt_spec.windows,
-        # The command line of a Windows program would lose the schema's quotation marks.
+        # Omit the schema on Windows, because the command line would lose its quotation marks.
         schema={} if attempt_spec.windows else attempt_spec.schema,
         more=attempt_spec.more,
     )

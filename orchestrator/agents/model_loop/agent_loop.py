@@ -134,7 +134,7 @@ class Conversation:
         return False
 
     def _run_tools(self, tool_calls: Sequence[ModelToolCall]) -> None:
-        # An API rejects a conversation in which a tool call has no result.
+        # Calls that are not run get a result, too: an API rejects a tool call without a result.
         results = [(call, self._run_tool(call)) for call in tool_calls[:_MOST_TOOL_CALLS]]
         too_many = Result(
             f"this tool call was not run: the answer has more than {_MOST_TOOL_CALLS} tool calls",

@@ -205,7 +205,7 @@ def secrets_of(settings: Settings) -> Iterator[str]:
                 yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
         yield from tokens_of(endpoint.url.get_secret_value())
     for secret in filter(None, secrets):
-        # Some tools show the secret without its prefix.
+        # Also mask the secret without its prefix, because some tools show this form.
         yield from (secret.get_secret_value(), secret.get_secret_value().removeprefix(KEY_PREFIX))
     for target in settings.notify.targets:
         yield from tokens_of(target.url.get_secret_value())

@@ -49,7 +49,8 @@ def read_yaml(text: str) -> YamlText:
     except RecursionError:
         result.faults.append((Position(1, 1), "lists or mappings are nested too deeply"))
     except (ValueError, OverflowError):
-        # PyYAML does not check the range of an escaped character, or the length of a version.
+        # PyYAML raises these errors for an escaped character outside of Unicode, and for a version
+        # with very many digits.
         mark = loader.get_mark() if loader else None
         reason = "not valid YAML: a number in an escape sequence or a directive is too large"
         result.faults.append((_position(mark), reason))

@@ -110,7 +110,7 @@ def _words(line: str) -> list[str]:
     Raise ValueError if a quote is not closed.
     """
     words = shlex.shlex(line, posix=True, punctuation_chars=True)
-    # Without this, "PATH=/bin:$PATH" is several words.
+    # Split only at white space, so that "PATH=/bin:$PATH" is one word.
     words.whitespace_split = True
     return list(words)
 

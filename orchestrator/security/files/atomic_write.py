@@ -20,7 +20,7 @@ def replace_file(
 
     ``mode``: permissions of the new file. ``durable``: first wait until the content is on the disk.
     """
-    # Several threads may replace the same file.
+    # Each thread uses its own temporary file, because several threads may replace the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -114,16 +114,16 @@ def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     """Return the variables that keep Go and pytest from using a directory above a worktree.
 
-    A tool with settings in a directory from ``cwd`` up to the worktree's top needs no limit,
-    because it uses these settings and searches no further.
+    If a directory from ``cwd`` up to the worktree's top has settings for a tool, the tool searches
+    no further, and so needs no such variable.
     """
     directories = list(_directories_up(cwd, worktree))
     has_own = any(os.path.exists(f"{directory}/go.work") for directory in directories)
     environment = {"GOWORK": "" if has_own else "off"}
     if not any(map(_configures_pytest, directories)):
-        # Otherwise, pytest would search parent directories for settings, find ``pytest.ini`` in the
-        # workspace's top directory, and use this directory as its root. The ids of tests would then
-        # be relative to this directory.
+        # Set pytest's root. By default, pytest would search parent directories for settings, find
+        # ``pytest.ini`` in the workspace's top directory, and use this directory as its root. The
+        # ids of tests would then be relative to this directory.
         environment["PYTEST_ADDOPTS"] = "--rootdir=."
     return environment
 

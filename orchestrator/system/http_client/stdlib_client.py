@@ -75,7 +75,7 @@ class StdlibClient:
                 answer = HttpAnswer(stream)
                 content = answer.body()
         if self._key and answer.status >= 400:
-            # A proxy may show the request in its error page.
+            # Mask the key, because a proxy may show the request in its error page.
             content = content.replace(self._key.encode("latin-1"), MASK)
         retry_after = answer.headers.get("retry-after", "")
         return ServerReply(

@@ -46,7 +46,8 @@ def call(inputs: CallInputs) -> AgentCall:
             # After some errors, aider opens a page of its manual in the browser. The program "true"
             # does nothing, so no browser starts.
             "BROWSER": "true",
-            # Otherwise aider waits for a price list from the network at each start.
+            # Use aider's built-in price list, so that aider does not wait for a list from the
+            # network.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             **({"OPENAI_API_BASE": api_base or url} if api_base or url else {}),
             **shell_environment(inputs),

@@ -94,7 +94,7 @@ def _arguments(
     if inputs.resume:
         argv += ["--resume", inputs.resume]
     if inputs.limits.max_cost_usd is not None or inputs.limits.max_tokens is not None:
-        # Otherwise the usage of an answer is unknown until the whole answer has ended.
+        # With a cap, the driver needs the usage of an answer before the whole answer has ended.
         argv += ["--include-partial-messages"]
     if inputs.schema:
         argv += ["--json-schema", json.dumps(inputs.schema)]
@@ -183,6 +183,6 @@ def _mcp(inputs: CallInputs) -> Mapping[str, Any]:
         "command": program,
         "args": arguments,
         "env": mcp_environment(inputs),
-        # Otherwise the model must search for these tools before it can call them.
+        # Load the tools at the start, so that the model need not search for a tool before a call.
         "alwaysLoad": True,
     }

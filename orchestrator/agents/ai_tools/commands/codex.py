@@ -138,7 +138,7 @@ def _user_additions(
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     servers = {
-        # Otherwise Codex, in its sandbox, would ask a person before each call.
+        # Approve all calls. By default, Codex in its sandbox would ask a person before each call.
         name: {**server, "default_tools_approval_mode": "approve"}
         for name, server in inherited_servers(inputs, user_settings.get("mcp_servers")).items()
     }
@@ -178,7 +178,7 @@ def _hook_files(inputs: CallInputs, config: Path, user_config: Path) -> dict[Pat
 
 
 def _home_skills(inputs: CallInputs) -> list[Path]:
-    # Codex reads these skills even with a private CODEX_HOME.
+    # Codex reads these skills of the user even with a private CODEX_HOME.
     return sorted(
         path.resolve() for path in (inputs.user_home / ".agents/skills").rglob("SKILL.md")
     )
@@ -189,7 +189,7 @@ def _inherited(inputs: CallInputs, config: Path, user_config: Path) -> dict[Path
     if "memory" in inputs.inherit:
         names += ("AGENTS.md", "AGENTS.override.md")
     if "skills" in inputs.inherit:
-        # Codex puts its own skills into a subdirectory whose name begins with a dot.
+        # Skip names that begin with a dot: Codex puts its own skills into such a directory.
         names += (
             f"skills/{path.parent.name}" for path in (user_config / "skills").glob("[!.]*/SKILL.md")
         )
@@ -227,7 +227,7 @@ def _mcp(inputs: CallInputs) -> dict[str, Any]:
         "args": arguments,
         "env": mcp_environment(inputs),
         "tool_timeout_sec": 120,
-        # Otherwise Codex, in its sandbox, would ask a person before each call.
+        # Approve all calls. By default, Codex in its sandbox would ask a person before each call.
         "default_tools_approval_mode": "approve",
     }
 

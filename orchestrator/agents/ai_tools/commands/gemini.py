@@ -50,7 +50,7 @@ def call(inputs: CallInputs) -> AgentCall:
         argv += ["-m", inputs.model]
     if inputs.resume:
         argv += ["--resume", inputs.resume]
-    # The project of a planner is outside the planner's working directory.
+    # Let a planner read the project, which is outside the planner's working directory.
     if inputs.schema and inputs.project:
         argv += ["--include-directories", inputs.project]
     settings = json.dumps(_settings(inputs, user_config))

@@ -48,7 +48,7 @@ _SETTINGS = "OPENCODE_CONFIG_CONTENT"
 
 def call(inputs: CallInputs) -> AgentCall:
     data = Path(inputs.environ.get("XDG_DATA_HOME") or inputs.user_home / ".local" / "share")
-    # opencode reports its automatic retries only in its log.
+    # Print the log, because opencode reports its automatic retries only there.
     options = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
     argv = [*inputs.command, *(() if inputs.in_terminal else options)]
     if inputs.model:
@@ -141,7 +141,7 @@ def _skills(inputs: CallInputs, user_config: Path, user_settings: Mapping[str, A
 
 
 def _with_home(inputs: CallInputs, paths: object) -> list[str]:
-    # opencode itself would replace ``~`` by the shared home.
+    # Replace ``~`` here, because opencode itself would replace it by the shared home.
     entries = paths if isinstance(paths, list) else []
     return [
         str(inputs.user_home / path[2:]) if path.startswith("~/") else path
@@ -152,7 +152,7 @@ def _with_home(inputs: CallInputs, paths: object) -> list[str]:
 def _permissions(inputs: CallInputs) -> Mapping[str, str]:
     if inputs.in_terminal:
         return _ASKING
-    # The project of a planner is outside the planner's working directory.
+    # Let a planner read the project, which is outside the planner's working directory.
     additions = {"external_directory": "allow"} if inputs.schema else {}
     return {**_PERMISSIONS[inputs.policy], **additions}
 

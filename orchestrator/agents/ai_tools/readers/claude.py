@@ -138,7 +138,7 @@ class ClaudeReader:
         return [*self._meter.add(priced(increase, self._model, self._facts.prices))]
 
     def _count_usage(self, message: object, model: str, parent: str) -> list[AgentEvent]:
-        # Each block of a message repeats the message's usage.
+        # Count a message once, because Claude repeats its usage with each of its blocks.
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []
