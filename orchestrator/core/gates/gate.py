@@ -404,8 +404,9 @@ class GateFinder(Protocol):
     def requested_gates(self, requests: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
         """Return the requested gates, with all their fields set.
 
-        ``requests``: gates with a name, a command, or both. Raise InvalidRequest for an unknown
-        name, for two gates with one name, and for a requested command that always succeeds.
+        ``requests``: gates with a name, a command, or both. The command ``auto`` stands for the
+        default gates. Raise InvalidRequest for an unknown name, for two gates with one name, and
+        for a requested command that always succeeds.
         """
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:

@@ -140,7 +140,10 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 
 
 def without_verdict(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
-    """Return ``result`` without a verdict. It blocks only if ``did_not_run`` would block."""
+    """Return ``result`` without its verdict, as for a gate that did not run.
+
+    The returned result can block the change only in the cases that ``did_not_run`` names.
+    """
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 

@@ -52,6 +52,8 @@ _OF_SETUP = ("metadata", "options")
 def judges_equally(path: str, before: str, after: str) -> bool:
     """True if two versions of a file configure the gates equally.
 
+    ``before``, ``after``: the texts of the two versions.
+
     New scripts of npm do not count, because no gate runs them. Exception: npm also runs the scripts
     ``pretest`` and ``posttest`` if a gate runs the script ``test``.
     """

@@ -1,6 +1,7 @@
 """The built-in AI agents and their static properties, the best agent first.
 
-This is the only list of agents. Settings and help use it, too, so it is in the lowest layer.
+There is no other list of agents. Settings and help use this list, so this module is in the lowest
+layer.
 """
 
 from collections.abc import Mapping

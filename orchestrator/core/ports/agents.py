@@ -74,7 +74,7 @@ class PreviousSession:
 
     session: Session
     #: Why the earlier attempt ended: a key of
-    #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
+    #: ``core.model.attempt.agent_session.RESUMED_AFTER``; empty if the attempt did not fail.
     cause: str
     #: True if the worker's files were restored from a checkpoint from before the session's end.
     rolled_back: bool = False
@@ -82,6 +82,11 @@ class PreviousSession:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
+    """A worker's task, with all information for the worker's agent.
+
+    ``role``, ``left``, ``gates``, and ``sessions`` are empty if the agent reads no prompt.
+    """
+
     job: Job
     worker: Worker
     task: TaskSpec
@@ -103,7 +108,7 @@ class Assignment:
     left: Mapping[str, object] = field(default_factory=dict)
     #: The JSON schema of the answer, for a planner or reviewer; otherwise empty.
     answer_schema: str = ""
-    #: Gates for the task's result.
+    #: Gates for the task's result, without the scan for secrets.
     gates: tuple[Gate, ...] = ()
     #: The candidates that a reviewer compares.
     entries: tuple[ReviewedCandidate, ...] = ()

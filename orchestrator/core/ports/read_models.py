@@ -102,7 +102,7 @@ class Checkpoint:
     attempt: int
     at: float | None
     commit: str
-    #: Number of files that differ from the previous checkpoint.
+    #: Number of files that were added or changed since the previous checkpoint.
     files_changed: int
     #: True if the checkpoint has ignored files.
     has_ignored: bool
@@ -129,7 +129,7 @@ class Health:
     checks: Mapping[str, str] = field(default_factory=dict)
     #: Why no worker starts now; empty if workers start.
     paused: str = ""
-    #: Number of AI agents that can work on this machine.
+    #: Number of AI agents that can work on this machine or on a node.
     usable_agents: int = 0
     #: Number of AI agents that the product can drive.
     known_agents: int = 0
@@ -166,7 +166,7 @@ class NodeState:
     seen_seconds: float | None
     #: Seconds by which the node's clock is ahead of the server's.
     clock_skew_seconds: float
-    #: Why the node is rejected, or what happens to its workers.
+    #: A note, such as why the node is rejected, or what happens to its workers; possibly empty.
     notice: str
 
 

@@ -54,10 +54,11 @@ class MergeChoice:
 
     #: Merge strategy; empty: the strategy of the last repeated merge, or the job's strategy.
     strategy: str = ""
-    #: Workers whose changes are merged, even if the workers failed or were not chosen. The workers
-    #: stay in this list until a later merge excludes them.
+    #: Ids of workers and child jobs whose changes are merged: workers that failed or were not
+    #: chosen, and child jobs whose changes a worker discarded. Their changes are merged until a
+    #: later merge excludes them.
     include: tuple[str, ...] = ()
-    #: Workers whose changes are excluded from the result.
+    #: Ids of workers and child jobs whose changes are excluded from the result.
     exclude: tuple[str, ...] = ()
     #: The agent that resolves remaining conflicts, as in the job's settings; empty for none.
     resolve: str = ""

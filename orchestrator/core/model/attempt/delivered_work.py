@@ -198,8 +198,9 @@ class Intent(StrEnum):
 class DeliveredWork:
     """A worker's changes, compared with what its task asks for; stored with its result.
 
-    Paths are as the task names them. A worker without a worktree has a ``DeliveredWork`` only if
-    the worker changed code, or if its task requires a change.
+    Paths are as the task names them. A worker without a worktree has a ``DeliveredWork`` only in
+    these cases: its agent may change files, its task promises files, or the worker changed code or
+    the user's checkout.
     """
 
     #: True if files differ from the worker's start, or if ignored files were saved (``saved``).

@@ -42,7 +42,7 @@ class Feedback:
     by: str
     #: The attempt that begins with these comments.
     attempt: int
-    #: The commit whose diff the person commented on.
+    #: The head of the worker's branch when the comments were sent.
     commit: str
     comments: tuple[Comment, ...] = ()
     summary: str = ""
