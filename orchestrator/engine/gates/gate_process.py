@@ -432,7 +432,7 @@ class _Countdown:
 
 
 def environment_of(settings: LaunchSettings) -> dict[str, str]:
-    """Return the environment of gates: a worker's environment without the API key.
+    """Return the variables that all gates get: those that all workers get, but no API key.
 
     The search path begins with the project's own programs in the user's checkout.
     """

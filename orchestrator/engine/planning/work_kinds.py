@@ -125,9 +125,9 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 
 
 def is_technology(words: str) -> bool:
-    """True if the words name only technologies, such as "React and TypeScript".
+    """True if ``words`` is only the name of a technology or programming language, such as "React".
 
-    Such words do not name a part of a product.
+    Such a name is not the name of a product's part.
     """
     phrase = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()

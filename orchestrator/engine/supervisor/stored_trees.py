@@ -63,7 +63,7 @@ class StoredTrees:
             scheduler.restore(tree, now)
         try:
             if job.id not in scheduler.view.jobs:
-                raise NotFound(f"job {job.id} has been removed")
+                raise NotFound(f"job {job.id} has been removed; list jobs: {COMMAND} jobs")
             check(scheduler, scheduler.view.jobs[job.id])
             job_admission.check_caps(scheduler.view.size_of(job).remaining_caps)
         except (Conflict, Refused):

@@ -11,6 +11,7 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import AskedQuestion, CompletedDependency
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.control.job_control import check_unfinished
 from orchestrator.engine.service.queries.job_details import no_such_task
@@ -61,8 +62,11 @@ class QuestionCalls:
         if worker.question is None:
             task_name = f"task {task_id!r} of job {job_id}"
             if worker.is_question:
-                raise NotFound(f"the question of {task_name} has not been asked yet")
-            raise NotFound(f"{task_name} is not a question")
+                raise NotFound(
+                    f"the question of {task_name} has not been asked yet; list the tasks: "
+                    f"{COMMAND} status {job_id}"
+                )
+            raise NotFound(f"{task_name} is not a question; list open questions: {COMMAND} inbox")
         tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
         task = next(each for each in tasks if each.id == task_id)
         results = dependency_results(task, tasks, workers)

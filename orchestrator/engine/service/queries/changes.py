@@ -22,6 +22,7 @@ from orchestrator.core.repository.git_refs import (
     start_ref,
     worker_branch,
 )
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.queries.job_details import JobDetails
 
@@ -111,11 +112,13 @@ class ChangeReads:
     def _result_commit(self, job: Job) -> str:
         commit = self._reader.tip(result_branch(job.root_id, job.id))
         if not commit:
-            why = "no changes were merged, or the branches were removed"
-            raise Conflict(
-                f"job {job.id} has no merged result: "
-                f"{why if job.status.ended else 'changes are merged when the job ends'}"
-            )
+            why = f"changes are merged when the job ends; wait for it: {COMMAND} wait {job.id}"
+            if job.status.ended:
+                why = (
+                    "no changes were merged, or the branches were removed; show the job: "
+                    f"{COMMAND} status {job.id}"
+                )
+            raise Conflict(f"job {job.id} has no merged result: {why}")
         return commit
 
     def _head_of(self, worker: Worker) -> str:
@@ -124,7 +127,8 @@ class ChangeReads:
         if not commit:
             raise NotFound(
                 f"{worker.id} has no branch with changes: the worker has not started, the worker "
-                "has no worktree, or the worker's branches were removed"
+                "has no worktree, or the worker's branches were removed; list the workers: "
+                f"{COMMAND} status {worker.job_id}"
             )
         return commit
 
