@@ -21,7 +21,7 @@ from orchestrator.core.ports.read_models import Progress
 from orchestrator.engine.runtime import clock
 
 #: Maximum number of items that the feed stores. A reader can resume after any stored item.
-KEPT = 2000
+MOST_ITEMS = 2000
 #: Minimum seconds between two items of kind USAGE for the same job tree.
 FIGURES_SECONDS = 1.0
 #: Kinds of job events that the feed contains.
@@ -79,7 +79,7 @@ class Feed:
         self._lock = threading.Lock()
         #: Lock that is held while needs or figures are read and their items are added.
         self._working = threading.Lock()
-        self._items: deque[FeedItem] = deque(maxlen=KEPT)
+        self._items: deque[FeedItem] = deque(maxlen=MOST_ITEMS)
         self._last = int(clock.now() * 1000)
         #: The feed has every item with a number above this number. Earlier items may be missing.
         self._complete_after = self._last
@@ -174,7 +174,7 @@ class Feed:
         root = self._store.job(root_id)
         with self._lock:
             self._last += 1
-            if len(self._items) == KEPT:
+            if len(self._items) == MOST_ITEMS:
                 self._complete_after = max(self._complete_after, self._items[0].number)
             self._items.append(
                 FeedItem(

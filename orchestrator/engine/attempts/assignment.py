@@ -78,7 +78,10 @@ class AssignmentBuilder:
         )
 
     def takes_long(self, assignment: Assignment) -> bool:
-        """True if ``completed`` is slow, and must therefore run in a background thread."""
+        """True if the method ``completed`` is slow for this assignment.
+
+        Call the method in a background thread in this case.
+        """
         task, worker = assignment.task, assignment.worker
         needs_worktree = self._worktrees.rule.needs_worktree(assignment.job, task, worker)
         return (

@@ -36,7 +36,7 @@ class AttemptChanges:
         self._worktrees = worktrees
         self._without_worktree = without_worktree
 
-    def if_empty(self, running: RunningAttempt) -> WorkerChanges | None:
+    def of_empty_directory(self, running: RunningAttempt) -> WorkerChanges | None:
         """Return the changes of an attempt that has left its directory empty.
 
         Return None if only a scan can find the changes: the directory has files, or the attempt

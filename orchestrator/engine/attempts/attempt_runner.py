@@ -437,7 +437,7 @@ class AttemptRunner:
         if not self._is_cancelled(running.worker):
             exit = _corrected_exit(exit, adopted=adopted)
         self._attempt_gates.record_process_end(running.worker)
-        empty_changes = self._evidence_reader.changes.if_empty(running)
+        empty_changes = self._evidence_reader.changes.of_empty_directory(running)
         if empty_changes is None:
             self._background.submit(partial(self._report, running, exit))
         else:

@@ -41,7 +41,7 @@ class _BaselineRequest:
 
 
 @dataclass(slots=True)
-class _Site:
+class _BaseCommit:
     """A base commit of a root job, with a worktree in which gates run one at a time."""
 
     root_id: str
@@ -84,7 +84,7 @@ class BaselineRuns:
         self._lock = threading.Lock()
         #: Base commits in use, by root job id and commit. Other classes may only check whether this
         #: mapping is empty.
-        self.sites: dict[tuple[str, str], _Site] = {}
+        self.bases: dict[tuple[str, str], _BaseCommit] = {}
 
     def known_result(self, check: Check, gate: Gate) -> FinishedRun | None:
         """Return the result of an earlier run on a check's base commit; None if there is none."""
@@ -92,8 +92,8 @@ class BaselineRuns:
         if stored_run is not None:
             return stored_run
         with self._lock:
-            site = self.sites.get((check.root_id, check.base))
-            shared_runs = site.shared if site else []
+            base = self.bases.get((check.root_id, check.base))
+            shared_runs = base.shared if base else []
             return next((ran for each, ran in shared_runs if _is_same_command(each, gate)), None)
 
     def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
@@ -105,23 +105,23 @@ class BaselineRuns:
         if known_run is not None:
             self._background.submit(partial(on_ran, known_run))
             return
-        site_key = check.root_id, check.base
+        base_key = check.root_id, check.base
         with self._lock:
-            site = self.sites.setdefault(site_key, _Site(*site_key))
+            base = self.bases.setdefault(base_key, _BaseCommit(*base_key))
             # A request without callers was cancelled. Its run is stopped, and has no result.
             request = next(
                 (
                     each
-                    for each in _all_requests(site)
+                    for each in _all_requests(base)
                     if each.waiting and _is_same_command(each.gate, gate)
                 ),
                 None,
             )
             if request is None:
                 request = _BaselineRequest(gate)
-                site.queue.append(request)
+                base.queue.append(request)
             request.waiting[requester] = on_ran
-        self._background.submit(partial(self._begin_next, site))
+        self._background.submit(partial(self._begin_next, base))
 
     def cancel(self, requester: object, by: tuple[str, str]) -> None:
         """Cancel the requests of ``requester``. Stop a run if no other caller waits for its result.
@@ -129,13 +129,13 @@ class BaselineRuns:
         ``by``: the pair (``ended_by``, ``stopped_by``) for a stopped run.
         """
         with self._lock:
-            for site in self.sites.values():
-                for request in _all_requests(site):
+            for base in self.bases.values():
+                for request in _all_requests(base):
                     request.waiting.pop(requester, None)
-                site.queue = deque(each for each in site.queue if each.waiting)
-                running = site.running
-                if running is not None and not running.waiting and site.process:
-                    self._runs.stop(site.process, *by)
+                base.queue = deque(each for each in base.queue if each.waiting)
+                running = base.running
+                if running is not None and not running.waiting and base.process:
+                    self._runs.stop(base.process, *by)
 
     def drop(self, root_id: str) -> None:
         """Remove the worktrees of an ended root job's base commits. Idempotent.
@@ -143,102 +143,102 @@ class BaselineRuns:
         If a gate still runs in one of the worktrees, remove the worktrees after the gate's end.
         """
         with self._lock:
-            sites = [self.sites.pop(each) for each in [*self.sites] if each[0] == root_id]
-            for site in sites:
-                site.is_dropped = True
-            is_idle = all(site.running is None for site in sites)
+            bases = [self.bases.pop(each) for each in [*self.bases] if each[0] == root_id]
+            for base in bases:
+                base.is_dropped = True
+            is_idle = all(base.running is None for base in bases)
         if is_idle:
             self._background.submit(partial(self._remove_worktrees, root_id))
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def _begin_next(self, site: _Site) -> None:
+    def _begin_next(self, base: _BaseCommit) -> None:
         with self._lock:
-            if site.running is not None or not site.queue:
+            if base.running is not None or not base.queue:
                 return
-            site.running = site.queue.popleft()
-            site.process = ""
-        if site.earlier_runs_stopped:
-            self._begin_run(site)
+            base.running = base.queue.popleft()
+            base.process = ""
+        if base.earlier_runs_stopped:
+            self._begin_run(base)
         else:
-            self._runs.stop_earlier_runs(site.root_id, site.owner, partial(self._begin_run, site))
+            self._runs.stop_earlier_runs(base.root_id, base.owner, partial(self._begin_run, base))
 
-    def _begin_run(self, site: _Site) -> None:
-        site.earlier_runs_stopped = True
-        request, directory = site.running, self._worktree_directory(site)
+    def _begin_run(self, base: _BaseCommit) -> None:
+        base.earlier_runs_stopped = True
+        request, directory = base.running, self._worktree_directory(base)
         assert request is not None, "taken from the queue"
         try:
-            self._repository.open_detached_worktree(directory, site.commit)
+            self._repository.open_detached_worktree(directory, base.commit)
             cwd = self._repository.project_path(directory)
             run = GateProcess(
-                root_id=site.root_id,
-                owner=site.owner,
+                root_id=base.root_id,
+                owner=base.owner,
                 gate=request.gate,
                 cwd=cwd,
                 worktree=directory,
             )
-            self._runs.begin(run, partial(self._run_ended, site), partial(self._set_process, site))
+            self._runs.begin(run, partial(self._run_ended, base), partial(self._set_process, base))
         except Exception as error:
             # The callers wait for a result, so also call them after an error.
             logger.warning(
-                "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
+                "cannot run a baseline: %s", error, extra={"root_id": base.root_id}, exc_info=True
             )
-            self._report_result(site, None)
+            self._report_result(base, None)
             return
         with self._lock:
-            process = site.process if site.running is request and not request.waiting else ""
+            process = base.process if base.running is request and not request.waiting else ""
         if process:
             self._runs.stop(process, "cancel", "a check that no longer needs the baseline")
 
-    def _set_process(self, site: _Site, process: str) -> None:
+    def _set_process(self, base: _BaseCommit, process: str) -> None:
         with self._lock:
-            site.process = process
+            base.process = process
 
-    def _run_ended(self, site: _Site, ran: FinishedRun | None) -> None:
-        request = site.running
+    def _run_ended(self, base: _BaseCommit, ran: FinishedRun | None) -> None:
+        request = base.running
         assert request is not None, "a baseline run of this worktree has just ended"
-        directory = self._worktree_directory(site)
+        directory = self._worktree_directory(base)
         if ran is not None:
-            ran = replace(ran, rewritten=gate_rewrites(self._repository, directory, site.commit))
+            ran = replace(ran, rewritten=gate_rewrites(self._repository, directory, base.commit))
         try:
-            self._repository.restore_files(directory, site.commit)
+            self._repository.restore_files(directory, base.commit)
         except Exception as error:
             logger.warning(
                 "cannot restore the worktree of a base commit: %s",
                 error,
-                extra={"root_id": site.root_id},
+                extra={"root_id": base.root_id},
             )
         if ran is not None and request.first is None and needs_second_run(ran):
             request.first = ran
-            self._begin_run(site)
+            self._begin_run(base)
             return
         if ran is not None:
             ran = combined_on_base(request.first, ran) if request.first else ran
-            self._keep_result(site, request.gate, ran)
-        self._report_result(site, ran)
+            self._keep_result(base, request.gate, ran)
+        self._report_result(base, ran)
 
-    def _keep_result(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
-        self._results.save(site.commit, gate, ran)
+    def _keep_result(self, base: _BaseCommit, gate: Gate, ran: FinishedRun) -> None:
+        self._results.save(base.commit, gate, ran)
         # Do not share the result of a killed run, because the next run may pass.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
-                site.shared.append((gate, ran))
+                base.shared.append((gate, ran))
 
-    def _report_result(self, site: _Site, ran: FinishedRun | None) -> None:
+    def _report_result(self, base: _BaseCommit, ran: FinishedRun | None) -> None:
         with self._lock:
-            ended_request, site.running, site.process = site.running, None, ""
+            ended_request, base.running, base.process = base.running, None, ""
             callbacks = list(ended_request.waiting.values()) if ended_request else []
-            is_over = site.is_dropped and not site.queue
+            is_over = base.is_dropped and not base.queue
         for on_ran in callbacks:
             self._background.submit(partial(on_ran, ran))
         if is_over:
-            self._remove_worktrees(site.root_id)
-        self._begin_next(site)
+            self._remove_worktrees(base.root_id)
+        self._begin_next(base)
 
     # -- files ----------------------------------------------------------------------------------
 
-    def _worktree_directory(self, site: _Site) -> str:
-        folder = gates_directory(self._workspace, site.root_id) / site.owner
+    def _worktree_directory(self, base: _BaseCommit) -> str:
+        folder = gates_directory(self._workspace, base.root_id) / base.owner
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return str(folder / "worktree")
 
@@ -248,8 +248,8 @@ class BaselineRuns:
                 self._repository.remove_detached_worktree(str(folder / "worktree"))
 
 
-def _all_requests(site: _Site) -> Iterable[_BaselineRequest]:
-    return [*([site.running] if site.running else []), *site.queue]
+def _all_requests(base: _BaseCommit) -> Iterable[_BaselineRequest]:
+    return [*([base.running] if base.running else []), *base.queue]
 
 
 def _is_same_command(one: Gate, other: Gate) -> bool:

@@ -68,8 +68,8 @@ def _add_to_files(merge: RunningMerge, parent: Worker, refs: str) -> None:
 def _is_committed(merge: RunningMerge, worker: Worker) -> bool:
     """True if the files of the worker's latest attempt are already committed.
 
-    The worker's process then ended before its child job. The commit lacks the child job's result,
-    although the worker has not undone the result.
+    In this case, the worker's process has ended before its child job, so the commit lacks the child
+    job's result. This does not mean that the worker has undone the result.
     """
     ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
     return bool(merge.repository.commit_of(ref))

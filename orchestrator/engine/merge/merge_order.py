@@ -66,7 +66,7 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     return ordered
 
 
-def split(
+def split_by_dependencies(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
     """Return two lists: the parts whose dependencies are all in ``parts``, and the other parts.

@@ -17,7 +17,12 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.text.command_name import COMMAND, git_in
-from orchestrator.engine.merge.merge_order import MergePart, best_last, built_on_others_last, split
+from orchestrator.engine.merge.merge_order import (
+    MergePart,
+    best_last,
+    built_on_others_last,
+    split_by_dependencies,
+)
 from orchestrator.engine.merge.record.merge_record import MergeRecord
 from orchestrator.engine.merge.record.merge_report_text import failures_in_words
 from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_rejected
@@ -223,7 +228,7 @@ class MergeSelection:
         tasks = self._merge.tasks
         depends_on = {name: frozenset(sources(tasks, tasks[name])) for name in tasks}
         parts = [MergePart(each, depends_on[each.task_id]) for each in workers]
-        whole, incomplete = split(parts, list(tasks.values()))
+        whole, incomplete = split_by_dependencies(parts, list(tasks.values()))
         for part, task_id in incomplete:
             self.exclude_dependent(part.worker, task_id)
         return whole

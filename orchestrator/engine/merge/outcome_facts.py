@@ -53,7 +53,7 @@ class LostLines:
         # A child job's result is merged after the changes of its parent worker.
         before = [*self._before, worker] if conflict.child_job_id else self._before
         lost = (
-            replace(hunk, workers=self._workers_that_lost(conflict.path, hunk, before))
+            replace(hunk, workers=self._writers_of_hunk(conflict.path, hunk, before))
             for hunk in conflict.lost
         )
         conflict = replace(conflict, lost=tuple(lost))
@@ -65,10 +65,13 @@ class LostLines:
         names = (each.id for each in workers if conflict.path in branches.touched(each))
         return replace(conflict, child_workers=tuple(names))
 
-    def _workers_that_lost(
+    def _writers_of_hunk(
         self, path: str, hunk: LostHunk, before: Sequence[Worker]
     ) -> tuple[str, ...]:
-        """``before``: the workers whose changes were merged before the hunk was lost."""
+        """Return the ids of the workers that wrote a lost hunk, or else that changed its file.
+
+        ``before``: the workers whose changes were merged before the hunk was lost.
+        """
         writers = dict.fromkeys(self._cached_writer(each, before) for each in hunk.commits)
         writers.pop("", None)
         if writers:
@@ -134,8 +137,8 @@ class ResultFacts:
     def _undone_workers(self, files: Mapping[str, str]) -> Iterator[str]:
         """Yield the ids of merged workers whose changes are all missing in the result.
 
-        Changes can be undone without a conflict only by a worker that started from them. Therefore
-        only workers on which other workers depend are checked.
+        To undo these changes without a conflict, another worker must have started from them.
+        Therefore only workers on which other workers depend are checked.
 
         ``files``: the changed files of the result; keys: paths in the project, values: paths in the
         repository.

@@ -231,7 +231,7 @@ class Headroom:
         #: is no disk reserve. The resources must then be checked again soon.
         self.held_back = False
 
-    def room(self) -> Capacity:
+    def capacity(self) -> Capacity:
         self._refresh()
         self.held_back = bool(self.paused) or self._is_reserve_released
         paused = Shortage(WaitKind.DISK, self.paused) if self.paused else None

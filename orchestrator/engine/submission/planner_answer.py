@@ -67,7 +67,7 @@ class AgentPlans:
                 "the same plan again"
             )
 
-    def take(self, job_id: str, now: float) -> None:
+    def adopt(self, job_id: str, now: float) -> None:
         """Create a job's tasks from the plan of its ended planner. Idempotent.
 
         If there is no valid plan, the built-in rules create the tasks. Exception: if the job's

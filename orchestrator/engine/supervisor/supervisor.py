@@ -232,7 +232,7 @@ class Supervisor:
             )
         if self._lock_calls.waiting:
             answers += self._lock_calls.turn(now)
-        commands = self._scheduler.turn(now, capacity=self._headroom.room())
+        commands = self._scheduler.turn(now, capacity=self._headroom.capacity())
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue_keys(start) for start in starts}
         change = self._scheduler.take_changes()
@@ -279,7 +279,7 @@ class Supervisor:
             case ContextPrepared():
                 self._scheduler.context_prepared(item.job_id)
             case AdoptPlan():
-                self._agent_plans.take(item.job_id, now)
+                self._agent_plans.adopt(item.job_id, now)
             case Call():
                 return self._run_call(item, now)
         return lambda: None

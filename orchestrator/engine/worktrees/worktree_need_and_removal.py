@@ -82,7 +82,7 @@ class BaselineWorktrees(Protocol):
     """The members of ``BaselineRuns`` that this module needs."""
 
     @property
-    def sites(self) -> Collection[object]: ...
+    def bases(self) -> Collection[object]: ...
 
     def drop(self, root_id: str) -> None: ...
 
@@ -132,7 +132,7 @@ class WorktreeRemoval:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
                 # Also check the directory, because a worktree of an earlier server may still exist.
                 gates = gates_directory(self._workspace, event.root_id)
-                if self._baselines.sites or gates.is_dir():
+                if self._baselines.bases or gates.is_dir():
                     self._baselines.drop(event.root_id)
         # Skip workers without a worktree, because checking many short workers would delay the
         # scheduler.

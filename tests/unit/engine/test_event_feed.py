@@ -63,7 +63,7 @@ def test_a_reader_is_reset_if_it_missed_items(store: SqlStore) -> None:
 def test_a_reader_behind_the_stored_items_is_reset(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_feed, "KEPT", 3)
+    monkeypatch.setattr(event_feed, "MOST_ITEMS", 3)
     feed, job = Feed(store), a_job()
     feed._items = type(feed._items)(maxlen=3)
     publish(feed, store, StateChange(new_jobs=[job]))

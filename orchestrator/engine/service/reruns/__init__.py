@@ -1,1 +1,1 @@
-"""The use cases that run work again: feedback on a change, and the checks of every rerun."""
+"""The use cases that run work again: retries of jobs, and feedback on changes; shared checks."""

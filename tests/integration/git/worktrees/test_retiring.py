@@ -81,8 +81,8 @@ class Seen:
 class Baselines:
     """Records the root jobs whose worktrees of base commits were removed."""
 
-    def __init__(self, *sites: object) -> None:
-        self.sites = sites
+    def __init__(self, *bases: object) -> None:
+        self.bases = bases
         self.dropped: list[str] = []
 
     def drop(self, root_id: str) -> None:

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.engine.merge.merge_order import MergePart, best_last, built_on_others_last, split
+from orchestrator.engine.merge.merge_order import (
+    MergePart,
+    best_last,
+    built_on_others_last,
+    split_by_dependencies,
+)
 from tests.unit.core.factories import a_task, a_worker
 
 
@@ -18,7 +23,7 @@ def part(name: str, *depends_on: str) -> MergePart:
 def test_workers_that_build_on_a_missing_dependency_are_separated() -> None:
     tasks = [a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d")]
     parts = [part("b", "a"), part("c", "b"), part("d")]
-    whole, without = split(parts, tasks)
+    whole, without = split_by_dependencies(parts, tasks)
     assert [each.worker.id for each in whole] == ["d"]
     assert [(each.worker.id, task) for each, task in without] == [("b", "a"), ("c", "b")]
 

@@ -25,7 +25,7 @@ def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
     )
     bounds = Bounds(least_memory_bytes=0, least_disk_bytes=0)
     reserve = DiskReserve(tmp_path, size=8192)
-    room = Headroom(tmp_path, bounds, lambda agent: 0, reserve, readings).room()
+    room = Headroom(tmp_path, bounds, lambda agent: 0, reserve, readings).capacity()
 
     lacks = [room.shortage("shell") for _ in range(3)]
 

@@ -59,19 +59,19 @@ def headroom(machine: FakeMachine, tmp_path: Path) -> Headroom:
 def test_workers_that_have_just_started_count_with_what_they_are_expected_to_need(
     machine: FakeMachine, headroom: Headroom
 ) -> None:
-    room = headroom.room()
+    room = headroom.capacity()
 
     assert [room.shortage("a") is None for _ in range(4)] == [True, True, True, False]
     assert headroom.held_back
     machine.now += SETTLE_SECONDS
-    assert headroom.room().shortage("a") is None
+    assert headroom.capacity().shortage("a") is None
     assert not headroom.held_back
 
 
 def test_expected_memory_of_a_worker_is_free_after_its_end(
     machine: FakeMachine, headroom: Headroom
 ) -> None:
-    room = headroom.room()
+    room = headroom.capacity()
     assert [room.shortage("a") is None for _ in range(4)] == [True, True, True, False]
 
     headroom.worker_ended("a", SETTLE_SECONDS)  # no memory is reserved for the worker any more
@@ -85,7 +85,7 @@ def test_an_end_frees_nothing_that_others_are_expected_to_need(
 ) -> None:
     needs = {"small": 100 * MIB, "large": 800 * MIB}
     headroom = machine.headroom(tmp_path, needs.__getitem__)
-    room = headroom.room()
+    room = headroom.capacity()
     assert room.shortage("large") is None
 
     headroom.worker_ended("small", 0.1)
@@ -95,7 +95,7 @@ def test_an_end_frees_nothing_that_others_are_expected_to_need(
 def test_a_lack_names_its_setting(machine: FakeMachine, headroom: Headroom) -> None:
     machine.memory = 399 * MIB
 
-    assert headroom.room().shortage("a") == Shortage(
+    assert headroom.capacity().shortage("a") == Shortage(
         WaitKind.MEMORY,
         "waiting for memory: needs 300 MiB plus a reserve of 100 MiB "
         "(workers.min_available_memory_bytes), 399 MiB available",
@@ -107,7 +107,7 @@ def test_nothing_starts_while_processes_wait_for_memory(
 ) -> None:
     machine.pressure = 41.0
 
-    shortage = headroom.room().shortage("a")
+    shortage = headroom.capacity().shortage("a")
 
     assert shortage is not None and "memory pressure 41 %" in shortage.reason
 
@@ -117,18 +117,18 @@ def test_a_machine_without_readings_holds_no_start_back(
 ) -> None:
     machine.memory = machine.pressure = machine.disk = None
 
-    room = headroom.room()
+    room = headroom.capacity()
 
     assert (room.paused, room.shortage("a")) == (None, None)
 
 
 def test_a_reading_is_good_for_a_while(machine: FakeMachine, headroom: Headroom) -> None:
-    headroom.room()
+    headroom.capacity()
     machine.disk = 0
 
-    assert headroom.room().paused is None
+    assert headroom.capacity().paused is None
     machine.now += FRESH_SECONDS
-    paused = headroom.room().paused
+    paused = headroom.capacity().paused
     assert paused is not None and paused.kind is WaitKind.DISK
     assert paused.reason.startswith("waiting for disk space: 0 MiB free under ")
 
@@ -137,12 +137,12 @@ def test_a_full_disk_pauses_and_room_on_it_resumes(
     machine: FakeMachine, headroom: Headroom, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine.disk = 9 * MIB
-    assert headroom.room().paused is not None
+    assert headroom.capacity().paused is not None
     assert "10 MiB needed (workers.min_free_disk_bytes)" in headroom.paused
     assert headroom.held_back
 
     machine.disk, machine.now = 10 * MIB, FRESH_SECONDS
-    assert headroom.room().paused is None
+    assert headroom.capacity().paused is None
     assert [record.message for record in caplog.records][-1].startswith("disk space is free again")
 
 
@@ -150,10 +150,10 @@ def test_a_project_that_was_moved_and_moved_back_is_no_lack_of_disk_space(
     machine: FakeMachine, headroom: Headroom, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine.moved = "/w was moved"
-    assert headroom.room().paused is not None
+    assert headroom.capacity().paused is not None
 
     machine.moved, machine.now = "", FRESH_SECONDS
-    assert headroom.room().paused is None
+    assert headroom.capacity().paused is None
     assert "in place again" in caplog.records[-1].message
 
 
@@ -161,19 +161,19 @@ def test_disk_space_is_reserved_for_the_last_state_and_released_for_it(
     machine: FakeMachine, headroom: Headroom, tmp_path: Path
 ) -> None:
     reserve = tmp_path / ".disk-reserve"
-    headroom.room()
+    headroom.capacity()
     assert reserve.stat().st_size == 8192
 
     headroom.store_failed()
     assert not reserve.exists()
-    headroom.room()
+    headroom.capacity()
     assert headroom.held_back, "the scheduler checks again although no event may follow"
 
     machine.disk, machine.now = 0, FRESH_SECONDS
-    headroom.room()
+    headroom.capacity()
     assert not reserve.exists()
     machine.disk, machine.now = 1000 * MIB, 2 * FRESH_SECONDS
-    headroom.room()
+    headroom.capacity()
     assert not headroom.held_back
     assert reserve.stat().st_blocks * 512 >= 8192
 
