@@ -124,7 +124,7 @@ class ClusterLauncher:
         workers could start if there were more machines like ``machine``. The result is at most
         ``most``.
         """
-        self._exchange = ServerFiles(worktrees)
+        self._transfer = ServerFiles(worktrees)
         self._local, self._settings = local, settings
         self._registry = NodeRegistry(settings.directory)
         self._agents, self._api, self._demand = agents, api, demand
@@ -274,7 +274,7 @@ class ClusterLauncher:
             api=self._api,
             least_memory_bytes=settings.least_memory_bytes,
             events=self,
-            exchange=self._exchange,
+            transfer=self._transfer,
         )
         self._welcome = self._make_welcome()
         self._lacks_here = dict(self._find_unavailable())
@@ -352,7 +352,7 @@ class ClusterLauncher:
 
     def start(self, launch: Launch) -> None:
         if launch.node == HERE:
-            if self._links is not None and self._links.expects_late_ends:
+            if self._links is not None and self._links.expects_late_results:
                 self._call_soon("replace", launch.log)
             self._local.start(launch)
             return

@@ -129,8 +129,8 @@ class LostAttempt:
         return f"{self.exit_path.removesuffix('.exit.json')}.late.{file}"
 
 
-class LateEnds:
-    """The attempts of each lost node. The results of these attempts may still arrive.
+class ExpectedLateResults:
+    """The lost attempts of each node. The results of these attempts may still arrive.
 
     Only one thread may call the methods, but any thread may read ``is_empty``.
     """
@@ -232,7 +232,7 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
     return node.link is None and now >= node.fenced_at
 
 
-def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
+def lost_attempts(node: ConnectedNode, late: ExpectedLateResults) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
     If the node shares the server's files, ``late`` stores the attempts, so that their results are

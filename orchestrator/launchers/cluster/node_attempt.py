@@ -65,7 +65,7 @@ class NodeAttempt:
     #: True after the node has reported the attempt's end, or after the node was lost.
     is_ending: bool = False
 
-    def set_own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
+    def set_own_files(self, files: AttemptFiles, transfer: ServerFiles) -> None:
         """Record the files that the node will return after the attempt.
 
         Call this only if the node has its own file system.
@@ -73,7 +73,7 @@ class NodeAttempt:
         self.files = files
         if files.worktree is not None:
             self.worktree = RunningWorktree(
-                exchange, self.attempt_id, self.exit_path, files.worktree
+                transfer, self.attempt_id, self.exit_path, files.worktree
             )
         self.paths["files"] = server_files.archive_path(self.exit_path)
         self.received["files"] = 0

@@ -43,7 +43,11 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
-from orchestrator.launchers.cluster.lost_nodes import LateEnds, LostAttempt, lost_attempts
+from orchestrator.launchers.cluster.lost_nodes import (
+    ExpectedLateResults,
+    LostAttempt,
+    lost_attempts,
+)
 from orchestrator.launchers.cluster.node_attempt import (
     NodeAttempt,
     append_piece,
@@ -88,14 +92,14 @@ class NodeAttempts:
         loop: asyncio.AbstractEventLoop,
         terms: NodeLeaseTerms,
         nodes: NodeTable,
-        late: LateEnds,
-        exchange: ServerFiles,
+        late: ExpectedLateResults,
+        transfer: ServerFiles,
         events: AttemptEvents,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         """``spawn`` starts a task in the background."""
         self._loop, self._terms, self._nodes = loop, terms, nodes
-        self._late, self._exchange, self._events = late, exchange, events
+        self._late, self._transfer, self._events = late, transfer, events
         self._spawn = spawn
         #: The node of each attempt.
         self._node_of: dict[str, ConnectedNode] = {}
@@ -132,7 +136,7 @@ class NodeAttempts:
             why = f"node {node.name} does not share the server's files"
             self._end_attempt(node, attempt, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
         else:
-            attempt.set_own_files(launch.files, self._exchange)
+            attempt.set_own_files(launch.files, self._transfer)
             attempt.is_sending = True
             self._spawn(self._start_with_files(node, node.link, attempt, launch))
 
@@ -168,7 +172,7 @@ class NodeAttempts:
             if node.link is not link or not is_wanted():
                 return
         try:
-            done = await self._exchange.send(
+            done = await self._transfer.send(
                 link,
                 node.window,
                 attempt.attempt_id,
@@ -198,7 +202,7 @@ class NodeAttempts:
         attempt = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
         files = server_files.stored_files(exit_path)
         if files is not None:
-            attempt.set_own_files(files, self._exchange)
+            attempt.set_own_files(files, self._transfer)
         node.attempts[attempt_id] = attempt
         self._node_of[attempt_id] = node
 
@@ -411,7 +415,7 @@ class NodeAttempts:
                 f"the worker's files have more than {MOST_BYTES} bytes; change the "
                 "task so that it deletes files that are not needed"
             )
-        await asyncio.to_thread(self._exchange.store_returned, files, attempt.exit_path, sent)
+        await asyncio.to_thread(self._transfer.store_returned, files, attempt.exit_path, sent)
 
     def _end_attempt(
         self, node: ConnectedNode, attempt: NodeAttempt, exit: Exit, record: str

@@ -50,7 +50,7 @@ from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLease
 from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
-from orchestrator.launchers.cluster.lost_nodes import LateEnds, is_lost, longest_lease
+from orchestrator.launchers.cluster.lost_nodes import ExpectedLateResults, is_lost, longest_lease
 from orchestrator.launchers.cluster.node_attempts import AttemptEvents, NodeAttempts
 from orchestrator.launchers.cluster.node_table import NodeTable
 
@@ -86,12 +86,12 @@ class NodeLinks:
         api: Target,
         least_memory_bytes: int,
         events: LinkEvents,
-        exchange: ServerFiles,
+        transfer: ServerFiles,
     ) -> None:
         self._loop, self._code = loop, code_fingerprint()
         self._terms, self._registry, self._context = terms, registry, context
         self._api, self._events = api, events
-        self._late = LateEnds()
+        self._late = ExpectedLateResults()
         self.nodes = NodeTable(
             loop=loop,
             terms=terms,
@@ -105,7 +105,7 @@ class NodeLinks:
             terms=terms,
             nodes=self.nodes,
             late=self._late,
-            exchange=exchange,
+            transfer=transfer,
             events=events,
             spawn=self._spawn,
         )
@@ -116,7 +116,7 @@ class NodeLinks:
         self._ticking: asyncio.Task[None] | None = None
 
     @property
-    def expects_late_ends(self) -> bool:
+    def expects_late_results(self) -> bool:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:

@@ -11,7 +11,7 @@ from orchestrator.launchers.cluster.connected_node import ConnectedNode, machine
 from orchestrator.launchers.cluster.connection.messages import AddressesChanged
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
-from orchestrator.launchers.cluster.lost_nodes import LateEnds
+from orchestrator.launchers.cluster.lost_nodes import ExpectedLateResults
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class NodeTable:
         terms: NodeLeaseTerms,
         registry: NodeRegistry,
         least_memory_bytes: int,
-        late: LateEnds,
+        late: ExpectedLateResults,
         machines_changed: Callable[[], None],
     ) -> None:
         """``least_memory_bytes``: bytes of each node's memory that must stay unused.

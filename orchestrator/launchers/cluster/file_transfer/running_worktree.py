@@ -44,9 +44,9 @@ class RunningWorktree:
     """
 
     def __init__(
-        self, exchange: ServerFiles, attempt_id: str, exit_path: str, worktree: WorktreeFiles
+        self, transfer: ServerFiles, attempt_id: str, exit_path: str, worktree: WorktreeFiles
     ) -> None:
-        self._exchange, self._attempt_id, self._exit_path = exchange, attempt_id, exit_path
+        self._transfer, self._attempt_id, self._exit_path = transfer, attempt_id, exit_path
         self._worktree = worktree
         self._path = server_files.snapshot_path(exit_path)
         self._number, self._had = 0, 0
@@ -94,7 +94,7 @@ class RunningWorktree:
                 raise UnusableFiles("the node did not send the files of the worktree")
             target = self._worktree, self._exit_path, self._path
             try:
-                await asyncio.to_thread(self._exchange.store_snapshot, *target, reply.sent)
+                await asyncio.to_thread(self._transfer.store_snapshot, *target, reply.sent)
             except RepositoryError as error:
                 raise as_full_disk(error, os.path.dirname(self._exit_path)) from error
             return True
@@ -113,7 +113,7 @@ class RunningWorktree:
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:
-            sent = await asyncio.to_thread(self._exchange.pack_change, change, known_commits, path)
+            sent = await asyncio.to_thread(self._transfer.pack_change, change, known_commits, path)
             with open(path, "rb") as file:
                 while data := file.read(CHUNK):
                     await window.reserve(len(data))
