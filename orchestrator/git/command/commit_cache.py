@@ -22,8 +22,8 @@ _OBJECT_ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})\n?")
 _SYMBOLIC = b"ref: "
 #: Maximum size of a file of a ref, in bytes.
 _LONGEST = 4096
-#: Maximum size of a file of packed refs that is searched, in bytes. A session is faster than a
-#: longer search.
+#: Maximum size of a file of packed refs that is searched, in bytes. For a larger file, a git
+#: session is faster.
 _MOST_PACKED = 64 * 1024
 _MOST_CACHED = 1024
 

@@ -566,7 +566,7 @@ def _own_stash_entries(
     admins = [ended.common, *(each.admin for each in worktrees.all())] if bases else ()
     for admin in (each for each in admins if each != ended.worktree.admin):
         # Omit entries that were created in another worktree: another worker or the user may have
-        # used the same address at the same time.
+        # used the same email address at the same time.
         elsewhere = HeadLog(admin).stashed(stash)
         bases = {entry: base for entry, base in bases.items() if entry not in elsewhere}
     return [

@@ -73,7 +73,7 @@ class WorktreePool:
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
         if plain and index.exists() and index.stat().st_size >= LEAST_INDEX_BYTES:
-            # Copy the index with its times, because git uses them to detect changes.
+            # Copy the index with its times, because git uses these times to detect changes.
             shutil.copy2(index, admin / PRISTINE)
             worktree = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
             commit = worktree.resolve("HEAD") or worktree.run("rev-parse", "--verify", "HEAD").text

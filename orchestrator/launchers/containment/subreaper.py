@@ -111,8 +111,8 @@ class Subreaper:
         This process then adopts the children of the killed processes. The next call kills them.
         """
         for pid in self._children(spare):
-            # PermissionError: the process runs a program of another user. This process can only
-            # wait for its end.
+            # PermissionError: the child runs a program of another user, so only its end can be
+            # awaited.
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

@@ -191,8 +191,8 @@ def _bytes(value: object) -> bytes:
 
 
 def _tombstone_mark(digest: str) -> str:
-    # A hash, so that the mark does not reveal the digest. The mark proves only that a record is a
-    # tombstone.
+    # The mark is a hash, so that it does not reveal the digest. The mark proves only that a record
+    # is a tombstone.
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 

@@ -91,7 +91,8 @@ def memory_message(limit: int) -> str:
 
 
 def processes_message(limit: int) -> str:
-    # Not "killed": a control group only prevents the start of another process or thread.
+    # The text does not say "killed", because a control group only prevents the start of another
+    # process or thread.
     return f"needed more than {limit} processes and threads (workers.limits.processes)"
 
 

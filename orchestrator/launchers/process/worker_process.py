@@ -278,7 +278,8 @@ def _fork(
         finally:
             os._exit(127)
     os.close(writing)
-    # Empty if the program has started, because the exec closes the other end of the pipe.
+    # The reason is empty if the program has started, because the exec closes the other end of the
+    # pipe.
     reason = os.read(reading, _LONGEST_REASON)
     os.close(reading)
     if reason:

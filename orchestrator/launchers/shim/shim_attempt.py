@@ -269,7 +269,7 @@ class ShimAttempt:
                 self.stop("timeout", stopped_by, ExitCause.TASK_TIMEOUT, now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
             if self._worker == 0 and self._containment.is_empty:
-                # The last process was no child of this process, so that no signal reported its end.
+                # The last process was no child of this process, so no signal reported its end.
                 self._finish()
             else:
                 self._kill(now)
@@ -334,7 +334,8 @@ class ShimAttempt:
 
     @property
     def _may_list(self) -> bool:
-        # A stop also kills tools that the worker is still using. These are no leftover processes.
+        # A stop also kills tools that the worker is still using. Such tools are no leftover
+        # processes.
         are_leftover = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
         return are_leftover and not self._leftover_processes.is_full
 
@@ -367,7 +368,8 @@ class ShimAttempt:
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        # Limited, because a process that could not be killed may still write to the pipe.
+        # Read a limited number of bytes, because a process that could not be killed may still write
+        # to the pipe.
         drained_bytes = 0
         while drained_bytes < _DRAIN_BYTES and (length := self._read_chunk()):
             drained_bytes += length

@@ -106,8 +106,8 @@ def _statement(usage_filter: UsageFilter) -> Select[Any]:
 
 _KEYS: dict[UsageBy, ColumnElement[Any]] = {
     UsageBy.AGENT: _workers.agent,
-    # A worker of an earlier version, or without an ended attempt, has no model. The model that its
-    # task names then counts.
+    # A worker of an earlier version, or without an ended attempt, has no model. In this case, the
+    # model that the worker's task names counts.
     UsageBy.MODEL: func.coalesce(_workers.model, _tasks.model, ""),
     UsageBy.JOB: _workers.root_id,
     UsageBy.LABEL: _workers.root_id,

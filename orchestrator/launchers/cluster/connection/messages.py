@@ -99,8 +99,8 @@ class Hello:
     slots: Count
     #: The node's clock, as Unix time.
     time: float
-    #: The attempts on the node: for each output file, the position in the server's file at
-    #: which the attempt's output begins.
+    #: For each attempt on the node, by output file: the position in the server's file at which the
+    #: attempt's output begins.
     attempts: Mapping[str, FilePositions]
 
 
@@ -262,10 +262,11 @@ class Welcome:
     """The answer to ``Hello``: the server accepts the node."""
 
     terms: NodeLeaseTerms
-    #: The attempts that the server expects: bytes of each file that the server has received.
+    #: For each attempt that the server expects: the number of bytes of each file that the server
+    #: has received.
     files: Mapping[str, FilePositions]
-    #: The attempts that the server counted as lost, and whose results it still accepts: bytes of
-    #: each file that the node need not send again.
+    #: For each attempt that the server counted as lost, and whose result the server still accepts:
+    #: the number of bytes of each file that the node need not send again.
     late: Mapping[str, FilePositions]
     #: All addresses of the server.
     addresses: tuple[str, ...]
@@ -281,8 +282,8 @@ class Welcome:
     #: Name and content of a file in the workspace, by which the node recognizes the workspace.
     mark_name: str
     mark: str
-    #: All paths of each of the server's directories and programs: ``workspace``, ``project``,
-    #: ``home``, and ``python``. A node with its own file system replaces the paths.
+    #: The server's paths of ``workspace``, ``project``, ``home``, and ``python``: each as set, and
+    #: with links resolved. A node with its own file system replaces the paths.
     places: Mapping[str, tuple[str, ...]]
 
 
