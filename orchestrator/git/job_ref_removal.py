@@ -34,7 +34,9 @@ def remove(
         submodules.remove_job_refs(location.git, location.top, root_id)
     except RepositoryError as error:
         logger.warning(
-            "cannot remove the branches of a job from submodules", extra={"error": error.message}
+            "git failed: branches of a removed job may remain in submodules; remove them with "
+            "git branch",
+            extra={"job": root_id, "error": error.message},
         )
     return refs
 

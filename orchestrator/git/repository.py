@@ -566,7 +566,9 @@ class GitRepository(CommitsAndRefs):
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
             logger.warning(
-                "cannot remove the worktrees and branches of a job", extra={"error": error.message}
+                "git failed: worktrees and branches of a removed job may remain; remove them with "
+                "git worktree and git branch",
+                extra={"job": root_id, "error": error.message},
             )
         return ()
 

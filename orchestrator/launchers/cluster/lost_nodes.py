@@ -245,7 +245,10 @@ def lost_attempts(node: ConnectedNode, late: ExpectedLateResults) -> list[tuple[
         attempt.is_ending = True
     lost = [each for each in lost if not each.files_lock.locked()]
     if lost:
-        logger.warning("node declared lost", extra={"action": "node_given_up", "node": node.name})
+        logger.warning(
+            "node declared lost; its workers start again on other machines",
+            extra={"action": "node_given_up", "node": node.name},
+        )
     why = f"outcome unknown: node {node.name} was lost"
     for attempt in lost:
         if attempt.files is None:

@@ -395,7 +395,7 @@ class LocalLauncher:
         launch = link.launch
         if "failed" in message:
             logger.error(
-                "a supervising process (shim) failed",
+                "a supervising process (shim) failed; the server finds out how its attempt ended",
                 extra={"action": "shim_failed", "error": message["failed"]},
             )
         elif launch is not None and "started" in message:

@@ -372,5 +372,7 @@ class RunningAttempts:
                 await asyncio.to_thread(self._files.prune)
             except (OSError, OrchestratorError) as error:
                 logger.warning(
-                    "cannot remove old commits: %s", error, extra={"action": "node_prune"}
+                    "cannot remove old commits: %s; retrying after the next connection",
+                    error,
+                    extra={"action": "node_prune"},
                 )
