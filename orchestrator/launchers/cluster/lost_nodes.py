@@ -62,8 +62,9 @@ class LostAttempt:
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
         """Return how many bytes of each output file the node need not send again.
 
-        ``bases``: {file: position in the server's file at which the attempt's output begins}.
-        Earlier attempts may have written to the same file.
+        Also remove the pieces that arrived on a former connection. ``bases``: {file: position in
+        the server's file at which the attempt's output begins}. Earlier attempts may have written
+        to the same file.
         """
         if self.received is None:
             self.received = {

@@ -107,7 +107,7 @@ def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[LeftoverProcess
     while (processes := process_table.marked(attempt_id)) and time.monotonic() < deadline:
         for process in processes:
             command = masker.text(process_table.command_line(process.pid)) if masker else ""
-            stray = LeftoverProcess(pid=process.pid, command=command or process.command)
-            killed.setdefault(process.pid, stray)
+            leftover = LeftoverProcess(pid=process.pid, command=command or process.command)
+            killed.setdefault(process.pid, leftover)
             process_control.send_signal(process, signal.SIGKILL)
     return tuple(killed.values())

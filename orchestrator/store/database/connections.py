@@ -24,7 +24,7 @@ from orchestrator.store.database.state_writer import StateWriter
 
 logger = logging.getLogger(__name__)
 
-#: Maximum seconds from a commit to the start of its flush.
+#: Seconds that a flush waits after the first commit, so that the flush includes further commits.
 LATE_SECONDS = 0.02
 #: Suffix of the name of SQLite's write-ahead log.
 _LOG_SUFFIX = "-wal"
