@@ -24,6 +24,9 @@ class Key(NamedTuple):
 
 _BY = Key("by", str, "name of the caller's API key")
 _BY_OR_CAUSE = Key("by", str, "name of the caller's API key; without a caller, the cause as text")
+_STOPPED_BY = Key(
+    "by", str, "the cause as text: a caller such as `key 'alice'`, a worker, or a limit"
+)
 _ATTEMPT = Key("attempt", int, "number of the attempt, from 1")
 _AGENT = Key("agent", str, "name of the agent")
 _TASK = Key("task_id", str, "id of the task")
@@ -126,7 +129,7 @@ class EventKind(StrEnum):
         Key("tasks", int, "number of tasks"),
     )
     JOB_STARTED = "job_started", "The first worker of a job is about to start."
-    JOB_CANCEL_REQUESTED = "job_cancel_requested", "The job is being stopped.", _BY_OR_CAUSE
+    JOB_CANCEL_REQUESTED = "job_cancel_requested", "The job is being stopped.", _STOPPED_BY
     JOB_PAUSED = (
         "job_paused",
         "Nothing new starts in the job until it resumes.",
@@ -139,7 +142,12 @@ class EventKind(StrEnum):
         "An ended job runs its unsuccessful tasks again, or workers that resolve conflicts. The "
         "event `job_reopened` follows.",
         _BY,
-        Key("workers", int, "number of workers that run again"),
+        Key(
+            "workers",
+            int,
+            "number of workers that run again; 0 if workers resolve conflicts, because these "
+            "workers are selected later",
+        ),
         _RUN,
     )
     LIMIT_ASKED = (
@@ -246,7 +254,7 @@ class EventKind(StrEnum):
     WORKER_CANCEL_REQUESTED = (
         "worker_cancel_requested",
         "A caller requested the end of one worker; its job continues.",
-        _BY,
+        Key("by", str, "the caller as text, such as `key 'alice'`"),
     )
     WORKER_ROLLED_BACK = (
         "worker_rolled_back",

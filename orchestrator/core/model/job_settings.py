@@ -256,7 +256,7 @@ class JobConfig:
     )
     retry_backoff_seconds: float = setting(
         ValueKind.SECONDS,
-        "Seconds before the first retry of a worker; doubled for each further retry.",
+        "Seconds before a worker's first retry; doubled before each further retry, at most 60.",
         default=2.0,
         server="workers.retry_backoff_seconds",
         on_retry=True,

@@ -229,7 +229,7 @@ class ConfigAnswer(Answer):
     default_timeout: float
     max_retries: int
     retry_backoff_seconds: float
-    """Seconds before the first retry of a worker; doubled for each further retry."""
+    """Seconds before a worker's first retry; doubled before each further retry, at most 60."""
     execution_mode: str
     enable_recursion: bool
     max_recursion_depth: int

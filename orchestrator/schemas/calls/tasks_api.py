@@ -73,7 +73,7 @@ class TaskBody(CallbackRequest):
     max_retries: int = Field(default=3, ge=0, le=5)
     """Maximum number of retries of each tool."""
     retry_delay: float = Field(default=5.0, ge=1, le=60)
-    """Seconds before the first retry; doubled for each further retry."""
+    """Seconds before the first retry; doubled before each further retry, at most 60."""
     merge_strategy: Strategy = "theirs"
     """Merge strategy: theirs, auto, or manual."""
     created_by: LabelValue | None = None
