@@ -62,7 +62,7 @@ class CliContext:
         return client
 
     def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
-        """Return a client, as ``client`` does. Return None if no server runs, or it is stopped."""
+        """Return a client, as ``client`` does; None if no server runs, or the server is stopped."""
         address = self.address_if_running()
         return self.client_at(address.url, waiting) if address else None
 
