@@ -77,7 +77,8 @@ class ApiOptions:
     project: str = ""
     #: Returns the other servers of the same user; any thread may call it.
     other_servers: Callable[[], Sequence[OtherServer]] = tuple
-    #: Checks the installation; any thread may call it. Raises Unavailable while a check runs.
+    #: Checks the installation; any thread may call it. Raises Unavailable if the checks run for
+    #: another caller, and there are no recent results.
     doctor: Callable[[], Sequence[DoctorCheck]] = no_doctor
     #: Triggers that events from outside may call.
     triggers: "Sequence[Trigger]" = ()

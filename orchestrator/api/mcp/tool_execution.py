@@ -137,7 +137,7 @@ def _cancel(context: ToolContext, arguments: mcp_tool_arguments.CancelArguments)
         job = context.service.workers.cancel(context.caller, job_id, worker_id)
         return summaries.as_text({"job_id": job.id, "cancelled": worker_id, "status": job.status})
     job = context.service.job_control.cancel(context.caller, job_id)
-    more = {} if job.status.ended else {"next": "call wait until the job has stopped"}
+    more = {} if job.status.ended else {"next": "call wait until the job has ended"}
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 

@@ -161,8 +161,9 @@ TOOLS = (
     McpTool(
         name="retry",
         description=(
-            "Retry the unsuccessful tasks of a job, such as with a longer timeout or a higher "
-            "cap, or one worker and the tasks that were skipped because of it. Then call wait."
+            "Retry the unsuccessful tasks of a job, with other settings if needed, such as a "
+            "longer timeout or a higher cap. With worker_id: retry only this worker, and the tasks "
+            "that were skipped because of it. Then call wait."
         ),
         arguments=mcp_tool_arguments.RetryArguments,
         example={**JOB, "worker_id": "worker_1"},
