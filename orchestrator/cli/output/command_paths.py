@@ -28,7 +28,7 @@ def path_here(name: str, folder: str, directory: str) -> str:
     Return the shorter of the absolute path and the path relative to ``directory``. The path
     contains a slash, so that the shell does not search the PATH.
     """
-    path = os.path.join(folder, name)
+    path = os.path.normpath(os.path.join(folder, name))
     relative = os.path.relpath(path, directory)
     relative = relative if "/" in relative else f"./{relative}"
     return shlex.quote(min(relative, path, key=len))

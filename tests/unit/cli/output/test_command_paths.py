@@ -47,6 +47,11 @@ def test_a_path_is_quoted_for_the_shell() -> None:
     assert path_here("bin/orchestrator", "/a/b c", "/a") == "'b c/bin/orchestrator'"
 
 
+def test_a_path_has_no_superfluous_dot() -> None:
+    assert path_here("./install.sh", "/a/b", "/long/path") == "/a/b/install.sh"
+    assert path_here("./install.sh", "/a/b", "/a/b") == "./install.sh"
+
+
 def test_stored_messages_get_the_paths_of_the_current_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
