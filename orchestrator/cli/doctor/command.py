@@ -23,6 +23,8 @@ from orchestrator.cli.doctor.server import server_checks
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.security.files.orchestrator_home import is_home
+from orchestrator.security.files.product_files import FOLDER
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -144,7 +146,8 @@ def _least_free_bytes(settings: "Settings | None") -> int:
 
 def doctor(context: CliContext) -> Iterator[HealthCheck]:
     """Run all checks, and yield their results in the order in which to fix problems."""
-    yield from install_checks(context.folder)
+    has_home = is_home(context.folder, context.environ)
+    yield from install_checks(FOLDER if has_home else context.folder)
     settings = None
     for check, loaded_settings in config_checks(context.folder, context.environ):
         settings = loaded_settings or settings

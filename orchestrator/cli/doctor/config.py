@@ -9,7 +9,9 @@ from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.output.command_paths import with_paths_here
 from orchestrator.core.errors import ConfigError, UnreadableConfig
-from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND, KEY_COMMAND
+from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND
+from orchestrator.security.files.orchestrator_home import is_home
+from orchestrator.security.files.product_files import FOLDER
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -24,9 +26,10 @@ def config_checks(
     check, ``settings`` is None.
     """
     path = folder / "config.yaml"
+    has_home = IS_INSTALLED or is_home(folder, environ)
     if not path.exists():
         message = f"{path} does not exist; all settings have their defaults"
-        if IS_INSTALLED:
+        if has_home:
             message = f"{path.parent} does not exist yet; `{COMMAND} run` or `serve` creates it"
         yield HealthCheck(name="config", ok=None, message=message), None
     settings = None
@@ -41,15 +44,17 @@ def config_checks(
         fix = "correct these lines; all settings are in config.template.yaml"
         yield HealthCheck(name="config", ok=False, message=error.message, fix=fix), None
     except ImportError as error:
-        fix = f"run {INSTALL_COMMAND if IS_INSTALLED else quoted(folder / 'install.sh')}"
+        product = FOLDER if has_home else folder
+        fix = f"run {INSTALL_COMMAND if IS_INSTALLED else quoted(product / 'install.sh')}"
         yield HealthCheck(name="config", ok=False, message=str(error), fix=fix), None
     else:
         valid = f"{path} is valid" if path.exists() else "the environment variables are valid"
         yield HealthCheck(name="config", ok=True, message=valid), settings
     if path.exists():
         yield _mode_check(path), None
-    if settings is not None and not (IS_INSTALLED and not path.exists()):
-        yield _key_check(settings, folder), None
+    if settings is not None and (path.exists() or not has_home):
+        key_command = f"{COMMAND} serve" if has_home else quoted(folder / "install.sh")
+        yield _key_check(settings, key_command), None
 
 
 def _mode_check(path: Path) -> HealthCheck:
@@ -62,7 +67,8 @@ def _mode_check(path: Path) -> HealthCheck:
     return HealthCheck(name="config mode", ok=True, message=f"{mode:o}")
 
 
-def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
+def _key_check(settings: "Settings", key_command: str) -> HealthCheck:
+    """Check the API key. ``key_command``: the command that creates a missing key."""
     from orchestrator.config.cross_setting_checks import key_conflicts
     from orchestrator.config.example_key import is_example
 
@@ -78,6 +84,5 @@ def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
         return HealthCheck(name="api key", ok=False, message=f"api.api_key: {problem}", fix=fix)
     if key:
         return HealthCheck(name="api key", ok=True, message="api.api_key is set")
-    command = KEY_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")
-    fix = f"run {command}, which creates a key"
+    fix = f"run {key_command}, which creates a key"
     return HealthCheck(name="api key", ok=False, message="api.api_key is not set", fix=fix)

@@ -306,6 +306,26 @@ def install_check(folder: Path, name: str) -> HealthCheck:
     return check
 
 
+def test_a_home_outside_of_the_portable_folder_uses_the_folder_s_packages(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    folder.chmod(0o700)
+
+    found = checks(orchestrator, capsys, ORCHESTRATOR_HOME=str(folder))
+
+    for name in ("packages", "grammars"):
+        assert str(folder) not in found[name]["message"] + found[name]["fix"]
+
+
+def test_a_home_that_does_not_exist_yet_is_a_note(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    found = [check for check, _ in config_checks(home, {"ORCHESTRATOR_HOME": str(home)})]
+
+    assert [check.name for check in found if check.ok is False] == []
+    assert found[0].message.startswith(f"{home} does not exist yet; ")
+
+
 def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements-survey.txt"
     requirements.write_text("no-such-grammar==1\nno-such-other==2\n")
