@@ -138,7 +138,7 @@ def summary_of(
 
 
 def unmerged(outside: Iterable[OutsideWork]) -> list[OutsideWork]:
-    """Return the unmerged changes of successful workers."""
+    """Return the unmerged changes that a reader expects in the result (see ``_UNMERGED``)."""
     return [each for each in outside if each.cause in _UNMERGED]
 
 

@@ -156,14 +156,14 @@ FAILURE_ROOM = (2_000, 60_000)
 FAILURE_LINES = 50
 
 #: Maximum number of entries in one list of FINAL_RESULT.md. For further entries, FINAL_RESULT.md
-#: shows only their number. Other reports have all entries.
+#: shows only their number. Other reports have more entries.
 FINAL_ENTRIES = 40
 FINAL_FILES = 200
 #: Maximum number of comments of one round of feedback in FINAL_RESULT.md.
 FINAL_COMMENTS = 20
 LEVEL_FILES = 1_000
 
-#: Maximum characters of a reason in FINAL_RESULT.md, for a worker that was not started.
+#: Maximum characters of a reason in a list of FINAL_RESULT.md that has one line for each worker.
 FINAL_REASON = 200
 
 
@@ -427,7 +427,7 @@ class Pages:
                 yield row.worker_id
 
     def _ids_in_lost_child_jobs(self) -> Iterator[str]:
-        """Yield the ids of workers of child jobs whose changes are all missing in the result."""
+        """Yield the ids of the workers of each child job that the result lacks as a whole."""
         for loss in self._job.facts.lacking:
             for child_id in loss.child_job_ids:
                 yield from (each.id for each in self._index.workers(child_id))

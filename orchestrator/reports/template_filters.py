@@ -49,9 +49,9 @@ _BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
 def plain(text: str) -> str:
-    """Return text without control characters and terminal sequences. Lines end with a newline.
+    """Return text without control characters and terminal sequences.
 
-    The result can be encoded as UTF-8. Idempotent.
+    Every line end becomes a newline. The result can be encoded as UTF-8. Idempotent.
     """
     # The most frequent case, with the fastest check.
     if text.isascii() and text.isprintable():
@@ -80,9 +80,9 @@ def bounded(text: str, limit: int) -> str:
 
 
 def ending(text: str, lines: int, limit: int) -> str:
-    """Return the last ``lines`` lines of a text, from at most its last ``limit`` characters.
+    """Return the last ``lines`` lines of a text, but at most ``limit`` characters.
 
-    If the characters begin within a line, the rest of this line is left out if possible.
+    A line whose beginning does not fit is omitted, unless it is the only line.
     """
     end = text[max(0, len(text) - limit) :] if limit > 0 else ""
     if len(end) < len(text):

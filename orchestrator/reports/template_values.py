@@ -76,7 +76,7 @@ class PersonText:
     """A text of a person: an answer to a question, or one round of feedback."""
 
     at: float
-    #: Name of the task that was answered, or of the worker that got the feedback.
+    #: Id of the task that was answered, or of the worker that got the feedback.
     subject: str
     text: str
     comments: Sequence[Comment] = ()
@@ -243,7 +243,7 @@ class MadeFile:
     is_removed: bool = False
     #: Added and removed lines in the merged result; None: not in the result, or unknown.
     lines: tuple[int, int] | None
-    #: The workers whose changes are not merged.
+    #: Ids of the workers whose changes are not merged.
     unmerged: Collection[str]
     #: What the result has instead of changed lines: "not merged"; "no change" if later changes
     #: restored or removed the file; "unknown" for the last files of a large result.

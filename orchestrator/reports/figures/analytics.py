@@ -20,7 +20,7 @@ seconds, memory is bytes, and null means unknown, never zero.
   above 1, because a worker needs no processor while it waits.
 - ``caps``: the job's caps: each of ``max_steps``, ``max_tokens``, and ``max_cost_usd`` that is set.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
-  and ``seconds`` of own work; see ``job_tree_index.py``.
+  and ``seconds`` of own work; see ``critical_path.py``.
 - ``bottleneck``: id of the worker with the longest step.
 - ``queued_seconds``: sum of the delays of all workers. A worker's delay is the time between the
   moment when the worker could start and its actual start.
