@@ -210,7 +210,7 @@ def _triggers(triggers: Mapping[str, TriggerSettings], *, require_key: bool) -> 
             yield path, f"the secret must have {SHORTEST_KEY} or more characters"
         if trigger.action is TriggerAction.JOB:
             if bool(trigger.request) == (trigger.plan is not None):
-                yield path, "needs either request or plan"
+                yield path, "set either request or plan, and not both"
         elif any((trigger.request, trigger.plan, trigger.params, trigger.config)):
             yield path, "action feedback allows no request, plan, params, or config; remove them"
         elif trigger.pull_request:
@@ -243,7 +243,7 @@ def _keys(keys: Sequence[ApiKey]) -> Iterator[Conflict]:
             yield ("api", "keys"), f"the name {name!r} is used by {owner}; rename this key"
     for each in keys:
         if (each.key is None) == (each.key_hash is None):
-            yield ("api", "keys"), f"{each.name!r} needs either key_hash or key"
+            yield ("api", "keys"), f"{each.name!r}: set either key_hash or key, and not both"
         elif each.key is not None and not _is_sendable(each.key.get_secret_value()):
             reason = f"the key of {each.name!r} must be {SHORTEST_KEY} or more letters and digits"
             yield ("api", "keys"), f"{reason}; create one: {COMMAND} keys new {each.name}"
@@ -261,7 +261,10 @@ _NEW_KEY = f'to create a key, set api_key to "" and run {KEY_COMMAND}'
 
 
 def key_conflicts(key: str, *, require_key: bool) -> Iterator[Conflict]:
-    """Yield why ``key`` cannot be the API key. With ``require_key``, the key must also be long."""
+    """Yield why ``key`` cannot be the API key.
+
+    A missing or short key is a conflict only if ``require_key`` is True.
+    """
     if not key:
         if require_key:
             yield ("api", "api_key"), f"no API key; create one: {KEY_COMMAND}"

@@ -77,7 +77,7 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock on config.yaml while the ``with`` block runs.
+    """Hold the lock on the directory of config.yaml while the ``with`` block runs.
 
     If two processes need a key at the same time, the second process waits, and then finds the key
     that the first process wrote.
