@@ -84,8 +84,8 @@ def _declare(
 def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
     """Return the method ``__init__`` of a class.
 
-    For a class with slots, the returned method sets each field through the field's slot, in a third
-    of the time that the standard method takes.
+    For a class with slots, the returned method sets each field through the field's slot. This takes
+    a third of the time that the standard method takes.
     """
     namespace: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": _set}
     parameters, keywords, lines = ["self"], ["*"], []

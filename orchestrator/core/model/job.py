@@ -501,8 +501,8 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     ``workers``: the job's workers and the reviewers of its candidates.
 
     Return None if the job's status is not final, and 0 if the job never started. If no worker has
-    an end, as after a failed planning, use the job's ``ended_at``. Otherwise do not use it, because
-    the reports show the result before it is set.
+    an end, as after a failed planning, use the job's ``ended_at``. Otherwise ``ended_at`` is not
+    used, because the reports show the result before ``ended_at`` is set.
     """
     if not job.status.ended:
         return None

@@ -470,5 +470,8 @@ BUILT_IN: Mapping[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
-    """Return the settings of a job whose request sets nothing. ``changes``: from config.yaml."""
+    """Return the settings of a job whose request sets nothing.
+
+    ``changes``: the settings that config.yaml sets.
+    """
     return JobConfig(**{**BUILT_IN, **changes})

@@ -26,7 +26,7 @@ class EndedBy(StrEnum):
     TIMEOUT = "timeout"
     #: The attempt was stopped, for example by a caller or with its server (see ``Exit.cause``).
     CANCEL = "cancel"
-    #: The attempt exceeded a cap.
+    #: The attempt exceeded a cap on usage, or a limit in ``workers.limits``.
     LIMIT = "limit"
     #: The program could not be started.
     SPAWN_FAILED = "spawn_failed"
@@ -91,7 +91,8 @@ class ErrorClass(StrEnum):
     API = "api"
     #: The tool does not accept its arguments or configuration.
     CONFIG = "config"
-    #: A cap on steps, tokens, or money stopped the agent, or the model's context was full.
+    #: A cap on steps, tokens, or money stopped the agent, or the model's context or answer was too
+    #: long.
     LIMIT = "limit"
     #: The agent was not allowed to use a tool that it needed.
     DENIED = "denied"
@@ -105,7 +106,8 @@ class ErrorClass(StrEnum):
     START = "start"
     #: The agent was stopped by a signal that the orchestrator did not send.
     KILLED = "killed"
-    #: The agent was silent for too long, or did not end after its final text.
+    #: The agent or its model was silent for too long, or the agent did not end after its final
+    #: text.
     TIMEOUT = "timeout"
 
 
