@@ -38,10 +38,15 @@ VARIABLE_OF_PATTERN = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
 def program_argv(command: str) -> tuple[str, ...]:
-    """Return the words of a command from the settings: a program, possibly with arguments."""
-    if shutil.which(command) or not shlex.split(command):
-        return (command,)
-    return tuple(shlex.split(command))
+    """Return the words of a command from the settings: a program, possibly with arguments.
+
+    A command with an unclosed quote is one word, which names no program.
+    """
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError:
+        words = ()
+    return (command,) if shutil.which(command) or not words else words
 
 
 def tool_availability(

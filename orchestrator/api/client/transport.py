@@ -4,6 +4,7 @@ The module ``remote_session`` is used for a server on another machine or with TL
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
 #: Seconds without data after which a stream counts as broken. A running server sends heartbeats.
 STREAM_SILENCE_SECONDS = 60.0
+#: Matches a host name with valid labels, an IPv4 address, or an IPv6 address without brackets.
+_HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?|[\w.%]*:[\w.:%]*")
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 #: Returns the current address of the server; None if no server has recorded an address.
@@ -78,7 +81,7 @@ class Transport:
             _ = parts.port  # raises ValueError for an invalid port
         except ValueError as error:
             raise ValueError(message) from error
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
             raise ValueError(message)
         self.close()
         self.url = api_url.rstrip("/")

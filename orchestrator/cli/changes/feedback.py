@@ -14,6 +14,7 @@ from orchestrator.cli.changes.comment_parsing import (
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.output.command_paths import COMMAND
+from orchestrator.cli.output.editor import edited_text
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.core.text.formatting import plural
@@ -125,8 +126,7 @@ def _edited_comments(context: CliContext, job_id: str, worker_id: str, commit: s
     context.work_on_project_of(job_id)
     diff = diff_of_worker(context, job_id, worker_id, None, False).decode("utf-8", "replace")
     text = _TEMPLATE.format(worker=worker_id, job=job_id, commit=commit[:12], diff=diff)
-    edited_text = click.edit(text, extension=".diff")
-    return comments_of_diff(edited_text or "")
+    return comments_of_diff(edited_text(text, ".diff", "nothing was sent") or "")
 
 
 def _answer_text(answer: Answer, feedback: Comments) -> str:

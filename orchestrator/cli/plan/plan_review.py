@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.output.editor import edited_text
 from orchestrator.cli.plan.job_options import JobOptions
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
@@ -201,12 +200,12 @@ def _edited_job(job: JobOptions, plan: Draft) -> JobOptions:
     values = {"request": job.request, "config": dict(job.config), "tasks": list(plan.tasks)}
     document = {name: value for name, value in values.items() if value}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    edited_text = click.edit(text, extension=".yaml")
-    if edited_text is None or edited_text == text:
+    edited_plan = edited_text(text, ".yaml", "no job was started")
+    if edited_plan is None or edited_plan == text:
         return replace(job, tasks=tuple(plan.tasks))
-    if not edited_text.strip():
+    if not edited_plan.strip():
         raise InvalidRequest("the edited plan is empty; no job was started")
-    parsed = parse_plan(edited_text, "the edited plan.yaml")
+    parsed = parse_plan(edited_plan, "the edited plan.yaml")
     fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     if not fields.get("tasks"):  # without tasks, a planner would split the request again
         raise InvalidRequest(

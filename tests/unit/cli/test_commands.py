@@ -684,7 +684,10 @@ def test_in_a_worker_its_own_server_is_used(api: FakeApi, orchestrator: Orchestr
     assert api.jobs
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "http://["])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:8000", "http://[", "http://my host:80", "http://a..b", f"https://{'a' * 64}.org"],
+)
 def test_an_invalid_server_address_is_reported(
     orchestrator: Orchestrator, capsys: Capture, url: str
 ) -> None:

@@ -97,12 +97,12 @@ def test_a_missing_program_is_named_with_the_command_that_installs_it() -> None:
     )
 
 
-def test_a_wrong_command_in_the_settings_is_named() -> None:
-    found = tool_availability(CLAUDE, "/nowhere/claude", {"ANTHROPIC_API_KEY": "k"})
+@pytest.mark.parametrize("command", ["/nowhere/claude", "claude 'x"])
+def test_a_wrong_command_in_the_settings_is_named(command: str) -> None:
+    found = tool_availability(CLAUDE, command, {"ANTHROPIC_API_KEY": "k"})
 
     assert found.hindrance == (
-        "command '/nowhere/claude' not found; "
-        "to fix: correct orchestrator.claude_command in config.yaml"
+        f"command {command!r} not found; to fix: correct orchestrator.claude_command in config.yaml"
     )
 
 
