@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.composition.attached_session import AttachedSession
     from orchestrator.composition.git_for_commands import (
+        difference,
         difference_between,
         discard_removed_job,
         landing,
@@ -50,6 +51,7 @@ _HOMES = {
     "check_plan": "plan_preview",
     "check_receivers": "settings.webhooks_and_notifications",
     "containment_in_force": "settings.settings_conversion",
+    "difference": "git_for_commands",
     "difference_between": "git_for_commands",
     "discard_removed_job": "git_for_commands",
     "estimate_of": "plan_preview",
@@ -78,6 +80,7 @@ __all__ = [
     "check_plan",
     "check_receivers",
     "containment_in_force",
+    "difference",
     "difference_between",
     "discard_removed_job",
     "estimate_of",

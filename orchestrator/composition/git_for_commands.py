@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.composition.settings.repository import landing_of, repository_of
+from orchestrator.composition.settings.repository import change_reader, landing_of, repository_of
 from orchestrator.config import load, project_root
+from orchestrator.core.repository.change_reader import Difference, DiffRequest
 from orchestrator.engine.worktrees.user_checkout_changes import AFTER
-from orchestrator.git import Landing, RepositoryRestore, between, of_worker
+from orchestrator.git import Landing, RepositoryRestore, between, of_worker, spans_of_worker
 from orchestrator.workspace import JobDirectories
 
 
@@ -37,6 +38,32 @@ def worker_difference(
     settings = load(folder, environ=environ).settings
     project = project_root(settings, folder)
     return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)
+
+
+def difference(
+    folder: Path,
+    environ: Mapping[str, str],
+    root_id: str,
+    job_id: str,
+    worker_id: str | None,
+    *,
+    attempt: int | None,
+    stat: bool,
+) -> Difference:
+    """Return the changes of a job, or of one worker, file by file, as in the API's answer.
+
+    Raise NotFound if no branch has the changes, and TooLarge if the changes are too large.
+    """
+    settings = load(folder, environ=environ).settings
+    project = project_root(settings, folder)
+    if worker_id:
+        spans = spans_of_worker(project, root_id, worker_id, attempt)
+    else:
+        spans = [landing_of(settings, project, root_id, job_id, None).span()]
+    reader, request = change_reader(project), DiffRequest(stat=stat)
+    parts = [reader.difference(*span, request) for span in spans]
+    files = [file for part in parts for file in part.files]
+    return Difference(base=parts[0].base, commit=parts[0].commit, files=files)
 
 
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:

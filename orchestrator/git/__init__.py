@@ -22,7 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.git.commits.commit_diffs import between, of_worker
+    from orchestrator.git.commits.commit_diffs import between, of_worker, spans_of_worker
     from orchestrator.git.commits.held_back_files import NeverCommit
     from orchestrator.git.environments.copied_files import CopyRules
     from orchestrator.git.landing.authorship import signature_of_user
@@ -48,6 +48,7 @@ _HOMES = {
     "between": "commits.commit_diffs",
     "of_worker": "commits.commit_diffs",
     "signature_of_user": "landing.authorship",
+    "spans_of_worker": "commits.commit_diffs",
 }
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "between",
     "of_worker",
     "signature_of_user",
+    "spans_of_worker",
 ]
 
 

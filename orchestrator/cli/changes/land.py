@@ -1,5 +1,6 @@
 """``orchestrator land`` and ``undo``: a job's changes in the project's repository."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -7,9 +8,10 @@ import click
 
 from orchestrator.api.client.errors import ConflictError
 from orchestrator.cli.command_context import CliContext, pass_cli_context, unconfirmed
-from orchestrator.cli.command_line.parameters import job_argument, project_option
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
+from orchestrator.cli.output.error_messages import problem_of
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_summary import branch_text, ending_lines, purpose
 from orchestrator.cli.output.status_answer import tasks_of
@@ -57,6 +59,7 @@ _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
     help="Target branch. Without --pr, it must be the current branch.",
 )
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
+@json_option
 @project_option
 @pass_cli_context
 def land_command(
@@ -95,6 +98,8 @@ def land_command(
         return _print_missing_changes(context, job_id, landing, error)
     job = whole_job(context.workspace, job_id)
     if plan["nothing_to_land"]:
+        if context.as_json:
+            return _print(context, plan)
         losses = _lines_of_losses(job.get("missing") or ())
         lines = [plan["text"], *losses, *ending_lines(job, terminal_width())]
         click.echo(pasteable("\n".join(lines)), err=True)
@@ -102,18 +107,25 @@ def land_command(
     if not pr and landing.is_landed():
         # Nothing will change, so the user is not asked.
         fields["onto"] = onto or plan["branch"].split(" ")[0]
-        click.echo(_land(context, job_id, fields)["text"])
-        return ExitCode.OK
-    click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
-    for line in ending_lines(job, terminal_width()):
-        click.echo(line, err=True)
+        return _print(context, _land(context, job_id, fields))
+    if not context.as_json:
+        stat = printable(landing.diff(stat=True).decode("utf-8", "replace"))
+        click.echo(stat, err=True, nl=False)
+        for line in ending_lines(job, terminal_width()):
+            click.echo(line, err=True)
     for continued_job in _continued_jobs(context, job):
         if description := incompleteness(continued_job):
             click.echo(f"Note: the landing includes an incomplete result: {description}", err=True)
     if pr:
-        return _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
-    fields["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
-    click.echo(_land(context, job_id, fields)["text"])
+        text = _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
+        return _print(context, {**plan, "text": text, "pull_request": text})
+    fields["onto"] = _ask(context, job["job_id"], plan, onto=onto, yes=yes)
+    return _print(context, _land(context, job_id, fields))
+
+
+def _print(context: CliContext, answer: Mapping[str, Any]) -> int:
+    """Print the text of an answer. With ``--json``, print the whole answer. Return OK."""
+    click.echo(json.dumps(answer) if context.as_json else printable(answer["text"]))
     return ExitCode.OK
 
 
@@ -154,6 +166,10 @@ def _print_missing_changes(
         raise error
     job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
+    exit_code = of_job(status) if status.ended else ExitCode.FAILED
+    if context.as_json:
+        click.echo(json.dumps(problem_of(error)), err=True)
+        return exit_code
     has_result = _has_result(landing)
     if status.ended and not has_result and job.get("merge_state") == MergeState.NONE:
         lines = [f"Error: {error.message}"]
@@ -164,7 +180,7 @@ def _print_missing_changes(
     elif job.get("merge_state") != MergeState.NONE:
         lines.append(f"to show commands that merge the changes: {COMMAND} status {job['job_id']}")
     click.echo(pasteable("\n".join(lines)), err=True)
-    return of_job(status) if status.ended else ExitCode.FAILED
+    return exit_code
 
 
 def _has_result(landing: "Landing") -> bool:
@@ -182,7 +198,8 @@ def _open_pull_request(
     base: str,
     *,
     yes: bool,
-) -> int:
+) -> str:
+    """Push the result, and return the output of ``gh`` or ``glab``: the pull request's address."""
     from orchestrator.engine.service.triggers.pull_requests import record_opened
     from orchestrator.git import PullRequest
 
@@ -203,11 +220,11 @@ def _open_pull_request(
     )
     remote, tool = pull_request.check()
     question = f"Push {landing.head} to {remote} and open a pull request onto {base}?"
-    if not yes and not confirmed(question):
+    if not yes and (context.as_json or not confirmed(question)):
         raise unconfirmed("push")
-    click.echo(printable(pull_request.open(remote, tool)))
+    text = pull_request.open(remote, tool)
     record_opened(context.workspace, job["job_id"], job["run"])
-    return ExitCode.OK
+    return text
 
 
 def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
@@ -219,22 +236,28 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
     return "\n\n".join((*parts, f"Orchestrator-Job: {job['job_id']}")) + "\n"
 
 
-def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
+def _ask(
+    context: CliContext, job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool
+) -> str | None:
     """Ask the user to confirm the landing. Return the field ``onto`` of the API's call ``land``.
 
     The field is the current branch if ``onto`` is None and the job started from another branch.
-    Otherwise, the field is ``onto``. Raise Conflict if the user declines.
+    Otherwise, the field is ``onto``. Raise Conflict if the user declines, or
+    if the question cannot be asked, because of ``--json``.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
+    may_ask = not context.as_json
     if base in ("", name) or onto:
         # If ``onto`` is not the current branch, ask nothing, because the call will be rejected.
         is_named = onto in (None, name)
-        if is_named and not yes and not confirmed(f"Land job {job_id} on {branch}?"):
+        question = f"Land job {job_id} on {branch}?"
+        if is_named and not yes and not (may_ask and confirmed(question)):
             raise unconfirmed("land")
         return onto
     command = command_with("--onto", name, *(() if yes else ("--yes",)))
-    if not confirmed(f"Job {job_id} started from {base}. Land it on {branch} instead?"):
+    question = f"Job {job_id} started from {base}. Land it on {branch} instead?"
+    if not (may_ask and confirmed(question)):
         raise OtherBranch(
             f"job {job_id} started from branch {base}, but the current branch is {branch}; "
             f"nothing was changed; to land it on {name}: {command}"
@@ -297,6 +320,7 @@ def _lines_of_losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 @click.command("undo")
 @job_argument
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
+@json_option
 @project_option
 @pass_cli_context
 def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
@@ -307,9 +331,10 @@ def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
     context.check_not_in_worker("undo")
     landing = landing_of(context, job_id)
     landing.check_undoable()
-    if not yes and not confirmed(f"Reset {landing.branch()} to its state before job {job_id}?"):
+    question = f"Reset {landing.branch()} to its state before job {job_id}?"
+    if not yes and (context.as_json or not confirmed(question)):
         raise unconfirmed("undo")
-    click.echo(_undo(context, job_id)["text"])
+    _print(context, _undo(context, job_id))
 
 
 def _land(context: CliContext, job_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,12 +1,14 @@
 """``orchestrator restore``: undoes the changes that a job made in the user's repository."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context, unconfirmed
-from orchestrator.cli.command_line.parameters import job_argument, project_option
+from orchestrator.cli.command_line.parameters import job_argument, json_option, project_option
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 @click.command("restore")
 @job_argument
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
+@json_option
 @project_option
 @pass_cli_context
 def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
@@ -44,18 +47,27 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
             f"{COMMAND} wait {root_id}"
         )
     changes = [read_change(each) for each in job.get("repository_changes") or ()]
-    if not changes:
+    if not changes and not context.as_json:
         click.echo(
             f"nothing to restore: job {root_id} changed nothing in git except its own branches"
         )
         return ExitCode.OK
     restoration = repository_restore(context.folder, context.environ, root_id)
     items = restoration.inspect(changes)
-    _show(restoration, items)
+    if not context.as_json:
+        _show(restoration, items)
     restorable = [each for each in items if each.restore_state is RestoreState.CAN_BE_RESTORED]
-    if restorable and not yes and not confirmed(f"Restore {len(restorable)} of these items?"):
+    question = f"Restore {len(restorable)} of these items?"
+    if restorable and not yes and (context.as_json or not confirmed(question)):
         raise unconfirmed("restore")
-    return _restored(restoration, items, restorable)
+    failures = _failures(restoration, restorable)
+    remaining = [each for each in items if each in failures or _remains(each)]
+    if context.as_json:
+        outcomes = [_outcome(each, failures) for each in items]
+        click.echo(json.dumps({"job_id": root_id, "changes": outcomes}))
+    else:
+        _print(restorable, failures, remaining)
+    return ExitCode.FAILED if remaining else ExitCode.OK
 
 
 def _show(restoration: "RepositoryRestore", items: Sequence["Restorable"]) -> None:
@@ -69,33 +81,50 @@ def _show(restoration: "RepositoryRestore", items: Sequence["Restorable"]) -> No
             click.echo(printable(f"    {line}"), err=True)
 
 
-def _restored(
-    restoration: "RepositoryRestore",
-    items: Sequence["Restorable"],
-    restorable: Sequence["Restorable"],
-) -> ExitCode:
-    """Undo the changes in ``restorable``. Return OK, or FAILED if a change in ``items`` remains.
-
-    Pushes are not undone, and do not make the command fail.
-    """
-    from orchestrator.git import RestoreState
-
-    remaining = [
-        item.change
-        for item in items
-        if item.change.kind is not ChangedKind.PUSH
-        and item.restore_state in (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
-    ]
+def _failures(
+    restoration: "RepositoryRestore", restorable: Iterable["Restorable"]
+) -> dict["Restorable", str]:
+    """Undo the changes in ``restorable``. Return the changes that remain, each with the reason."""
+    failures = {}
     for item in restorable:
         try:
             restoration.restore(item)
-            note = f" (was {item.change.after[:12]} after the job)" if item.change.after else ""
-            click.echo(printable(f"restored: {item.change.kind} {item.change.name}{note}"))
         except Conflict as error:
-            click.echo(pasteable(error.message), err=True)
-            remaining.append(item.change)
-    for change in remaining:
-        click.echo(printable(f"not restored: {change}"), err=True)
+            failures[item] = error.message
+    return failures
+
+
+def _remains(item: "Restorable") -> bool:
+    """True if the command fails because of this change. Pushes do not make the command fail."""
+    from orchestrator.git import RestoreState
+
+    remaining_states = (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
+    return item.change.kind is not ChangedKind.PUSH and item.restore_state in remaining_states
+
+
+def _outcome(item: "Restorable", failures: Mapping["Restorable", str]) -> dict[str, Any]:
+    """Return a change as in a job's status, with its outcome and the hint."""
+    from orchestrator.git import RestoreState
+
+    outcome = item.restore_state.name.lower()
+    if item.restore_state is RestoreState.CAN_BE_RESTORED:
+        outcome = "failed" if item in failures else "restored"
+    hint = failures.get(item, item.hint)
+    return {**asdict(item.change), "outcome": outcome, "hint": hint}
+
+
+def _print(
+    restorable: Sequence["Restorable"],
+    failures: Mapping["Restorable", str],
+    remaining: Sequence["Restorable"],
+) -> None:
+    for item in restorable:
+        if item in failures:
+            click.echo(pasteable(failures[item]), err=True)
+            continue
+        note = f" (was {item.change.after[:12]} after the job)" if item.change.after else ""
+        click.echo(printable(f"restored: {item.change.kind} {item.change.name}{note}"))
+    for item in remaining:
+        click.echo(printable(f"not restored: {item.change}"), err=True)
     if not restorable and not remaining:
         click.echo("nothing to restore")
-    return ExitCode.FAILED if remaining else ExitCode.OK

@@ -189,16 +189,28 @@ def of_worker(
     """
     git = Git(str(project), {})
     options = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
+    spans = spans_of_worker(project, root_id, worker_id, attempt)
+    return b"".join(git.run("diff", *options, *_PLAIN, *span, "--").out for span in spans)
+
+
+def spans_of_worker(
+    project: Path, root_id: str, worker_id: str, attempt: int | None
+) -> list[tuple[str, str]]:
+    """Return the pairs of commits (start, end) whose differences are one worker's changes.
+
+    The first pair is the worker's, the other pairs are of its child jobs. ``attempt`` and errors:
+    see ``of_worker``.
+    """
+    git = Git(str(project), {})
     if attempt is not None:
-        span = _span_of_attempt(git, root_id, worker_id, attempt)
-        return git.run("diff", *options, *_PLAIN, *span, "--").out
+        return [_span_of_attempt(git, root_id, worker_id, attempt)]
     spans = list(_spans(git, root_id, worker_id)) if git.has_repository else []
     if not spans:
         raise NotFound(
             f"no branch of {worker_id} in job {root_id}: the worker had no worktree, has not "
             f"started, or was removed; list the workers: {COMMAND} status {root_id}"
         )
-    return b"".join(git.run("diff", *options, *_PLAIN, *span, "--").out for span in spans)
+    return spans
 
 
 def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tuple[str, str]:

@@ -228,13 +228,17 @@ class Landing:
         tip = self._git.resolve(branch_of(self.root_id, start.removeprefix(self._start_prefix)))
         return not tip or has_changes(self._git, start, tip)
 
+    def span(self) -> tuple[str, str]:
+        """Return the commit from which the job started, and the commit of its result."""
+        result = self.result()
+        return self._start(), result
+
     def diff(self, *, stat: bool) -> bytes:
         """Return the job's changes as a patch for git apply.
 
         ``stat``: True to return the numbers of changed lines instead.
         """
-        result = self.result()
-        base = self._start()
+        base, result = self.span()
         options = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
         quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
         return self._git.run("diff", *options, *quiet, base, result, "--").out
@@ -259,7 +263,7 @@ class Landing:
 
     def changed(self) -> Iterator[tuple[ChangedPath, Callable[[], bytes]]]:
         """Yield every path that the job changed, with a function that returns its content."""
-        for path in changed(self._git, self._start(), self.result()):
+        for path in changed(self._git, *self.span()):
             yield path, partial(content, self._git, path)
 
     def branch(self) -> str:
@@ -267,7 +271,7 @@ class Landing:
         return short(name) if name else "HEAD (detached: on no branch)"
 
     def files(self) -> Sequence[str]:
-        return [each.path for each in changed(self._git, self._start(), self.result())]
+        return [each.path for each in changed(self._git, *self.span())]
 
     def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> BranchMove:
         branch, result = self.branch(), self.result()

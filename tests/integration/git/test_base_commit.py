@@ -1,8 +1,10 @@
 """Jobs that start from another commit than HEAD, or with uncommitted changes."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +150,37 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
     assert host.project.git("rev-parse", "HEAD^1") == before
     assert host.command("undo", job, "--yes") == 0
     assert host.project.git("rev-parse", "HEAD") == before
+
+
+def test_changes_and_landings_are_printed_as_the_answers_of_the_api(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    job = host.run(edit("sed -i s/two/2/ src/app.py"))["job_id"]
+    before = host.project.git("rev-parse", "HEAD")
+    capfd.readouterr()
+
+    def printed(*words: str) -> dict[str, Any]:
+        assert host.command(*words, "--json") == 0
+        out, err = capfd.readouterr()
+        assert err == ""
+        answer: dict[str, Any] = json.loads(out)
+        return answer
+
+    assert printed("diff", job) == host.site.get(f"/jobs/{job}/diff")
+    of_worker = host.site.get(f"/jobs/{job}/diff?worker=worker_1&stat=true")
+    assert printed("diff", job, "worker_1", "--stat") == of_worker
+    assert printed("diff", job, "worker_1", "--attempt", "1", "--stat")["files"]
+    assert host.command("land", job, "--json") == 1
+    problem = json.loads(capfd.readouterr().err)
+    assert f"bin/orchestrator land {job} --json --yes" in problem["detail"]
+
+    landed = printed("land", job, "--yes")
+    assert (landed["landed"], landed["changed"], landed["before"]) == (True, True, before)
+    assert printed("land", job)["changed"] is False
+    assert host.command("undo", job, "--json") == 1
+    assert json.loads(capfd.readouterr().err)["type"] == "conflict"
+    undone = printed("undo", job, "--yes")
+    assert (undone["commit"], undone["before"]) == (before, landed["commit"])
 
 
 def test_landing_brings_only_what_the_workers_changed(

@@ -1,5 +1,7 @@
 """A worker that changes the configuration of all worktrees does not harm other workers."""
 
+import json
+
 import pytest
 
 from tests.integration.git.conftest import Host
@@ -104,7 +106,21 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
         *("nano", "y", "#!/bin/sh\nexit 0\n", "750", False, "users", "stale", at),
         pushed["after"],
     )
+    assert host.command("restore", job, "--json") == 1
+    outcomes = {
+        (each["kind"], each["name"]): (each["outcome"], each["hint"])
+        for each in json.loads(capfd.readouterr().out)["changes"]
+    }
+    assert outcomes["setting", "own.name"] == ("changed_since", "")
+    assert outcomes["setting", "core.editor"] == ("as_before", "")
+    assert outcomes["push", "early"][0] == "by_hand"
     project.git("config", "--unset", "own.name")
+    project.git("config", "core.editor", "vi")
+    assert host.command("restore", job, "--json") == 1
+    assert "confirm with: " in json.loads(capfd.readouterr().err)["detail"]
+    assert host.command("restore", job, "--json", "--yes") == 0
+    assert '"name": "core.editor", "alteration": "changed"' in (out := capfd.readouterr().out)
+    assert '"outcome": "restored"' in out
     assert host.command("restore", job, "--yes") == 0
     assert "nothing to restore" in capfd.readouterr().out
     assert project.git("rev-parse", "main") == at
