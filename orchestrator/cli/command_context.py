@@ -37,6 +37,11 @@ class CliContext:
     project: Path | None = None
 
     @property
+    def is_in_worker(self) -> bool:
+        """True if a worker runs this command. The server shows a worker only its child jobs."""
+        return "ORCHESTRATOR_WORKER_ID" in self.environ
+
+    @property
     def workspace(self) -> Path:
         from orchestrator.api.client.server_discovery import workspace_of
 

@@ -123,7 +123,7 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
             raise
         return ExitCode.INTERRUPTED
     except OrchestratorError as error:
-        return report_error(error, context.as_json)
+        return report_error(error, context.as_json, is_in_worker=context.is_in_worker)
     except OSError as error:
         if error.filename is not None or not is_full_disk(error):
             raise

@@ -50,12 +50,7 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
         click.echo(json.dumps(answer, indent=2))
         return
     if not answer["jobs"]:
-        message = (
-            f"no job has the status {status}"
-            if status
-            else f'no jobs yet; start one: {COMMAND} run "..."'
-        )
-        click.echo(message, err=True)
+        click.echo(_no_jobs_line(context, status), err=True)
         return
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
     click.echo(table(rows))
@@ -69,6 +64,16 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
         note := no_server_note(context)
     ):
         click.echo(note, err=True)
+
+
+def _no_jobs_line(context: CliContext, status: str | None) -> str:
+    if context.is_in_worker:
+        jobs = f"child jobs with the status {status}" if status else "child jobs"
+        command = f'{COMMAND} spawn "..."'
+        return f"no {jobs}; a worker sees only its child jobs; start one: {command}"
+    if status:
+        return f"no job has the status {status}"
+    return f'no jobs yet; start one: {COMMAND} run "..."'
 
 
 def no_server_note(context: CliContext) -> str:
@@ -92,7 +97,7 @@ def find_jobs(
     """
     client = context.client_if_running()
     if client is not None:
-        depth = None if children or "ORCHESTRATOR_WORKER_ID" in context.environ else 0
+        depth = None if children or context.is_in_worker else 0
         with client:
             return _first_jobs(client, status, limit, depth)
     from orchestrator.cli.offline.jobs_on_disk import all_jobs, root_jobs, summary

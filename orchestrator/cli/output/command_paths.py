@@ -41,28 +41,50 @@ def _path_from_here(name: str) -> str:
         return shlex.quote(str(FOLDER / name))
 
 
-def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of the home's program ``bin/orchestrator`` if it started this process.
+def split_home(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the value of ``--home`` if this option comes first, and the other arguments.
 
-    ``arguments``: arguments of this process. The program passes ``--home DIR`` as the first
-    arguments. Return "" without these arguments, or if the program does not exist.
+    The program ``bin/orchestrator`` of a home passes ``--home DIR`` first. The value is "" without
+    this option.
     """
-    home = arguments[1] if arguments[:1] == ["--home"] and len(arguments) > 1 else ""
-    if not home or not os.path.isfile(os.path.join(home, IN_FOLDER)):
+    option, _, value = (arguments[0] if arguments else "").partition("=")
+    if option != "--home":
+        return "", list(arguments)
+    if value:
+        return value, list(arguments[1:])
+    return "".join(arguments[1:2]), list(arguments[2:])
+
+
+def command_of_home(home: str, directory: str, search_path: str | None = None) -> str:
+    """Return the path of the home's program ``bin/orchestrator``, or its name if it is on the PATH.
+
+    Return "" if the program does not exist. ``search_path``: PATH; None: PATH of this process.
+    """
+    program = os.path.join(directory, home, IN_FOLDER)
+    if not os.path.isfile(program):
         return ""
+    if _is_on_path(program, search_path):
+        return _PROGRAM
     return path_here(IN_FOLDER, os.path.join(directory, home), directory)
 
 
+def _is_on_path(program: str, search_path: str | None = None) -> bool:
+    path = shutil.which(_PROGRAM, path=search_path)
+    return path is not None and os.path.realpath(path) == os.path.realpath(program)
+
+
 def _command() -> str:
+    home, _ = split_home(sys.argv[1:])
     with suppress(OSError):  # the current directory was removed
-        if program := program_of_home(sys.argv[1:], os.getcwd()):
+        if home and (program := command_of_home(home, os.getcwd())):
             return program
     if IS_INSTALLED:
-        return command_name.COMMAND
-    path = shutil.which(_PROGRAM)
-    if path and os.path.realpath(path) == os.path.realpath(FOLDER / IN_FOLDER):
-        return _PROGRAM
-    return _path_from_here(IN_FOLDER)
+        command = command_name.COMMAND
+    else:
+        program = str(FOLDER / IN_FOLDER)
+        command = _PROGRAM if _is_on_path(program) else _path_from_here(IN_FOLDER)
+    # The first command with a new home has no program of this home yet.
+    return f"{command} --home {shlex.quote(home)}" if home else command
 
 
 #: The first word of the commands in the command line's messages.

@@ -29,7 +29,10 @@ _NEXT_STEP = {
 _SUGGESTION = re.compile(r"\. \(?Did you mean (.*\?)\)?$")
 
 
-def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
+def report_error(
+    error: OrchestratorError, as_json: bool, *, is_in_worker: bool = False
+) -> ExitCode:
+    """Print an error, and return its exit code. ``is_in_worker``: True if a worker runs this."""
     code = of_error(error)
     if as_json:
         click.echo(json.dumps(problem_of(error)), err=True)
@@ -37,7 +40,9 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
     click.echo(f"Error: {pasteable(error.message)}", err=True)
     for name, value in (getattr(error, "left", None) or {}).items():
         click.echo(f"  remaining: {name} {value}", err=True)
-    if step := _next_step(error):
+    # A worker has only its own key.
+    is_key_of_worker = is_in_worker and error.kind == "unauthorized"
+    if step := None if is_key_of_worker else _next_step(error):
         click.echo(step, err=True)
     return code
 

@@ -10,7 +10,7 @@ from textwrap import wrap
 
 import click
 
-from orchestrator.cli.output.command_paths import COMMAND, with_paths_here
+from orchestrator.cli.output.command_paths import COMMAND, split_home, with_paths_here
 from orchestrator.core.text.formatting import cut, one_line
 
 #: Blanks between two columns of a table.
@@ -67,7 +67,8 @@ def confirmed(question: str) -> bool:
 
 def command_with(*options: str) -> str:
     """Return the command line of this process with ``options`` added, quoted for the shell."""
-    arguments = list(click.get_current_context().meta[ARGUMENTS])
+    # COMMAND already has the home.
+    _, arguments = split_home(click.get_current_context().meta[ARGUMENTS])
     position = arguments.index("--") if "--" in arguments else len(arguments)
     return f"{COMMAND} {shlex.join([*arguments[:position], *options, *arguments[position:]])}"
 

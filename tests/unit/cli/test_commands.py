@@ -684,6 +684,18 @@ def test_in_a_worker_its_own_server_is_used(api: FakeApi, orchestrator: Orchestr
     assert api.jobs
 
 
+def test_a_worker_without_child_jobs_learns_which_jobs_it_sees(
+    api: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    worker = {"ORCHESTRATOR_API_URL": api.url, "ORCHESTRATOR_WORKER_ID": "worker_1"}
+    assert orchestrator("jobs", **worker) == ExitCode.OK
+    assert (
+        "no child jobs; a worker sees only its child jobs; start one: " in capsys.readouterr().err
+    )
+    assert orchestrator("jobs", **worker, ORCHESTRATOR_API_KEY="wrong") == ExitCode.KEY_REFUSED
+    assert "origin of the key" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "url",
     ["localhost:8000", "http://[", "http://my host:80", "http://a..b", f"https://{'a' * 64}.org"],

@@ -134,7 +134,8 @@ class Access:
         """
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):
-            raise NoSuchJob(repr(job_id))
+            is_worker = caller.attempt is not None
+            raise NoSuchJob(repr(job_id), " among this worker's child jobs" if is_worker else "")
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.output import command_paths
-from orchestrator.cli.output.command_paths import path_here, program_of_home, with_paths_here
+from orchestrator.cli.output.command_paths import (
+    command_of_home,
+    path_here,
+    split_home,
+    with_paths_here,
+)
 from orchestrator.security.files.product_files import FOLDER
 from tests.support.sources import PACKAGE, source_nodes
 
@@ -32,14 +37,48 @@ def test_a_command_has_its_shorter_path(directory: str, path: str) -> None:
 
 def test_a_home_with_its_own_program_is_named_by_it(tmp_path: Path) -> None:
     program = tmp_path / "home" / "bin" / "orchestrator"
-    arguments = ["--home", str(tmp_path / "home"), "status"]
+    home = str(tmp_path / "home")
 
-    assert program_of_home(arguments, str(tmp_path)) == ""
+    assert command_of_home(home, str(tmp_path)) == ""
     program.parent.mkdir(parents=True)
-    program.touch()
-    assert program_of_home(arguments, str(tmp_path)) == "home/bin/orchestrator"
-    assert program_of_home(arguments, str(tmp_path / "home")) == "bin/orchestrator"
-    assert program_of_home(["status"], str(tmp_path)) == ""
+    program.touch(mode=0o755)
+    assert command_of_home(home, str(tmp_path)) == "home/bin/orchestrator"
+    assert command_of_home("home", home + "/..") == "home/bin/orchestrator"
+    assert command_of_home(home, home) == "bin/orchestrator"
+    assert command_of_home(home, "/", str(program.parent)) == "orchestrator"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "home", "others"),
+    [
+        (["--home", "/a b", "status"], "/a b", ["status"]),
+        (["--home=x", "status"], "x", ["status"]),
+        (["status", "--home", "x"], "", ["status", "--home", "x"]),
+        (["--home"], "", []),
+        ([], "", []),
+    ],
+)
+def test_the_home_of_a_command_line_is_separated(
+    arguments: list[str], home: str, others: list[str]
+) -> None:
+    assert split_home(arguments) == (home, others)
+
+
+def test_commands_with_a_new_home_name_this_home(tmp_path: Path) -> None:
+    home = tmp_path / "new home"
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
+    command = [sys.executable, "-P", "-m", "orchestrator", "--home", str(home), "jobs"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**environ, "PYTHONPATH": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    program = path_here("bin/orchestrator", os.path.realpath(FOLDER), str(tmp_path))
+    assert done.stderr == f"no jobs yet; start one: {program} --home '{home}' run \"...\"\n"
 
 
 def test_a_path_is_quoted_for_the_shell() -> None:

@@ -43,6 +43,8 @@ def test_a_worker_sees_its_own_subtree_and_nothing_else(site: InProcess, tmp_pat
     for job in (root, other, sibling_child, foreign_child):
         assert site.call("POST", f"/jobs/{job}/cancel", key=mine).status_code == 404
         assert site.call("POST", f"/jobs/{job}/retry", key=mine).status_code == 404
+    detail = site.call("GET", f"/jobs/{root}", key=mine).json()["detail"]
+    assert detail == f"there is no job {root!r} among this worker's child jobs"
     assert site.get(f"/jobs/{child}/status", key=mine)["job_id"] == child
     assert [job["job_id"] for job in site.get("/jobs", key=mine)["jobs"]] == [child]
     assert site.get("/jobs?depth=0", key=mine)["jobs"] == []
