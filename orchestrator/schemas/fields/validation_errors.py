@@ -1,13 +1,13 @@
 """Validation errors of a request, each with a text and the location of the invalid value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import plural
-from orchestrator.core.text.unknown_names import unknown_name
+from orchestrator.core.text.unknown_names import similar_name, unknown_name
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 
 Location = tuple[int | str, ...]
@@ -78,13 +78,27 @@ class Fault:
         return f"{self.pointer}: {self.detail}" if self.location else self.detail
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+def faults(
+    error: ValidationError, model: type[BaseModel], order: Callable[[Location], Any] | None = None
+) -> list[Fault]:
     """Return the validation errors of a request for ``model``.
 
-    The errors may quote names, ids, paths, and line numbers of the request, but no other text.
+    The errors may quote names, ids, paths, and line numbers of the request, but no other text. If
+    several errors are about unknown fields of the same object type, only the first error lists the
+    known fields. ``order``: sort key of a location; None: pydantic's order.
     """
-    errors = error.errors(include_url=False, include_input=False)
-    all_faults = [_fault(dict(item), model) for item in errors]
+    errors: list[dict[str, Any]] = [
+        dict(item) for item in error.errors(include_url=False, include_input=False)
+    ]
+    locations = [_location(item) for item in errors]
+    pairs = list(zip(errors, locations, strict=True))
+    if order is not None:
+        pairs.sort(key=lambda pair: order(pair[1]))
+    listed: set[tuple[str, ...]] = set()
+    all_faults = [
+        Fault(location=location, detail=_detail(item, location, model, listed), type=item["type"])
+        for item, location in pairs
+    ]
     # Pydantic does not count invalid entries, and so also reports that the list is too short. Omit
     # such an error.
     return [
@@ -109,17 +123,21 @@ def _has_invalid(fault: Fault, all_faults: Sequence[Fault]) -> bool:
     )
 
 
-def _fault(error: dict[str, Any], model: type[BaseModel]) -> Fault:
+def _location(error: dict[str, Any]) -> Location:
     inner_location = error.get("ctx", {}).get("at", ())
-    location = tuple(
-        part for part in (*error["loc"], *inner_location) if str(part) not in _NO_LOCATIONS
-    )
-    return Fault(location=location, detail=_detail(error, location, model), type=error["type"])
+    parts = (*error["loc"], *inner_location)
+    return tuple(part for part in parts if str(part) not in _NO_LOCATIONS)
 
 
-def _detail(error: dict[str, Any], location: Location, model: type[BaseModel]) -> str:
+def _detail(
+    error: dict[str, Any],
+    location: Location,
+    model: type[BaseModel],
+    listed: set[tuple[str, ...]],
+) -> str:
+    """Return an error's text. ``listed``: lists of known fields that earlier errors have."""
     if error["type"] == "extra_forbidden":
-        return unknown_name("field", str(location[-1]), _known_fields(model, location[:-1]))
+        return _unknown_field(str(location[-1]), _known_fields(model, location[:-1]), listed)
     if error["type"] in _PLAIN_WORDS:
         return _PLAIN_WORDS[error["type"]]
     limits = {name: _plain_number(value) for name, value in error.get("ctx", {}).items()}
@@ -133,6 +151,14 @@ def _detail(error: dict[str, Any], location: Location, model: type[BaseModel]) -
     for prefix in _PYDANTIC_PREFIXES:
         message = message.removeprefix(prefix)
     return message
+
+
+def _unknown_field(name: str, known: Sequence[str], listed: set[tuple[str, ...]]) -> str:
+    if tuple(known) not in listed:
+        listed.add(tuple(known))
+        return unknown_name("field", name, known)
+    similar = similar_name(name, known)
+    return f"unknown field; did you mean {similar!r}?" if similar else "unknown field"
 
 
 _ONE = {"characters": "character", "entries": "entry"}

@@ -28,7 +28,7 @@ def parse_plan(text: str, source: str, default_request: str = "") -> Orchestrate
     try:
         return OrchestrateRequest.model_validate(value)
     except ValidationError as error:
-        errors = faults(error, OrchestrateRequest)
+        errors = faults(error, OrchestrateRequest, lambda place: _line_number(root, place))
         raise invalid_plan(_fault_lines(errors, source, root)) from error
 
 
@@ -48,17 +48,25 @@ def _fault_lines(errors: list[Fault], source: str, root: yaml.Node | None) -> st
 
 
 def _position(root: yaml.Node | None, location: Location) -> str:
-    """Return ``:line:column`` of the node at ``location``; "" if ``root`` is None.
+    """Return ``:line:column`` of the node at ``location``; "" if ``root`` is None."""
+    node = _nearest_node(root, location)
+    return line_and_column(node.start_mark) if node is not None else ""
 
-    If the node does not exist, return the position of its nearest existing parent.
-    """
+
+def _line_number(root: yaml.Node | None, location: Location) -> int:
+    node = _nearest_node(root, location)
+    return int(node.start_mark.line) if node is not None else 0
+
+
+def _nearest_node(root: yaml.Node | None, location: Location) -> yaml.Node | None:
+    """Return the node at ``location``, or its nearest existing parent."""
     node = root
     for part in location:
         child = _child(node, part)
         if child is None:
             break
         node = child
-    return line_and_column(node.start_mark) if node is not None else ""
+    return node
 
 
 def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:

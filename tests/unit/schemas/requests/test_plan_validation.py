@@ -96,6 +96,19 @@ def test_a_wrong_plan_is_located(text: str, expected: str) -> None:
     assert error.value.kind == "invalid-plan"
 
 
+def test_known_fields_are_listed_once_and_errors_are_in_the_order_of_the_file() -> None:
+    text = "request: x\ntasks:\n- {agnet: a}\n- {comand: b}\n- {zork: 1}\nconfig: {zork: 1}\n"
+    with pytest.raises(InvalidRequest) as error:
+        parse_plan(text, "p.yaml")
+    first, second, third, fourth = error.value.message.splitlines()
+    assert first.startswith(
+        "p.yaml:3:11: /tasks/0/agnet: unknown field; did you mean 'agent'? known: id, title, "
+    )
+    assert second == "p.yaml:4:12: /tasks/1/comand: unknown field; did you mean 'command'?"
+    assert third == "p.yaml:5:10: /tasks/2/zork: unknown field"
+    assert fourth.startswith("p.yaml:6:16: /config/zork: unknown field; known: max_workers, ")
+
+
 def test_a_wrong_json_plan_is_located() -> None:
     with pytest.raises(InvalidRequest, match=r"p\.json:2:3: "):
         parse_plan('{"request":\n  }', "p.json")
