@@ -180,8 +180,8 @@ class Supervisor:
         except TimeoutError:
             why = self.store_trouble or "is the disk full?"
             raise Unavailable(
-                f"cannot save state ({why}); the request may still be accepted later; retry "
-                "with the same Idempotency-Key, or check the jobs first"
+                f"cannot save state ({why}); the request may still be accepted later; before you "
+                f"repeat it, list the jobs: {COMMAND} jobs"
             ) from None
 
     def _run(self) -> None:

@@ -26,7 +26,8 @@ def test_a_locked_file_is_named_by_health_and_holds_up_no_read(
 
     assert refused.status_code == 503
     assert f"{path} is locked by another program; stop that program" in refused.json()["detail"]
-    assert "retry with the same Idempotency-Key" in refused.json()["detail"]
+    detail = refused.json()["detail"]
+    assert detail.endswith("; before you repeat it, list the jobs: bin/orchestrator jobs"), detail
     assert time.monotonic() - begun < 10
     health = site.manager.service.server_status.health()
     assert "locked by another program" in str(health.checks["store"])
