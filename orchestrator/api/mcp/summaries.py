@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
+from orchestrator.api.serializers.answer_parts import counts, usage_answer
 from orchestrator.api.serializers.status import results
 from orchestrator.core.limits.usage_caps import usage_by_job
 from orchestrator.core.model.attempt.attempt_result import Usage
@@ -274,7 +274,8 @@ def _usages(service: Service, caller: Caller, detail: JobDetail) -> Sequence[Usa
         tree = service.job_details.tree(caller, detail.job.id)
         return usage_by_job(tree.jobs, (*tree.workers, *tree.advisers)).get(detail.job.id, ())
     planners = [detail.planner] if detail.planner else []
-    return [result_of(worker).usage for worker in (*detail.workers, *planners, *detail.reviewers)]
+    workers = (*detail.workers, *planners, *detail.reviewers)
+    return [worker.lower_bound_of_usage for worker in workers]
 
 
 def _reason_field(reason: str, longest: int = REASON_CHARACTERS) -> Values:

@@ -112,7 +112,7 @@ def job_answer(
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         landed=landed_branches(job),
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
-        usage=usage_answer([result_of(worker).usage for worker in all_workers]),
+        usage=usage_answer([worker.lower_bound_of_usage for worker in all_workers]),
         remaining=dict(detail.left),
         left=dict(detail.left),
         workspace=str(service.job_details.workspace(job)),

@@ -6,7 +6,7 @@ from orchestrator.cli.follow.tree_progress import TreeProgress
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal_text import duration
 from orchestrator.cli.output.text_width import columns
-from orchestrator.core.text.formatting import rounded_dollars
+from orchestrator.core.text.formatting import AT_LEAST, rounded_dollars
 
 BAR_COLUMNS = 20
 LEAST_SECONDS_LEFT = 1.0
@@ -66,7 +66,7 @@ def _cost(progress: TreeProgress) -> str:
     cost = progress.cost_usd
     if cost is None:
         return ""
-    return rounded_dollars(cost, "at least " if progress.cost_is_partial else "")
+    return rounded_dollars(cost, AT_LEAST if progress.cost_is_partial else "")
 
 
 def _bar(progress: TreeProgress, style: Style, is_unicode: bool) -> str:

@@ -10,6 +10,7 @@ from orchestrator.cli.output.status_answer import SUCCEEDED
 from orchestrator.cli.output.terminal_text import first_line, moment
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.job import NO_MODEL, SHELL
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
 #: Minimum number of finished tasks for an estimate.
@@ -115,6 +116,8 @@ class TreeProgress:
         self._most_running = max(self._most_running, sum(1 for _ in self.running()))
 
     def _record_end(self, worker: str, status: str, at: float) -> None:
+        if self.agents.get(worker, SHELL) not in NO_MODEL:
+            self._costs.setdefault(worker, None)
         began = self.started_at.pop(worker, None)
         # Workers with child jobs do not count, because such workers mostly wait.
         if began is not None and status in SUCCEEDED and worker not in self._parents:

@@ -28,7 +28,7 @@ from orchestrator.cli.output.terminal_text import (
 from orchestrator.core.model.job_facts import LossCause
 from orchestrator.core.model.states import ENDED_JOB, JobStatus, MergeState, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
-from orchestrator.core.text.formatting import cut, dollars, listed, plural
+from orchestrator.core.text.formatting import AT_LEAST, cut, dollars, listed, plural
 
 #: Separator between the first and the last line of a worker's output.
 BETWEEN = " ... "
@@ -304,7 +304,7 @@ def _cost(usage: Answer) -> str:
         return "cost unknown"
     is_partial = usage.get("partial") or usage.get("cost_partial")
     estimated = " (estimated)" if usage.get("cost_estimated") else ""
-    return f"{'at least ' if is_partial else ''}{dollars(usage['cost_usd'])}{estimated}"
+    return f"{AT_LEAST if is_partial else ''}{dollars(usage['cost_usd'])}{estimated}"
 
 
 def summary_line(task: Answer, width: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import field
 from typing import Protocol
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
+from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.usage_sums import is_known, tokens
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CapPassed
@@ -74,16 +74,16 @@ class Spending:
 
 
 def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
-    """Return the known usages of workers, by job id.
+    """Return the usages of workers, by job id. ``jobs``: all jobs of the tree.
 
-    A job's usages are those of its own workers and of its descendants' workers. Jobs without known
-    usage are omitted. ``jobs``: all jobs of the tree.
+    A job's usages are those of its own workers and of its descendants' workers. Workers without
+    known usage are omitted, unless they have called a model.
     """
     jobs_by_id = {job.id: job for job in jobs}
     usages_by_job: dict[str, list[Usage]] = {}
     for worker in workers:
-        usage = worker.result.usage if worker.result else NO_USAGE
-        job = jobs_by_id.get(worker.job_id) if is_known(usage) else None
+        usage = worker.lower_bound_of_usage
+        job = jobs_by_id.get(worker.job_id) if is_known(usage) or usage.partial else None
         while job is not None:
             usages_by_job.setdefault(job.id, []).append(usage)
             job = jobs_by_id.get(job.parent_job_id or "")

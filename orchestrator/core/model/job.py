@@ -35,6 +35,9 @@ WALL_TIME = "max_wall_seconds"
 SHELL = "shell"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
+#: Agents that call no model, so that they have no tokens and no cost.
+NO_MODEL = frozenset({SHELL, SURVEY, PERSON})
+_UNREPORTED = Usage(partial=True)
 #: Maximum number of characters of a task's heading.
 HEADING_CHARACTERS = 80
 
@@ -382,6 +385,16 @@ class Worker:
     @property
     def usage(self) -> Usage:
         return self.result.usage if self.result else NO_USAGE
+
+    @property
+    def lower_bound_of_usage(self) -> Usage:
+        """The known usage. It is marked as partial if a started agent with a model reported none.
+
+        Sums of usage then show that the real usage is higher.
+        """
+        usage = self.usage
+        is_unreported = usage == NO_USAGE and self.attempt > 0 and self.agent not in NO_MODEL
+        return _UNREPORTED if is_unreported else usage
 
     @property
     def cost_usd(self) -> float | None:

@@ -51,6 +51,10 @@ def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -
     return between.join(texts[:most]) + more
 
 
+#: Qualifier of a sum with unknown parts.
+AT_LEAST = "at least "
+
+
 def dollars(amount: float) -> str:
     """Return a cost such as ``$1.26``; below one dollar with four decimals, such as ``$0.0712``."""
     return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
@@ -59,9 +63,12 @@ def dollars(amount: float) -> str:
 def rounded_dollars(amount: float, qualifier: str = "") -> str:
     """Return a cost in dollars and cents, such as ``about $0.26`` with the qualifier ``about ``.
 
-    For a cost below one cent, return ``less than $0.01``.
+    For a cost below one cent, return ``less than $0.01``, or with the qualifier ``at least `` four
+    decimals.
     """
-    return "less than $0.01" if 0 < amount < 0.01 else f"{qualifier}${amount:,.2f}"
+    if 0 < amount < 0.01:
+        return f"{qualifier}{dollars(amount)}" if qualifier == AT_LEAST else "less than $0.01"
+    return f"{qualifier}${amount:,.2f}"
 
 
 def fence(text: str, language: str = "") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.formatting import AT_LEAST, cut, rounded_dollars
 
 #: Maximum characters of a notification's title and of each line. A phone shows about two lines.
 MOST_TITLE, MOST_LINE = 80, 200
@@ -60,5 +60,8 @@ def _figures(data: Mapping[str, Any]) -> str:
     parts = [f"job {data['root_job_id']}", f"{counts.get('success', 0)} of {total} succeeded"]
     if counts.get("failed"):
         parts.append(f"{counts['failed']} failed")
-    cost = data["usage"]["cost_usd"]
-    return ", ".join([*parts, f"${cost:.2f}"] if cost is not None else parts)
+    usage = data["usage"]
+    if usage["cost_usd"] is not None:
+        qualifier = AT_LEAST if usage["cost_partial"] else ""
+        parts.append(rounded_dollars(usage["cost_usd"], qualifier))
+    return ", ".join(parts)

@@ -81,8 +81,7 @@ from typing import Any, TypedDict, TypeVar
 from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_caps import caps_in_words, caps_of
-from orchestrator.core.model.human_input.question import PERSON
-from orchestrator.core.model.job import SHELL, SURVEY, Job, Worker
+from orchestrator.core.model.job import NO_MODEL, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.listed_workers import (
     LISTED_WORKERS,
@@ -98,8 +97,6 @@ from orchestrator.reports.figures.worker_figures import WorkerFigures, worker_fi
 SCHEMA = 1
 #: Schema number of a file that lacks some workers, jobs, or comparisons.
 PARTIAL_SCHEMA = 2
-#: Agents that call no model, so that they have no tokens and no cost.
-NO_MODEL = frozenset({SHELL, SURVEY, PERSON})
 
 Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 

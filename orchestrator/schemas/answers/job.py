@@ -45,7 +45,7 @@ class UsageAnswer(Answer):
     cost_partial: bool | None = None
     """True if part of the cost is unknown; the real cost is higher."""
     partial: bool | None = None
-    """True if an agent was stopped before its last report; the values are lower bounds."""
+    """True if an agent has not reported all of its usage; the values are lower bounds."""
 
 
 class StrayAnswer(Answer):

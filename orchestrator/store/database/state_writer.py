@@ -84,7 +84,7 @@ def _lines(texts: Iterable[str]) -> str:
 
 def cost_marks(worker: Worker) -> int:
     """Return ESTIMATED, INCOMPLETE, or their sum; 0 if the worker's cost is exact and complete."""
-    usage = worker.usage
+    usage = worker.lower_bound_of_usage
     if usage is NO_USAGE:
         return 0
     has_cost = usage.cost_usd is not None

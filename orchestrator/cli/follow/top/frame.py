@@ -11,7 +11,7 @@ from orchestrator.cli.output.terminal_text import first_line, printable
 from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.text.formatting import plural, rounded_dollars
+from orchestrator.core.text.formatting import AT_LEAST, plural, rounded_dollars
 
 #: Minimum columns and lines of the terminal. On a smaller terminal, no rows are drawn.
 LEAST_WIDTH, LEAST_HEIGHT = 40, 6
@@ -119,7 +119,8 @@ class Frame:
         ]
         if not snapshot.is_offline:  # without a server, the numbers are not current
             parts += [f"{plural(snapshot.running, 'worker')} running"]
-            parts += [rounded_dollars(snapshot.cost_usd)]
+            qualifier = AT_LEAST if snapshot.cost_is_partial else ""
+            parts += [rounded_dollars(snapshot.cost_usd, qualifier)]
         parts += [f"waiting for you: {snapshot.needs}"] if snapshot.needs else []
         parts += [f"order: {self.view.order.value}"] if width > 100 else []
         parts += [f"search: {self.view.text}"] if self.view.text else []

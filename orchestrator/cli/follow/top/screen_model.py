@@ -72,6 +72,7 @@ class JobLine:
     #: Number of workers in each status, including the workers of child jobs.
     counts: Mapping[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
+    cost_is_partial: bool = False
     tokens: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
@@ -144,3 +145,8 @@ class Snapshot:
     @property
     def cost_usd(self) -> float:
         return sum(each.cost_usd or 0.0 for each in self.jobs)
+
+    @property
+    def cost_is_partial(self) -> bool:
+        """True if a part of a known cost is unknown."""
+        return self.cost_usd > 0 and any(each.cost_is_partial for each in self.jobs)

@@ -251,6 +251,7 @@ def _job(answer: Answer) -> JobLine:
         reason=str(answer.get("reason") or ""),
         counts={str(name): int(number) for name, number in counts.items()},
         cost_usd=usage.get("cost_usd"),
+        cost_is_partial=bool(usage.get("cost_partial")),
         tokens=usage.get("tokens"),
         started_at=moment(answer.get("started_at") or answer.get("created_at")),
         ended_at=moment(answer["ended_at"]) if answer.get("ended_at") else None,

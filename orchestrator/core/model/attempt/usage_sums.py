@@ -54,13 +54,17 @@ def is_known(usage: Usage) -> bool:
 def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
     """Return the sum of usages. Keys are field names of API answers and ``status.json``.
 
-    Unknown figures are omitted. ``cost_partial`` is True if a part of the cost is unknown.
+    Unknown figures are omitted. ``cost_partial`` is True if a part of the cost is unknown. The
+    result is {} if no figure is known.
     """
+    if not any(map(is_known, usages)):
+        return {}
     figures = {
         name: value for name, value in asdict(usage_sum(*usages)).items() if value is not False
     }
     figures = {name: value for name, value in figures.items() if value is not None}
-    if "cost_usd" in figures and any(is_known(each) and each.cost_usd is None for each in usages):
+    has_gap = any(each.cost_usd is None and (is_known(each) or each.partial) for each in usages)
+    if "cost_usd" in figures and has_gap:
         figures["cost_partial"] = True
     return figures
 

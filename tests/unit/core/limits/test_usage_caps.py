@@ -15,6 +15,7 @@ from orchestrator.core.limits.usage_caps import (
     exceeded_limits,
     has_caps,
     spent_by,
+    usage_by_job,
 )
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,
@@ -23,10 +24,12 @@ from orchestrator.core.model.attempt.attempt_result import (
     Exit,
     Usage,
 )
+from orchestrator.core.model.attempt.usage_sums import usage_fields
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import judge, only_gates_remain
-from tests.unit.core.factories import DONE, EXIT_0, EXIT_1, a_task
+from tests.unit.core.factories import DONE, EXIT_0, EXIT_1, a_job, a_task, a_worker
 from tests.unit.core.story import Story, stops
 
 STOPPED = Exit(ended_by=EndedBy.LIMIT, signal=15, stopped_by="max_cost_usd (1 USD) of job x")
@@ -103,6 +106,27 @@ def test_late_usage_of_an_ended_attempt_does_not_count() -> None:
     assert story.scheduler.usage_reported(first, 1, usage(5.0), story.now) != ""
     assert story.scheduler.usage_reported(second, 2, usage(5.0), story.now) != ""
     assert story.scheduler._trees.spending.of(job.id)["max_cost_usd"] == 0
+
+
+@pytest.mark.parametrize(
+    ("unreported", "expected"),
+    [
+        ({"agent": "claude", "attempt": 1}, {"partial": True, "cost_partial": True}),
+        ({"agent": "claude", "attempt": 0}, {}),
+        ({"agent": "shell", "attempt": 1}, {}),
+    ],
+)
+def test_a_started_agent_that_reports_no_usage_makes_a_known_cost_a_lower_bound(
+    unreported: dict[str, Any], expected: dict[str, bool]
+) -> None:
+    job = a_job()
+    in_job = {"job_id": job.id, "root_id": job.id}
+    result = WorkerResult(usage=usage(0.5))
+    workers = [a_worker(agent="claude", attempt=1, result=result, **in_job)]
+    workers += [a_worker(id="worker_2", **unreported, **in_job)]
+    usages = usage_by_job([job], workers)[job.id]
+    assert usage_fields(usages) == {"cost_usd": 0.5, **expected}
+    assert usage_fields([each for each in usages if each.partial]) == {}
 
 
 def test_a_task_may_use_no_more_than_it_may() -> None:

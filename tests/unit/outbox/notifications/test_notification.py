@@ -37,6 +37,11 @@ def test_the_notification_of_an_end_has_status_reason_counts_and_cost() -> None:
     ]
 
 
+def test_a_cost_with_unknown_parts_is_a_minimum() -> None:
+    usage = {"cost_usd": 0.125, "tokens": 10, "cost_partial": True}
+    assert notification_of(a_body(usage=usage)).text.endswith(", at least $0.12")
+
+
 def test_many_needs_are_one_short_notification() -> None:
     notification = notification_of(a_body("job.needs_you", needs=48, usage={"cost_usd": None}))
 
