@@ -69,7 +69,8 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
     if unmerged:
         raise RepositoryError(
             f"the checkout has an unfinished merge ({', '.join(unmerged[:_MOST_PATHS])}); "
-            "finish or abort the merge first"
+            f"finish it: {git_in(git.directory)} commit, or abort it: "
+            f"{git_in(git.directory)} merge --abort"
         )
     return fields
 
@@ -231,5 +232,10 @@ def tracks(git: Git, commit: str, path: str) -> bool:
 
 
 def invalid_base(revision: str, error: Exception) -> InvalidRequest:
-    what = f"base {revision!r}" if revision else "include_dirty"
-    return InvalidRequest(f"cannot start from {what}: {error}", kind="base")
+    message = (
+        f"cannot start from base {revision!r}: {error}"
+        if revision
+        else f"cannot include uncommitted changes: {error}; or start from the last commit: omit "
+        "--include-dirty (include_dirty)"
+    )
+    return InvalidRequest(message, kind="base")

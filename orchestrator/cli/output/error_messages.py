@@ -25,6 +25,10 @@ _NEXT_STEP = {
     "workspace-busy": f"use the running server: {COMMAND} submit '...'",
     "config": f"list all settings, with their defaults: {COMMAND} config template",
 }
+#: Click's name of an optional argument, such as ``'[JOB]'``.
+_ARGUMENT = re.compile(r"'\[([A-Z]+)\](?:\.\.\.)?'")
+#: Click's name of an argument with few values, such as ``'{bash|zsh}'``. The values follow.
+_CHOICE = re.compile(r"value for '\{[^}']*\}': ")
 #: Click's suggestion of similar names.
 _SUGGESTION = re.compile(r"\. \(?Did you mean (.*\?)\)?$")
 
@@ -66,6 +70,7 @@ def report_usage_error(error: click.ClickException, as_json: bool) -> None:
 def _without_capitals(message: str) -> str:
     """Convert an error of click to this product's form: parts with ``; `` between them."""
     message = message.replace("No such command", "unknown command")
+    message = _CHOICE.sub("value: ", _ARGUMENT.sub(r"'\1'", message))
     message = _SUGGESTION.sub(r"; did you mean \1", message).removesuffix(".")
     is_sentence = message[:1].isupper() and not message[1:2].isupper()
     return message[:1].lower() + message[1:] if is_sentence else message

@@ -212,8 +212,10 @@ def test_in_the_middle_of_a_merge_there_is_nothing_to_take_along(host: Host) -> 
     project.commit({"README.md": "ours\n"}, "ours")
     project.git("merge", "other", check=False)
     unchanged = host.watch_changes()
-    assert "unfinished merge (README.md)" in rejection_detail(
-        host.site, edit("true"), include_dirty=True
+    assert rejection_detail(host.site, edit("true"), include_dirty=True) == (
+        "cannot include uncommitted changes: the checkout has an unfinished merge (README.md); "
+        f"finish it: git -C {project.path} commit, or abort it: git -C {project.path} merge "
+        "--abort; or start from the last commit: omit --include-dirty (include_dirty)"
     )
     assert unchanged() == []
 

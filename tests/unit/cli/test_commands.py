@@ -176,6 +176,11 @@ def test_the_group_job_names_the_command_that_shows_a_job(
         (["status", "--jsn"], "Error: no such option '--jsn'; did you mean '--json'?"),
         (["logs"], "Error: missing argument 'JOB'"),
         (
+            ["status", ".."],
+            "Error: invalid value for 'JOB': must be the id of a job, such as abc123",
+        ),
+        (["completion", "sh"], "Error: invalid value: 'sh' is not one of 'bash', 'zsh', 'fish'"),
+        (
             ["jobs", "--limit", "0"],
             "Error: invalid value for '--limit': 0 is out of range; use 1 to 1000",
         ),
