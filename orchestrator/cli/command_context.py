@@ -35,6 +35,8 @@ class CliContext:
     as_json: bool = False
     #: The directory of ``--project``; None without this option.
     project: Path | None = None
+    #: False while lines change in place on the terminal, so that no message is printed into them.
+    notes_silence: bool = True
 
     @property
     def is_in_worker(self) -> bool:
@@ -51,20 +53,41 @@ class CliContext:
         """Return a client of the server in ORCHESTRATOR_API_URL, or of this home's server.
 
         ``waiting``: see ``OrchestratorClient``. Raise NoServer if the variable is not set, and no
-        server runs for this home. Raise ServerUnreachable if a signal has stopped the server.
+        server runs for this home. Raise ServerUnreachable if a signal has stopped the server, or if
+        it gives no answer.
         """
         client = self.client_if_running(waiting)
         if client is None:
-            from orchestrator.api.client.errors import NoServer, ServerUnreachable
-            from orchestrator.cli.offline.server_liveness import stopped_server
+            from orchestrator.api.client.errors import NoServer
 
-            if pid := stopped_server(self.workspace):
-                raise ServerUnreachable(
-                    f"the server of {self.folder} is stopped (process {pid}); continue the server: "
-                    f"kill -CONT {pid}"
-                )
+            self.check_no_silent_server()
             raise NoServer(f"no server is running for {self.folder}; this command needs a server")
         return client
+
+    def check_no_silent_server(self) -> None:
+        """Raise ServerUnreachable if this home's server is stopped by a signal, or is silent.
+
+        Such a server still owns the workspace, so that no other server can start.
+        """
+        from orchestrator.api.client.errors import ServerUnreachable
+        from orchestrator.cli.offline.server_liveness import silent_server, stopped_server
+
+        if pid := stopped_server(self.workspace):
+            raise ServerUnreachable(
+                f"the server of {self.folder} is stopped (process {pid}); continue the server: "
+                f"kill -CONT {pid}"
+            )
+        if record := silent_server(self.workspace):
+            raise ServerUnreachable(
+                f"the server of {self.folder} gives no answer at {record.url}; stop the server: "
+                f"kill {record.pid}"
+            )
+
+    def note_silence(self, url: str, seconds: float) -> None:
+        """Print that a server has not answered yet, and for how many seconds the command waits."""
+        if self.notes_silence:
+            text = f"no answer from {url} yet; waiting up to {seconds:.0f} s"
+            click.echo(text, err=True)
 
     def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
         """Return a client, as ``client`` does; None if no server runs, or the server is stopped."""
@@ -82,7 +105,7 @@ class CliContext:
         if not url:
             from orchestrator.cli.offline.server_liveness import running_server
 
-            record = running_server(self.workspace)
+            record = running_server(self.workspace, self.note_silence)
             url = record.url if record else None
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url or ""}
         return find_address(self.folder, environ) if url else None
@@ -99,7 +122,13 @@ class CliContext:
         address = find_address(self.folder, {**self.environ, "ORCHESTRATOR_API_URL": url})
         find_url = url_finder(self.folder, self.environ)
         try:
-            return OrchestratorClient(address.url, address.key, waiting=waiting, find_url=find_url)
+            return OrchestratorClient(
+                address.url,
+                address.key,
+                waiting=waiting,
+                find_url=find_url,
+                on_silence=self.note_silence,
+            )
         except ValueError as error:
             raise InvalidRequest(f"{API_URL}: {error}") from error
 

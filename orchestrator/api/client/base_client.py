@@ -5,7 +5,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from orchestrator.api.client.errors import ClientError, ServerUnreachable
-from orchestrator.api.client.transport import FindUrl, Transport, TransportReply
+from orchestrator.api.client.transport import FindUrl, OnSilence, Transport, TransportReply
 from orchestrator.system.http_client.http_retry import Waiting
 
 #: A JSON object of the API, as ``/openapi.json`` describes it.
@@ -26,8 +26,9 @@ class ClientCalls:
         patience_seconds: float = PATIENCE_SECONDS,
         waiting: Waiting | None = None,
         find_url: FindUrl | None = None,
+        on_silence: OnSilence | None = None,
     ) -> None:
-        self._transport = Transport(api_url, api_key, retry_seconds, waiting, find_url)
+        self._transport = Transport(api_url, api_key, retry_seconds, waiting, find_url, on_silence)
         self._patience = patience_seconds
 
     @property

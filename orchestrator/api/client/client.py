@@ -64,6 +64,8 @@ class OrchestratorClient(FollowCalls):
     once per outage, before the first long delay. The argument of ``waiting`` is the number of
     seconds for which the call will be retried. ``find_url`` is called before each retry of an
     unreachable server, and returns the server's current URL; None if the URL is unknown.
+    ``on_silence`` is called, in another thread, if a call has no answer after 3 seconds. Its
+    arguments are the URL, and the maximum seconds to wait for the answer.
     """
 
     @classmethod

@@ -8,12 +8,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable, error_of
 from orchestrator.api.client.loopback_session import LoopbackResponse, LoopbackSession
 from orchestrator.system.http_client.http_retry import BUSY, Retry, Waiting, seconds_until
+from orchestrator.system.http_client.silence import reported_silence
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
@@ -25,6 +27,10 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 #: Returns the current address of the server; None if no server has recorded an address.
 FindUrl = Callable[[], str | None]
+
+
+#: Function that is called with a server's address, and the seconds to wait for its answer.
+OnSilence = Callable[[str, float], object]
 
 
 class TransportReply(Protocol):
@@ -53,7 +59,8 @@ class Transport:
     """Calls one server with one key. Only one thread at a time may use it.
 
     ``find_url`` is called before a lost call is repeated, because a restarted server may have
-    another port. None: the address never changes.
+    another port. None: the address never changes. ``on_silence`` is called, in another thread, if a
+    call has no answer yet. It gets the address, and the maximum seconds to wait for the answer.
     """
 
     def __init__(
@@ -63,10 +70,12 @@ class Transport:
         retry_seconds: float,
         waiting: Waiting | None,
         find_url: FindUrl | None = None,
+        on_silence: OnSilence | None = None,
     ) -> None:
         self.retry_seconds = retry_seconds
         self._waiting = waiting
         self._find_url = find_url
+        self._on_silence = on_silence
         # A key that was read from a file may end with a line break.
         key = (api_key or "").strip()
         self._headers = {"X-API-Key": key} if key else {}
@@ -194,10 +203,15 @@ class Transport:
     ) -> TransportReply:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
+        report = None
+        # Other calls wait for an event, so that their answers may take long.
+        if self._on_silence and (options.get("stream") or read_timeout == READ_TIMEOUT_SECONDS):
+            report = partial(self._on_silence, self.url, read_timeout)
         while True:
             session = self._session or self._remote_session()
             try:
-                response: TransportReply = session.request(method, self.url + path, **options)
+                with reported_silence(report):
+                    response: TransportReply = session.request(method, self.url + path, **options)
             except ConnectionLost as error:
                 if not retry.pause():
                     seconds = time.monotonic() - began

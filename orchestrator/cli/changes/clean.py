@@ -90,7 +90,7 @@ def _remove(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, 
     Yield (job id, refs) for each removed job. ``refs``: names of the git refs with the job's
     unlanded changes.
     """
-    record = running_server(context.workspace)
+    record = running_server(context.workspace, context.note_silence)
     removals = _remove_by_server(context, record.url, job_ids) if record else None
     for job_id, refs in removals or _remove_locally(context, job_ids):
         if not context.as_json:

@@ -9,6 +9,7 @@ from orchestrator.api.client.server_record import RECORD_NAME, ServerRecord, rea
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.offline.server_liveness import (
     running_server,
+    silent_server,
     stopped_server,
     uses_previous_code,
 )
@@ -45,6 +46,10 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
             message=f"the server is stopped (process {pid})",
             fix=f"kill -CONT {pid}",
         )
+        return
+    if record := silent_server(workspace):
+        message = f"the server gives no answer at {record.url}"
+        yield HealthCheck(name="server", ok=False, message=message, fix=f"kill {record.pid}")
         return
     yield _record(workspace)
     if settings is not None:

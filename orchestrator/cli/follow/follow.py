@@ -67,6 +67,7 @@ def follow(
     ``on_event`` is called with each event after the event is shown. The first Ctrl-C requests the
     job's stop. The second Ctrl-C raises UserExited.
     """
+    context.notes_silence = not isinstance(display, LiveDisplay)
     listener = FollowListener(context, client.api_url, job_id)
     blocked_workers = BlockedWorkers(client, job_id)
     display.show_output_of(_logs_of(context, job_id))
@@ -103,6 +104,7 @@ def watch(
     to show above the workers. Ctrl-C ends only the display, not the job: it raises
     KeyboardInterrupt.
     """
+    context.notes_silence = False
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     blocked_workers = BlockedWorkers(client, job_id)
     display.silent_until = time.time()

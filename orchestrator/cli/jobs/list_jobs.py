@@ -8,7 +8,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.command_line.parameters import Count, json_option
-from orchestrator.cli.offline.server_liveness import stopped_server
+from orchestrator.cli.offline.server_liveness import silent_server, stopped_server
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
@@ -81,6 +81,8 @@ def no_server_note(context: CliContext) -> str:
     if context.address_if_running() is not None:
         return ""
     cause, command = "no server is running", f"{COMMAND} serve"
+    if record := silent_server(context.workspace):
+        return f"the server gives no answer at {record.url}; stop the server: kill {record.pid}"
     if pid := stopped_server(context.workspace):
         cause, command = "the server is stopped", f"kill -CONT {pid}"
     return f"{cause}; unfinished jobs continue with: {command}"

@@ -1,13 +1,16 @@
 """Checks whether the server that wrote a workspace's record still runs, and with which code."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from orchestrator import IS_INSTALLED, __version__
 from orchestrator.api.client.server_record import ServerRecord, read_record
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.system import process_table
+from orchestrator.system.http_client.silence import reported_silence
 from orchestrator.system.http_client.stdlib_client import StdlibClient
 
 #: Tolerated difference between a process's start time and the server's start time in the record, in
@@ -75,12 +78,22 @@ def _changed_at(path: str) -> float:
 ANSWER_SECONDS = 30.0
 
 
-def running_server(workspace: Path) -> ServerRecord | None:
-    """Return the record of a workspace's running server; None if no server answers."""
+#: Function that is called with a server's address, and the seconds to wait for its answer.
+OnSilence = Callable[[str, float], object]
+#: Servers that gave no answer in time: the monotonic time of this result, by address. Without it,
+#: one command would wait for such a server several times.
+_silent_servers: dict[str, float] = {}
+
+
+def running_server(workspace: Path, on_silence: OnSilence | None = None) -> ServerRecord | None:
+    """Return the record of a workspace's running server; None if no server answers.
+
+    ``on_silence`` is called if the server has not answered after some seconds.
+    """
     record = _live_server(workspace)
     if record is None or process_table.is_stopped(record.pid):
         return None
-    return record if _answers(record.url) else None
+    return record if _answers(record.url, on_silence) else None
 
 
 def stopped_server(workspace: Path) -> int | None:
@@ -89,14 +102,32 @@ def stopped_server(workspace: Path) -> int | None:
     return record.pid if record and process_table.is_stopped(record.pid) else None
 
 
+def silent_server(workspace: Path) -> ServerRecord | None:
+    """Return the record of the server if it runs, but gave no answer to ``running_server``."""
+    record = _live_server(workspace)
+    return record if record and _is_silent(record.url) else None
+
+
+def _is_silent(url: str) -> bool:
+    at = _silent_servers.get(url)
+    return at is not None and time.monotonic() - at < ANSWER_SECONDS
+
+
 def _live_server(workspace: Path) -> ServerRecord | None:
     record = read_record(workspace)
     return record if record and is_same_process(record.pid, record.started_at) else None
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, on_silence: OnSilence | None) -> bool:
+    if _is_silent(url):
+        return False
+    report = on_silence and partial(on_silence, url, ANSWER_SECONDS)
     try:
-        reply = StdlibClient(url, None).request("GET", "/health", timeout=ANSWER_SECONDS)
+        with reported_silence(report):
+            reply = StdlibClient(url, None).request("GET", "/health", timeout=ANSWER_SECONDS)
+    except TimeoutError:
+        _silent_servers[url] = time.monotonic()
+        return False
     except (OSError, ValueError):
         return False
     # With status 503, the server is alive, but not ready yet.

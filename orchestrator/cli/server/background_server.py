@@ -88,13 +88,14 @@ def server_for(
     ``keep`` is True. A server with unfinished jobs is not stopped; a later call stops it. The
     server of ``serve`` is never stopped. ``plan``: a plan file that the started server must check.
     """
-    if record := running_server(context.workspace):
+    if record := running_server(context.workspace, context.note_silence):
         say(project_line(context))
         _check_config(context, record, say)
         note_previous_code(record, say)
         yield record.url
         _stop_if_leftover(context, record, keep)
         return
+    context.check_no_silent_server()
     say(project_line(context))
     if plan and plan.stat().st_size > CHECKED_BYTES:
         read_plan(plan, None)
@@ -157,7 +158,7 @@ def project_line(context: CliContext) -> str:
         project = context.environ.get(PROJECT_ROOT)
         return f"project: {project or f'set by the server at {url}'}"
     workers = _worker_count_text(context)
-    if record := running_server(context.workspace):
+    if record := running_server(context.workspace, context.note_silence):
         return f"project: {_project_of(context, record)}{workers}"
     return f"project: {project_at_start(context.folder, context.environ)}{workers}"
 

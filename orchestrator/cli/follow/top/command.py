@@ -43,6 +43,7 @@ def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
         raise InvalidRequest(f"top needs a terminal; print one frame with: {COMMAND} top --once")
     from orchestrator.cli.follow.top.main_loop import TopProgram
 
+    context.notes_silence = False
     style = style_of(context.environ, sys.stdout)
     ended_by = TopProgram(context, source, job_id).run(style, is_unicode=_is_unicode())
     return 128 + ended_by if ended_by not in (0, signal.SIGINT) else ExitCode.OK

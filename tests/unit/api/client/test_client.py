@@ -3,6 +3,7 @@
 import io
 import os
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +34,8 @@ from orchestrator.api.client import (
 from orchestrator.api.client.errors import ConnectionLost
 from orchestrator.api.client.follow import events_of, text_lines
 from orchestrator.api.client.loopback_session import LoopbackResponse
+from orchestrator.api.client.transport import READ_TIMEOUT_SECONDS
+from orchestrator.system.http_client import silence
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 URL = "http://orchestrator.test:8000"
@@ -475,3 +478,30 @@ def test_comments_and_unfinished_events_are_omitted() -> None:
     stream = b': hi\n\nid: 1\ndata: {"seq":\ndata: 1}\n\ndata: nonsense\n\ndata: {"seq": 2}\n'
 
     assert list(events_of([stream])) == [{"seq": 1}]
+
+
+def test_a_call_without_an_answer_is_reported_except_a_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(silence, "SILENT_SECONDS", 0.05)
+    reports: list[tuple[str, float]] = []
+    reply = b'HTTP/1.0 200 OK\r\n\r\n{"status": "running"}'
+
+    def answer_late(server: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                time.sleep(0.3)
+                connection.sendall(reply)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer_late, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with OrchestratorClient(url, on_silence=lambda *pair: reports.append(pair)) as client:
+            client._wait_once("j1", 0.1, 1)
+            assert reports == []
+            client.health()
+        thread.join()
+    assert reports == [(url, READ_TIMEOUT_SECONDS)]
