@@ -142,7 +142,7 @@ class Housekeeping:
         self._removal.finish(root_id)
 
     def _begin_removal(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        # This runs in the supervisor's thread, so that a retry cannot run the job during the
+        # This method runs in the supervisor's thread, so that a retry cannot run the job during the
         # removal.
         if scheduler.view.has_tree(root_id):
             return False

@@ -66,7 +66,7 @@ class ResolverSelection:
                 self.note_resolvable(worker)
 
     def note_resolvable(self, worker: Worker) -> None:
-        """Record that an excluded worker may get another attempt, if it can get one.
+        """Record an excluded worker as resolvable, if the worker can get another attempt.
 
         Workers of child jobs can get no other attempt, because their parent worker has ended.
         """

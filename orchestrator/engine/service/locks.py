@@ -56,8 +56,8 @@ class LockService:
     def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
         """Return the acquired leases; None if the call still waits.
 
-        If the call failed, raise its error. ``final``: True if the client stops waiting after this
-        answer. Then raise Locked if the call still waits.
+        If the call failed, raise its error. ``final``: True to raise Locked instead of returning
+        None, because the client stops waiting after this answer.
         """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)

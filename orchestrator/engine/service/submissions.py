@@ -162,7 +162,7 @@ class SubmissionCalls:
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
         digest = submission_digest.digest(submission.request, submission.tasks)
-        # A job of an older version has no fingerprint of its settings, so do not compare them.
+        # A job of an older version has no fingerprint of its settings. Do not compare the settings.
         settings = job.config.requested and submission_digest.settings_digest(submission)
         if (job.digest, job.config.requested) != (digest, settings):
             raise InvalidRequest(

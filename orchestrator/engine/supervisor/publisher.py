@@ -28,7 +28,7 @@ class Publisher:
     def __init__(self) -> None:
         self._queue: SimpleQueue[StateChange | None] = SimpleQueue()
         #: Pairs: an observer, and the name of a field of ``StateChange``. The observer gets only
-        #: changes in which this field has values. With an empty name, it gets all changes.
+        #: changes in which this field has values; all changes if the name is empty.
         self._observers: list[tuple[Observer, str]] = []
         self._lock = threading.Lock()
         self._delivered_more = threading.Condition()

@@ -57,7 +57,7 @@ class StoredTrees:
         Raise NotFound if the job was removed, or Refused if the job has reached a cap. After an
         error, nothing is changed.
         """
-        # Read the tree inside the turn: another retry may have changed it since the call began.
+        # Read the tree inside the turn: a retry may have changed the tree since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)

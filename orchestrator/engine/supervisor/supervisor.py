@@ -191,7 +191,7 @@ class Supervisor:
             try:
                 self._turn(items)
             except Exception as error:
-                # A bug must not end the loop, because all other jobs depend on it.
+                # A bug must not end the loop, because all jobs depend on the loop.
                 trace = not isinstance(error, StoreAway)
                 logger.error("a scheduler turn failed: %s", error, exc_info=trace)
                 self._fail_calls(items)

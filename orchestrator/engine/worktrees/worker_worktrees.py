@@ -394,8 +394,8 @@ class Worktrees:
         try:
             return self._close_attempt(worker, task, worktree)
         except (RepositoryError, FileNotFoundError):
-            # Retry, because another worker or a person may have damaged the repository. The retry
-            # repairs it.
+            # Another worker or a person may have damaged the repository. The retry first repairs
+            # the repository.
             logger.warning(
                 "cannot close an attempt; retrying", extra={"worker": worker.id}, exc_info=True
             )
