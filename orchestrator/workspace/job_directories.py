@@ -47,7 +47,7 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class JobDirectories:
-    """The paths of files below the workspace's directory ``root``.
+    """The paths of jobs' files in the workspace, whose directory is ``root``.
 
     A method that creates a directory also accepts an existing directory. Paths that every worker
     needs are strings, because creating thousands of ``Path`` objects takes time.

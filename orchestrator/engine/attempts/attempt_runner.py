@@ -261,7 +261,7 @@ class AttemptRunner:
     def _start_failed(
         self, assignment: Assignment, issued: IssuedCredentials, error: Exception
     ) -> None:
-        """Handle the failed start of an attempt.
+        """Retry or report the failed start of an attempt.
 
         If the disk was full, start the same attempt again later. A new attempt would need new rows
         in the database, and therefore disk space. After any other error, report the attempt's end.

@@ -168,13 +168,13 @@ class CulpritSearch:
         return good
 
     def _common_cause(self, good: int) -> MergePart | None:
-        """Return the earlier part that causes the failures of the latest two culprits, or None.
+        """Return an earlier part that causes the two latest failures, or None.
 
-        The latest culprit but one is already excluded. The latest culprit is the part of the step
-        that follows the first ``good`` steps: the gates pass before this step, and fail after it.
+        The two failing parts are the latest excluded culprit, and the part of the step that follows
+        the first ``good`` steps.
 
-        Without the returned part, the gates pass on a merge of both culprits and all earlier parts,
-        and none of these parts depends on the returned part.
+        Without the returned part, the gates pass on a merge of the earlier parts and the two
+        failing parts. None of these parts depends on the returned part.
         """
         if not good or len(self._culprits) == self._final:
             return None

@@ -74,8 +74,8 @@ class MergeQueue:
 
         ``choice``: the person's choices for this merge, such as workers to exclude.
 
-        The returned future completes when the merge has ended. Its result raises the merge's error,
-        if any. Raise Conflict if another merge of the job waits or runs.
+        The returned future completes when the merge has ended. Its ``result()`` raises the merge's
+        error, if any. Raise Conflict if another merge of the job waits or runs.
         """
         self.check_idle(job_id)
         work = self._begin(job_id)

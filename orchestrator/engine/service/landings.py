@@ -288,8 +288,8 @@ class LandingCalls:
     def _store_completed(self, begun: BegunLanding, job: Job, landing: ResultLanding) -> bool:
         """Store a landing that git has completed, unless the landing is already stored.
 
-        The landing is not stored after a crash, or after a repeated merge with the same result.
-        Return True if this call has stored the landing.
+        The landing can be missing from the store after a crash, or after a repeated merge with the
+        same result. Return True if this call has stored the landing.
         """
         git_move = landing.landed_on(begun.branch)
         stored_landing = _stored_landing(job, begun.branch)

@@ -150,7 +150,7 @@ class SubmissionBuilder:
         self._choice.with_reviewers(submission.tasks, ())
 
     def submit(self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float) -> Accepted:
-        """Add a job. If the calling worker already has such a child job, return this job instead.
+        """Add a job, or return the calling worker's earlier child job with the same request.
 
         Raise InvalidRequest for an invalid request, or Refused if a limit is reached. After an
         error, no job is added. A rejected child job is recorded in the job of the calling worker.

@@ -1,4 +1,4 @@
-"""Finds changes of child jobs that the parent worker got, but that its branch no longer has."""
+"""Finds changes of child jobs that are missing from the parent worker's branch."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any

@@ -42,7 +42,7 @@ def outcome_lines(
 def merge_report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's merge, for the job's reports.
 
-    For a root job, the notes omit unmerged changes, because its reports have a list of them.
+    For a root job, the notes omit unmerged changes, because its reports list them elsewhere.
     ``above``: ids of the job's ancestors, from the parent job to the root job.
     """
     unmerged = (
