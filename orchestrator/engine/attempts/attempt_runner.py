@@ -127,7 +127,7 @@ class AttemptRunner:
     @property
     def waits_for_space(self) -> str:
         """The reason why attempts wait for disk space; "" if no attempt waits."""
-        return self._background.space.reason
+        return self._background.space_retries.reason
 
     def start(self, command: Start, issued: IssuedCredentials) -> None:
         """Prepare and launch an attempt. If the attempt cannot start, report the attempt's end.
@@ -208,7 +208,7 @@ class AttemptRunner:
 
     def _report_failed_start(self, worker: Worker, error: Exception) -> None:
         self._preparation.release(worker.attempt_id)
-        self._background.space.done(worker.attempt_id)
+        self._background.space_retries.done(worker.attempt_id)
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self._post(
             AttemptEnded(worker.key, worker.attempt, _exit_of_failed_start(error), Evidence())
@@ -274,18 +274,18 @@ class AttemptRunner:
                 worker, partial(self._start_in_background, assignment, issued), error
             )
             if self._background.early_exit(attempt_id):
-                self._background.space.wake(attempt_id)
+                self._background.space_retries.wake(attempt_id)
             return
         self._background.ready(attempt_id, lambda: None)
         self._report_failed_start(worker, error)
 
     def _wait_for_space(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
         reason = self._moved_error() or f"waiting for disk space: {_last_line(error)}"
-        if self._background.space.hold(worker.attempt_id, work, reason):
+        if self._background.space_retries.hold(worker.attempt_id, work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
     def _end_wait_for_space(self, worker: Worker) -> None:
-        if self._background.space.done(worker.attempt_id):
+        if self._background.space_retries.done(worker.attempt_id):
             logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
@@ -295,7 +295,7 @@ class AttemptRunner:
         Return True if the attempt was stopped; otherwise, do nothing and return False.
         """
         attempt_id = worker.attempt_id
-        self._background.space.done(attempt_id)
+        self._background.space_retries.done(attempt_id)
         early_exit = self._background.ready(attempt_id, lambda: None)
         if early_exit is not None:
             self._post(AttemptEnded(worker.key, worker.attempt, early_exit, Evidence()))
@@ -354,7 +354,7 @@ class AttemptRunner:
         if self._background.stop(attempt_id, exit) or self._attempt_gates.stop(
             attempt_worker, exit
         ):
-            self._background.space.wake(attempt_id)
+            self._background.space_retries.wake(attempt_id)
         else:
             self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
@@ -466,7 +466,7 @@ class AttemptRunner:
             if not self._attempt_gates.is_stopped(worker):
                 self._wait_for_space(worker, partial(self._report, running, exit, changes), error)
                 if self._attempt_gates.is_stopped(worker):
-                    self._background.space.wake(worker.attempt_id)
+                    self._background.space_retries.wake(worker.attempt_id)
                 return
             evidence = evidence_of_error(
                 running, f"cannot commit the changes of the worker: {error}"

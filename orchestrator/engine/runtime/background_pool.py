@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from orchestrator.core.model.attempt.attempt_result import Exit
-from orchestrator.engine.runtime.disk_and_store_retries import SpaceWaits
+from orchestrator.engine.runtime.disk_and_store_retries import DiskSpaceRetries
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class BackgroundPool:
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
         #: Work that is delayed by a full disk.
-        self.space = SpaceWaits(self.submit)
+        self.space_retries = DiskSpaceRetries(self.submit)
 
     def begin(self, attempt: str, work: Callable[[], None]) -> None:
         """Prepare an attempt in the background. ``work`` must call ``ready`` at its end."""
@@ -75,7 +75,7 @@ class BackgroundPool:
         """Wait for running work. Start no further work, and launch no attempts. Idempotent."""
         with self._lock:
             self._closed = True
-        self.space.close()
+        self.space_retries.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 

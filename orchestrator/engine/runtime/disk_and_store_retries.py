@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Wait:
+class _WaitingWork:
     reason: str
     work: Callable[[], None]
     pause: float
@@ -30,7 +30,7 @@ class _Wait:
     is_running: bool = False
 
 
-class SpaceWaits:
+class DiskSpaceRetries:
     """Work that is retried until the disk has space. The pauses between retries grow.
 
     Any thread may call. ``begin``: a function that runs the given work in a thread.
@@ -38,7 +38,7 @@ class SpaceWaits:
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
         self._begin = begin
-        self._waits: dict[str, _Wait] = {}
+        self._waiting: dict[str, _WaitingWork] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -46,7 +46,7 @@ class SpaceWaits:
     @property
     def reason(self) -> str:
         with self._changed:
-            return next((wait.reason for wait in self._waits.values()), "")
+            return next((each.reason for each in self._waiting.values()), "")
 
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
         """Run ``work`` after a pause. Return True if no work with this name was waiting before.
@@ -55,18 +55,18 @@ class SpaceWaits:
         ``reason``: why the work waits, for the log and the status.
         """
         with self._changed:
-            earlier_wait = self._waits.get(name)
+            earlier_work = self._waiting.get(name)
             pause = FIRST_PAUSE_SECONDS
-            if earlier_wait is not None:
-                pause = min(2 * earlier_wait.pause, LONGEST_PAUSE_SECONDS)
+            if earlier_work is not None:
+                pause = min(2 * earlier_work.pause, LONGEST_PAUSE_SECONDS)
             else:
                 logger.warning("%s", reason, extra={"attempt": name})
-            self._waits[name] = _Wait(reason, work, pause, time.monotonic() + pause)
+            self._waiting[name] = _WaitingWork(reason, work, pause, time.monotonic() + pause)
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="space", daemon=True)
                 self._thread.start()
             self._changed.notify()
-            return earlier_wait is None
+            return earlier_work is None
 
     def done(self, name: str) -> bool:
         """Record that the named work needs no further retry. Idempotent.
@@ -74,12 +74,12 @@ class SpaceWaits:
         Return True if the work was waiting for a retry.
         """
         with self._changed:
-            return self._waits.pop(name, None) is not None
+            return self._waiting.pop(name, None) is not None
 
     def wake(self, name: str) -> None:
         with self._changed:
-            if name in self._waits:
-                self._waits[name].due = 0.0
+            if name in self._waiting:
+                self._waiting[name].due = 0.0
                 self._changed.notify()
 
     def close(self) -> None:
@@ -91,17 +91,17 @@ class SpaceWaits:
     def _run(self) -> None:
         while True:
             with self._changed:
-                waits = [each for each in self._waits.values() if not each.is_running]
-                if self._closed or not waits:
+                waiting = [each for each in self._waiting.values() if not each.is_running]
+                if self._closed or not waiting:
                     # Reset this field while the lock is held, so that ``hold`` starts another
                     # thread for later work.
                     self._thread = None
                     return
-                seconds = min(each.due for each in waits) - time.monotonic()
+                seconds = min(each.due for each in waiting) - time.monotonic()
                 if seconds > 0:
                     self._changed.wait(seconds)
                     continue
-                due = [each for each in waits if each.due <= time.monotonic()]
+                due = [each for each in waiting if each.due <= time.monotonic()]
                 for each in due:
                     each.is_running = True
             for each in due:

@@ -135,4 +135,7 @@ class ChangeReads:
 
 def _check_git(job: Job) -> None:
     if not job.config.base:
-        raise NoRepository(f"job {job.id} does not use git: its workers have plain directories")
+        raise NoRepository(
+            f"job {job.id} does not use git: its workers have plain directories; to show their "
+            f"results: {COMMAND} report {job.id}"
+        )
