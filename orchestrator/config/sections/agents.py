@@ -20,9 +20,9 @@ RESERVED_NAMES = frozenset({"auto", "rules", "person"})
 class AgentOutput(StrEnum):
     """The place where a user's agent writes its result."""
 
-    #: the file output.md in the worker's directory
+    #: the file ``output.md`` in the worker's directory
     FILE = "file"
-    #: the program's printed output
+    #: ``output.md``; if it is missing or empty, the program's printed output
     LOG = "log"
 
 
@@ -72,7 +72,7 @@ class UserAgent(Section):
     env: Annotated[tuple[Variable, ...], Field(strict=False)] = ()
     """Environment: names of the server's variables (patterns such as MY_*), or NAME=value."""
     output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
-    """Source of the result: log (printed output) or file (output.md in the worker's directory)."""
+    """Source of the result: file (output.md), or log (output.md; if missing, printed output)."""
     reader: ReaderName | None = Field(
         default=None,
         description=f"Format of the agent's output: {', '.join(READERS)}; null: plain text.",
