@@ -140,7 +140,7 @@ def _run_at(
         finally:
             display.close()
         if not context.as_json:
-            answer |= _details(client, job_id)
+            _add_details(client, answer)
     if notifications is not None:
         notifications.ended(answer)
     with reader_may_leave(sys.stdout):
@@ -150,16 +150,24 @@ def _run_at(
     return of_job(str(answer["status"]))
 
 
-def _details(client: "OrchestratorClient", job_id: str) -> dict[str, Any]:
-    """Return two fields of a job's status: the usage with child jobs, and the base commit.
+def _add_details(client: "OrchestratorClient", answer: dict[str, Any]) -> None:
+    """Add what a job's status lacks: usage with child jobs, base commit, and tasks' directories.
 
-    Return {} if the server has stopped.
+    Add nothing if the server has stopped.
     """
+    from orchestrator.cli.output.status_answer import tasks_of
+
+    job_id = str(answer["job_id"])
     try:
-        base = (client.job(job_id).get("config") or {}).get("base")
-        return {"usage": client.tree(job_id).get("usage"), "base": base}
+        job = client.job(job_id)
+        usage = client.tree(job_id).get("usage")
     except OrchestratorError:
-        return {}
+        return
+    answer |= {"usage": usage, "base": (job.get("config") or {}).get("base")}
+    workdirs = {task["id"]: task.get("workdir") for task in job.get("tasks", ())}
+    if tasks := tasks_of(answer):
+        tasks = [{**task, "workdir": workdirs.get(task.get("task_id"))} for task in tasks]
+        answer["results"] = {**answer["results"], "tasks": tasks}
 
 
 def _show(answer: dict[str, Any], context: CliContext) -> None:

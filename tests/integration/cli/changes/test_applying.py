@@ -199,6 +199,20 @@ def test_files_that_a_worker_created_in_the_project_are_there_already(
     assert "the files of worker_1 are already in the project" in capfd.readouterr().err
 
 
+def test_run_names_apply_only_for_files_that_are_not_in_the_project_yet(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)})
+    plan = tmp_path / "plan.json"
+    here = {"command": "echo here > here.txt", "workdir": "project"}
+
+    for tasks, is_named in (([here], False), ([here, {"command": "echo own > own.txt"}], True)):
+        plan.write_text(json.dumps({"request": "x", "tasks": tasks}))
+        assert command(site, "run", "--plan", str(plan)) == 0
+        assert ("to copy the files into your project" in capfd.readouterr().out) is is_named
+
+
 def test_a_merged_result_is_copied_elsewhere(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
