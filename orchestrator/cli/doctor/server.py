@@ -94,6 +94,8 @@ def _record(workspace: Path) -> HealthCheck:
 
 def _port(settings: "Settings") -> HealthCheck:
     host, port = settings.api.host, settings.api.port
+    if port == 0:
+        return HealthCheck(name="port", ok=True, message="any free port (api.port: 0)")
     if is_free(host, port):
         return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
     # The program that uses the port is usually the server of another project.

@@ -225,6 +225,8 @@ def test_a_port_in_use_is_noted_with_its_effect(
 ) -> None:
     variables = {"ORCHESTRATOR_API__PORT": free_port}
     assert checks(orchestrator, capsys, **variables)["port"]["ok"]
+    any_port = checks(orchestrator, capsys, ORCHESTRATOR_API__PORT="0")["port"]
+    assert (any_port["ok"], any_port["message"]) == (True, "any free port (api.port: 0)")
 
     with closing(socket.create_server(("127.0.0.1", int(free_port)))):
         check = checks(orchestrator, capsys, **variables)["port"]
