@@ -123,6 +123,9 @@ def pause_command(context: CliContext, job_id: str | None, everything: bool, sto
         _print_pause(context, client.pause(job_id, running=running))
 
 
+_ALL_RESUMED = "the pause of all jobs has ended; jobs that were paused individually stay paused"
+
+
 @click.command("resume")
 @optional_job_argument
 @click.option("--all", "everything", is_flag=True, help="End the pause that `pause --all` began.")
@@ -149,12 +152,11 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
         click.echo(json.dumps(answer))
         return
     paused = answer.get("paused")
-    status = answer.get("status", "running")
     if paused and paused.get("cause") == "everything":
         click.echo(f"all jobs are paused (API key: {paused['by']}); resume: {COMMAND} resume --all")
         return
     if not paused:
-        click.echo(status)
+        click.echo(answer.get("status") or _ALL_RESUMED)
         return
     by = paused["by"] if paused.get("cause") == "limit" else f"key {paused['by']!r}"
     click.echo(f"paused by {by}")

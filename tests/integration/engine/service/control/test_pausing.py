@@ -98,6 +98,10 @@ def test_everything_is_paused_and_jobs_that_come_later_wait(
     assert capsys.readouterr().out == (
         f"all jobs are paused (API key: default); resume: {COMMAND} resume --all\n"
     )
+    assert execute(["resume", "--all"], CliContext(folder=site.folder, environ=environ)) == 0
+    assert capsys.readouterr().out == (
+        "the pause of all jobs has ended; jobs that were paused individually stay paused\n"
+    )
 
     assert "paused" not in site.call("POST", "/resume").json()
     assert site.wait(job)["status"] == "completed"
