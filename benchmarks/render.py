@@ -120,9 +120,8 @@ _RATIOS = (
 
 
 def _main_result(dispatch: Result) -> str:
-    """Return a sentence about the wall times on disk, such as
-    ``orchestrator takes 0.71 ms of wall time for a short command; xargs -P4 takes 1.02 times as
-    long.``
+    """Return the wall times on disk as text, such as ``On disk, orchestrator takes 0.71 ms of wall
+    time per short command, on 4 slots. xargs -P4 takes 1.02 times as long.``
     """
     rows = {row["program"]: row for row in dispatch["rows"] if row["on"] == DISK}
     comparison = ", ".join(
@@ -130,8 +129,11 @@ def _main_result(dispatch: Result) -> str:
         for name in _IN_MAIN_RESULT
         if name in rows
     )
-    own_time = f"{OURS} takes {number(rows[OURS][WALL])} ms of wall time for a short command"
-    return f"{own_time}{'; ' * bool(comparison)}{comparison}."
+    own_time = (
+        f"On disk, {OURS} takes {number(rows[OURS][WALL])} ms of wall time per short command, on 4 "
+        "slots."
+    )
+    return f"{own_time} {comparison}." if comparison else own_time
 
 
 _IN_MAIN_RESULT = ("xargs -P4", "Celery + Redis")
