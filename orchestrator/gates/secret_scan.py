@@ -118,12 +118,13 @@ class Additions:
             self._left -= 1
 
 
-#: Maximum bytes of added lines that are scanned.
+#: Maximum bytes of git's output that are read.
 MOST_BYTES = 128 * 1024 * 1024
 #: Maximum number of findings that are reported.
 MOST_FOUND = 200
-#: Paths of files that are not scanned: minified scripts, source maps, and the lock files of
-#: package managers, which contain checksums.
+#: Paths of minified scripts, of source maps, and of the lock files of package managers, which
+#: contain checksums. These files are searched only for keys of known formats, not for assignments
+#: such as ``password = "..."``.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
 #: Matches text in UTF-16 or UTF-32, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")

@@ -149,7 +149,7 @@ class Driver:
             )
 
     def _run_loop(self) -> AgentOutcome:
-        # few agents need this module: most agents run a program instead of a model loop
+        # Imported here, because most agents run a program instead of a model loop.
         from orchestrator.agents.driver_process import model_loop_runner
 
         inputs = call_inputs(self._spec, self._control)
@@ -230,7 +230,7 @@ class Driver:
         environ = environment(call)
         try:
             if call.home is not None:
-                # few agents need this module: most agents share no home
+                # Imported here, because most agents share no home.
                 from orchestrator.agents.driver_process import shared_tool_homes
 
                 shared_tool_homes.set_up(call.home, environ, lambda: self.got_sigterm)
@@ -263,7 +263,7 @@ def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
     call = call_for(attempt_spec.tool)(inputs)
     if not attempt_spec.windows:
         return replace(call, prompt=control / spec_file.RESUME_PROMPT) if call.resumes else call
-    # few agents need this module
+    # Imported here, because few agents run on the Windows side.
     from orchestrator.agents.ai_tools.invocation.windows_tools import on_windows
 
     return on_windows(call, inputs, Path.cwd())

@@ -83,7 +83,7 @@ class ServerReporter(ABC):
 
     def _call(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any] | None:
         """Send a report. Return the server's answer; None if the report was not accepted."""
-        # not every attempt needs this module
+        # Imported here, because some attempts do not need this module.
         from orchestrator.system.http_client.stdlib_client import StdlibClient
 
         try:

@@ -43,10 +43,9 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
     listing = list_files(environment, task.files)
     task, listing = _limited_to_paths(task, listing)
     is_to_build = task.promises_files or may_ask_to_build(task.request or task.prompt)
-    if is_to_build and not task.files:
-        say(f"surveying {_task_scope(task)}: {plural(len(listing.files), 'file')}")
-        return _survey_for_building(task, environment, listing)
     say(f"surveying {_task_scope(task)}: {plural(len(listing.files), 'file')}")
+    if is_to_build and not task.files:
+        return _survey_for_building(task, environment, listing)
     result, missing = _survey_with_child_jobs(task, environment, listing)
     write_result(result, environment.directory)
     write_report(result, environment.directory, _title(task, environment.root))

@@ -44,8 +44,8 @@ def settings_of(command: str, files: GateFiles) -> tuple[str, ...]:
     """Return patterns of the files that decide what ``command`` checks.
 
     These files are the scripts of the project that the command runs, and the settings of its tools.
-    The commands in these scripts count, too. If the command runs ``make`` or a script of npm, so do
-    the commands in the makefile and in ``package.json``.
+    The commands in these scripts count, too. If the command runs ``make`` or npm, the commands in
+    the makefile or in ``package.json`` also count.
     """
     scripts_called = [each.removeprefix("/") for each in scripts_in(command, files)]
     texts = [command, *(files.read(each) for each in scripts_called if is_shell(each, files))]

@@ -1,8 +1,8 @@
-"""Recognizes test files without a test, which ``node --test`` reports as one passed test each.
+"""Recognizes test files that test nothing, which ``node --test`` reports as passed tests.
 
 ``node --test`` runs each test file. If the file calls no function of ``node:test``, the whole file
-counts as one test, whose name is the file's path. Such a file may contain assertions. But a file
-without any code, apart from imports of Node's own modules, tests nothing.
+counts as one passed test, whose name is the file's path. Such a file may contain assertions. But a
+file without any code, apart from imports of Node's own modules, tests nothing.
 """
 
 import os
@@ -11,7 +11,7 @@ import re
 from orchestrator.gates.parsers.report_json import relative
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Maximum bytes of a test file that are read. A larger file counts as a file with tests.
+#: Maximum bytes of a test file that are read. A larger file counts as a file that tests something.
 _MOST_BYTES = 1 << 12
 _FILE = re.compile(r".*\.[cm]?[jt]s")
 _NODE_MODULE = r"['\"](?:node:[\w/]+|assert(?:/strict)?|fs|path)['\"]"
@@ -27,7 +27,7 @@ _PASSED = re.compile(r"^(?:✔|ok \d+ -) (\S.*?\.[cm]?[jt]s)(?: \([\d.]+ms\))?$"
 
 
 def is_empty(test: str, cwd: str) -> bool:
-    """True if the name of a passed test is the path of a test file without a test.
+    """True if the name of a passed test is the path of a test file that tests nothing.
 
     ``cwd``: the directory in which the tests ran.
     """
@@ -41,6 +41,6 @@ def is_empty(test: str, cwd: str) -> bool:
 
 
 def count_empty(printed: str, cwd: str) -> int:
-    """Return the number of passed tests in ``printed`` that are test files without a test."""
+    """Return the number of passed tests in ``printed`` that are test files that test nothing."""
     names = {match[1] for match in _PASSED.finditer(printed)}
     return sum(is_empty(name, cwd) for name in names)

@@ -98,7 +98,7 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: True if the test is a test file without a test.
+    #: True if the test is a whole test file that tests nothing.
     is_empty: bool = False
     #: Text of the failure's element while this element is being read, otherwise None.
     body: str | None = None

@@ -132,7 +132,9 @@ def read(printed: bytes, cwd: str = "") -> Reading:
     - ``passed``: an empty tuple if no test ran; otherwise None.
     - ``failed_tests``: the last summary of a test runner if the summary reports failed tests;
       otherwise "".
-    - ``passed_count``: the sum of the passed tests in all summaries; None without a summary.
+    - ``passed_count``: the sum of the passed tests in all summaries, without skipped tests and
+      without test files that test nothing; None if no summary has the number of passed tests.
+    - ``note``: why no test ran, with advice, if the cause is an option of pytest or of pre-commit.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:

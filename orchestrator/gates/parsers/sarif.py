@@ -26,7 +26,7 @@ LONGEST_PATH = 4096
 def read(content: bytes, cwd: str) -> Reading:
     """Parse a SARIF report. Paths in the result are relative to ``cwd``.
 
-    Raise UnreadableReport if the report is not valid, or if the tool crashed.
+    Raise UnreadableReport if the report is not valid, or if a tool crashed and reported no finding.
     """
     report = parsed(content, "SARIF")
     if not isinstance(report, dict) or not isinstance(report.get("runs"), list):

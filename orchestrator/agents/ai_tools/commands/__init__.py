@@ -20,7 +20,7 @@ def call_for(tool: str) -> Callable[[CallInputs], AgentCall]:
 
 
 def tools() -> tuple[str, ...]:
-    # an attempt needs only one of these modules
+    # Imported here, because an attempt does not need the list of all tools.
     from orchestrator.core.model.known_agents import PROGRAMS
 
     return (*(each.name for each in PROGRAMS), "custom")

@@ -67,6 +67,7 @@ class CallInputs:
     windows: bool = False
     #: The JSON schema of the answer; empty: the answer is text.
     schema: Mapping[str, Any] = field(default_factory=dict)
+    #: Options of a custom agent; see the module ``custom``.
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -21,7 +21,8 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 
 
 def toml_table(path: Path) -> Mapping[str, Any]:
-    import tomllib  # only one tool needs this module, and it loads slowly
+    # Imported here, because only Codex needs this module, which loads slowly.
+    import tomllib
 
     try:
         return tomllib.loads(_text(path))

@@ -153,7 +153,8 @@ def _zone(name: str) -> tzinfo | None:
         return timezone(timedelta(hours=short))
     if name.lower() in ("pt", "pacific", "pacific time"):
         name = "America/Los_Angeles"
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # few runs need this module
+    # Imported here, because few runs need this module.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
     try:
         return ZoneInfo(name)

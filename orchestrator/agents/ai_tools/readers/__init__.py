@@ -17,7 +17,7 @@ def reader(name: str, facts: RunFacts | None = None) -> Reader:
     reader_module = import_module(module) if name.isidentifier() and find_spec(module) else None
     reader_class = getattr(reader_module, f"{name.capitalize()}Reader", None)
     if reader_class is None:
-        # an attempt needs only one of these modules
+        # Imported here, because only this error needs the list of readers.
         from orchestrator.core.model.known_agents import READERS
 
         raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")

@@ -1,6 +1,7 @@
 """Reader of aider's output, which is text for people.
 
-The reader recognizes a failure by this text, because aider always ends with exit code 0.
+The reader recognizes a failure by this text, because aider usually exits with code 0 after a
+failure, too.
 """
 
 import re

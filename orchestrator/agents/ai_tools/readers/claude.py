@@ -287,7 +287,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if a model call was interrupted: ``result`` has tokens, but no cost."""
+    """True if a model call was interrupted: ``result`` has tokens, but its total cost is 0."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0

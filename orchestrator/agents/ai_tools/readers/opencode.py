@@ -35,8 +35,8 @@ from orchestrator.core.text.json_values import Object
 #: Tools of opencode that a policy may exclude. If one of these tools is unavailable, the policy has
 #: excluded it. Any other unavailable tool is a name that the model invented.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
-#: After this number of answers in a row with an unknown stop reason, the driver stops opencode.
-#: Otherwise opencode would call the model forever.
+#: After this number of answers in a row with an unknown stop reason and without a tool call, the
+#: driver stops opencode. Otherwise opencode would call the model forever.
 _MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
 #: Matches a retry of the main model's call. A retry of the call for the session's title does not

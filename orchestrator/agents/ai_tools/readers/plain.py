@@ -1,4 +1,7 @@
-"""Reader for any program: the output is the answer, and exit code 0 means success."""
+"""Reader for any program: the output is the answer.
+
+Exit code 0 means success, unless the program printed nothing.
+"""
 
 import time
 from collections import deque

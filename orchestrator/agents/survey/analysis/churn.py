@@ -16,13 +16,14 @@ _LOG = ("log", "--no-merges", "--no-renames", "--numstat", "-z", "--no-ext-diff"
 _LOG_FORMAT = ("--use-mailmap", "--relative", f"--format={_AUTHOR_MARK.decode()}%aN")
 
 NO_HISTORY = "no git history"
+COUNTED_COMMITS = f"commits of the {HISTORY_DAYS} days before the newest commit, without merges"
 
 
 def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: Set[str]) -> None:
     """Add the churn and the owners of ``files`` below ``paths`` to ``result``.
 
-    Churn counts the commits that change a file. A commit is ignored if it is more than HISTORY_DAYS
-    days older than the newest commit.
+    Churn counts the commits that change a file. A commit is ignored if it is a merge, or if it is
+    more than HISTORY_DAYS days older than the newest commit.
     """
     newest = ask_git(root, ["log", "-1", "--format=%ct"])
     if not newest or not newest.strip().isdigit():
@@ -32,11 +33,9 @@ def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: S
     names = ["." if p == "*" else p.removesuffix(DIRECT_FILES) for p in paths] or ["."]
     log = ask_git(root, [*_LOG, *_LOG_FORMAT, f"--since=@{since}"], names)
     if log is None:
-        result.churn_note = "reading the git history timed out"
+        result.churn_note = "the git history could not be read"
         return
-    result.churn_note = (
-        f"commits of the {HISTORY_DAYS} days before the newest commit, without merges"
-    )
+    result.churn_note = COUNTED_COMMITS
     _tally(result, log, files)
 
 

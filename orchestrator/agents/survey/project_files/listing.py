@@ -17,7 +17,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 #: Suffix of a path that means only the files directly in a directory.
 DIRECT_FILES = "/*"
-#: Directories without source of the project; used only if git cannot list files.
+#: Directories without source of the project; used only if git lists no files.
 SKIPPED_DIRECTORIES = frozenset(
     {".git", ".hg", ".svn", ".bzr", ".tox", ".nox", ".venv", "venv", "virtualenv", "site-packages"}
     | {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", ".cache"}
@@ -45,6 +45,7 @@ class Listing:
     """The files to survey, sorted by path, and the files that are not surveyed."""
 
     files: list[FoundFile] = field(default_factory=list)
+    #: True if git listed at least one file.
     by_git: bool = False
     #: True if git listed the project's files, even if the list is empty.
     in_repository: bool = False
@@ -64,8 +65,8 @@ class Listing:
 def list_files(environment: SurveyEnvironment, paths: Sequence[str]) -> Listing:
     """List the files below ``paths``; without ``paths``, all files of the project.
 
-    In a git repository, ignored files are excluded. Raise SurveyError if one of ``paths`` does not
-    exist, is a link, or leads through a link.
+    If git lists any files, the files that git ignores are excluded. Raise SurveyError if one of
+    ``paths`` does not exist, is a link, or leads through a link.
     """
     scopes = [_existing_scope(environment.root, path) for path in (paths or ["."])]
     listing = Listing()

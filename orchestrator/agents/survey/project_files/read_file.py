@@ -148,7 +148,8 @@ def _todo(number: int, line: str, mask: str) -> Todo | None:
     match = _TAG.search(line)
     if match is None or mask[match.start() : match.start() + 1] != COMMENT_MARK:
         return None
-    # A note begins with the word TODO or FIXME: "See the TODO list" is not a note.
+    # Without a colon after TODO or FIXME, only spaces and signs may come before the word: "See the
+    # TODO list" is not a note.
     prefix = line[_comment_start(mask, match.start()) : match.start()]
     if not match["marked"] and _WORD.search(prefix):
         return None

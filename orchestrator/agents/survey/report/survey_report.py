@@ -5,6 +5,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from orchestrator.agents.survey.analysis.churn import COUNTED_COMMITS, NO_HISTORY
 from orchestrator.agents.survey.analysis.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.assignment.request_analysis import NOTHING_BUILT
 from orchestrator.agents.survey.report.markdown import code, table
@@ -271,8 +272,10 @@ def _configuration(result: SurveyResult) -> list[str]:
 
 
 def _hot_spots(result: SurveyResult) -> list[str]:
+    if not result.churn and result.churn_note == COUNTED_COMMITS:
+        return [f"No commit changed these files. Counted: {COUNTED_COMMITS}."]
     if not result.churn:
-        return [f"Unknown: {result.churn_note or 'no commits in this period'}."]
+        return [f"Unknown: {result.churn_note or NO_HISTORY}."]
     best = sorted(result.churn, key=lambda row: (-row.changes, -row.added, row.path))[:MOST_ROWS]
     rows = [(code(row.path), row.changes, row.added, row.deleted) for row in best]
     lines = table(("File", "Commits", "Lines added", "Lines deleted"), rows)

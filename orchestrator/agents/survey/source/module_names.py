@@ -56,8 +56,9 @@ class ModuleIndex:
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
         """Return the surveyed files to which one import in the file ``importer`` refers.
 
-        ``names``: the names that are imported from ``module``. The result is empty if the module
-        belongs to another project.
+        ``names``: the names that are imported from ``module``. For Go, the result has the directory
+        of the imported package. The result is empty if the module belongs to another project, or if
+        imports of ``language`` are not supported.
         """
         if language == "Python":
             return self._python_targets(importer, module, names)

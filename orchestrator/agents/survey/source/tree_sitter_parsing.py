@@ -43,7 +43,7 @@ _GRAMMARS = {
 #: Maximum average line length, in characters. A file with a longer average counts as generated: its
 #: symbols are not read.
 MACHINE_MADE_LINE_LENGTH = 400
-#: Maximum length of a name; longer names are generated.
+#: Maximum length of a name. The name of a symbol is cut, and a longer import is omitted.
 LONGEST_NAME = 120
 _NOT_SYMBOLS = frozenset({"comment", "import", "main", "test"})
 _STORAGE = "storage_class_specifier"

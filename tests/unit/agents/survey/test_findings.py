@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.survey.analysis.churn import NO_HISTORY
+from orchestrator.agents.survey.analysis.churn import COUNTED_COMMITS, NO_HISTORY
 from orchestrator.agents.survey.analysis.manifests import config_kind, is_manifest, read_manifest
 from orchestrator.agents.survey.analysis.result import (
     DependencyRow,
@@ -128,6 +128,14 @@ def test_without_commits_or_repository_churn_is_unknown(
     result = survey_paths(tmp_path)
     assert result.churn_note == NO_HISTORY
     assert "Unknown: no git history." in render(result, "p")
+
+
+def test_files_without_a_commit_are_reported_as_unchanged(tmp_path: Path) -> None:
+    git(plant(tmp_path, {"a.py": "x = 1\n"}), "init", "-q")
+    commit(tmp_path)
+    result = survey_paths(plant(tmp_path, {"new/b.py": "x = 1\n"}), "new")
+    assert result.churn == []
+    assert f"No commit changed these files. Counted: {COUNTED_COMMITS}." in render(result, "p")
 
 
 def test_programs_in_the_git_configuration_are_not_run(tmp_path: Path) -> None:
