@@ -106,7 +106,8 @@ class Housekeeping:
             logger.warning(
                 "directories of the workspace without a job in the database: %s; nothing was "
                 "removed; possible causes: the latest jobs were lost, another workspace was "
-                "copied, or store.url was changed",
+                "copied, or store.url was changed; restore the database or store.url, or delete "
+                "the directories",
                 listed([f"job_{root_id}" for root_id in unknown], MOST_NAMED),
             )
 

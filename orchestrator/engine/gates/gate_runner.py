@@ -116,7 +116,7 @@ class _FirstRun:
     ran: FinishedRun
     #: The gate's run on the base commit; None if the gate did not run there.
     base: FinishedRun | None
-    #: The worker's changes of files that decide how the gate judges.
+    #: The worker's changes to files that decide how the gate judges.
     altered: JudgeAlteration
 
 

@@ -221,6 +221,7 @@ class Headroom:
         #: Sum of the reserved bytes. The sum is stored, because hundreds of workers may start in a
         #: second.
         self._expected_bytes = 0
+        #: Why no worker may start; empty if workers may start.
         self.paused = ""
         #: Text to log at the end of the pause, such as "disk space is free".
         self._fixed_text = ""

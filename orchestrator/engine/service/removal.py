@@ -53,7 +53,11 @@ class RemovalCalls:
             # This action runs in the supervisor's thread, so no retry can start between this check
             # and the removal of the job's rows.
             if scheduler.view.has_tree(job_id) or not self._removal.begin(job_id):
-                raise Conflict(f"job {job_id} is in use; nothing was removed; retry later")
+                raise Conflict(
+                    f"job {job_id} is in use, for example by a retry, a merge, or "
+                    f"`{COMMAND} attach`; nothing was removed; show the job's status: "
+                    f"{COMMAND} status {job_id}"
+                )
 
         self._supervisor.call(action)
         return self._removal.delete_files(job_id)

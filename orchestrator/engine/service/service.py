@@ -43,7 +43,7 @@ class Service:
 
     # A job, from its submission to its end
 
-    #: Submit a job, find it by its Idempotency-Key.
+    #: Submit a job, or find a job by its Idempotency-Key.
     submissions: SubmissionCalls
     #: Retry the unsuccessful tasks of an ended job.
     job_retry: JobRetryCalls
@@ -66,11 +66,11 @@ class Service:
 
     #: Merge a job again, or choose another candidate.
     merges: MergeCalls
-    #: Land a result on the user's branch, preview the landing, undo it.
+    #: Land a result on the user's branch; preview or undo the landing.
     landings: LandingCalls
     #: Remove a job, or discard its branches.
     removal: RemovalCalls
-    #: List the checkpoints of a job, roll back a worker, recount a worker's changed files.
+    #: List the checkpoints of a job, roll back a worker, or list a worker's changed files again.
     checkpoints: CheckpointCalls
 
     # Locks

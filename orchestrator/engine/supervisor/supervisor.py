@@ -150,7 +150,7 @@ class Supervisor:
 
     @property
     def paused(self) -> str:
-        """The reason why no worker starts; empty if workers start."""
+        """The reason why some or all workers cannot start, other than a lack of slots; or empty."""
         pause = self._scheduler.view.pause
         resume_hint = f"resume: {COMMAND} resume --all"
         pause_reason = f"all jobs are paused by key {pause.by!r}; {resume_hint}" if pause else ""

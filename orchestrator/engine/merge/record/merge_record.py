@@ -88,7 +88,7 @@ class MergeRecord:
     leaks: list[str] = field(default_factory=list)
     #: Damaged parts of the user's repository that were restored, as text.
     put_back: list[str] = field(default_factory=list)
-    #: Errors, as text.
+    #: Errors of git during the merge, as text.
     errors: list[str] = field(default_factory=list)
 
     def exclude(self, worker: Worker, why: str, cause: LossCause) -> None:

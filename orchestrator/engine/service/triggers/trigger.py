@@ -24,9 +24,11 @@ LONGEST_DELIVERY = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TriggerEvent:
-    """One event. ``headers`` are the HTTP headers, with their names in lower case."""
+    """One event that a service sent."""
 
+    #: The HTTP headers. The keys are the headers' names in lower case.
     headers: Mapping[str, str]
+    #: The body, parsed as JSON.
     document: object
 
     @property
