@@ -130,6 +130,26 @@ def test_a_large_log_opens_at_its_end_and_earlier_lines_are_loaded(page: Page, s
     expect(page.locator("#L7.on")).to_contain_text("7")
 
 
+def test_a_graph_fits_or_shows_that_it_continues(page: Page, site: Site) -> None:
+    def chain(length: int) -> str:
+        tasks = [shell(f"echo {n} > {n}.txt", id=f"t{n}", git="on") for n in range(length)]
+        for task, before in zip(tasks[1:], tasks, strict=False):
+            task["depends_on"] = [before["id"]]
+        return site.job(tasks)
+
+    edge = "([canvas]) => Math.round(canvas.scrollWidth - canvas.clientWidth)"
+    page.goto(f"{site.url}/jobs/{chain(3)}")
+    expect(page.get_by_role("link", name="Merge and gates")).to_contain_text("3 branches")
+    assert page.locator(".canvas").evaluate_all(edge) <= 0
+
+    page.goto(f"{site.url}/jobs/{chain(6)}")
+    expect(page.get_by_role("link", name="Merge and gates")).to_contain_text("6 branches")
+    assert page.locator(".canvas").evaluate_all(edge) > 0
+    expect(page.locator(".canvas.continues")).to_have_count(1)
+    page.locator(".canvas").evaluate("(canvas) => canvas.scrollTo({ left: 9999 })")
+    expect(page.locator(".canvas.continues")).to_have_count(0)
+
+
 def test_a_job_is_read_in_all_views(page: Page, site: Site) -> None:
     below = '[{"title": "Below", "agent": "shell", "command": "true"}]'
     spawn = f"echo '{below}' > t.json; orchestrator spawn c --tasks t.json --wait"

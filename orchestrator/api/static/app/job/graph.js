@@ -1,6 +1,6 @@
 // The view Graph: tasks and their dependencies. Up to 300 tasks as boxes, more by rank (largejob.js).
 import { path } from "../core/api.js";
-import { html, useEffect, useMemo, useState } from "../core/html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
@@ -15,6 +15,8 @@ import { Panel } from "./panel.js";
 const MOST_TASKS = 300;
 const OPEN_BELOW = 13;
 const LAST = { gap: 28, width: 216 };
+// The smallest scale of a graph that then fits into its canvas. A wider graph scrolls.
+const SMALLEST = 0.8;
 // Numbers of characters that fit into the two lines of a box.
 const roomOf = (width) => [Math.floor((width - 48) / 7.2), Math.floor((width - 48) / 6.1)];
 const RANKS = ["First", "Then"];
@@ -219,6 +221,25 @@ export function View({ model, details, refresh }) {
   return html`<${Graph} model=${model} tasks=${tasks} details=${details} refresh=${refresh} />`;
 }
 
+// `space`: the width of the canvas. `continues`: the canvas hides a part of the graph at its right edge.
+function useCanvas() {
+  const canvas = useRef(null);
+  const [space, setSpace] = useState(0);
+  const [continues, setContinues] = useState(false);
+  const measure = () => {
+    const { scrollLeft, clientWidth, scrollWidth } = canvas.current;
+    setSpace(clientWidth);
+    setContinues(scrollLeft + clientWidth < scrollWidth - 1);
+  };
+  useLayoutEffect(() => {
+    const resized = new ResizeObserver(measure);
+    resized.observe(canvas.current);
+    return () => resized.disconnect();
+  }, []);
+  useLayoutEffect(measure);
+  return { canvas, space, continues, measure };
+}
+
 // The worker that is selected at first.
 const first = (model) => ["failed", "running", "timeout", "waiting", "pending"].map((state) => model.members[0].find((i) => model.state[i] === state))
   .find((i) => i !== undefined) ?? model.members[0][0];
@@ -239,12 +260,14 @@ function Graph({ model, tasks, details, refresh }) {
   const merge = useMerge(model, details);
   const wide = drawn.width + (merge ? LAST.gap + LAST.width + 10 : 0);
   const selected = chosen ?? first(model);
+  const { canvas, space, continues, measure } = useCanvas();
   useArrows(drawn, selected, select, toggle, model);
-  return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(tasks, "task")} and their dependencies">
+  return html`<div class="cols"><div><div ref=${canvas} onScroll=${measure} class=${`canvas ${continues ? "continues" : ""}`} role="group" aria-label="Graph of the job: ${many(tasks, "task")} and their dependencies">
       <div class="floater"><div class="seg-c" role="group" aria-label="Which tasks"><button aria-pressed=${String(!left)} onClick=${() => showLeft(false)}>All tasks</button>
         <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Without successful tasks</button></div></div>
       ${!drawn.boxes.length && html`<p class="pad soft small">All tasks succeeded.</p>`}
-      <svg class="dag" width=${wide} height=${drawn.height} viewBox=${`0 0 ${wide} ${drawn.height}`}>
+      <svg class="dag" width=${wide} height=${drawn.height} viewBox=${`0 0 ${wide} ${drawn.height}`}
+          style=${SMALLEST * wide <= space ? { maxWidth: "100%", height: "auto" } : {}}>
         ${drawn.stacks.map((stack, rank) => stack.length > 0 && html`<text key=${rank} class="lab" x=${stack[0].x} y="22">${rankName(rank).toUpperCase()}</text>`)}
         <g>${drawn.edges.map((edge) =>
           html`<path key=${`${edge.from.task}>${edge.to.task}`} class=${`edge ${edgeClass(model, edge)}`} d=${bend(edge)} />`)}</g>
