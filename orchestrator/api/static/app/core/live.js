@@ -4,9 +4,11 @@ import { answering } from "./connection.js";
 
 const HIDDEN_MS = 5000;
 const PAUSE_MS = 400;
+// Pause after an error of the server.
+const ERROR_MS = 5000;
 // Maximum pause before the next stream. The server ends the stream of an ended job; the next stream shows if
-// the job runs again.
-const IDLE_MS = 5000;
+// the job runs again. The pause doubles with each stream without an event.
+const IDLE_MS = 60000;
 
 // Calls onEvent({id, kind, data}) for each event. Returns a function that ends the stream; its
 // property `again` reads the next events without a pause.
@@ -39,7 +41,7 @@ export function follow(given, { from, query = {}, onEvent, onOpen }) {
         if (error.name === "AbortError") return;
         // Above 500: the server has too many connections at present.
         if (error instanceof Problem && error.status < 500) return;
-        pause = error instanceof Problem ? IDLE_MS : PAUSE_MS;
+        pause = error instanceof Problem ? ERROR_MS : PAUSE_MS;
         if (!(error instanceof Problem || error instanceof Away)) await request("/healthz").catch(() => {});
       }
       await answering();
