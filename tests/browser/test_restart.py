@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import PATIENCE_MS
 from tests.browser.site import Site, shell
@@ -122,3 +122,31 @@ def test_a_server_that_hangs_counts_as_lost(page: Page, site: Site) -> None:
     finally:
         process.send_signal(signal.SIGCONT)
     expect(page.locator(".banner.ok")).to_be_visible()
+
+
+def test_an_action_that_the_server_does_not_answer_shows_a_line(page: Page, site: Site) -> None:
+    go = site.project.path / "hung"
+    job = site.job([shell(f"until [ -e '{go}' ]; do sleep 0.05; done")], wait=False)
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".jobhead")).to_contain_text("1 running")
+    held: list[Route] = []
+    page.route("**/pause", lambda route: held.append(route))
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".toast")).to_contain_text("has not answered yet")
+    held[0].continue_()
+    expect(page.locator(".toast")).to_contain_text("Paused")
+    with site.client() as client:
+        client.cancel(job)
+
+
+def test_the_stream_of_an_ended_job_is_opened_less_and_less_often(page: Page, site: Site) -> None:
+    job = site.job([shell("true")])
+    page.clock.install()
+    streams: list[str] = []
+    page.on("request", lambda sent: streams.append(sent.url) if "/events" in sent.url else None)
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".pill")).to_have_text("completed")
+    for _ in range(60):
+        page.clock.run_for(2000)
+        page.wait_for_timeout(50)
+    assert 2 < len(streams) <= 12, streams

@@ -5,8 +5,12 @@ import { connection } from "../core/connection.js";
 import { duration, many, number, placed } from "../text/format.js";
 import { say } from "./toast.js";
 
+// Time without an answer after which a line says that the server has not answered.
+const SLOW_MS = 3000;
+
 export async function act(change, done) {
   if (connection.get().state === "lost") say("The server does not answer. The action runs when the server is back.");
+  const slow = setTimeout(() => say("The server has not answered yet. The action runs when the server answers."), SLOW_MS);
   try {
     const answer = await change();
     if (done) say(typeof done === "function" ? done(answer) : done);
@@ -14,6 +18,8 @@ export async function act(change, done) {
   } catch (error) {
     say(error.message.replace(/^\/\S+(?=: )/, placed));
     return null;
+  } finally {
+    clearTimeout(slow);
   }
 }
 
