@@ -28,6 +28,8 @@ class NeedKind(StrEnum):
     #: The result lacks changes of a worker. Another attempt of the worker, or a person's decision
     #: about a conflict, can add the changes.
     CONFLICT = "conflict"
+    #: The result lacks promised files that no worker created. Another attempt may create the files.
+    PROMISED = "promised"
     #: The job has reached a limit, and asks whether it may continue.
     LIMIT = "limit"
     #: A task waits for a person's answer.
@@ -42,8 +44,8 @@ class NeedKind(StrEnum):
     PULL_REQUEST = "pull_request"
 
 
-#: Kinds of needs, by the cause of a worker's latest failure.
-_OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN, CREDIT: NeedKind.LOGIN}
+#: Causes of a worker's latest failure that need a person to log in or to add credit.
+_OF_LOGINS = (LOGIN, CREDIT)
 _WITHOUT_SUCCESS = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT)
 
 
@@ -71,8 +73,7 @@ def kinds_of_job(job: Job) -> Sequence[NeedKind]:
         kinds.append(NeedKind.APPROVAL)
     if job.pause is not None and job.pause.asks(job.id) and not job.status.ended:
         kinds.append(NeedKind.LIMIT)
-    if any(_conflicts_for_person(job)):
-        kinds.append(NeedKind.CONFLICT)
+    kinds += dict.fromkeys(map(_kind_of_loss, _losses_for_person(job)))
     if job.facts.pull_request_error and not job.facts.discarded:
         kinds.append(NeedKind.PULL_REQUEST)
     return kinds
@@ -85,12 +86,26 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
         return None
     failures = worker.result.failures
     latest = failures[-1] if failures else None
-    kind = _OF_FAILURES.get(latest.cause) if latest and latest.attempt == worker.attempt else None
+    if latest and latest.attempt == worker.attempt and latest.cause in _OF_LOGINS:
+        return NeedKind.LOGIN
     # Only root jobs ask a person: the parent worker answers the questions of a child job.
-    if kind is not None and not (kind is NeedKind.ASKED and worker.depth):
-        return kind
+    if asking_attempt(worker) and not worker.depth:
+        return NeedKind.ASKED
     is_answered = all(each.answered_by for each in worker.result.feedback)
     return None if is_answered else NeedKind.FEEDBACK
+
+
+def asking_attempt(worker: Worker) -> int:
+    """Return the latest attempt that asked a question which no person has answered; 0 if none.
+
+    A later attempt without the answer may have failed for another reason.
+    """
+    result = worker.result
+    if result is None:
+        return 0
+    answered = max((each.attempt for each in result.feedback), default=0)
+    asking = (each.attempt for each in result.failures if each.cause == ASKED)
+    return max((each for each in asking if each >= answered), default=0)
 
 
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
@@ -126,9 +141,9 @@ def _needs_from_job(job: Job) -> Iterator[Need]:
         yield Need(
             kind=NeedKind.LIMIT, **ids, text=_short_line(text), since=paused_at, command=command
         )
-    for each in _conflicts_for_person(job):
+    for each in _losses_for_person(job):
         yield Need(
-            kind=NeedKind.CONFLICT,
+            kind=_kind_of_loss(each),
             **ids,
             worker_id=each.worker_id,
             text=_short_line(f"{each.worker_id}: {each.why}"),
@@ -143,7 +158,11 @@ def _needs_from_job(job: Job) -> Iterator[Need]:
         )
 
 
-def _conflicts_for_person(job: Job) -> Iterator[Missing]:
+def _kind_of_loss(missing: Missing) -> NeedKind:
+    return NeedKind.CONFLICT if missing.is_made else NeedKind.PROMISED
+
+
+def _losses_for_person(job: Job) -> Iterator[Missing]:
     if job.status.ended and not (job.facts.discarded or job.cancelled):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id
@@ -186,6 +205,10 @@ def _need_text(kind: NeedKind, worker: Worker) -> str:
         return (worker.question.text if worker.question else "") or worker.reason
     if kind is NeedKind.FEEDBACK:
         return f"{worker.id} ({worker.agent}) did not answer your comments: {worker.reason}"
+    attempt = asking_attempt(worker)
+    if kind is NeedKind.ASKED and attempt < worker.attempt:
+        asked = f"asked a question in attempt {attempt}, which is not answered"
+        return f"{worker.id} ({worker.agent}) {asked}; attempt {worker.attempt}: {worker.reason}"
     return f"{worker.id} ({worker.agent}): {worker.reason}"
 
 

@@ -20,7 +20,7 @@ const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiti
 const STATUSES = {
   running: ["running", "planning", "pending"], failed: ["failed", "partial"], ended: ["completed", "partial", "failed", "cancelled"],
 };
-const NEEDS = ["approval", "question", "conflict", "asked", "feedback", "login", "limit", "pull_request"];
+const NEEDS = ["approval", "question", "conflict", "promised", "asked", "feedback", "login", "limit", "pull_request"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 // Workers of the job itself that a retry runs again.

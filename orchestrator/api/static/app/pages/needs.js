@@ -30,6 +30,7 @@ const KINDS = {
   approval: { icon: "i-check", words: "Approve a plan", isShown: true, hasRequest: true, to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
   question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
   conflict: { icon: "i-conflict", words: "Conflict", isShown: true, to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
+  promised: { icon: "i-file", words: "Missing files", isShown: true, to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Open" },
   asked: { icon: "i-comment", words: "A worker has a question", to: feedback, word: "Answer" },
   feedback: { icon: "i-comment", words: "Work on your comments failed", to: feedback, word: "Open" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },

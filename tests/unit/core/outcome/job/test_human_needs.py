@@ -91,8 +91,12 @@ def test_the_conflict_of_a_command_needs_a_person() -> None:
 
 
 def test_promised_files_that_are_missing_need_a_retry() -> None:
-    [need] = needs_of(ended(replace(LOST, cause=LossCause.NOT_MADE, paths=("a.py",))), [])
+    job = ended(LOST, replace(LOST, cause=LossCause.NOT_MADE, paths=("a.py",)))
 
+    [_, need] = needs_of(job, [])
+
+    assert need.kind is NeedKind.PROMISED
+    assert kinds_of_job(job) == [NeedKind.CONFLICT, NeedKind.PROMISED]
     assert need.command.endswith("retry a")
 
 
@@ -120,6 +124,23 @@ def test_a_worker_that_asked_needs_an_answer() -> None:
     assert (need.kind, need.task_id, need.since) == (NeedKind.ASKED, "t0", 9.0)
     assert need.text == "worker_1 (shell): why? now"
     assert need.command.endswith("attach a worker_1")
+
+
+def test_a_question_stays_if_the_next_attempt_fails_for_another_reason() -> None:
+    job = a_job()
+    asked = failed(job, ASKED, attempt=2, reason="exit code 1")
+    comments = Feedback(at=4.0, by="ann", attempt=2, commit="c", answered_by=3)
+
+    [need] = needs_of(job, [asked])
+    answered = replace(asked, result=replace(asked.result, feedback=(comments,)))
+
+    assert need.kind is NeedKind.ASKED
+    assert need.text == (
+        "worker_1 (shell) asked a question in attempt 1, which is not answered; "
+        "attempt 2: exit code 1"
+    )
+    assert list(needs_of(job, [answered])) == []
+    assert list(needs_of(job, [replace(asked, status=WorkerStatus.SUCCESS)])) == []
 
 
 def test_a_failed_login_is_one_need_for_each_agent() -> None:
@@ -169,7 +190,6 @@ def test_a_question_is_obsolete_when_another_candidate_succeeded() -> None:
     "fields",
     [
         {"status": WorkerStatus.RUNNING},
-        {"attempt": 2},
         {"depth": 1},
         {"status": WorkerStatus.CANCELLED},
     ],
