@@ -142,6 +142,38 @@ def unmerged(outside: Iterable[OutsideWork]) -> list[OutsideWork]:
     return [each for each in outside if each.cause in _UNMERGED]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnmergedRow:
+    """A row of the section "Not merged"."""
+
+    work: OutsideWork
+    #: Rolled-back attempts of the same worker, if the worker failed. They have no rows.
+    rolled_back: Sequence[OutsideWork] = ()
+
+
+def unmerged_rows(outside: Iterable[OutsideWork]) -> list[UnmergedRow]:
+    """Return the rows of the section "Not merged": one row for a failed worker."""
+    works = list(outside)
+    failed = {(each.job_id, each.worker_id) for each in works if each.cause is OutsideCause.FAILED}
+    rolled_back: dict[tuple[str, str], list[OutsideWork]] = {}
+    others = []
+    for each in works:
+        worker = (each.job_id, each.worker_id)
+        if each.cause is OutsideCause.ROLLED_BACK and worker in failed:
+            rolled_back.setdefault(worker, []).append(each)
+        else:
+            others.append(each)
+    return [
+        UnmergedRow(
+            work=each,
+            rolled_back=rolled_back.get((each.job_id, each.worker_id), ())
+            if each.cause is OutsideCause.FAILED
+            else (),
+        )
+        for each in others
+    ]
+
+
 def next_steps(
     job: Job,
     status: JobStatus,
@@ -225,11 +257,13 @@ def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
 
 def diff_steps(outside: Iterable[OutsideWork]) -> list[Step]:
     """Return the commands that show the unmerged changes, each command once."""
-    worker_ids = {each.show: each.worker_id for each in outside if each.show}
-    return [
-        Step(command=command, purpose=f"show the changes of {worker_id}")
-        for command, worker_id in worker_ids.items()
-    ]
+    purposes = {each.show: _show_purpose(each) for each in outside if each.show}
+    return [Step(command=command, purpose=purpose) for command, purpose in purposes.items()]
+
+
+def _show_purpose(work: OutsideWork) -> str:
+    rolled_back = "rolled-back " if work.cause is OutsideCause.ROLLED_BACK else ""
+    return f"show the {rolled_back}changes of {work.worker_id}"
 
 
 def as_text(steps: Sequence[Step]) -> str:

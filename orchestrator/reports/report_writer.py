@@ -41,6 +41,7 @@ from orchestrator.reports.headline_and_next_steps import (
     next_steps,
     summary_of,
     unmerged,
+    unmerged_rows,
 )
 from orchestrator.reports.template_engine import Templates
 from orchestrator.reports.template_filters import duration, one_line
@@ -245,6 +246,7 @@ class Pages:
             ),
             changes=self._merge.notes,
             outside=self._outside,
+            unmerged_rows=unmerged_rows(self._outside),
             merge_commands=self._merge_commands(),
             figures=self.figures,
             failures=final.failures,

@@ -220,3 +220,35 @@ def test_files_of_child_jobs_of_an_unmerged_worker_are_unmerged_too(tmp_path: Pa
     table = (tmp_path / "FINAL_RESULT.md").read_text().partition("## Files")[2]
     [row] = [line for line in table.splitlines() if line.startswith("| f |")]
     assert "[worker_2](depth_0/worker_2/); not merged: [worker_1_1]" in row
+
+
+def test_a_failed_worker_with_a_rolled_back_attempt_has_one_row(tmp_path: Path) -> None:
+    builder = TreeBuilder()
+    job = builder.job("x", status=JobStatus.FAILED)
+    rolled_back = Failure(
+        attempt=1,
+        kind=FailureKind.CORRUPTED_STATE,
+        strategy=RetryStrategy.ROLLBACK_LAST,
+        reason="unfinished merge",
+        confidence=0.9,
+        kept="1-after",
+        undone=True,
+    )
+    builder.worker(
+        job,
+        "worker_1",
+        TaskSpec(id="t"),
+        (0, 1),
+        (1, 2),
+        status=WorkerStatus.FAILED,
+        delivery=DeliveredWork(changed=True),
+        failures=(rolled_back,),
+    )
+
+    Reports().render(builder.tree, ROOT, tmp_path)
+
+    section = (tmp_path / "FINAL_RESULT.md").read_text().partition("## Not merged")[2]
+    rows = [line for line in section.splitlines() if line.startswith("| worker_1 ")]
+    assert len(rows) == 1
+    assert "did not succeed, see Failures; attempt 1 was rolled back: unfinished merge" in rows[0]
+    assert f"diff {ROOT} worker_1 --attempt 1  # show the rolled-back changes of" in section
