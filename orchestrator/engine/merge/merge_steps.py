@@ -14,6 +14,7 @@
 ``merge_runner`` starts and ends the merge.
 """
 
+import copy
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -160,7 +161,7 @@ class JobMerge:
         try:
             checkout.check_ways_to_merge(job.root_id)
             outcome = self._merge_workers(self._selection.workers(job.facts.taken))
-            pass_to_parent(self._merge)
+            self._with_retries(self._with_new_record(partial(pass_to_parent, self._merge)))
         except RepositoryError as error:
             self._record_error(error)
             return MergeOutcome(error=error.message)
@@ -182,13 +183,28 @@ class JobMerge:
         parts = self._selection.parts(workers)
         try:
             gates = MergeGates(merge, parts)
-            search = self._merge_with_retries(parts, gates)
+            search = self._with_retries(partial(self._merge_and_store, parts, gates))
         except (GateUnfit, Abandoned) as error:
             is_abandoned = isinstance(error, Abandoned)
             retry = f"; retry: {COMMAND} merge {merge.job.id}" if is_abandoned else ""
             for part in parts:
                 record.exclude(part.worker, f"{error}{retry}", LossCause.REFUSED)
             return MergeOutcome(error=str(error))
+        recorded = partial(self._recorded, search, parts, excluded_jobs, bool(gates.skipped))
+        return self._with_retries(self._with_new_record(recorded))
+
+    def _recorded(
+        self,
+        search: SearchResult,
+        parts: Sequence[MergePart],
+        excluded_jobs: Collection[str],
+        has_skipped: bool,
+    ) -> MergeOutcome:
+        """Record what the stored result has and lacks, and return the outcome.
+
+        ``has_skipped``: True if gates were skipped.
+        """
+        merge, record = self._merge, self._merge.record
         self._record_steps(search)
         self._resolvers.note_hindrances(search)
         if merge.is_manual:
@@ -199,13 +215,29 @@ class JobMerge:
         merged = [part.worker for part in parts if part.worker.id in record.merged]
         self._record_undone_children(search, merged, excluded_jobs)
         facts = ResultFacts(merge, search, merged)
-        return facts.outcome(self._rejections(search), has_skipped=bool(gates.skipped))
+        return facts.outcome(self._rejections(search), has_skipped=has_skipped)
 
-    def _merge_with_retries(self, parts: Sequence[MergePart], gates: MergeGates) -> SearchResult:
+    def _with_new_record(self, step: Callable[[], T]) -> Callable[[], T]:
+        """Return ``step`` so that each call begins with the present content of the record."""
+        record = self._merge.record
+        content = asdict(record)
+
+        def repeatable() -> T:
+            for name, value in copy.deepcopy(content).items():
+                setattr(record, name, value)
+            return step()
+
+        return repeatable
+
+    def _with_retries(self, step: Callable[[], T]) -> T:
+        """Run a step that can be repeated. If git fails, pause and repeat the step.
+
+        Raise RepositoryError if git fails in each call.
+        """
         job_id, checkout = self._merge.job.id, self._merge.worktrees.checkout
         for pause in PAUSES:
             try:
-                return self._merge_and_store(parts, gates)
+                return step()
             except RepositoryError as error:
                 logger.warning(
                     "cannot merge a job; retrying in %g s: %s",
@@ -215,7 +247,7 @@ class JobMerge:
                 )
             time.sleep(pause)
             checkout.restore_git_files(self._merge.job.root_id)
-        return self._merge_and_store(parts, gates)
+        return step()
 
     def _merge_and_store(self, parts: Sequence[MergePart], gates: MergeGates) -> SearchResult:
         job, base = self._merge.job, self._merge.record.base

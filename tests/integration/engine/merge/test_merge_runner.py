@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.core import failpoints
+from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
@@ -205,6 +206,31 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     assert merges == ""
     assert bench.project.worktrees() == []
     assert bench.project.snapshot() == before
+
+
+@pytest.mark.parametrize("call", ["merged_by_drivers", "project_path"])
+def test_an_error_of_git_after_the_result_is_stored_costs_no_result(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    bench.worker({"one.txt": "1\n"})
+    bench.worker({"two.txt": "2\n"})
+    whole = getattr(bench.repository, call)
+    failures = iter([RepositoryError("git died")])
+
+    def once_without_git(*arguments: Any) -> Any:
+        is_stored = bench.repository.commit_of(f"refs/heads/orchestrator/{bench.job.id}/result")
+        if is_stored and (error := next(failures, None)):
+            raise error
+        return whole(*arguments)
+
+    monkeypatch.setattr(bench.repository, call, once_without_git)
+
+    bench.merge()
+
+    assert next(failures, None) is None, "git did not fail"
+    assert {"one.txt", "two.txt"} <= {*bench.result()}
+    assert bench.record.merged == ["worker_1", "worker_2"]
+    assert bench.record.errors == []
 
 
 def test_a_prune_during_a_merge_removes_nothing_of_the_merge(bench: Bench) -> None:
