@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import partial
+from itertools import pairwise
+from posixpath import join, normpath
 from typing import Any
 
 from orchestrator.core.gates.gate import GateFiles
@@ -54,18 +56,37 @@ def is_shell(path: str, files: GateFiles) -> bool:
 
 
 def _programs(text: str) -> Iterator[str]:
+    """Yield the possible paths of the programs, scripts, and Python modules that ``text`` runs.
+
+    After a command such as ``cd web``, each path is also yielded below ``web``.
+    """
+    directory = ""
     for command in _SEPARATORS.split(_TEXT_FOLLOWS.sub(";", text)):
         words = command.split()
         while words and (words[0].lstrip("@+-") in _BEFORE or _ASSIGNMENT.match(words[0])):
             del words[0]
         if len(words) > 1 and words[1] in {"=", ":=", "?=", "+="}:
             del words[:2]
-        words = [each.rstrip("'\"") for each in words]
+        words = [each.strip("'\"") for each in words]
         program = words[0].lstrip("@+-") if words else ""
+        if program == "cd" and len(words) == 2:
+            directory = normpath(join(directory, words[1]))
+            continue
+        programs = [program]
         if _INTERPRETERS.fullmatch(program):
-            program = _first_operand(words[1:])
-        if _WORD.fullmatch(program):
-            yield program
+            programs = [_first_operand(words[1:]), *_module_files(words[1:])]
+        for each in programs:
+            if _WORD.fullmatch(each):
+                yield each
+                yield normpath(join(directory, each))
+
+
+def _module_files(words: Sequence[str]) -> Iterator[str]:
+    """Yield the possible files of the module that ``python -m`` runs. ``words``: the arguments."""
+    for option, module in pairwise(words):
+        if option == "-m":
+            path = module.replace(".", "/")
+            yield from (f"{path}.py", f"{path}/__main__.py")
 
 
 def _first_operand(words: list[str]) -> str:

@@ -460,6 +460,10 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
             {"package.json": json.dumps({"scripts": {"unit": "sh t.sh"}}), "t.sh": "x"},
             {"package.json", "/t.sh"},
         ),
+        ("cd sub && ./t.sh", {"sub/t.sh": "x"}, {"/sub/t.sh"}),
+        ("(cd 'sub'; cd lib && sh t.sh -x)", {"sub/lib/t.sh": "x"}, {"/sub/lib/t.sh"}),
+        ("python -m tools.check app", {"tools/check.py": "x"}, {"/tools/check.py"}),
+        ("python3 -X dev -m tools", {"tools/__main__.py": "x"}, {"/tools/__main__.py"}),
         ("pytest -q", {"pytest.ini": "addopts = -p checks", "checks.py": ""}, {"/checks.py"}),
     ],
 )
