@@ -54,7 +54,7 @@ class CliContext:
 
         ``waiting``: see ``OrchestratorClient``. Raise NoServer if the variable is not set, and no
         server runs for this home. Raise ServerUnreachable if a signal has stopped the server, or if
-        it gives no answer.
+        the server gives no answer.
         """
         client = self.client_if_running(waiting)
         if client is None:
@@ -65,9 +65,10 @@ class CliContext:
         return client
 
     def check_no_silent_server(self) -> None:
-        """Raise ServerUnreachable if this home's server is stopped by a signal, or is silent.
+        """Raise ServerUnreachable if a signal has stopped this home's server, or it is silent.
 
-        Such a server still owns the workspace, so that no other server can start.
+        A silent server runs, but gives no answer. In both cases, no other server can start, because
+        this server still owns the workspace.
         """
         from orchestrator.api.client.errors import ServerUnreachable
         from orchestrator.cli.offline.server_liveness import silent_server, stopped_server
@@ -90,7 +91,7 @@ class CliContext:
             click.echo(text, err=True)
 
     def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
-        """Return a client, as ``client`` does; None if no server runs, or the server is stopped."""
+        """Return a client, as ``client`` does; None if no server answers."""
         address = self.address_if_running()
         return self.client_at(address.url, waiting) if address else None
 

@@ -60,7 +60,7 @@ class Transport:
 
     ``find_url`` is called before a lost call is repeated, because a restarted server may have
     another port. None: the address never changes. ``on_silence`` is called, in another thread, if a
-    call has no answer yet. It gets the address, and the maximum seconds to wait for the answer.
+    call has no answer yet. Its arguments are the address, and the maximum seconds to wait.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class Transport:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
         report = None
-        # Other calls wait for an event, so that their answers may take long.
+        # Other calls wait for an event, so their answers may take long.
         if self._on_silence and (options.get("stream") or read_timeout == READ_TIMEOUT_SECONDS):
             report = partial(self._on_silence, self.url, read_timeout)
         while True:

@@ -47,8 +47,8 @@ def diff_command(
     """Show the merged changes of JOB as a patch.
 
     With WORKER, shows the changes of one worker of JOB, compared with the worker's base. This also
-    works if WORKER failed or timed out, or if its commits were not merged. --json prints the
-    changes file by file, as the REST API.
+    works if WORKER failed or timed out, or if its commits were not merged. With
+    --json, prints the changes file by file, as the REST API returns them.
     """
     context.work_on_project_of(job_id)
     if not worker_id and attempt is not None:

@@ -242,8 +242,8 @@ def _ask(
     """Ask the user to confirm the landing. Return the field ``onto`` of the API's call ``land``.
 
     The field is the current branch if ``onto`` is None and the job started from another branch.
-    Otherwise, the field is ``onto``. Raise Conflict if the user declines, or
-    if the question cannot be asked, because of ``--json``.
+    Otherwise, the field is ``onto``. Raise Conflict if the user declines, or if ``--json``
+    prevents the question.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]

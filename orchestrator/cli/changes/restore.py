@@ -60,7 +60,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     question = f"Restore {len(restorable)} of these items?"
     if restorable and not yes and (context.as_json or not confirmed(question)):
         raise unconfirmed("restore")
-    failures = _failures(restoration, restorable)
+    failures = _undo_changes(restoration, restorable)
     remaining = [each for each in items if each in failures or _remains(each)]
     if context.as_json:
         outcomes = [_outcome(each, failures) for each in items]
@@ -81,10 +81,10 @@ def _show(restoration: "RepositoryRestore", items: Sequence["Restorable"]) -> No
             click.echo(printable(f"    {line}"), err=True)
 
 
-def _failures(
+def _undo_changes(
     restoration: "RepositoryRestore", restorable: Iterable["Restorable"]
 ) -> dict["Restorable", str]:
-    """Undo the changes in ``restorable``. Return the changes that remain, each with the reason."""
+    """Undo the changes in ``restorable``. Return each change that remains, with the reason."""
     failures = {}
     for item in restorable:
         try:

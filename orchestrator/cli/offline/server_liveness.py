@@ -80,8 +80,8 @@ ANSWER_SECONDS = 30.0
 
 #: Function that is called with a server's address, and the seconds to wait for its answer.
 OnSilence = Callable[[str, float], object]
-#: Servers that gave no answer in time: the monotonic time of this result, by address. Without it,
-#: one command would wait for such a server several times.
+#: When a server gave no answer in time: the monotonic time, by address. Without this record, one
+#: command would wait for such a server several times.
 _silent_servers: dict[str, float] = {}
 
 

@@ -56,9 +56,10 @@ def split_home(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def command_of_home(home: str, directory: str, search_path: str | None = None) -> str:
-    """Return the path of the home's program ``bin/orchestrator``, or its name if it is on the PATH.
+    """Return the path of the home's program ``bin/orchestrator``.
 
-    Return "" if the program does not exist. ``search_path``: PATH; None: PATH of this process.
+    Return ``orchestrator`` if the PATH finds this program. Return "" if the program does not exist.
+    ``search_path``: PATH; None: PATH of this process.
     """
     program = os.path.join(directory, home, IN_FOLDER)
     if not os.path.isfile(program):

@@ -8,9 +8,10 @@ from orchestrator.core.errors import InvalidRequest
 
 
 def edited_text(text: str, extension: str, consequence: str) -> str | None:
-    """Open ``text`` in the user's editor, and return the edited text; None if it was not saved.
+    """Open ``text`` in the user's editor, and return the edited text.
 
-    Raise InvalidRequest if the editor cannot be started or fails, or if its text is not UTF-8.
+    Return None if the user saved no text. Raise InvalidRequest if the editor cannot be started or
+    fails, or if the edited text is not UTF-8.
     ``consequence``: part of the error message, such as ``nothing was sent``.
     """
     variable = "VISUAL" if os.environ.get("VISUAL") else "EDITOR"

@@ -36,7 +36,7 @@ _SUGGESTION = re.compile(r"\. \(?Did you mean (.*\?)\)?$")
 def report_error(
     error: OrchestratorError, as_json: bool, *, is_in_worker: bool = False
 ) -> ExitCode:
-    """Print an error, and return its exit code. ``is_in_worker``: True if a worker runs this."""
+    """Print an error, and return its exit code. ``is_in_worker``: see ``CliContext``."""
     code = of_error(error)
     if as_json:
         click.echo(json.dumps(problem_of(error)), err=True)

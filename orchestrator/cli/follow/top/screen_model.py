@@ -148,5 +148,5 @@ class Snapshot:
 
     @property
     def cost_is_partial(self) -> bool:
-        """True if a part of a known cost is unknown."""
+        """True if only a part of the cost is known."""
         return self.cost_usd > 0 and any(each.cost_is_partial for each in self.jobs)
