@@ -83,24 +83,24 @@ def held(
     ``promised``: paths that the task promises; promised files are committed.
     """
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
-    roots = _HeldPaths(git.directory, never, new)
-    by_root: dict[_HeldPath, list[str]] = {}
+    held_paths = _HeldPaths(git.directory, never, new)
+    files_by_held_path: dict[_HeldPath, list[str]] = {}
     for path in new:
-        root = roots.root_of(path)
-        if root is not None and not _is_promised(root, path, promised, never):
-            by_root.setdefault(root, []).append(path)
-    if not by_root:
+        held_path = held_paths.held_path_of(path)
+        if held_path is not None and not _is_promised(held_path, path, promised, never):
+            files_by_held_path.setdefault(held_path, []).append(path)
+    if not files_by_held_path:
         return HeldFiles()
-    paths = [root.path for root in by_root]
+    paths = [held_path.path for held_path in files_by_held_path]
     listed = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
     tracked = set(listed.fields)
     result = HeldFiles()
-    for root, files in by_root.items():
-        if root.path not in tracked:
+    for held_path, files in files_by_held_path.items():
+        if held_path.path not in tracked:
             result.files += files
             size = sum(_size(f"{git.directory}/{each}") for each in files)
             result.held_back.append(
-                HeldBack(path=root.path, rule=root.rule, files=len(files), size=size)
+                HeldBack(path=held_path.path, rule=held_path.rule, files=len(files), size=size)
             )
     return result
 
@@ -124,8 +124,8 @@ class _HeldPaths:
     def _is_cache(self, path: str) -> bool:
         return _first_bytes(f"{self._top}/{path}", len(_CACHE)) == _CACHE
 
-    def root_of(self, path: str) -> _HeldPath | None:
-        above = self._root_above(posixpath.dirname(path))
+    def held_path_of(self, path: str) -> _HeldPath | None:
+        above = self._held_path_above(posixpath.dirname(path))
         if above is not None:
             return above
         if matches(path, self._never.patterns):
@@ -133,13 +133,13 @@ class _HeldPaths:
         rule = self._rule_by_content(f"{self._top}/{path}")
         return _HeldPath(path, rule) if rule else None
 
-    def _root_above(self, directory: str) -> _HeldPath | None:
+    def _held_path_above(self, directory: str) -> _HeldPath | None:
         if directory not in self._known:
-            above = self._root_above(posixpath.dirname(directory))
-            self._known[directory] = above or self._root_at(directory)
+            above = self._held_path_above(posixpath.dirname(directory))
+            self._known[directory] = above or self._held_path_at(directory)
         return self._known[directory]
 
-    def _root_at(self, directory: str) -> _HeldPath | None:
+    def _held_path_at(self, directory: str) -> _HeldPath | None:
         if matches(f"{directory}/", self._never.patterns):
             return _HeldPath(directory, HeldBackRule.NAME)
         rule = self._marked.get(directory)
@@ -171,14 +171,16 @@ def _is_core(place: str) -> bool:
     return begin.startswith(_ELF) and _ELF_CORE in kind and sum(kind) == _ELF_CORE
 
 
-def _is_promised(root: _HeldPath, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
+def _is_promised(
+    held_path: _HeldPath, path: str, promised: Sequence[str], never: NeverCommit
+) -> bool:
     """True if the task promises the file.
 
     A promised directory includes its installed packages and caches only if a pattern of ``never``
     matches the promised directory itself.
     """
     for each in map(normalized, promised):
-        names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
+        names_it = held_path.rule.is_of_a_file or matches(f"{each}/", never.patterns)
         if each != "." and names_it and is_delivered(each, [path]):
             return True
     return False
