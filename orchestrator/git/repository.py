@@ -65,7 +65,7 @@ class GitRepository(CommitsAndRefs):
         self._home = home
         self._finding = threading.Lock()
         self._location: GitLocation | None = None
-        self._hidden = False
+        self._workspace_is_excluded = False
         self._rules = rules
 
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
@@ -170,7 +170,7 @@ class GitRepository(CommitsAndRefs):
         self, directory: str, branch: str, start: str, parent_directory: str = ""
     ) -> None:
         location = self.location()
-        self._hide(location)
+        self._exclude_workspace(location)
         self._ignore_rules(directory).save(location.git)
         if is_complete(directory):
             # The worktree has files of an attempt, so repair it and never create it again.
@@ -206,13 +206,13 @@ class GitRepository(CommitsAndRefs):
         packages = self._installed_packages(self.location().complete_worktree(directory))
         return packages.tools(programs, search, trusted=trusted)
 
-    def _hide(self, location: GitLocation) -> None:
+    def _exclude_workspace(self, location: GitLocation) -> None:
         with self._finding:
-            if not self._hidden:
-                exclude_rules.hide(
+            if not self._workspace_is_excluded:
+                exclude_rules.exclude_from_checkout(
                     location.git, location.top, location.common, str(self._workspace)
                 )
-                self._hidden = True
+                self._workspace_is_excluded = True
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
         location = self.location()
@@ -438,7 +438,7 @@ class GitRepository(CommitsAndRefs):
 
     def open_detached_worktree(self, directory: str, commit: str) -> None:
         location = self.location()
-        self._hide(location)
+        self._exclude_workspace(location)
         worktree = location.worktrees.open_at(directory, commit)
         submodules.fill(
             location.worktrees.git_of(worktree), worktree.admin, location.top, commit, refill=False
@@ -528,7 +528,7 @@ class GitRepository(CommitsAndRefs):
 
     def checkout_state(self) -> Mapping[str, str]:
         location = self.location()
-        self._hide(location)
+        self._exclude_workspace(location)
         state = repository_state.state(
             location.git, location.top, location.common, self._ours(location)
         )
@@ -544,7 +544,7 @@ class GitRepository(CommitsAndRefs):
         if not self.exists():
             return None
         location = self.location()
-        self._hide(location)
+        self._exclude_workspace(location)
         fingerprints = None if state is None else repository_state.files_of(state)
         if fingerprints is None:
             fingerprints = repository_state.files(location.git, location.top, self._ours(location))

@@ -15,7 +15,7 @@ from orchestrator.git.command.runner import Git, with_nul
 _EXCLUDE_FILE = ("rev-parse", "--git-path", "info/exclude")
 
 
-def hide(git: Git, top: str, common: Path, directory: str) -> bool:
+def exclude_from_checkout(git: Git, top: str, common: Path, directory: str) -> bool:
     """Make git ignore a directory of the checkout, by a line in ``info/exclude``. Idempotent.
 
     Return True if a line was added. Does nothing if git already ignores the directory, or if the
@@ -88,7 +88,9 @@ def exclude(directory: Path) -> bool:
     top, common = git.ask("rev-parse", "--show-toplevel"), git.ask("rev-parse", "--git-common-dir")
     if not top or not common:
         return False
-    return hide(Git(top, {}), top, directory.parent / common, str(directory.resolve()))
+    return exclude_from_checkout(
+        Git(top, {}), top, directory.parent / common, str(directory.resolve())
+    )
 
 
 def tracked_below(directory: Path) -> str:

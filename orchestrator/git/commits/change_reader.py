@@ -75,7 +75,7 @@ _PLAIN = (
 #: the maximum size of an answer.
 MOST_LINES = 500_000
 #: Number of bytes that git reads to decide whether a file is text.
-_LOOKED_AT = 8000
+_SEARCHED_BYTES = 8000
 _STATUSES = {
     "A": FileStatus.ADDED,
     "C": FileStatus.ADDED,
@@ -114,7 +114,7 @@ class GitChangeReader:
         sides = blobs.base, blobs.ours, blobs.theirs
         base, ours, theirs = (self._blob(path, each) for each in sides)
         existing = [each for each in (base, ours, theirs) if each is not None]
-        if any(b"\0" in each[:_LOOKED_AT] for each in existing):
+        if any(b"\0" in each[:_SEARCHED_BYTES] for each in existing):
             return ConflictVersions(path=path)
         return ConflictVersions(
             path=path,

@@ -29,7 +29,7 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 #: file statistics.
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
 #: Maximum number of changed files whose hunks are read.
-_MOST_LOOKED_INTO = 20
+_MOST_FILES_READ = 20
 
 _MOST_CACHED = 256
 
@@ -253,13 +253,13 @@ def _commit_of(git: Git, branch: str) -> str:
 def changed_places(git: Git, commit: str) -> dict[str, list[str]]:
     """Return the tracked files of the worktree that differ from a commit, by path.
 
-    A value has one digest for each hunk of the file. Only the first ``_MOST_LOOKED_INTO`` files are
+    A value has one digest for each hunk of the file. Only the first ``_MOST_FILES_READ`` files are
     read. All other files have the value ``[""]``.
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
     places = {path: [""] for path in paths}
-    for path in paths[:_MOST_LOOKED_INTO]:
+    for path in paths[:_MOST_FILES_READ]:
         diff = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
         places[path] = [sha256(each).hexdigest() for each in _places_in(diff)] or [""]
     return places

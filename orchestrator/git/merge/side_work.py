@@ -174,7 +174,7 @@ class _SideWorkMerge:
             with _logged("ref", ref):
                 if not contains(self._git, self.tip, commit):
                     name = ref.removeprefix(_HEADS)
-                    self._keep(_Piece(kind=SideWorkKind.OF_USER, name=name, commit=commit))
+                    self._save_on_ref(_Piece(kind=SideWorkKind.OF_USER, name=name, commit=commit))
         for commit in self._refs.detached:
             with _logged("commit", commit):
                 self._merge_or_save(
@@ -209,7 +209,7 @@ class _SideWorkMerge:
         if merged and self._move_to(merged):
             self.work.append(SideWork(kind=piece.kind, name=piece.name))
             return
-        self._keep(piece)
+        self._save_on_ref(piece)
 
     def _save_deleted(self, name: str, commit: str) -> None:
         """Save the commits of a deleted branch on a ref, unless their content is already merged."""
@@ -227,9 +227,9 @@ class _SideWorkMerge:
         for tip in self._git.run("rev-list", *options).text.splitlines() if base else ():
             if not undone(self._git, base, commit, tip, (), ()).places:
                 return
-        self._keep(_Piece(kind=SideWorkKind.DELETED, name=name, commit=commit))
+        self._save_on_ref(_Piece(kind=SideWorkKind.DELETED, name=name, commit=commit))
 
-    def _keep(self, piece: _Piece) -> None:
+    def _save_on_ref(self, piece: _Piece) -> None:
         ref = self._ref_of(piece)
         commit = piece.original or piece.commit
         self._git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", ref, commit)

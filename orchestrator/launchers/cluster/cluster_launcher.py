@@ -49,9 +49,9 @@ logger = logging.getLogger(__name__)
 _LOOP_SECONDS = 30.0
 #: Maximum seconds for which ``close`` waits for stopped workers, after their grace time.
 _CLOSE_SECONDS = 15.0
-_CLOSE_LOOK_SECONDS = 0.02
+_CLOSE_CHECK_SECONDS = 0.02
 #: Seconds between two checks whether the server stops, while a thread waits for a node.
-_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 1.0
 #: Seconds between two searches for the agents of this machine.
 _AGENTS_SECONDS = 3.0
 #: Name of the file by which a node checks that it sees the server's workspace.
@@ -216,7 +216,7 @@ class ClusterLauncher:
             raise Unavailable(stopping) from error
         while True:
             try:
-                return future.result(_LOOK_SECONDS)
+                return future.result(_CHECK_SECONDS)
             except CancelledError as error:
                 raise Unavailable(stopping) from error
             except TimeoutError:
@@ -437,13 +437,13 @@ class ClusterLauncher:
             self._serves = True
             serving = self._links.serve(self._listening, self._welcome)
             asyncio.run_coroutine_threadsafe(serving, self._loop).result(_LOOP_SECONDS)
-            self._loop.call_soon_threadsafe(self._look_for_agents_here)
+            self._loop.call_soon_threadsafe(self._search_agents_here)
             if self._dask is not None:
                 self._dask.open()
 
-    def _look_for_agents_here(self) -> None:
+    def _search_agents_here(self) -> None:
         # Search in a thread, because a search may wait for a local service.
-        def look() -> None:
+        def search() -> None:
             found = dict(self._find_unavailable())
             if found != self._lacks_here:
                 self._lacks_here = found
@@ -453,7 +453,7 @@ class ClusterLauncher:
             while True:
                 await asyncio.sleep(_AGENTS_SECONDS)
                 try:
-                    await self._loop.run_in_executor(None, look)
+                    await self._loop.run_in_executor(None, search)
                 except Exception:
                     logger.exception(
                         "cannot search for the agents of this machine; retrying",
@@ -484,7 +484,7 @@ class ClusterLauncher:
         if stop and links is not None:
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
             while self._remote and time.monotonic() < give_up_at:
-                time.sleep(_CLOSE_LOOK_SECONDS)
+                time.sleep(_CLOSE_CHECK_SECONDS)
                 self._report_events()
         if links is not None:
             closing = asyncio.run_coroutine_threadsafe(links.close(), self._loop)

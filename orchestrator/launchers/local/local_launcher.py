@@ -80,7 +80,7 @@ class Inquiries:
 
 #: Seconds that ``close`` waits for kills and exit records, after the workers' grace time.
 _CLOSE_SECONDS = 15.0
-_CLOSE_LOOK_SECONDS = 0.5
+_CLOSE_CHECK_SECONDS = 0.5
 #: Maximum seconds of one wait, because epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
 #: Error of an attempt whose leftover processes were adopted by no process of the product.
@@ -317,7 +317,7 @@ class LocalLauncher:
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             deadline = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
         while self._attempts and time.monotonic() < deadline:
-            self.listen(_CLOSE_LOOK_SECONDS)
+            self.listen(_CLOSE_CHECK_SECONDS)
 
     def wake(self) -> None:
         # Without the lock, ``close`` could close the descriptor now, and a new file could get the

@@ -10,7 +10,7 @@ import struct
 import time
 
 #: Seconds between two checks of the file.
-LOOK_SECONDS = 0.25
+CHECK_SECONDS = 0.25
 _END = struct.Struct("<d")
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -47,7 +47,7 @@ class LeaseWatch:
         """True if the lease has ended, or if its file is missing or too short."""
         if now < self.wakes_at:
             return False
-        self.wakes_at = now + LOOK_SECONDS
+        self.wakes_at = now + CHECK_SECONDS
         end = _read(self._path)
         return end is None or boot_time() > end
 

@@ -69,7 +69,7 @@ class LimitWatch:
         #: Time of the next check; None: never.
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
-    def look(self, members: list[process_table.Process], now: float) -> str:
+    def check(self, members: list[process_table.Process], now: float) -> str:
         """Return the exceeded limit, as text; "" if no limit is exceeded."""
         cpu_at_start = time.process_time()
         exceeded = self._exceeded(members)

@@ -4,7 +4,7 @@ import fcntl
 import os
 
 #: Maximum seconds between two checks for a server.
-_LOOK_SECONDS = 60.0
+_CHECK_SECONDS = 60.0
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -18,20 +18,20 @@ class OrphanTimeout:
         self._lock = lock
         self._seconds = seconds
         self._seen_at = now
-        self._look_at = now
+        self._check_at = now
 
     @property
     def wakes_at(self) -> float | None:
         """The time at which ``is_over`` must be called next; None: never."""
-        return self._look_at if self._seconds else None
+        return self._check_at if self._seconds else None
 
     def is_over(self, now: float) -> bool:
-        if not self._seconds or now < self._look_at:
+        if not self._seconds or now < self._check_at:
             return False
         if self._has_server():
             self._seen_at = now
         ends_at = self._seen_at + self._seconds
-        self._look_at = min(now + min(_LOOK_SECONDS, self._seconds / 4), max(ends_at, now))
+        self._check_at = min(now + min(_CHECK_SECONDS, self._seconds / 4), max(ends_at, now))
         return now >= ends_at
 
     def _has_server(self) -> bool:

@@ -275,7 +275,7 @@ class ShimAttempt:
                 self._kill(now)
 
     def _check_limits(self, now: float) -> None:
-        hit = self._watch.look(self._containment.members(), now)
+        hit = self._watch.check(self._containment.members(), now)
         if hit and self._phase in (_Phase.RUNNING, _Phase.STOPPING):
             self._watch.due = None
             self.record.update(ended_by="limit", error=hit)

@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 from orchestrator.launchers.process import process_control
-from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
+from orchestrator.launchers.process.lease_file import CHECK_SECONDS, LeaseWatch
 from orchestrator.system import process_table
 
 #: Seconds from the detected end of the lease until the server is killed. A server that works exits
@@ -20,8 +20,8 @@ EXIT_SECONDS = 1.0
 class ServerWatchdog:
     """Kills the server when its lease has expired. Times are monotonic seconds."""
 
-    #: Maximum milliseconds between two calls of ``look``.
-    MILLISECONDS = LOOK_SECONDS * 1000
+    #: Maximum milliseconds between two calls of ``check``.
+    MILLISECONDS = CHECK_SECONDS * 1000
 
     def __init__(self, server: dict[str, Any], keeper: int, now: float) -> None:
         """``server``: see ``SpawnerProcess.begin``.
@@ -33,7 +33,7 @@ class ServerWatchdog:
         self._watch = LeaseWatch(server["lease_file"], now)
         self._ended_at: float | None = None
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Check the lease. Kill the server EXIT_SECONDS after the lease was found to have ended.
 
         Also kill the programs that the server started, such as git. Workers are not killed, because

@@ -111,7 +111,7 @@ class Spawner(Reaper):
 
     def _serve(self, ready: Collection[int]) -> None:
         if self._watch is not None:
-            self._watch.look(time.monotonic())
+            self._watch.check(time.monotonic())
         if not self._serves:
             return
         if os.getppid() != self._parent:

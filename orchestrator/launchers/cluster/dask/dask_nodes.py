@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 #: Days for which the certificate of a node is valid.
 _DAYS = 730.0
 _CONNECT_SECONDS = 5.0
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 #: Seconds to wait after the first failed connection, and longest wait. Each further failure doubles
 #: the wait.
 _RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.5, 30.0
@@ -198,7 +198,7 @@ class DaskNodes:
             await self._start_exited(client, started, found)
             if self._scaling is not None:
                 await self._scaling.scale(client, self._registry, self._states(), started, found)
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
 
     async def _start_exited(
         self, client: Any, started: Mapping[str, str], found: Mapping[str, Any]
