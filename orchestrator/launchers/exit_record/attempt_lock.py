@@ -5,7 +5,7 @@ end, the exit record replaces the file's content, and the file is renamed to ``<
 reader therefore finds a complete record or none.
 
 After a kill before the rename, or after a power loss, an unlocked ``.run`` may contain a complete
-record. In this case, ``exit_record.inspect`` renames the file. Incomplete content is ignored.
+record. In this case, ``exit_record.attempt_state`` renames the file. Incomplete content is ignored.
 """
 
 import errno

@@ -45,27 +45,33 @@ _RECORD_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FinishedRecord:
+class EndedAttempt:
+    """The end of an attempt that has an exit record."""
+
     exit: Exit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunningRecord:
+class LivingShim:
+    """The process of a shim that runs an attempt."""
+
     shim_pid: int
     start_ticks: int
 
 
 class Unfinished(Enum):
+    """The state of an attempt that has neither an exit record nor a living shim."""
+
     #: The attempt was started, and its shim has exited.
     SHIM_EXITED = "shim exited"
     #: The attempt was never started. It may still start, unless it has a tombstone.
     NEVER_STARTED = "never started"
 
 
-State = FinishedRecord | RunningRecord | Unfinished
+AttemptState = EndedAttempt | LivingShim | Unfinished
 
 
-def inspect(exit_path: str, digest: str = "") -> State:
+def attempt_state(exit_path: str, digest: str = "") -> AttemptState:
     """Return the state of an attempt.
 
     If a crash left an unpublished exit record, publish it. ``digest``: SHA-256 of the shim's
@@ -73,7 +79,7 @@ def inspect(exit_path: str, digest: str = "") -> State:
     lock.
     """
     deadline = time.monotonic() + _HOLDER_SECONDS
-    while (state := _inspect_once(exit_path, digest)) is None:
+    while (state := _attempt_state_now(exit_path, digest)) is None:
         if time.monotonic() > deadline:
             # Report any process that holds the lock as the shim, because the attempt cannot be
             # recovered before the lock's holder exits.
@@ -106,7 +112,7 @@ def mark_lost(
         except FileNotFoundError:
             continue  # The shim published the record after ``read_exit``.
         except LockRefused:
-            if isinstance(inspect(exit_path, digest), RunningRecord):
+            if isinstance(attempt_state(exit_path, digest), LivingShim):
                 return None
 
 
@@ -272,10 +278,10 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _inspect_once(exit_path: str, digest: str) -> State | None:
+def _attempt_state_now(exit_path: str, digest: str) -> AttemptState | None:
     end = read_exit(exit_path, digest)
     if end is not None:
-        return _surviving_shim(exit_path) or FinishedRecord(exit=end)
+        return _surviving_shim(exit_path) or EndedAttempt(exit=end)
     try:
         lock = AttemptLock.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
@@ -289,7 +295,7 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
     return _complete_publication(lock, exit_path, digest)
 
 
-def _surviving_shim(exit_path: str) -> RunningRecord | None:
+def _surviving_shim(exit_path: str) -> LivingShim | None:
     """Return the shim that holds the lock of an attempt with an exit record; None if no shim does.
 
     A shim publishes its record by renaming the locked file. If a record exists and a shim still
@@ -298,7 +304,7 @@ def _surviving_shim(exit_path: str) -> RunningRecord | None:
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
 
-def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> State:
+def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> AttemptState:
     content = lock.read(_RECORD_BYTES)
     end = _parse(content)
     if end is None or _is_forged(content, digest):
@@ -306,10 +312,10 @@ def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> Sta
         return Unfinished.SHIM_EXITED
     _move_forged_record(exit_path)
     lock.publish(content.split(b"\n", 1)[0])
-    return FinishedRecord(exit=end)
+    return EndedAttempt(exit=end)
 
 
-def living_shim(exit_path: str) -> RunningRecord | None:
+def living_shim(exit_path: str) -> LivingShim | None:
     """Return the living shim that runs an attempt; None if no shim does or its PID is unknown.
 
     Changes nothing.
@@ -322,15 +328,15 @@ def living_shim(exit_path: str) -> RunningRecord | None:
         return _holder_of_lock(exit_path)
     if boot != process_table.boot_id() or process_table.start_ticks(pid) != ticks:
         return None
-    return RunningRecord(shim_pid=pid, start_ticks=ticks)
+    return LivingShim(shim_pid=pid, start_ticks=ticks)
 
 
-def _holder_of_lock(exit_path: str) -> RunningRecord | None:
+def _holder_of_lock(exit_path: str) -> LivingShim | None:
     # Ask the kernel, which knows the holder even if the file is truncated or has the format of
     # another version.
     pid = process_table.lock_holder(run_path(exit_path))
     ticks = None if pid is None else process_table.start_ticks(pid)
-    return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
+    return None if pid is None or ticks is None else LivingShim(shim_pid=pid, start_ticks=ticks)
 
 
 def _write_tombstone(

@@ -31,8 +31,8 @@ class AdoptedAttempt:
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "AdoptedAttempt | None":
         """Return the running attempt; None if no living shim runs the attempt."""
-        state = exit_record.inspect(exit_path, digest)
-        if not isinstance(state, exit_record.RunningRecord):
+        state = exit_record.attempt_state(exit_path, digest)
+        if not isinstance(state, exit_record.LivingShim):
             return None
         try:
             pidfd = os.pidfd_open(state.shim_pid)

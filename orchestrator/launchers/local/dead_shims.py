@@ -53,8 +53,8 @@ def determine_end(
     - ``has_begun``: True if the worker certainly ran, even if the worker has removed all traces.
     - ``with_server``: True if this server stopped the attempt during its own shutdown.
     """
-    state = exit_record.inspect(exit_path, digest)
-    if isinstance(state, exit_record.FinishedRecord):
+    state = exit_record.attempt_state(exit_path, digest)
+    if isinstance(state, exit_record.EndedAttempt):
         return state.exit
     if isinstance(state, exit_record.Unfinished):
         clear_group(attempt_id, exit_path)

@@ -24,7 +24,7 @@ from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment.containment_settings import ContainmentSettings, Mode
-from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
+from orchestrator.launchers.exit_record.exit_record import Unfinished, attempt_state, exit_from
 from orchestrator.launchers.local.adopted_attempts import AdoptedAttempt
 from orchestrator.launchers.local.containment_selection import select_containment
 from orchestrator.launchers.local.dead_shims import determine_end
@@ -516,7 +516,7 @@ class LocalLauncher:
         if launch.attempt_id in self._restarted:
             return False
         self._restarted.add(launch.attempt_id)
-        return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER_STARTED
+        return attempt_state(launch.exit_path, launch.proof.digest) is Unfinished.NEVER_STARTED
 
     def _adopted_ended(self, adopted: AdoptedAttempt) -> None:
         with self._lock:

@@ -128,7 +128,7 @@ class _Shim:
             self._handle_messages()
         if self._attempt is not None:
             self._stop_if_due(self._attempt)
-            self._attempt.pass_time(time.monotonic())
+            self._attempt.run_due_actions(time.monotonic())
             self._report_if_done()
         if self._preloaded and time.monotonic() >= self._began_at + self._preload_seconds:
             self._return_launches(self._remove_preloaded())

@@ -248,7 +248,7 @@ class ShimAttempt:
 
     @property
     def wakes_at(self) -> float | None:
-        """The time at which ``pass_time`` must be called next; None: not before the next event."""
+        """Time of the next call of ``run_due_actions``; None: not before the next event."""
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
             due = sooner(due, self._watch.due)
@@ -256,7 +256,7 @@ class ShimAttempt:
             due = sooner(due, self._heard_at + _SILENCE_SECONDS)
         return due
 
-    def pass_time(self, now: float) -> None:
+    def run_due_actions(self, now: float) -> None:
         """Run the actions that are due at ``now``. Idempotent."""
         if self._log is not None and now >= self._heard_at + _SILENCE_SECONDS:
             self._log.write_held_output()
@@ -316,9 +316,10 @@ class ShimAttempt:
             process_control.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """Kill all processes once. ``reap`` and ``pass_time`` repeat the kill until none remains.
+        """Kill all processes once.
 
-        If a process cannot be killed for a long time, finish the attempt with an error.
+        ``reap`` and ``run_due_actions`` repeat the kill until no process remains. If a process
+        cannot be killed for a long time, finish the attempt with an error.
         """
         if self._phase is _Phase.KILLING and now > self._kill_until:
             remaining_pids = ", ".join(str(process.pid) for process in self._containment.members())

@@ -253,14 +253,14 @@ def test_an_adopted_attempt_is_judged_by_its_proof(
 def test_a_publication_that_was_cut_off_is_completed_only_with_the_secret(tmp_path: Path) -> None:
     proof = new_proof()
     for name, secret, state in (
-        ("own", proof.secret, exit_record.FinishedRecord),
+        ("own", proof.secret, exit_record.EndedAttempt),
         ("forged", "1" * 64, exit_record.Unfinished),
     ):
         exit_path = str(tmp_path / f"{name}.json")
         record = {"ended_by": "exit", "code": 0, "secret": secret}
         (tmp_path / f"{name}.run").write_text(json.dumps(record) + "\n")
 
-        assert isinstance(exit_record.inspect(exit_path, proof.digest), state)
+        assert isinstance(exit_record.attempt_state(exit_path, proof.digest), state)
         ended = exit_record.mark_lost(exit_path, "given up", digest=proof.digest)
         assert ended is not None
         assert (ended.ended_by is EndedBy.EXIT) == (name == "own")

@@ -29,7 +29,7 @@ def exit_path(tmp_path: Path) -> str:
 def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_written(
     exit_path: str,
 ) -> None:
-    assert exit_record.inspect(exit_path) is exit_record.Unfinished.NEVER_STARTED
+    assert exit_record.attempt_state(exit_path) is exit_record.Unfinished.NEVER_STARTED
     ended = exit_record.mark_lost(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
     with pytest.raises(LockRefused, match="has ended"):
@@ -40,7 +40,7 @@ def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_writte
 def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
     first = exit_record.mark_lost(exit_path, "given up", (LeftoverProcess(pid=1, command="x"),))
     assert exit_record.mark_lost(exit_path, "another word") == first
-    assert exit_record.inspect(exit_path) == exit_record.FinishedRecord(
+    assert exit_record.attempt_state(exit_path) == exit_record.EndedAttempt(
         exit=first or Exit(ended_by=EndedBy.EXIT)
     )
 
@@ -50,19 +50,19 @@ def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
     lock.write_holder("a")
     lock.add_worker(12345)
     ticks = process_table.start_ticks(os.getpid())
-    assert exit_record.inspect(exit_path) == exit_record.RunningRecord(
+    assert exit_record.attempt_state(exit_path) == exit_record.LivingShim(
         shim_pid=os.getpid(), start_ticks=ticks or 0
     )
     assert exit_record.mark_lost(exit_path, "given up") is None
     lock.release()
-    assert exit_record.inspect(exit_path) is exit_record.Unfinished.SHIM_EXITED
+    assert exit_record.attempt_state(exit_path) is exit_record.Unfinished.SHIM_EXITED
 
 
 def test_a_record_that_was_written_but_not_renamed_counts(exit_path: str) -> None:
     # Shorter than the previous holder's line, so that a part of that line remains.
     Path(run_path(exit_path)).write_text(json.dumps(ENDED) + '\nboot_id": "x"}\n{"worker": 5}\n')
-    state = exit_record.inspect(exit_path)
-    assert isinstance(state, exit_record.FinishedRecord)
+    state = exit_record.attempt_state(exit_path)
+    assert isinstance(state, exit_record.EndedAttempt)
     assert (state.exit.code, state.exit.strays) == (7, (LeftoverProcess(pid=3, command="x"),))
     assert json.loads(Path(exit_path).read_text()) == ENDED
     assert not os.path.exists(run_path(exit_path))
@@ -74,7 +74,7 @@ NO_RECORDS = (b"", b"\0\0\0", b'{"ended_by": "ex', b'{"shim": 1}\n', b"[]", b"["
 @pytest.mark.parametrize("content", NO_RECORDS, ids=range(len(NO_RECORDS)))
 def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes) -> None:
     Path(run_path(exit_path)).write_bytes(content)
-    assert exit_record.inspect(exit_path) is exit_record.Unfinished.SHIM_EXITED
+    assert exit_record.attempt_state(exit_path) is exit_record.Unfinished.SHIM_EXITED
     ended = exit_record.mark_lost(exit_path, "lost")
     assert ended is not None and ended.ended_by is EndedBy.LOST
     assert exit_record.read_exit(exit_path) == ended
@@ -82,8 +82,8 @@ def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes)
 
 def test_a_record_that_is_garbage_is_an_error_with_its_path(exit_path: str) -> None:
     Path(exit_path).write_bytes(b"garbage")
-    state = exit_record.inspect(exit_path)
-    assert isinstance(state, exit_record.FinishedRecord)
+    state = exit_record.attempt_state(exit_path)
+    assert isinstance(state, exit_record.EndedAttempt)
     assert state.exit.ended_by is EndedBy.LOST and exit_path in state.exit.error
     assert Path(exit_path).read_bytes() == b"garbage"
 
@@ -121,10 +121,10 @@ def test_a_record_beside_a_claim_that_is_held_is_not_believed(exit_path: str) ->
     lock = AttemptLock.acquire(exit_path)
     lock.write_holder("a")
     Path(exit_path).write_text(json.dumps({**ENDED, "code": 0}))
-    assert isinstance(exit_record.inspect(exit_path), exit_record.RunningRecord)
+    assert isinstance(exit_record.attempt_state(exit_path), exit_record.LivingShim)
     lock.publish(json.dumps(ENDED).encode())
-    state = exit_record.inspect(exit_path)
-    assert isinstance(state, exit_record.FinishedRecord)
+    state = exit_record.attempt_state(exit_path)
+    assert isinstance(state, exit_record.EndedAttempt)
     assert state.exit.code == 7
 
 
@@ -140,7 +140,7 @@ def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> No
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     named = threading.Timer(0.3, AttemptLock(os.dup(descriptor), exit_path).write_holder, ("a",))
     named.start()
-    assert isinstance(exit_record.inspect(exit_path), exit_record.RunningRecord)
+    assert isinstance(exit_record.attempt_state(exit_path), exit_record.LivingShim)
     named.join()
     os.close(descriptor)
 

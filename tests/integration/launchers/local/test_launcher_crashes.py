@@ -27,7 +27,7 @@ def test_a_killed_shim_is_a_lost_attempt_with_a_tombstone(stage: Any) -> None:
     assert ended.ended_by is EndedBy.LOST and ended.code is None
     assert process_table.start_ticks(worker) is None
     assert [stray.command for stray in ended.strays] in (["sleep"], ["sleep 60"])
-    assert exit_record.inspect(str(stage.directory / "a.json")) == exit_record.FinishedRecord(
+    assert exit_record.attempt_state(str(stage.directory / "a.json")) == exit_record.EndedAttempt(
         exit=ended
     )
 
@@ -113,7 +113,7 @@ def test_a_running_attempt_is_adopted_and_its_end_is_reported(stage: Any) -> Non
     launch = stage.start("a", "sh", "-c", GATE)
     stage.reports.pid("a")
     stage.reopen()
-    assert isinstance(exit_record.inspect(launch.exit_path), exit_record.RunningRecord)
+    assert isinstance(exit_record.attempt_state(launch.exit_path), exit_record.LivingShim)
     assert stage.adopt("a")
     (stage.directory / "gate").touch()
     ended = stage.reports.exit("a")
@@ -168,8 +168,8 @@ def test_work_survives_a_killed_server(stage: Any, until: Callable[..., None]) -
     doomed = KillableLauncher(stage, "a", Mode.SUBREAPER, "sh", "-c", GATE)
     doomed.kill("server")
     exit_path = str(stage.directory / "a.json")
-    state = exit_record.inspect(exit_path)
-    assert isinstance(state, exit_record.RunningRecord)
+    state = exit_record.attempt_state(exit_path)
+    assert isinstance(state, exit_record.LivingShim)
     assert stage.adopt("a")
     assert doomed.running_ancestors() == ["keeper", "spawner", "shim"], (
         "the ancestors wait for the running worker"

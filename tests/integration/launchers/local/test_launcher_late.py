@@ -49,7 +49,7 @@ def test_the_holder_of_a_lock_is_known_to_the_kernel(stage: Any) -> None:
     ) as shim:
         assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
         ticks = process_table.start_ticks(shim.pid)
-        assert exit_record.inspect(path) == exit_record.RunningRecord(
+        assert exit_record.attempt_state(path) == exit_record.LivingShim(
             shim_pid=shim.pid, start_ticks=ticks or 0
         )
         gate.touch()

@@ -26,7 +26,7 @@ def environment(log: bytes) -> dict[str, str]:
 def test_an_exit_code_is_reported_and_recorded(stage: Any) -> None:
     ended = stage.shell("a", "exit 7")
     assert (ended.ended_by, ended.code, ended.signal) == (EndedBy.EXIT, 7, None)
-    assert exit_record.inspect(str(stage.directory / "a.json")) == exit_record.FinishedRecord(
+    assert exit_record.attempt_state(str(stage.directory / "a.json")) == exit_record.EndedAttempt(
         exit=ended
     )
     assert not (stage.directory / "a.run").exists()

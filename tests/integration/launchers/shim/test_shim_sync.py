@@ -81,7 +81,7 @@ def test_a_server_that_hears_of_the_end_stores_it(
     link.close()
 
     assert forking.output() == b""
-    assert isinstance(exit_record.inspect(str(tmp_path / "a.json")), exit_record.FinishedRecord)
+    assert isinstance(exit_record.attempt_state(str(tmp_path / "a.json")), exit_record.EndedAttempt)
 
 
 def test_without_a_server_the_record_is_on_the_disk_before_the_shim_ends(
@@ -93,4 +93,4 @@ def test_without_a_server_the_record_is_on_the_disk_before_the_shim_ends(
     (tmp_path / "gate").touch()
 
     assert forking.output() == b"synced\n"
-    assert isinstance(exit_record.inspect(str(tmp_path / "a.json")), exit_record.FinishedRecord)
+    assert isinstance(exit_record.attempt_state(str(tmp_path / "a.json")), exit_record.EndedAttempt)
