@@ -148,7 +148,7 @@ def _check_out(module: Submodule) -> bool:
         if module.is_filled:
             raise
         about = {"submodule": module.path, "error": error.message}
-        logger.warning("cannot fill a submodule", extra=about)
+        logger.warning("cannot check out a submodule; its directory stays empty", extra=about)
         shutil.rmtree(module.directory)
         shutil.rmtree(module.own)
         os.mkdir(module.directory)
@@ -258,7 +258,7 @@ def _save_commit(module: Submodule, commit: str, name: str) -> None:
 
 
 def _is_saved(git: Git, commit: str, *, hidden: bool) -> bool:
-    """True if a ref of the repository contains the commit.
+    """True if HEAD or another ref of the repository contains the commit.
 
     ``hidden``: True to also search the product's own refs below ``refs/orchestrator/``.
     """

@@ -68,7 +68,10 @@ class WorktreePool:
         self._lock = threading.Lock()
 
     def note(self, directory: str, admin: Path) -> None:
-        """Record a worktree whose files were just written, so that it can become a spare later."""
+        """Record a worktree whose files were just written, so that it can become a spare later.
+
+        Does nothing if the worktree is small, is a sparse checkout, or has submodules.
+        """
         index = admin / "index"
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
