@@ -51,9 +51,10 @@ class AssignmentBuilder:
         self._review_prompts = review_prompts
 
     def assignment_for(self, scheduler: Scheduler, worker: Worker, now: float) -> Assignment:
-        """Return the worker's task, with all information for its agent.
+        """Return the worker's task, with the information for its agent that is fast to create.
 
-        Raise OSError if the shared context, a role, or another file cannot be read.
+        ``completed`` adds the other information. Raise OSError if the shared context, a role, or
+        another file cannot be read.
         """
         task, job = scheduler.view.task_of(worker), scheduler.view.job_of(worker)
         root = scheduler.view.jobs[job.root_id]
