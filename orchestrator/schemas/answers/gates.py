@@ -21,7 +21,7 @@ class GateAnswer(Answer):
 
     name: str
     run: str | None = None
-    """The command; null for the built-in scan for secrets."""
+    """The command; the built-in scan for secrets has none."""
     when: list[str]
     timeout: float
     report: GateReport

@@ -129,8 +129,8 @@ class WorkerAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds from the worker's start to its end. With several attempts, the sum of all attempts,
-    including the running attempt so far."""
+    """Seconds from the worker's start to its end; omitted during the first attempt. With several
+    attempts, the sum of all attempts, including the running attempt so far."""
     work_seconds: float | None = None
     """Seconds of all ended attempts."""
     cpu_seconds: float | None = None
@@ -280,11 +280,11 @@ class EstimateAnswer(Answer):
     """Number of reviewers, in addition to the workers."""
     tokens: int
     cost_usd: Usd | None = None
-    """Cost in US dollars; null: unknown."""
+    """Cost in US dollars; omitted if unknown."""
     review_tokens: int = 0
     """Tokens of the reviewers, which are a part of `tokens`."""
     review_cost_usd: Usd | None = None
-    """Cost of the reviewers, which is a part of `cost_usd`; null: unknown."""
+    """Cost of the reviewers, which is a part of `cost_usd`; omitted if unknown."""
     from_workers: int
     """Number of earlier workers that the estimate is based on; 0: a rule of thumb."""
 
@@ -311,7 +311,8 @@ class JobAnswer(Answer):
     merge_state: MergeState
     """Merge state of the workers' changes."""
     not_judged: str | None = None
-    """The missing gates or the unjudged files, as text; null if gates judged all changed code."""
+    """The missing gates or the unjudged files, as text; omitted if gates judged all changed
+    code."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not judge the changed code."""
     unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=no_items)
@@ -331,7 +332,7 @@ class JobAnswer(Answer):
     """Source of the plan: ``given`` (the request has tasks), ``rules``, the name of the planning
     agent, or ``none`` (there is no plan)."""
     plan_fallback: PlanFallbackAnswer | None = None
-    """Fallback to the rules instead of an agent; null: no fallback."""
+    """Fallback to the rules instead of an agent; omitted without a fallback."""
     config: ConfigAnswer
     created_at: datetime
     started_at: datetime | None = None
@@ -347,7 +348,7 @@ class JobAnswer(Answer):
     total_workers: int | None = None
     """Number of all workers; omitted if all workers are in the answer."""
     planner: WorkerAnswer | None = None
-    """The worker of the planning agent; null if no agent plans."""
+    """The worker of the planning agent; omitted if no agent plans."""
     reviewers: list[WorkerAnswer] = Field(default_factory=no_items)
     """Workers of reviewing agents."""
     estimate: EstimateAnswer | None = None

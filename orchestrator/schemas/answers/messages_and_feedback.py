@@ -35,9 +35,9 @@ class MessageAnswer(Answer):
     by: str
     text: str
     attempt: int | None = None
-    """Latest attempt whose agent has read the message; null: no attempt."""
+    """Latest attempt whose agent has read the message; omitted if no agent has read it."""
     delivered_at: datetime | None = None
-    """Time when an agent first read the message; null: not delivered."""
+    """Time when an agent first read the message; omitted if no agent has read it."""
 
 
 class FeedbackGivenAnswer(Answer):
@@ -76,8 +76,8 @@ class FeedbackAnswer(Answer):
     attempt: int
     """Number of the attempt that the comments started."""
     answered_by: int | None = None
-    """Number of the attempt that answered the comments (the first successful attempt); null: no
-    attempt has succeeded yet.
+    """Number of the attempt that answered the comments (the first successful attempt); omitted
+    if no attempt has succeeded yet.
     """
     commit: str
     """Commit that the comments refer to."""

@@ -184,7 +184,8 @@ class HealthAnswer(Answer):
     paused: str = ""
     """Reason why no worker starts now; empty if workers start."""
     usable_agents: int = 0
-    """Number of AI agents that are installed and have a login."""
+    """Number of AI agents that can work on the server's machine or on a node."""
     known_agents: int = 0
+    """Number of all AI agents."""
     containment: str
     version: str

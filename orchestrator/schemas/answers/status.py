@@ -274,7 +274,8 @@ class StatusAnswer(Answer):
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
     not_judged: str | None = None
-    """The missing gates or the unjudged files, as text; null if gates judged all changed code."""
+    """The missing gates or the unjudged files, as text; omitted if gates judged all changed
+    code."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not judge the changed code."""
     unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=no_items)
@@ -284,7 +285,7 @@ class StatusAnswer(Answer):
     nothing_built: bool = False
     """True if the request may ask for changes, but no AI agent worked on the job."""
     plan_fallback: PlanFallbackAnswer | None = None
-    """Fallback to the rules instead of an agent; null: no fallback."""
+    """Fallback to the rules instead of an agent; omitted without a fallback."""
     request: str
     """The first 300 characters of the request."""
     results: Results | None = None

@@ -36,13 +36,13 @@ class AcceptedAnswer(Answer):
 class TriggerOutcome(StrEnum):
     """Outcome of an event."""
 
-    #: a job was started
+    #: The event started a job.
     ACCEPTED = "accepted"
-    #: the comments are stored; the worker gets them in its next attempt
+    #: The event is stored as feedback; the worker gets it in its next attempt.
     QUEUED = "queued"
-    #: an event with the same delivery id came before
+    #: An event with the same delivery id came before.
     DUPLICATE = "duplicate"
-    #: a condition is false
+    #: A condition of the trigger is false, or the event is no feedback for a worker.
     IGNORED = "ignored"
 
 

@@ -44,8 +44,8 @@ class WorkerRowAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds of the worker's attempts, including a running attempt so far; null between two
-    attempts."""
+    """Seconds of the worker's attempts, including a running attempt so far; omitted between
+    two attempts."""
     usage: WorkerUsage
     gates: GateCountsAnswer
     files: int

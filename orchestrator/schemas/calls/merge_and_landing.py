@@ -176,7 +176,7 @@ class MergedGateAnswer(Answer):
     name: str
     status: GateStatus
     outcome: GateOutcome | None = None
-    """Outcome of the gate; null in records of earlier versions."""
+    """Outcome of the gate; omitted in records of earlier versions."""
     cause: GateCause | None = None
     """Cause if the gate did not run; `note` has the cause as text."""
     note: str = ""
@@ -189,7 +189,7 @@ class MergedGateAnswer(Answer):
     known: int = 0
     """Alias of baseline_findings."""
     tests: int | None = None
-    """Number of tests that passed; null if the gate does not count tests."""
+    """Number of tests that passed; omitted if the gate does not count tests."""
     output: str = ""
     """Last part of the gate's output, if the gate did not pass."""
     flaky: list[str] = Field(default_factory=no_items)
