@@ -1,4 +1,4 @@
-// Drawing on canvas: the page's colours, read once for each theme, and heat strips with one cell
+// Drawing on canvas: the page's colors, read once for each theme, and heat strips with one cell
 // for each worker.
 
 const STATES = ["pending", "running", "waiting", "success", "failed", "timeout", "skipped", "cancelled"];
@@ -15,8 +15,8 @@ export function redrawn(draw) {
 
 const theme = () => `${document.documentElement.dataset.theme || ""}${matchMedia("(prefers-color-scheme: dark)").matches}`;
 
-// Returns the present colour of a CSS variable, because a canvas does not evaluate light-dark().
-export function colour(name) {
+// Returns the present color of a CSS variable, because a canvas does not evaluate light-dark().
+export function color(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(--${name})`;
   document.body.append(probe);
@@ -28,24 +28,24 @@ export function colour(name) {
 export function tokens() {
   const now = theme();
   if (known?.theme === now) return known;
-  known = { theme: now, sans: getComputedStyle(document.body).fontFamily, text: colour("text"), text3: colour("text-3"), line: colour("line"), line2: colour("line-2"),
-    accent: colour("accent"), surface: colour("surface"), zebra: colour("bg") };
+  known = { theme: now, sans: getComputedStyle(document.body).fontFamily, text: color("text"), text3: color("text-3"), line: color("line"), line2: color("line-2"),
+    accent: color("accent"), surface: color("surface"), zebra: color("bg") };
   for (const state of STATES) {
-    known[state] = colour(`${state}-f`);
-    known[`${state}-t`] = colour(`${state}-t`);
+    known[state] = color(`${state}-f`);
+    known[`${state}-t`] = color(`${state}-t`);
   }
   hatches.clear();
   return known;
 }
 
-export function hatch(context, colour, ground) {
-  if (!hatches.has(colour)) {
+export function hatch(context, color, ground) {
+  if (!hatches.has(color)) {
     const tile = document.createElement("canvas");
     tile.width = tile.height = 8;
     const made = tile.getContext("2d");
     made.fillStyle = ground;
     made.fillRect(0, 0, 8, 8);
-    made.strokeStyle = colour;
+    made.strokeStyle = color;
     made.lineWidth = 2.5;
     for (const x of [-8, 0, 8]) {
       made.beginPath();
@@ -53,9 +53,9 @@ export function hatch(context, colour, ground) {
       made.lineTo(x + 8, 0);
       made.stroke();
     }
-    hatches.set(colour, context.createPattern(tile, "repeat"));
+    hatches.set(color, context.createPattern(tile, "repeat"));
   }
-  return hatches.get(colour);
+  return hatches.get(color);
 }
 
 const WRONG = new Set(["failed", "timeout"]);
@@ -86,7 +86,7 @@ export function draw(canvas, states) {
   const known = tokens();
   const palette = { ...known, pending: known.line, skipped: known.line2, cancelled: known.line2 };
   const { size, lines, step, gap } = grid(width, height, states.length);
-  // For speed: one path for each colour, and one rectangle for adjacent equal cells of a column.
+  // For speed: one path for each color, and one rectangle for adjacent equal cells of a column.
   const paths = Object.fromEntries(STATES.map((name) => [name, new Path2D()]));
   for (let from = 0; from < states.length;) {
     const column = Math.floor(from / lines);
@@ -103,7 +103,7 @@ export function draw(canvas, states) {
   marks(context, palette, states, { size, lines, step, gap });
 }
 
-// Failures also differ by size and border, because some readers cannot see the colour.
+// Failures also differ by size and border, because some readers cannot see the color.
 function marks(context, palette, states, { size, lines, step, gap }) {
   const mark = Math.max(size - gap, 5);
   const wide = Math.max(step - gap, 5);

@@ -8,7 +8,7 @@ import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Title } from "../parts/title.js";
 import { count, many, money, plain, tokens } from "../text/format.js";
-import { colour, redrawn } from "../job/canvas.js";
+import { color, redrawn } from "../job/canvas.js";
 import uPlot from "../../vendor/uplot.js";
 
 const RANGES = { 1: "24 h", 14: "14 days", 90: "90 days" };
@@ -68,8 +68,8 @@ const digits = ([first, second = first]) => [2, 3, 4, 5].find((n) => Math.abs((s
 
 function options(keys, width) {
   const bars = uPlot.paths.bars({ size: [0.6, 40] });
-  const hues = keys.map((_, at) => colour(SERIES[at % SERIES.length])).reverse();
-  const axis = { stroke: colour("text-3"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: `11px ${css("--sans")}` };
+  const hues = keys.map((_, at) => color(SERIES[at % SERIES.length])).reverse();
+  const axis = { stroke: color("text-3"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: `11px ${css("--sans")}` };
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { show: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(high, 0.01)] } },

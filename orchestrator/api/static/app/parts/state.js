@@ -1,4 +1,4 @@
-// Components that show a state by shape, word, and colour.
+// Components that show a state by shape, word, and color.
 import { html } from "../core/html.js";
 import { count } from "../text/format.js";
 import { Icon } from "./icon.js";

@@ -1,4 +1,4 @@
-// One line of a log, with colours, matches of the search, and visible control characters.
+// One line of a log, with colors, matches of the search, and visible control characters.
 import { html } from "../core/html.js";
 import { spans } from "../text/ansi.js";
 import { plain } from "../text/format.js";

@@ -1,4 +1,4 @@
-// A worker's log: live, with colours, search, foldable sections, and a link to each line.
+// A worker's log: live, with colors, search, foldable sections, and a link to each line.
 import { path } from "../core/api.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
