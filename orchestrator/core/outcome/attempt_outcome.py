@@ -136,6 +136,12 @@ def _has_conflicts(evidence: Evidence) -> bool:
     return evidence.output_required and state is not None and state.has_conflicts
 
 
+def _has_deleted_work(evidence: Evidence) -> bool:
+    """True if the attempt deleted its worktree, and no committed change of it exists."""
+    state = evidence.worktree
+    return state is not None and state.is_deleted and not evidence.files_changed
+
+
 def _conflicts_in_words(evidence: Evidence) -> str:
     faults = evidence.worktree.faults if evidence.worktree else ()
     return f"unfinished work in git: {'; '.join(faults)}"
@@ -282,6 +288,13 @@ TABLE: tuple[OutcomeRow, ...] = (
         lambda x, e: e.claimed_success is False,
         _S.FAILED,
         lambda x, e: e.error or "exit code 0, but the agent reports a failure",
+        retry=True,
+    ),
+    OutcomeRow(
+        "worktree deleted",
+        lambda x, e: _has_deleted_work(e),
+        _S.FAILED,
+        lambda x, e: "the worker deleted its worktree, with all changes that were not committed",
         retry=True,
     ),
     OutcomeRow(

@@ -128,7 +128,11 @@ class EvidenceReader:
             evidence = replace(evidence, session=session)
         if changes.faults is not None:
             faults = tuple(self._mask(running.secrets, fault) for fault in changes.faults)
-            state = WorktreeState(faults=faults, has_conflicts=changes.has_conflicts)
+            state = WorktreeState(
+                faults=faults,
+                has_conflicts=changes.has_conflicts,
+                is_deleted=changes.is_deleted,
+            )
             evidence = replace(evidence, worktree=state)
         if changes.files or changes.changed or changes.has_work:
             evidence = replace(

@@ -64,3 +64,5 @@ class WorkerChanges:
     #: True if git had an unresolved conflict at the attempt's end. The changes then contain
     #: conflict markers.
     has_conflicts: bool = False
+    #: True if the worktree's directory did not exist at the attempt's end.
+    is_deleted: bool = False

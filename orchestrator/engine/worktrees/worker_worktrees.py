@@ -409,6 +409,7 @@ class Worktrees:
         start = self._restore_start(worker, worktree)
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         previous_commit = self._repository.commit_of(ref) or worktree.before or start
+        is_deleted = not os.path.lexists(worktree.directory)
         faults, interrupted = self._repository.repair_worktree(
             worktree.directory, worktree.branch, previous_commit
         )
@@ -419,7 +420,12 @@ class Worktrees:
         markers = self._repository.conflict_markers(start, work.commit) if changed and start else ()
         changes = self._changes(worker, task, worktree, start, work, changed)
         has_conflicts = unresolved and bool(markers)
-        return replace(changes, faults=(*faults, *markers), has_conflicts=has_conflicts)
+        return replace(
+            changes,
+            faults=(*faults, *markers),
+            has_conflicts=has_conflicts,
+            is_deleted=is_deleted,
+        )
 
     def _commit_work(
         self,

@@ -156,6 +156,8 @@ class WorktreeState:
     #: True if the attempt left an unresolved conflict in git, so that its changes contain conflict
     #: markers.
     has_conflicts: bool = False
+    #: True if the attempt deleted the worktree's directory, with all files that were not committed.
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

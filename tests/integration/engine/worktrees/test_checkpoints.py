@@ -182,6 +182,24 @@ def test_a_worktree_whose_git_file_was_deleted_loses_nothing(make_project: MakeP
 
 
 @pytest.mark.usefixtures("spawning")
+def test_a_worker_that_deletes_its_worktree_has_failed_unless_it_committed_its_changes(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project()
+    delete = 'top=$PWD; cd ..; rm -rf "$top"'
+
+    lost = site.run("x", [edit(f"echo two > app.py; {delete}", retries=0)])
+    committed = site.run("y", [edit(f"echo two > app.py; git commit -qam two; {delete}")])
+
+    assert lost["status"] == "failed", lost
+    [row] = lost["results"]["tasks"]
+    assert row["reason"] == (
+        "the worker deleted its worktree, with all changes that were not committed"
+    )
+    assert committed["status"] == "completed", committed
+    assert project.show(f"orchestrator/{committed['job_id']}/result", "app.py") == "two"
+
+
 def test_changes_of_child_jobs_are_restored_after_a_rollback(make_project: MakeProject) -> None:
     site, project = make_project()
     children = json.dumps([edit("echo child > child.txt")])

@@ -110,6 +110,14 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         True,
     ),
     (
+        "worktree deleted",
+        EXIT_0,
+        Evidence(output="x", worktree=WorktreeState(faults=("gone",), is_deleted=True)),
+        "failed",
+        "the worker deleted its worktree, with all changes that were not committed",
+        True,
+    ),
+    (
         "asked",
         EXIT_0,
         Evidence(
