@@ -33,6 +33,9 @@ _SETTINGS = {
     r"make": (*MAKEFILES, "*.mk"),
     r"just": ("justfile", "Justfile", ".justfile"),
     r"npm|npx|pnpm|yarn|bun|jest|vitest|mocha|ava|eslint|prettier|biome|tsc": CONFIGURED_BY,
+    r"cargo": (".cargo/config.toml", "rust-toolchain*"),
+    r"rspec": (".rspec",),
+    r"phpunit": ("phpunit.xml*",),
     r"pre-commit": (".pre-commit-config.yaml",),
 }
 _TOOLS = {re.compile(rf"(?<![\w-])(?:{name})(?![\w-])"): each for name, each in _SETTINGS.items()}
