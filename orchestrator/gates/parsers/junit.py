@@ -10,7 +10,7 @@ from xml.parsers import expat
 from orchestrator.core.gates.findings import Finding, Reading, UnreadableReport, of_tests
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
-from orchestrator.gates.parsers.empty_node_tests import is_empty
+from orchestrator.gates.parsers.node_test_files import ENDED_EARLY, Emptiness, emptiness_of
 from orchestrator.gates.parsers.report_json import relative
 
 MOST_TESTS = 200_000
@@ -98,8 +98,8 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: True if the test is a whole test file that tests nothing.
-    is_empty: bool = False
+    #: Why the test is a test file in which no test ran; None for any other test.
+    emptiness: Emptiness | None = None
     #: Text of the failure's element while this element is being read, otherwise None.
     body: str | None = None
 
@@ -158,7 +158,7 @@ class _Document:
         # Node's test runner names a test by the absolute path of its file if the file calls no
         # test function.
         name = relative(attributes.get("name") or "(no name)", self.cwd)
-        self.is_empty = bool(self.cwd) and is_empty(name, self.cwd)
+        self.emptiness = emptiness_of(name, self.cwd) if self.cwd else None
         self.name = f"{place}::{name}"[:LONGEST_NAME] if place else name[:LONGEST_NAME]
         self.message, self.failure, self.is_error = None, "", False
         self.is_skipped = attributes.get("status") in _NOT_RUN
@@ -196,7 +196,9 @@ class _Document:
             self.findings.append(Finding(self.name, text, self.is_error, self.failure))
         elif self.is_skipped:
             self.skipped.append(self.name)
-        elif not self.is_empty:
+        elif self.emptiness is Emptiness.ENDED_EARLY:
+            self.findings.append(Finding(self.name, f"{self.name}: {ENDED_EARLY}", is_error=True))
+        elif self.emptiness is None:
             self.passed.append(self.name)
         self.name = ""
 

@@ -7,7 +7,8 @@ test runners in this module's patterns counts, because other gates, such as lint
 import re
 
 from orchestrator.core.gates.findings import Reading
-from orchestrator.gates.parsers.empty_node_tests import count_empty
+from orchestrator.core.text.formatting import listed
+from orchestrator.gates.parsers.node_test_files import ENDED_EARLY, Emptiness, empty_files
 
 #: Matches a failed test in the summary of ``node --test``.
 _FAILURES = re.compile(r"^(?:#|ℹ) (?:fail|cancelled) [1-9]", re.MULTILINE)
@@ -131,7 +132,7 @@ def read(printed: bytes, cwd: str = "") -> Reading:
 
     - ``passed``: an empty tuple if no test ran; otherwise None.
     - ``failed_tests``: the last summary of a test runner if the summary reports failed tests;
-      otherwise "".
+      otherwise the test files of ``node --test`` that ended before their tests began.
     - ``passed_count``: the sum of the passed tests in all summaries, without skipped tests and
       without test files that test nothing; None if no summary has the number of passed tests.
     - ``note``: why no test ran, with advice, if the cause is an option of pytest or of pre-commit.
@@ -148,10 +149,13 @@ def read(printed: bytes, cwd: str = "") -> Reading:
     is_failure = last is not None and _FAILED.match(last[0]) is not None
     counts = [int(match[match.lastindex or 0]) for match in _PASSED.finditer(text)]
     skipped = sum(int(match[1]) for match in _SKIPPED.finditer(text))
-    skipped += count_empty(text, cwd) if cwd and counts else 0
-    if skipped and sum(counts) == skipped and _FAILURES.search(text) is None:
+    empty = empty_files(text, cwd) if cwd and counts else {}
+    early = [name for name, why in empty.items() if why is Emptiness.ENDED_EARLY]
+    skipped += len(empty)
+    if skipped and sum(counts) == skipped and not early and _FAILURES.search(text) is None:
         return Reading(passed=())
+    failed = last[0].strip("= ") if last and is_failure else ""
     return Reading(
-        failed_tests=last[0].strip("= ") if last and is_failure else "",
+        failed_tests=failed or (f"{listed(early)}: {ENDED_EARLY}" if early else ""),
         passed_count=sum(counts) - skipped if counts else None,
     )

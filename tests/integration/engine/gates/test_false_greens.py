@@ -95,3 +95,20 @@ def test_product_code_that_ends_the_test_runner_has_not_passed(make_project: Mak
 
     assert ended["status"] == "failed", ended
     assert reasons(ended)[0].startswith(f"gate pytest-q failed: {NONE_LEFT}; "), ended
+
+
+@pytest.mark.skipif(not which("node"), reason="node is not installed")
+def test_node_code_that_exits_before_the_tests_begin_has_not_passed(
+    make_project: MakeProject,
+) -> None:
+    test = "const {test} = require('node:test');\nrequire('./one.js');\ntest('one', () => {});\n"
+    site, _ = make_project({"one.js": "module.exports = 1\n", "one.test.js": test})
+    change = edit("echo 'process.exit(0)' >> one.js", retries=0)
+
+    detected = site.run("x", [change])
+    command = site.run("y", [change], gates=["node --test"])
+
+    early = "the test file ended before its tests began"
+    assert reasons(detected)[0].startswith(f"gate node-test failed: test::one.test.js: {early}")
+    assert early in reasons(command)[0]
+    assert (detected["status"], command["status"]) == ("failed", "failed")

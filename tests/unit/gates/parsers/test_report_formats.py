@@ -42,12 +42,17 @@ def test_a_test_file_of_node_has_one_name_in_all_worktrees_and_counts_only_with_
 ) -> None:
     (tmp_path / "empty.test.js").write_text("/* removed */\n")
     (tmp_path / "plain.test.js").write_text("require('assert').equal(1, 1)\n")
-    names = (f"{tmp_path}/empty.test.js", f"{tmp_path}/plain.test.js", "adds")
+    (tmp_path / "early.test.js").write_text("import { test } from 'node:test'\n" + "//\n" * 3000)
+    files = (f"{tmp_path}/{each}.test.js" for each in ("empty", "plain", "early"))
+    names = (*files, "adds")
     cases = "".join(f'<testcase name="{each}" classname="test"/>' for each in names)
 
     found = junit.read(f"<testsuites>{cases}</testsuites>".encode(), str(tmp_path))
 
     assert found.passed == ("test::plain.test.js", "test::adds")
+    assert [finding.text for finding in found.findings] == [
+        "test::early.test.js: the test file ended before its tests began"
+    ]
 
 
 @pytest.mark.parametrize(

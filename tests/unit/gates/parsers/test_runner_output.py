@@ -153,6 +153,7 @@ def node_output(*passed: str) -> bytes:
 
 def test_an_emptied_test_file_is_no_passed_test(tmp_path: Path) -> None:
     (tmp_path / "a.test.js").write_text("// later\nconst test = require('node:test');\n")
+    (tmp_path / "c.test.js").write_text("require('node:test').test('c', () => {})\n")
     (tmp_path / "b.test.mjs").write_text("import assert from 'node:assert'\nassert.ok(1)\n")
     cwd = str(tmp_path)
 
@@ -160,4 +161,14 @@ def test_an_emptied_test_file_is_no_passed_test(tmp_path: Path) -> None:
     assert read(node_output("a.test.js"), cwd).has_no_tests
     assert read(node_output(f"{cwd}/a.test.js", "adds"), cwd).passed_count == 1
     assert read(node_output(f"{cwd}/b.test.mjs"), cwd).passed_count == 1
-    assert read(f"ok 1 - {cwd}/a.test.js\n# pass 1\n# fail 0\n".encode(), cwd).has_no_tests
+    assert read(
+        f"# Subtest: {cwd}/a.test.js\nok 1 - {cwd}/a.test.js\n# pass 1\n# fail 0\n".encode(), cwd
+    ).has_no_tests
+
+    [early, other] = [read(node_output(f"{cwd}/{name}.test.js", "adds"), cwd) for name in "ca"]
+    assert early.failed_tests == "c.test.js: the test file ended before its tests began"
+    assert (early.passed_count, other.failed_tests) == (1, "")
+    (tmp_path / "helper.js").write_text("require('node:test').before(() => {})\n")
+    assert read(node_output(f"{cwd}/helper.js", "adds"), cwd).failed_tests == ""
+    nested = f"# Subtest: {cwd}/c.test.js\n    # Subtest: c\n    ok 1 - c\nok 1 - {cwd}/c.test.js\n"
+    assert read(f"{nested}# pass 1\n# fail 0\n".encode(), cwd).failed_tests == ""
