@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
 from tests.faults.test_cuts_at_messages import CUTTER
 from tests.faults.zygote import Zygote
 from tests.integration.launchers.cluster.file_transfer.test_jobs_with_own_files import (
@@ -46,6 +47,10 @@ def paused(name, go):
     setattr(NodeFiles, name, instead)
 paused({name!r}, {go!r})
 """
+
+
+#: Methods of NodeFiles that the code pauses.
+_SNAPSHOT, _CHANGE = NodeFiles.snapshot.__name__, NodeFiles.change_files.__name__
 
 
 @pytest.fixture
@@ -127,7 +132,7 @@ def test_a_connection_that_ends_at_a_message_of_a_child_job_loses_and_doubles_no
     assert mark.exists()
 
 
-@pytest.mark.parametrize("name", ["bring", *nightly("snapshot")])
+@pytest.mark.parametrize("name", [_CHANGE, *nightly(_SNAPSHOT)])
 def test_a_server_that_is_killed_between_two_steps_of_a_child_job_repeats_the_step(
     make_apart: MakeApart, tmp_path: Path, name: str
 ) -> None:
@@ -141,7 +146,7 @@ def test_a_server_that_is_killed_between_two_steps_of_a_child_job_repeats_the_st
     check(found, job)
 
 
-@pytest.mark.parametrize("name", ["snapshot", *nightly("bring")])
+@pytest.mark.parametrize("name", [_SNAPSHOT, *nightly(_CHANGE)])
 def test_a_killed_node_process_repeats_the_step_of_a_child_job(
     make_apart: MakeApart, tmp_path: Path, name: str
 ) -> None:
@@ -159,9 +164,9 @@ def test_a_node_that_is_lost_while_it_gets_a_result_loses_no_result(
     make_apart: MakeApart, tmp_path: Path, moment: str
 ) -> None:
     go = tmp_path / "go"
-    found = make_apart(_PAUSED.format(name="bring", go=str(go)))
+    found = make_apart(_PAUSED.format(name=_CHANGE, go=str(go)))
     job = found.server.submit("x", [family(tmp_path, retries=1)])
-    until(lambda: f"{moment} bring" in found.node.output, "the node changes the files")
+    until(lambda: f"{moment} {_CHANGE}" in found.node.output, "the node changes the files")
     found.node.kill()
     go.touch()
     until(lambda: found.row["running"] + found.row["waiting"] == 0, "the node is given up")

@@ -124,6 +124,11 @@ class TwoMachines:
     def has_all_twice(self, job: str) -> bool:
         return len([each for each in self.runs() if each.startswith(f"{job}/")]) == 4
 
+    def forget_locks(self) -> None:
+        """Let new workers lock new files, because stopped processes keep their locks."""
+        for each in self._place.glob("lock.*"):
+            each.unlink()
+
     def events(self, job: str) -> list[Answer]:
         path = f"/jobs/{job}/events"
         text = self.second.call("GET", path).text
@@ -315,6 +320,7 @@ def strike(two: TwoMachines, number: int, fault: Fault) -> None:
             machine.signal_server(signal.SIGSTOP)
         case Fault.FREEZE:
             machine.signal_all(signal.SIGSTOP)
+            two.forget_locks()
         case Fault.CUT:
             two.gateways[number].shut()
         case Fault.STOP:
