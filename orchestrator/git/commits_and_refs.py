@@ -182,7 +182,7 @@ class CommitsAndRefs(ABC):
         return texts_in_files(self.location().git, commit, texts)
 
     def branch_work(self, start: str, end: str) -> BranchWork:
-        return commit_diffs.work(self.location().git, start, end)
+        return commit_diffs.branch_work(self.location().git, start, end)
 
     def change_size(self, start: str, end: str) -> ChangeSize:
         return commit_diffs.size(self.location().git, start, end)

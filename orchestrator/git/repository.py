@@ -217,7 +217,7 @@ class GitRepository(CommitsAndRefs):
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
         location = self.location()
         if not self._is_committed(directory, branch):
-            worktree = location.worktrees.sound(directory, branch)
+            worktree = location.worktrees.repaired_worktree(directory, branch)
             if worktree is not None:
                 self._commit(worktree, branch, "Uncommitted files of the worktree", signature)
         location.worktrees.close(directory, spare=True)
@@ -260,10 +260,9 @@ class GitRepository(CommitsAndRefs):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> str:
-        worktrees = self.location().worktrees
-        worktree = worktrees.sound(directory, branch) or self.location().complete_worktree(
-            directory
-        )
+        location = self.location()
+        worktree = location.worktrees.repaired_worktree(directory, branch)
+        worktree = worktree or location.complete_worktree(directory)
         return self._commit(worktree, branch, message, signature, promised)
 
     def _commit(

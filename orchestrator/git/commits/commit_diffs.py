@@ -115,7 +115,7 @@ def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
     return {after: (before, status == "R100") for status, before, after in entries}
 
 
-def work(git: Git, start: str, end: str) -> BranchWork:
+def branch_work(git: Git, start: str, end: str) -> BranchWork:
     span = ("--first-parent", f"{start}..{end}")
     count = int(git.run("rev-list", "--count", *span, "--").text)
     log = git.run("log", "-z", f"-n{MOST_COMMITS}", "--format=%h %s", *span, "--")

@@ -55,7 +55,7 @@ class BrokenFiles:
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / BROKEN).mkdir(exist_ok=True, mode=0o700)
             with (job / BROKEN / _NOTES).open("a", encoding="utf-8", errors="replace") as file:
-                file.write(f"{line}{_suspects(job, working)}\n")
+                file.write(f"{line}{_active_workers(job, working)}\n")
 
     def save(self, path: str) -> str:
         """Save a broken file in the job's directory, so that a new file can replace it.
@@ -82,7 +82,7 @@ def worktrees_of_jobs(workspace: Path) -> Sequence[Path]:
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 
-def _suspects(job: Path, working: Sequence[Path]) -> str:
+def _active_workers(job: Path, working: Sequence[Path]) -> str:
     own = [each.parent.name for each in working if each.parents[2] == job]
     others = [
         f"{each.parent.name} of {each.parents[2].name}"
@@ -188,7 +188,7 @@ class _Restoration:
         for path in self.before.unusable():
             what = _fault(path, "could not be used by git")
             self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
-        for path in self.before.configs:
+        for path in self.before.config_paths:
             for repair in (self._restore_deciding_settings, self._exchange_config):
                 if not self.before.is_recognized():
                     repair(path)

@@ -46,7 +46,7 @@ class GitDirectorySnapshot:
     modes: Mapping[str, int]
 
     @property
-    def configs(self) -> list[str]:
+    def config_paths(self) -> list[str]:
         return [path for path in self.files if os.path.basename(path).startswith("config")]
 
     @property

@@ -46,7 +46,7 @@ class PooledWorktree:
         return self.path / "index"
 
     @property
-    def about(self) -> Path:
+    def description(self) -> Path:
         """The file that describes how the worktree's files were written.
 
         The file contains the commit that was checked out, and a digest of the git settings with
@@ -100,7 +100,7 @@ class WorktreePool:
         shutil.copy2(admin / PRISTINE, spare.index)
         os.rename(directory, spare.files)
         # Write this file last. A spare worktree without this file is incomplete, and is not used.
-        shutil.copy2(admin / f"{PRISTINE}.about", spare.about)
+        shutil.copy2(admin / f"{PRISTINE}.about", spare.description)
         return True
 
     def take(self, directory: str, admin: Path, start: str) -> bool:
@@ -112,8 +112,8 @@ class WorktreePool:
         spare = place and self._claim_spare(place)
         if not spare:
             return False
-        about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
-        commit, _, settings_digest = about.partition(" ")
+        description = read_regular(spare.description, MOST_BYTES) or b""
+        commit, _, settings_digest = description.decode("ascii", "replace").partition(" ")
         # Check the content of the file, because a worker may have changed it: for example, to an
         # option of git in place of the commit.
         is_valid = commit.isalnum() and settings_digest == self._settings_digest()
@@ -150,7 +150,7 @@ class WorktreePool:
 
     def _claim_spare(self, place: Path) -> PooledWorktree | None:
         with self._lock:
-            spare = next((each for each in self._spares(place) if each.about.exists()), None)
+            spare = next((each for each in self._spares(place) if each.description.exists()), None)
             if spare is None:
                 return None
             claimed = PooledWorktree(spare.path.with_name(f"{spare.path.name}.taken"))

@@ -208,7 +208,7 @@ class GitWorktrees:
         the worktree, and returns a ``Git`` with the job's saved settings, which writes the files of
         the worktree. ``Repository.open_worktree`` has the full contract.
         """
-        existing = self.sound(directory, branch)
+        existing = self.repaired_worktree(directory, branch)
         if existing is not None:
             return existing
         with _filling(directory):
@@ -241,7 +241,7 @@ class GitWorktrees:
         with_saved_settings(self.git_of(worktree)).run("reset", "--hard", "--quiet", env=REFLOG_ENV)
         return worktree
 
-    def sound(self, directory: str, branch: str) -> RegisteredWorktree | None:
+    def repaired_worktree(self, directory: str, branch: str) -> RegisteredWorktree | None:
         """Return the worktree in ``directory``, after a repair if it is damaged.
 
         If git's registration of the worktree was removed, the worktree is registered again. Return
