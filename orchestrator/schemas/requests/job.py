@@ -335,7 +335,11 @@ def _defaults_of_task() -> Mapping[str, Any]:
 
 
 def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
-    """Return the tasks. Raise a validation error for repeated ids or unknown dependencies."""
+    """Return the tasks.
+
+    Raise a validation error for a repeated id, for a dependency on an unknown task, and for a task
+    that depends on itself.
+    """
     ids = task_ids(tasks)
     for task_id, times in Counter(ids).items():
         if times > 1:

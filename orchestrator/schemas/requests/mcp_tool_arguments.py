@@ -90,7 +90,7 @@ class FeedbackArguments(JobArguments):
 
 class RetryArguments(RetrySettings, JobArguments):
     worker_id: Word | None = None
-    """Name of one worker (default: all workers that did not succeed)."""
+    """Name of one worker (default: all workers of the tasks that did not succeed)."""
 
 
 class CancelArguments(JobArguments):
