@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.output.terminal_text import command_with
-from orchestrator.core.errors import Conflict, InvalidRequest
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import orchestrator_home
 from orchestrator.security.files.orchestrator_home import home_here
@@ -132,6 +132,24 @@ class CliContext:
             )
         except ValueError as error:
             raise InvalidRequest(f"{API_URL}: {error}") from error
+
+    def newest_job_id(self) -> str:
+        """Return the id of the newest root job; in a worker, of its newest child job.
+
+        Raise NotFound if there is no such job.
+        """
+        client = self.client_if_running()
+        if client is not None:
+            with client:
+                answer = client.jobs(page_size=1, depth=None if self.is_in_worker else 0)
+            jobs = answer["jobs"]
+        else:
+            from orchestrator.cli.offline.jobs_on_disk import root_jobs
+
+            jobs = root_jobs(self.workspace)
+        if not jobs:
+            raise NotFound("there is no last job, because there are no jobs yet")
+        return str(jobs[0]["job_id"])
 
     def work_on_project_of(self, job_id: str) -> None:
         """Use the project of a job in this command. The option ``--project`` has priority."""

@@ -96,7 +96,8 @@ FIRST: Sections = {
 #: Groups of commands: the name of each group, its help text, and its sections.
 GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "job": (
-        "Follow, control, merge, and remove one job. WORKER is the id of a worker, or of its task.",
+        "Follow, control, merge, and remove one job. JOB is the id of a job, or `last` for the "
+        "newest job. WORKER is the id of a worker, or of its task.",
         (
             "Follow a job",
             "Control a job",

@@ -12,6 +12,8 @@ from orchestrator.cli.command_context import CliContext
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+#: Name of the newest job in place of a job's id.
+LAST = "last"
 _AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
 _SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -83,6 +85,7 @@ def project_option(command: Command) -> Command:
         type=click.Path(exists=True, file_okay=False, path_type=Path),
         callback=remember,
         expose_value=False,
+        is_eager=True,  # the argument JOB may need the project's home
         metavar="DIR",
         help="Directory of the project (default: the parent of orchestrator's folder, or the "
         "repository around the current directory if orchestrator was installed as a package).",
@@ -98,26 +101,34 @@ def json_option(command: Command) -> Command:
         return value
 
     option = click.option(
-        "--json", is_flag=True, callback=remember, expose_value=False, help="Print JSON."
+        "--json",
+        is_flag=True,
+        callback=remember,
+        expose_value=False,
+        is_eager=True,  # an error about another argument is printed as JSON, too
+        help="Print JSON.",
     )
     return option(command)
 
 
-def bare_job_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def bare_job_id(click_context: click.Context, _: click.Parameter, value: str | None) -> str | None:
     """Convert the name or path of a job's directory to the job's id; return None for None.
 
-    Raise BadParameter if ``value`` cannot name a job.
+    Convert ``last`` to the id of the newest job. Raise BadParameter if ``value`` cannot name a job,
+    and NotFound if there is no newest job.
     """
     if value is None:
         return None
+    if value == LAST and not click_context.resilient_parsing:
+        return click_context.ensure_object(CliContext).newest_job_id()
     name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
     if not name or name in (".", ".."):
-        raise click.BadParameter("must be the id of a job, such as abc123")
+        raise click.BadParameter(f"must be the id of a job, such as abc123, or {LAST!r}")
     return name
 
 
 def job_argument(command: Command) -> Command:
-    """Add the argument ``JOB``: a job id, or the name or path of a job's directory."""
+    """Add the argument ``JOB``: a job id, the name or path of a job's directory, or ``last``."""
     return click.argument("job_id", metavar="JOB", callback=bare_job_id)(command)
 
 

@@ -31,7 +31,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.security.files.product_files import FOLDER
 from tests.support.programs import needs_full_device
 from tests.unit.cli.conftest import Orchestrator
-from tests.unit.cli.fake_api import FakeApi, running
+from tests.unit.cli.fake_api import FakeApi, FakeJob, running
 
 Capture = pytest.CaptureFixture[str]
 
@@ -177,7 +177,7 @@ def test_the_group_job_names_the_command_that_shows_a_job(
         (["logs"], "Error: missing argument 'JOB'"),
         (
             ["status", ".."],
-            "Error: invalid value for 'JOB': must be the id of a job, such as abc123",
+            "Error: invalid value for 'JOB': must be the id of a job, such as abc123, or 'last'",
         ),
         (["completion", "sh"], "Error: invalid value: 'sh' is not one of 'bash', 'zsh', 'fish'"),
         (
@@ -687,6 +687,17 @@ def test_with_json_an_error_is_a_problem_object(
 def test_in_a_worker_its_own_server_is_used(api: FakeApi, orchestrator: Orchestrator) -> None:
     assert orchestrator("submit", "x", ORCHESTRATOR_API_URL=api.url) == ExitCode.OK
     assert api.jobs
+
+
+def test_last_is_the_newest_job(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("wait", "last", "--json") == ExitCode.NOT_FOUND
+    assert "no jobs yet" in json.loads(capsys.readouterr().err)["detail"]
+    orchestrator("submit", "x")
+    served.jobs["child"] = FakeJob("child", {"request": "y"}, depth=1)
+    assert orchestrator("cancel", "last") == ExitCode.OK
+    assert "job j1" in capsys.readouterr().err
 
 
 def test_a_worker_without_child_jobs_learns_which_jobs_it_sees(

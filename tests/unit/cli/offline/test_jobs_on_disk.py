@@ -70,6 +70,8 @@ def test_status_and_jobs_are_read_from_the_files(
     listed = capsys.readouterr().out
     assert listed.index("new ") < listed.index("old ")
 
+    assert orchestrator("status", "last") == ExitCode.PARTIAL
+    assert capsys.readouterr().out.startswith("job new: ")
     assert orchestrator("status", "new") == ExitCode.PARTIAL
     shown = capsys.readouterr().out
     assert "job new: partial after 0.0 s; 4 workers, 3 succeeded, 1 failed" in shown
