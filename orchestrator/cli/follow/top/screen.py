@@ -153,7 +153,7 @@ class Screen:
         parts = [] if self._shown else ["\x1b[H\x1b[2J"]
         for number, line in enumerate(lines):
             if number >= len(self._shown) or self._shown[number] != line:
-                parts.append(f"\x1b[{number + 1};1H{line}\x1b[0m{_CLEAR_LINE}")
+                parts.append(row_text(number, line))
         if parts:
             self._write("".join(parts))
         self._shown = lines
@@ -190,6 +190,15 @@ class Screen:
                 break
             data += os.read(self._in, 4096)
         yield from decoded(data)
+
+
+def row_text(number: int, line: str) -> str:
+    """Return the text that draws a line in the row ``number`` (from 0) of the terminal.
+
+    The row is cleared first: behind a line of the terminal's width, the cursor stays in the last
+    column, and a clear would erase the last character.
+    """
+    return f"\x1b[{number + 1};1H{_CLEAR_LINE}{line}\x1b[0m"
 
 
 def _is_cut(data: bytes) -> bool:

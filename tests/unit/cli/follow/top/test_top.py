@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.follow.top.frame import Frame, Pane, clock, cost, count
-from orchestrator.cli.follow.top.screen import decoded
+from orchestrator.cli.follow.top.screen import decoded, row_text
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.snapshots import workers_of_columns
 from orchestrator.cli.follow.top.visible_rows import Order, View
@@ -286,3 +286,8 @@ def test_without_a_server_clocks_show_the_last_known_state(
 
 def test_the_time_of_a_worker_that_waits_for_its_next_attempt_does_not_run() -> None:
     assert (worker(1).seconds(1000.0), worker(1, "pending").seconds(1000.0)) == (100.0, None)
+
+
+def test_a_row_is_cleared_before_a_line_of_the_terminals_width() -> None:
+    # A terminal without line wrap would otherwise lose the line's last character.
+    assert row_text(2, "abc") == "\x1b[3;1H\x1b[Kabc\x1b[0m"
