@@ -73,7 +73,7 @@ def _group(name: str) -> CommandGroup:
         modules={each: COMMANDS[each] for names in sections.values() for each in names},
         sections=sections,
         fallback_hint=f"show a job: {COMMAND} status" if name == "job" else "",
-        help=f"{purpose}\n\nEach command also works without `{name}`: {COMMAND} {example}",
+        help=f"{purpose}\n\n\b\nEach command also works without `{name}`:\n{COMMAND} {example}",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.output.terminal_text import ARGUMENTS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -120,7 +121,12 @@ def bare_job_id(click_context: click.Context, _: click.Parameter, value: str | N
     if value is None:
         return None
     if value == LAST and not click_context.resilient_parsing:
-        return click_context.ensure_object(CliContext).newest_job_id()
+        job_id = click_context.ensure_object(CliContext).newest_job_id()
+        # A command that is printed for a confirmation must mean the same job later.
+        arguments = list(click_context.meta.get(ARGUMENTS, [LAST]))
+        arguments[arguments.index(LAST)] = job_id
+        click_context.meta[ARGUMENTS] = tuple(arguments)
+        return job_id
     name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
     if not name or name in (".", ".."):
         raise click.BadParameter(f"must be the id of a job, such as abc123, or {LAST!r}")

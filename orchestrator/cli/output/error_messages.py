@@ -29,6 +29,8 @@ _NEXT_STEP = {
 _ARGUMENT = re.compile(r"'\[([A-Z]+)\](?:\.\.\.)?'")
 #: Click's name of an argument with few values, such as ``'{bash|zsh}'``. The values follow.
 _CHOICE = re.compile(r"value for '\{[^}']*\}': ")
+#: Click's list of values after the name of a missing argument, one value per line.
+_MISSING_CHOICE = re.compile(r" '\{[^}']*\}'\. Choose from:\s+(.*)", re.DOTALL)
 #: Click's suggestion of similar names.
 _SUGGESTION = re.compile(r"\. \(?Did you mean (.*\?)\)?$")
 
@@ -70,10 +72,17 @@ def report_usage_error(error: click.ClickException, as_json: bool) -> None:
 def _without_capitals(message: str) -> str:
     """Convert an error of click to this product's form: parts with ``; `` between them."""
     message = message.replace("No such command", "unknown command")
+    message = re.sub(r"(?<=: )(File|Directory|Path)(?= ')", lambda match: match[0].lower(), message)
+    message = _MISSING_CHOICE.sub(lambda match: f"; use {_listed(match[1])}", message)
     message = _CHOICE.sub("value: ", _ARGUMENT.sub(r"'\1'", message))
     message = _SUGGESTION.sub(r"; did you mean \1", message).removesuffix(".")
     is_sentence = message[:1].isupper() and not message[1:2].isupper()
     return message[:1].lower() + message[1:] if is_sentence else message
+
+
+def _listed(lines: str) -> str:
+    *others, last = (each.strip(" ,\t") for each in lines.strip().splitlines())
+    return f"{', '.join(others)}, or {last}"
 
 
 def _next_step(error: OrchestratorError) -> str | None:

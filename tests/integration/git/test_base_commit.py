@@ -170,7 +170,7 @@ def test_changes_and_landings_are_printed_as_the_answers_of_the_api(
     of_worker = host.site.get(f"/jobs/{job}/diff?worker=worker_1&stat=true")
     assert printed("diff", job, "worker_1", "--stat") == of_worker
     assert printed("diff", job, "worker_1", "--attempt", "1", "--stat")["files"]
-    assert host.command("land", job, "--json") == 1
+    assert host.command("land", "last", "--json") == 1
     problem = json.loads(capfd.readouterr().err)
     assert f"bin/orchestrator land {job} --json --yes" in problem["detail"]
 

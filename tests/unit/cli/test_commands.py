@@ -179,6 +179,8 @@ def test_the_group_job_names_the_command_that_shows_a_job(
             ["status", ".."],
             "Error: invalid value for 'JOB': must be the id of a job, such as abc123, or 'last'",
         ),
+        (["completion"], "Error: missing argument; use bash, zsh, or fish"),
+        (["plan", "--plan", "no"], "Error: invalid value for '--plan': file 'no' does not exist"),
         (["completion", "sh"], "Error: invalid value: 'sh' is not one of 'bash', 'zsh', 'fish'"),
         (
             ["jobs", "--limit", "0"],
@@ -696,6 +698,8 @@ def test_last_is_the_newest_job(
     assert "no jobs yet" in json.loads(capsys.readouterr().err)["detail"]
     orchestrator("submit", "x")
     served.jobs["child"] = FakeJob("child", {"request": "y"}, depth=1)
+    assert orchestrator("undo", "last") == ExitCode.NOT_FOUND
+    assert "there is no job j1" in capsys.readouterr().err
     assert orchestrator("cancel", "last") == ExitCode.OK
     assert "job j1" in capsys.readouterr().err
 
