@@ -103,6 +103,7 @@ def commands(context: CliContext, home: Path | None) -> None:
 
 def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
     """Run a command line, and return the exit code. Errors are printed, and not raised."""
+    has_json_option = "--json" in (sys.argv if arguments is None else arguments)
     try:
         result = commands.main(
             args=None if arguments is None else list(arguments),
@@ -115,7 +116,7 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
     except click.Abort:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        report_usage_error(error, "--json" in (sys.argv if arguments is None else arguments))
+        report_usage_error(error, has_json_option)
         return error.exit_code
     except RuntimeError as error:
         # Python 3.11 raises this error if Ctrl-C interrupts the creation of a class in an import.
@@ -123,7 +124,9 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
             raise
         return ExitCode.INTERRUPTED
     except OrchestratorError as error:
-        return report_error(error, context.as_json, is_in_worker=context.is_in_worker)
+        # The home is checked before the command's own options are read.
+        as_json = context.as_json or has_json_option
+        return report_error(error, as_json, is_in_worker=context.is_in_worker)
     except OSError as error:
         if error.filename is not None or not is_full_disk(error):
             raise

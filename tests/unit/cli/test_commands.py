@@ -1280,3 +1280,13 @@ def test_status_is_read_from_the_files_while_the_server_cannot_read_its_database
     printed = capsys.readouterr()
     assert json.loads(printed.out)["status"] == "running"
     assert "the database does not answer" in printed.err and "stored status" in printed.err
+
+
+def test_an_error_before_the_command_is_read_is_json_too(
+    orchestrator: Orchestrator, tmp_path: Path, capsys: Capture
+) -> None:
+    home = tmp_path / "open home"
+    home.mkdir(mode=0o777)
+    home.chmod(0o777)
+    assert orchestrator("--home", str(home), "jobs", "--json") == ExitCode.USAGE
+    assert "open to other users" in json.loads(capsys.readouterr().err)["detail"]
