@@ -58,15 +58,19 @@ def report_usage_error(error: click.ClickException, as_json: bool) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()  # the message is the help
         return
+    message = _without_capitals(error.format_message())
+    if isinstance(error, click.NoSuchCommand) and error.ctx and not error.possibilities:
+        group = error.ctx.command
+        names = group.list_commands(error.ctx) if isinstance(group, click.Group) else []
+        message += f"; known: {', '.join(names)}"
     if as_json:
-        problem = problem_of(InvalidRequest(_without_capitals(error.format_message())))
-        click.echo(json.dumps(problem), err=True)
+        click.echo(json.dumps(problem_of(InvalidRequest(message))), err=True)
         return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         usage = context.get_usage()
         click.echo(f"{usage}\nHelp: {context.command_path} --help\n", err=True)
-    click.echo(f"Error: {_without_capitals(error.format_message())}", err=True)
+    click.echo(f"Error: {message}", err=True)
 
 
 def _without_capitals(message: str) -> str:

@@ -171,7 +171,7 @@ def test_the_group_job_names_the_command_that_shows_a_job(
         (["zzzz"], "Error: unknown command 'zzzz'; list all commands: bin/orchestrator help"),
         (
             ["keys", "zzzz"],
-            "Error: unknown command 'zzzz'",
+            "Error: unknown command 'zzzz'; known: new",
         ),
         (["status", "--jsn"], "Error: no such option '--jsn'; did you mean '--json'?"),
         (["logs"], "Error: missing argument 'JOB'"),
