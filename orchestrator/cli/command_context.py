@@ -219,7 +219,11 @@ class CliContext:
             raise Conflict(f"{command} is only for the user: {why}")
 
     def local_service(self) -> "AbstractContextManager[tuple[Service, Caller]]":
-        """Open the service of this home in this process. Use it only while no server runs."""
+        """Open the service of this home in this process. Use it only while no server runs.
+
+        Raise ServerUnreachable if the server is stopped by a signal, or is silent.
+        """
+        self.check_no_silent_server()
         from orchestrator.composition import local_service
 
         return local_service(self.folder, self.environ)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.api.client.errors import ServerUnreachable
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.offline import server_liveness
 from orchestrator.cli.offline.server_liveness import is_same_process
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -60,6 +62,10 @@ def test_a_silent_server_is_reported_while_the_command_waits(
     out, err = capsys.readouterr()
     assert json.loads(out)["jobs"] == []
     assert err == f"no answer from {silent_server} yet; waiting up to 1 s\n"
+
+    context = CliContext(folder=folder, environ={})
+    with pytest.raises(ServerUnreachable, match="gives no answer at"):
+        context.local_service()
 
     # A command waits only once for the same server.
     server_liveness._silent_servers.clear()
