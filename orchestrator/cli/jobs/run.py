@@ -151,7 +151,7 @@ def _run_at(
 
 
 def _add_details(client: "OrchestratorClient", answer: dict[str, Any]) -> None:
-    """Add what a job's status lacks: usage with child jobs, base commit, and tasks' directories.
+    """Add what a job's status lacks: usage with child jobs, base, result branch, tasks' workdir.
 
     Add nothing if the server has stopped.
     """
@@ -161,9 +161,11 @@ def _add_details(client: "OrchestratorClient", answer: dict[str, Any]) -> None:
     try:
         job = client.job(job_id)
         usage = client.tree(job_id).get("usage")
+        result_branch = client.conflicts(job_id).get("branch")
     except OrchestratorError:
         return
-    answer |= {"usage": usage, "base": (job.get("config") or {}).get("base")}
+    base = (job.get("config") or {}).get("base")
+    answer |= {"usage": usage, "base": base, "result_branch": result_branch}
     workdirs = {task["id"]: task.get("workdir") for task in job.get("tasks", ())}
     if tasks := tasks_of(answer):
         tasks = [{**task, "workdir": workdirs.get(task.get("task_id"))} for task in tasks]

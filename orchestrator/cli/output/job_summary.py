@@ -79,6 +79,8 @@ def _next_lines(answer: Answer) -> Iterator[str]:
     """
     job_id, is_complete = answer["job_id"], answer["status"] == JobStatus.COMPLETED
     has_result = answer.get("merge_state") in _HAS_RESULT and not answer.get("discarded")
+    # If no change was merged, for example with ``merge_strategy: manual``, there is no branch.
+    has_result = has_result and answer.get("result_branch") != ""
     landed = list(landed_lines(answer))
     if has_result:
         yield f"to show the changes: {COMMAND} diff {job_id}"

@@ -265,3 +265,19 @@ def test_the_end_of_a_running_job_is_waited_for(
     site.wait(job)
     assert f"job {job} is running" in read.err, read
     assert f"orchestrator wait {job}" in read.err and not read.out
+
+
+def test_run_names_land_only_if_a_change_was_merged(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)})
+    plan = tmp_path / "plan.json"
+    task = {"command": "echo own > own.txt", "git": "on"}
+
+    for strategy, is_named in (("manual", False), ("auto", True)):
+        config = {"merge_strategy": strategy}
+        plan.write_text(json.dumps({"request": "x", "config": config, "tasks": [task]}))
+        assert command(site, "run", "--plan", str(plan)) == 0
+        out = capfd.readouterr().out
+        assert [f"bin/orchestrator {each} " in out for each in ("land", "diff")] == [is_named] * 2

@@ -147,6 +147,15 @@ def test_the_last_lines_of_a_run_are_the_next_commands(
     assert found[1 + len(tasks) :] == lines
 
 
+def test_a_job_without_a_result_branch_has_no_command_that_lands() -> None:
+    answer = {"job_id": "a", "status": "completed", "merge_state": "in_part"}
+
+    assert any("land a" in line for line in summary_lines({**answer, "result_branch": "b"}, 80))
+    lines = summary_lines({**answer, "result_branch": ""}, 80)
+    assert not any("land a" in line or "diff a" in line for line in lines)
+    assert "to show the report: bin/orchestrator report a" in lines
+
+
 @pytest.mark.parametrize(
     ("base", "task", "is_named"),
     [
