@@ -100,7 +100,8 @@ class Reading:
     skipped: tuple[str, ...] = ()
     #: A note for readers, as text; possibly empty.
     note: str = ""
-    #: A test runner's summary that reports failed tests; only for a gate without a report.
+    #: Text of the output that contradicts exit code 0, such as a test runner's summary that reports
+    #: failed tests. Only for a gate without a report, and for ``GateReport.JUNIT``.
     failed_tests: str = ""
     #: Number of passed tests according to the summaries of test runners; None if there is no such
     #: number. Only for a gate without a report.
@@ -193,7 +194,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 and reading.failed_tests:
         text = f"exit code 0, although the output reports failed tests: {reading.failed_tests}"
-        return replace(reading, findings=(Finding(EXIT_KEY, text),))
+        return replace(reading, findings=(*reading.findings, Finding(EXIT_KEY, text)))
     if code == 0 or reading.findings or is_of_pytest:
         return reading
     # A report without any test counts as no report, as after a crash.

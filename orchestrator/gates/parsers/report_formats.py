@@ -1,5 +1,6 @@
 """Reads the report files of gates, in all formats. Large and malformed reports are rejected."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.core.gates.findings import Reading, UnreadableReport
@@ -28,7 +29,10 @@ class GateReports:
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
         match report:
             case GateReport.JUNIT:
-                return junit.read(_content(file, log), cwd)
+                reading = junit.read(_content(file, log), cwd)
+                return replace(
+                    reading, failed_tests=runner_output.early_end(read_tail(log, MOST_PRINTED))
+                )
             case GateReport.SARIF:
                 return sarif.read(_content(file, log), cwd)
             case GateReport.RUFF:

@@ -123,6 +123,20 @@ _PASSED = re.compile(
 _SKIPPED = re.compile(r"^OK \((?:.*, )?skipped=(\d+)", re.MULTILINE)
 
 
+#: Matches the last line of pytest if a test, or the tested code, has called ``pytest.exit``.
+_STOPPED = re.compile(r"^!+ _pytest\.outcomes\.Exit: .*$", re.MULTILINE)
+
+
+def early_end(printed: bytes) -> str:
+    """Return text that says that ``pytest.exit`` ended a run early; "" if it did not.
+
+    ``printed``: the output of a gate. Such a run may have exit code 0, and omits the other tests.
+    """
+    text = _COLORS.sub("", printed.decode("utf-8", "replace"))
+    match = next(reversed([*_STOPPED.finditer(text)]), None)
+    return f"pytest stopped before all tests had run: {match[0].strip('! ')}" if match else ""
+
+
 def read(printed: bytes, cwd: str = "") -> Reading:
     """Return what the output of a gate shows about tests.
 
@@ -132,7 +146,8 @@ def read(printed: bytes, cwd: str = "") -> Reading:
 
     - ``passed``: an empty tuple if no test ran; otherwise None.
     - ``failed_tests``: the last summary of a test runner if the summary reports failed tests;
-      otherwise the test files of ``node --test`` that ended before their tests began.
+      otherwise text about an early end of pytest (see ``early_end``), or the test files of
+      ``node --test`` that ended before their tests began.
     - ``passed_count``: the sum of the passed tests in all summaries, without skipped tests and
       without test files that test nothing; None if no summary has the number of passed tests.
     - ``note``: why no test ran, with advice, if the cause is an option of pytest or of pre-commit.
@@ -154,7 +169,7 @@ def read(printed: bytes, cwd: str = "") -> Reading:
     skipped += len(empty)
     if skipped and sum(counts) == skipped and not early and _FAILURES.search(text) is None:
         return Reading(passed=())
-    failed = last[0].strip("= ") if last and is_failure else ""
+    failed = last[0].strip("= ") if last and is_failure else early_end(printed)
     return Reading(
         failed_tests=failed or (f"{listed(early)}: {ENDED_EARLY}" if early else ""),
         passed_count=sum(counts) - skipped if counts else None,

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.core.gates.gate_decision import LOST, NONE_LEFT
 from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.engine.gates.test_altered_judges import BREAK, TEST
+from tests.support.examples import nightly
 from tests.support.project import edit
 
 #: Settings like those of the product's folder: without the plugin, pytest ends with "Unknown config
@@ -112,3 +113,19 @@ def test_node_code_that_exits_before_the_tests_begin_has_not_passed(
     assert reasons(detected)[0].startswith(f"gate node-test failed: test::one.test.js: {early}")
     assert early in reasons(command)[0]
     assert (detected["status"], command["status"]) == ("failed", "failed")
+
+
+@pytest.mark.parametrize("gates", [[], *nightly(["pytest -q"])], ids=["report", "command"])
+def test_a_new_test_that_stops_pytest_does_not_hide_the_tests_after_it(
+    make_project: MakeProject, gates: list[str]
+) -> None:
+    files = {"app.py": "def one():\n    return 1\n", "tests/__init__.py": ""}
+    site, _ = make_project({**files, "tests/test_app.py": TEST})
+    first = "import pytest\n\n\ndef test_0(): pass\n\n\n"
+    stop = f"{first}def test_a(): pytest.exit('done', returncode=0)\n"
+    script = f"{BREAK}; cat > tests/test_a.py <<'END'\n{stop}END"
+
+    ended = site.run("x", [edit(script, retries=0)], **({"gates": gates} if gates else {}))
+
+    assert ended["status"] == "failed", ended
+    assert "pytest stopped before all tests had run" in reasons(ended)[0]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.gates.findings import with_exit
 from orchestrator.gates.parsers.runner_output import read
 
 
@@ -172,3 +173,13 @@ def test_an_emptied_test_file_is_no_passed_test(tmp_path: Path) -> None:
     assert read(node_output(f"{cwd}/helper.js", "adds"), cwd).failed_tests == ""
     nested = f"# Subtest: {cwd}/c.test.js\n    # Subtest: c\n    ok 1 - c\nok 1 - {cwd}/c.test.js\n"
     assert read(f"{nested}# pass 1\n# fail 0\n".encode(), cwd).failed_tests == ""
+
+
+def test_a_run_that_pytest_exit_ended_has_not_passed() -> None:
+    printed = b"1 passed in 0.01s\n!!!!!!! _pytest.outcomes.Exit: done !!!!!!!\n"
+
+    found = with_exit(read(printed), 0)
+
+    [finding] = found.findings
+    assert "pytest stopped before all tests had run: _pytest.outcomes.Exit: done" in finding.text
+    assert read(b"1 passed in 0.01s\n").failed_tests == ""
