@@ -5,10 +5,11 @@ from dataclasses import field
 from posixpath import dirname, splitext
 
 from orchestrator.core.gates.file_kinds import is_of_tests
-from orchestrator.core.gates.gate import AlterationPermission, Gate
+from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.path_patterns import matches
 
+_GO_TEST = "_test.go"
 #: Maximum number of files that the advice on a finding names.
 MOST_ADVISED = 5
 
@@ -98,7 +99,11 @@ def can_remove(gate: Gate, path: str, is_on_base: bool) -> bool:
 
     ``is_on_base``: True if the base has the file.
     """
-    return matches(path, gate.configured_by) or (is_on_base and _may_hold_tests(path))
+    if matches(path, gate.configured_by):
+        return True
+    # In Go, a new test file can have ``TestMain``, which decides if the package's tests run.
+    is_of_go = gate.report is GateReport.GO and path.endswith(_GO_TEST)
+    return is_of_go or (is_on_base and _may_hold_tests(path))
 
 
 def _may_hold_tests(path: str) -> bool:
@@ -121,7 +126,7 @@ def _holds(path: str, test: str) -> bool:
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]
-    if path.endswith("_test.go"):
+    if path.endswith(_GO_TEST):
         return _ends_with(place, dirname(path), "/")
     module = splitext(path)[0].replace("/", ".")
     parts = place.split(".")

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
-from orchestrator.core.gates.gate_decision import LOST, result_of
+from orchestrator.core.gates.gate_decision import LOST, needs_base, result_of
 from orchestrator.core.gates.removal_permission import RemovalPermission, removal_permission
 
 GATE = Gate(
@@ -35,6 +35,18 @@ def test_tests_of_a_promised_file_may_be_removed(test: str, path: str) -> None:
     assert found.forbidden([test]) == []
     assert other.forbidden([test]) == [test]
     assert path in other.advice([test])
+
+
+def test_a_new_test_file_of_go_may_keep_the_tests_of_its_package_from_running() -> None:
+    gate = Gate(name="go-test", run="go test -v ./...", report=GateReport.GO)
+    base = FinishedRun(reading=Reading(passed=("x/calc::TestAdd", "x/net::TestGet")))
+    now = FinishedRun(reading=Reading(passed=("x/net::TestGet",)))
+    touched = {"calc/main_test.go": False, "calc/calc.go": True}
+    removed = removal_permission(gate, touched, [AlterationPermission()])
+
+    assert needs_base(gate, now, touched)
+    assert result_of(gate, now, base, touched, removed).failures == (f"x/calc::TestAdd: {LOST}",)
+    assert not needs_base(gate, now, {"calc/calc.go": True})
 
 
 @pytest.mark.parametrize("name", ["adds", "group::adds", "cargo::tests::adds"])
