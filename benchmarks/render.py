@@ -300,7 +300,7 @@ _REPEAT = (
     ),
 )
 
-_COLOURS = {
+_COLORS = {
     "light": {"text": "#1f2328", "quiet": "#59636e", "own": "#0969da", "peer": "#b6bfc9"},
     "dark": {"text": "#e6edf3", "quiet": "#9198a1", "own": "#4493f8", "peer": "#4b535d"},
 }
@@ -310,7 +310,7 @@ _FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', sans-serif\""
 
 def chart(result: Result, theme: str) -> str:
     """Draw bars of tasks per second, longest first, for disk and memory."""
-    colours = _COLOURS[theme]
+    colors = _COLORS[theme]
     rows = [row for row in result["rows"] if row["program"] != WORK]
     most = max(float(row[RATE]) for row in rows)
     parts: list[str] = []
@@ -320,7 +320,7 @@ def chart(result: Result, theme: str) -> str:
             0,
             18,
             "Tasks per second: /bin/true, 4 slots, a log file each",
-            colours["text"],
+            colors["text"],
             15,
             "600",
         )
@@ -330,10 +330,10 @@ def chart(result: Result, theme: str) -> str:
         if not ranked:
             continue
         y += 22
-        parts.append(_text(0, y, title, colours["quiet"], 13, "600"))
+        parts.append(_text(0, y, title, colors["quiet"], 13, "600"))
         y += 8
         for row in ranked:
-            parts += _bar(row, y, most, colours)
+            parts += _bar(row, y, most, colors)
             y += _ROW
     date = datetime.fromisoformat(result["started_at"])
     machine, load = result["machine"], result["load_average"][0]
@@ -344,7 +344,7 @@ def chart(result: Result, theme: str) -> str:
     )
     for line in footer:
         y += 20
-        parts.append(_text(0, y, line, colours["quiet"], 12))
+        parts.append(_text(0, y, line, colors["quiet"], 12))
     height = y + 12
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
@@ -353,16 +353,16 @@ def chart(result: Result, theme: str) -> str:
     return "\n".join([head, *parts, "</svg>"]) + "\n"
 
 
-def _bar(row: _Row, y: int, most: float, colours: Mapping[str, str]) -> Sequence[str]:
+def _bar(row: _Row, y: int, most: float, colors: Mapping[str, str]) -> Sequence[str]:
     is_own = row["program"] == OURS
     width = max(1.0, _BAR * float(row[RATE]) / most)
     label = f"{number(row[RATE])} ({number(row[CPU_TIME])} ms CPU)"
     weight = "600" if is_own else "400"
     return (
-        _text(_LEFT - 10, y + 15, row["program"], colours["text"], 13, weight, "end"),
+        _text(_LEFT - 10, y + 15, row["program"], colors["text"], 13, weight, "end"),
         f'<rect x="{_LEFT}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 6}" rx="3" '
-        f'fill="{colours["own" if is_own else "peer"]}"/>',
-        _text(_LEFT + round(width) + 8, y + 15, label, colours["text"], 13, weight),
+        f'fill="{colors["own" if is_own else "peer"]}"/>',
+        _text(_LEFT + round(width) + 8, y + 15, label, colors["text"], 13, weight),
     )
 
 

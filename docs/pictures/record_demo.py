@@ -37,7 +37,7 @@ CELL_WIDTH, CELL_HEIGHT, FONT_SIZE = 8.4, 18, 14
 PADDING, TITLE_HEIGHT = 14, 30
 FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
-#: A style that the screen does not know: faint text becomes the colour "bright black".
+#: A style that the screen does not know: faint text becomes the color "bright black".
 FAINT, BRIGHT_BLACK = "\x1b[2m", "\x1b[90m"
 
 
@@ -46,11 +46,11 @@ class Theme:
     background: str
     border: str
     text: str
-    #: By colour name of the screen.
+    #: By color name of the screen.
     colors: Mapping[str, str]
 
 
-#: Each colour has a contrast of at least 4.5 to its background.
+#: Each color has a contrast of at least 4.5 to its background.
 THEMES = {
     "light": Theme(
         background="#ffffff",

@@ -153,7 +153,7 @@ class LimitReached(OrchestratorError):
         self.limit = limit
         self.most = most
         self.used = used
-        #: Time at which the limit resets, in seconds since the epoch; None if unknown.
+        #: Time at which the limit resets (Unix time); None if unknown.
         self.free_at = free_at
 
 

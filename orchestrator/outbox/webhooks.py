@@ -43,7 +43,7 @@ def signed_headers(
 ) -> dict[str, str]:
     """Return the headers that identify and sign a message, with one signature for each key.
 
-    ``timestamp``: seconds since the epoch. ``keys`` has two keys while a secret is being replaced,
+    ``timestamp``: Unix time. ``keys`` has two keys while a secret is being replaced,
     and no key if messages are not signed.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)

@@ -41,7 +41,7 @@ def acquire(
 ) -> Grant:
     """Acquire leases on all locks ``names`` for the attempt ``owner``, or on none of them.
 
-    ``at``: the current time, in seconds since the epoch. If leases of other workers block one of
+    ``at``: the current time (Unix time). If leases of other workers block one of
     the locks, roll back ``transaction``, and return the blocking leases. Leases of the owner's
     ancestors and descendants do not block.
     """

@@ -65,7 +65,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def start_time(process: Process) -> float | None:
-    """Return the start time of a process, in seconds since the epoch; None if unknown."""
+    """Return the start time of a process (Unix time); None if unknown."""
     for line in read("/proc/stat").splitlines():
         if line.startswith(b"btime "):
             return int(line.split()[1]) + process.ticks / os.sysconf("SC_CLK_TCK")

@@ -49,12 +49,12 @@ Jobs = dict[str, str]
 def jobs(site: Site) -> Jobs:
     tasks = '[{"title": "Below", "agent": "shell", "command": "true"}]'
     spawn = f"echo '{tasks}' > t.json; orchestrator spawn c --tasks t.json --wait"
-    colours = "printf '\\033[31mred\\033[32mgreen\\033[33myellow\\033[34mblue\\033[0m'; exit 1"
+    colors = "printf '\\033[31mred\\033[32mgreen\\033[33myellow\\033[34mblue\\033[0m'; exit 1"
     job = site.job(
         [
             shell(f"echo hello; {spawn}", id="first"),
             shell("echo change > NEW.md; echo more >> README.md", id="second", git="on"),
-            shell(colours, id="third", retries=1),
+            shell(colors, id="third", retries=1),
             shell("true", depends_on=["third"]),
         ],
         labels={"team": "web"},

@@ -173,10 +173,10 @@ def test_the_changes_of_a_running_job_are_those_of_its_ended_workers(
 
 def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     both = [shell(f"echo {word} > README.md", id=word, git="on") for word in ("red", "blue")]
-    job = site.job(both, resolve="off", request="Two colours for the README")
+    job = site.job(both, resolve="off", request="Two colors for the README")
     page.goto(site.url)
     need = page.locator("#needs li", has_text=job)
-    expect(need).to_contain_text("Two colours for the README")
+    expect(need).to_contain_text("Two colors for the README")
     need.get_by_role("link", name="Resolve").click()
     expect(page.get_by_text("worker_2 conflicts with the result")).to_be_visible()
     for text in ("# A project", "red", "blue"):

@@ -114,7 +114,7 @@ class AgentOutcome:
     session: str = ""
     #: Names of the tools that the agent was not allowed to use, without duplicates.
     denied: tuple[str, ...] = ()
-    #: When the account may be used again: seconds since the epoch.
+    #: When the account may be used again: Unix time.
     resets_at: float | None = None
     #: Absolute paths of the files that the agent wrote outside of its working directory, according
     #: to the program's events.

@@ -44,7 +44,7 @@ MOST_TICKETS = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrowserSession:
-    """One login of one browser. Times are seconds since the epoch."""
+    """One login of one browser. Times are Unix times."""
 
     cookie_hash: str
     token_hash: str

@@ -18,7 +18,7 @@ class ServerRecord:
 
     url: str
     pid: int
-    #: Seconds since the epoch; None: unknown.
+    #: Unix time; None: unknown.
     started_at: float | None = None
     #: The server's project directory; empty: unknown.
     project: str = ""

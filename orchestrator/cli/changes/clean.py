@@ -152,7 +152,7 @@ def _print_saved_refs(job_id: str, refs: Sequence[str]) -> None:
 
 
 def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
-    """Return the root jobs that ended before the time ``at``, in seconds since the epoch.
+    """Return the root jobs that ended before the time ``at`` (Unix time).
 
     Jobs without an end time are omitted.
     """

@@ -16,7 +16,7 @@ from orchestrator.cli.output.terminal_text import size
 
 MIN_OPEN_FILES = 1024
 OLDEST_GIT = (2, 38)
-#: Earliest plausible time of the clock, in seconds since the epoch. With an earlier time, TLS
+#: Earliest plausible time of the clock (Unix time). With an earlier time, TLS
 #: connections fail, and reports have wrong times.
 EARLIEST_CLOCK = 1_735_689_600.0  # 2025-01-01
 NETWORK_FILE_SYSTEMS = frozenset(

@@ -156,7 +156,7 @@ class LiveDisplay(Display):
         self._has_region = False
         #: Monotonic time of the next draw, in seconds.
         self._due = 0.0
-        #: Time in seconds since the epoch. Events before this time get no permanent line.
+        #: Unix time. Events before this time get no permanent line.
         self.silent_until = 0.0
         #: Lines above the running workers, which also change in place.
         self.body: Sequence[str] = ()

@@ -39,7 +39,7 @@ class TreeProgress:
 
     #: Status by worker.
     workers: dict[str, str] = field(default_factory=dict)
-    #: Start time of the latest attempt, in seconds since the epoch, by worker. Contains the workers
+    #: Start time of the latest attempt (Unix time), by worker. Contains the workers
     #: that have started and not ended.
     started_at: dict[str, float] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
@@ -161,7 +161,7 @@ class TreeProgress:
         return Counter(self.workers.values())
 
     def running(self) -> Iterator[tuple[str, float]]:
-        """Yield each running worker with the start time of its attempt, in seconds since the epoch.
+        """Yield each running worker with the start time of its attempt (Unix time).
 
         Workers are in the order in which their first attempts started.
         """

@@ -162,7 +162,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 
 
 def written_at(workspace: Path, job_id: str) -> float:
-    """Return the time at which a root job's status was last written, in seconds since the epoch.
+    """Return the time at which a root job's status was last written (Unix time).
 
     If the job was removed, return the current time.
     """

@@ -21,8 +21,8 @@ SLACK_SECONDS = 5.0
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
     """True if the process that had the id ``pid`` at ``recorded_at`` is still alive.
 
-    Return False if the id now belongs to a process that started later. ``recorded_at``: seconds
-    since the epoch; None: unknown, so any process with this id counts.
+    Return False if the id now belongs to a process that started later. ``recorded_at``: Unix
+    time; None: unknown, so any process with this id counts.
     """
     if not _exists(pid):
         return False

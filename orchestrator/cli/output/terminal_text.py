@@ -150,7 +150,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: object) -> float | None:
-    """Convert a time to seconds since the epoch. ``at``: a text in ISO 8601, or a number.
+    """Convert a time to a Unix time. ``at``: a text in ISO 8601, or a number.
 
     Return None for an invalid time.
     """

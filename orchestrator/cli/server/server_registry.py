@@ -39,7 +39,7 @@ class ServerRegistry:
         """Record this process as the server of a project.
 
         The record replaces the record of the project's former server. ``started_at``: start time of
-        this process, in seconds since the epoch.
+        this process (Unix time).
         """
         name = hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
         record = _Record(url, str(project), os.getpid(), started_at)

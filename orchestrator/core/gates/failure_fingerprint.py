@@ -13,7 +13,7 @@ from orchestrator.core.text.lazy_pattern import lazy_pattern
 
 #: Number of characters of a message that are compared.
 HEAD = 300
-_COLOURS = lazy_pattern(r"\x1b\[[0-9;]*m")
+_COLORS = lazy_pattern(r"\x1b\[[0-9;]*m")
 _ASSERTION = lazy_pattern(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
 _TYPE = lazy_pattern(
     r"((?:[\w$]+\.)*[\w$]*(?:Error|Exception|Warning|Failed|Exit|Interrupt))(?::|$)"
@@ -39,7 +39,7 @@ def are_alike(one: str, other: str) -> bool:
     """
     if not one or not other:
         return True
-    one, other = (_COLOURS.sub("", each) for each in (one, other))
+    one, other = (_COLORS.sub("", each) for each in (one, other))
     return _exception_type(one) == _exception_type(other) and _compared_words(
         one
     ) == _compared_words(other)

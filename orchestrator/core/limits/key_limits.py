@@ -43,7 +43,7 @@ class ReachedDailyLimit:
     limit: str
     most: float
     used: float
-    #: Time at which the limit resets, in seconds since the epoch.
+    #: Time at which the limit resets (Unix time).
     free_at: float
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Jobs, tasks, workers, and attempts: the frozen values that all packages share.
 
-Times are seconds since the epoch, UTC; durations are seconds.
+Times are Unix times; durations are seconds.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -52,7 +52,7 @@ class OutboxEntry:
     #: ``webhook:NAME``, ``notify:NAME``, or ``callback``.
     endpoint: str
     topic: Topic
-    #: Times are seconds since the epoch.
+    #: Times are Unix times.
     created_at: float
     due_at: float
     state: EntryState = EntryState.PENDING

@@ -11,7 +11,7 @@ from orchestrator.core.text.formatting import one_line
 MOST_TESTS = 200_000
 #: Maximum number of characters of a name, and of a test's message.
 LONGEST = 500
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _TestResults:
 
 
 def _lines(content: bytes) -> list[str]:
-    return _COLOURS.sub("", content.decode("utf-8", "replace")).splitlines()
+    return _COLORS.sub("", content.decode("utf-8", "replace")).splitlines()
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")

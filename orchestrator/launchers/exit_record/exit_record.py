@@ -259,7 +259,7 @@ def _as_leftover_process(pid: Any, command: Any) -> LeftoverProcess:
 
 
 _CAUSES = frozenset(ExitCause)
-#: Latest valid time in seconds since the epoch (year 5138).
+#: Latest valid Unix time (year 5138).
 _LATEST = 1e11
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "cause": _as_cause,

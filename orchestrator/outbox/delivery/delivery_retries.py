@@ -37,7 +37,7 @@ def after_attempt(
 ) -> OutboxEntry:
     """Return ``entry`` with its state after an attempt: delivered, failed, or pending a retry.
 
-    ``now``: seconds since the epoch. ``jitter`` returns a random number between two numbers.
+    ``now``: Unix time. ``jitter`` returns a random number between two numbers.
     """
     entry = replace(
         entry,

@@ -1,6 +1,6 @@
 """The figures of a job with all its descendants, and their form in ``analytics.json``.
 
-``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
+``analytics.json`` is one object. All times are Unix times, all durations are
 seconds, memory is bytes, and null means unknown, never zero.
 
 - ``schema``: 2 if ``workers``, ``jobs``, or ``comparisons`` is incomplete, otherwise 1. Sums and

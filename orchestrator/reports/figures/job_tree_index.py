@@ -16,7 +16,7 @@ Interval = tuple[float, float]
 
 
 class JobTreeIndex:
-    """A job tree with indexes that are built once. Times are seconds since the epoch."""
+    """A job tree with indexes that are built once. Times are Unix times."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree

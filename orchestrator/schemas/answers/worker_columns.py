@@ -28,7 +28,7 @@ class ColumnsAnswer(Answer):
     run: int = 1
     """Number of the job's current run."""
     at: float
-    """Creation time of the job itself, in seconds since the epoch."""
+    """Creation time of the job itself (Unix time)."""
     n: int
     """Number of workers."""
     jobs: list[ColumnsJob]

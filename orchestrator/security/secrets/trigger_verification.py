@@ -29,7 +29,7 @@ def is_verified(
 ) -> bool:
     """True if the sender of the event knows the secret. Compares in constant time.
 
-    ``headers`` have names in lower case. ``body``: the raw bytes. ``now``: seconds since the epoch.
+    ``headers`` have names in lower case. ``body``: the raw bytes. ``now``: Unix time.
     """
     if how is Verification.GITHUB:
         expected = f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"

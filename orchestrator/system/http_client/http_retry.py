@@ -96,7 +96,7 @@ def call_with_retries(
 def seconds_until(retry_after: str | None, now: float) -> float | None:
     """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is unusable.
 
-    ``now``: the current time, in seconds since the epoch.
+    ``now``: the current time (Unix time).
     """
     if not retry_after:
         return None

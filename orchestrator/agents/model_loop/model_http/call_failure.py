@@ -51,7 +51,7 @@ class ModelFailure(Exception):
         self.status = status
         #: Seconds to wait before the retry, according to the server; None: unknown.
         self.pause = pause
-        #: When the account may be used again: seconds since the epoch.
+        #: When the account may be used again: Unix time.
         self.resets_at = resets_at
         #: True if the model may already have used tokens that no answer reports.
         self.may_have_used_tokens = may_have_used_tokens

@@ -31,7 +31,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | None:
-    """Return the reset time in seconds since the epoch; None if it is unknown.
+    """Return the reset time as a Unix time; None if it is unknown.
 
     A time in ``message``, the error's text, has priority over the headers. If the headers name
     several resets, return the latest reset, because a call must be within all limits.

@@ -30,7 +30,7 @@ ATTENTION: Mapping[str, int] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLine:
-    """The data of one worker for the screen. Times are seconds since the epoch."""
+    """The data of one worker for the screen. Times are Unix times."""
 
     job_id: str
     worker_id: str
@@ -105,7 +105,7 @@ class JobLine:
         """Return the time up to which durations of running workers are computed.
 
         The time is ``refreshed_at`` for a job from the server. For a job from files, it is the time
-        at which the files were written. Times are seconds since the epoch.
+        at which the files were written. Times are Unix times.
         """
         return refreshed_at if self.written_at is None else self.written_at
 
@@ -119,7 +119,7 @@ class JobLine:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     jobs: Sequence[JobLine] = ()
-    #: Time of the snapshot, in seconds since the epoch; 0: no snapshot was read yet.
+    #: Time of the snapshot (Unix time); 0: no snapshot was read yet.
     at: float = 0.0
     #: Number of all jobs; ``jobs`` may have fewer.
     total: int = 0

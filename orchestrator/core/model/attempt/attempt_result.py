@@ -1,6 +1,6 @@
 """How an attempt ended, and what it produced: frozen values.
 
-Times are seconds since the epoch, UTC. Durations are seconds.
+Times are Unix times. Durations are seconds.
 """
 
 from dataclasses import replace

@@ -60,7 +60,7 @@ class Need:
     task_id: str | None = None
     #: The need, in one line.
     text: str
-    #: Seconds since the epoch.
+    #: Unix time.
     since: float
     #: The command to type.
     command: str

@@ -148,7 +148,7 @@ class PullRequests:
         record.write_text(output)
 
     def _since(self) -> float:
-        # Return the time at which pull requests were first enabled, in seconds since the epoch.
+        # Return the time at which pull requests were first enabled (Unix time).
         # Earlier jobs get no pull request.
         directory = self._workspace / DIRECTORY
         directory.mkdir(parents=True, exist_ok=True)

@@ -96,7 +96,7 @@ class Trigger:
     def is_from_sender(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
         """True if a signature or token in ``headers`` proves that the sender knows the secret.
 
-        ``now``: seconds since the epoch.
+        ``now``: Unix time.
         """
         return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
 

@@ -169,7 +169,7 @@ def test_a_signal_right_after_a_draw_leaves_no_line_behind(
     assert terminal.rows() == [""]
 
 
-def test_without_colours_the_terminal_gets_no_style(terminal: Terminal) -> None:
+def test_without_colors_the_terminal_gets_no_style(terminal: Terminal) -> None:
     context = CliContext(environ={"TERM": "xterm", "NO_COLOR": "1"})
     display = display_for(context, terminal.stream)
     assert isinstance(display, LiveDisplay)

@@ -55,7 +55,7 @@ def test_a_plan_may_give_locks_to_a_task() -> None:
         ([], "at least one task"),
         ([{**TASK, "prompt": ""}], "/tasks/0/prompt"),
         ([{"id": "a", "title": "A"}], "/tasks/0/prompt: is required"),
-        ([{**TASK, "colour": "red"}], "/tasks/0/colour"),
+        ([{**TASK, "color": "red"}], "/tasks/0/color"),
         ([{**TASK, "locks": ["../x"]}], "/tasks/0/locks/0"),
         ([TASK, TASK], "duplicate task id 'a'"),
         ([{**TASK, "depends_on": ["z"]}], "depends on unknown task 'z'"),

@@ -322,7 +322,7 @@ class Watching:
 
 
 WRONG = [
-    ("/usage?by=colour", 422, "known: agent, model, day, job, label:NAME"),
+    ("/usage?by=color", 422, "known: agent, model, day, job, label:NAME"),
     ("/usage?by=label", 422, "label:NAME"),
     ("/jobs/{job}/logs/worker_1?q=x&tail=3", 422, "cannot be combined"),
     ("/jobs/{job}/logs/worker_1?limit=5", 422, "limit needs from or lines"),
