@@ -327,9 +327,10 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str, landing: ResultLanding
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return why a job without a result cannot be landed, as text: a person excluded all changes.
+    """Return why a job without a result cannot be landed, as text.
 
-    If the result is missing for another reason, raise Conflict, Incomplete, or NotFound.
+    A person has excluded all changes, or ``merge_strategy`` is ``manual``. If the result is missing
+    for another reason, raise Conflict, Incomplete, or NotFound.
 
     ``error``: the error of the search for the result.
     """
@@ -355,7 +356,7 @@ def _without_result(job: Job, error: NotFound) -> str:
     if job.status is JobStatus.PARTIAL:
         raise _no_result_error(job, error) from None
     text = "; ".join(map(_loss_in_words, job.facts.lacking))
-    return f"nothing to land: a person excluded all changes of job {job.id}: {text}"
+    return f"nothing to land: no change of job {job.id} was merged: {text}"
 
 
 def _incomplete_error(job: Job, workers: Collection[Worker]) -> Incomplete:

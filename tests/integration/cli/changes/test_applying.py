@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +282,8 @@ def test_run_names_land_only_if_a_change_was_merged(
         assert command(site, "run", "--plan", str(plan)) == 0
         out = capfd.readouterr().out
         assert [f"bin/orchestrator {each} " in out for each in ("land", "diff")] == [is_named] * 2
+        job = re.search(r"report (\w+)|diff (\w+)", out)
+        assert job
+        assert command(site, "land", job[1] or job[2], "--yes") == 0
+        note = "was merged: worker_1: merge_strategy: manual"
+        assert (note in capfd.readouterr().err) is not is_named
