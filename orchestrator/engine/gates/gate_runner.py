@@ -264,11 +264,8 @@ class GateRunner:
         return UNCHANGED if not paths and gate.source is not GateSource.REQUESTED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
-        # No check is needed for a detected gate on a worker's result, because its command can fail
-        # on the base. If the worker has changed the command's script so that it always succeeds,
-        # the second run uses the base's script. A merged result has no second run.
-        has_second_run = gate.source is GateSource.DETECTED and check.place is GatePlace.WORKER
-        if has_second_run or not check.base:
+        # A detected gate can fail on the base. Its result is checked after its runs.
+        if gate.source is GateSource.DETECTED or not check.base:
             return False
         return self._succeeds_on_change(gate, check)
 
@@ -424,6 +421,8 @@ class GateRunner:
             not_imported=tuple(_not_imported(sequence, gate, ran)),
             switched_off=self._switched_off(sequence, gate),
         )
+        if alteration.allowed and not alteration.swap:
+            result = self._without_constant(result, gate, check)
         if alteration.swap:
             self._second.restore_base_versions(check, cwd, alteration)
             failpoints.reached("gate: base versions restored")
@@ -488,13 +487,18 @@ class GateRunner:
         if first_run.altered.judges and result.outcome is GateOutcome.PASSED:
             result = with_second_run(gate, result, first_run.ran, second, base, first_run.altered)
             # The gate fails on the base, too. Therefore its second run has judged nothing.
-            has_passed = result.outcome is GateOutcome.PASSED
-            if has_passed and not second.passed and self._succeeds_on_change(gate, sequence.check):
-                cause = GateCause.ALWAYS_SUCCEEDS
-                result = without_verdict(gate, cause, ALWAYS_SUCCEEDS, result)
+            if not second.passed:
+                result = self._without_constant(result, gate, sequence.check)
         if sequence.check.is_compared:
             result = with_counts(gate, result, first_run.ran, second, base)
         self._add_result(sequence, result)
+
+    def _without_constant(self, result: GateResult, gate: Gate, check: Check) -> GateResult:
+        """Return the result without a verdict if the change made the gate's command constant."""
+        has_passed = result.outcome is GateOutcome.PASSED
+        if not has_passed or not self._succeeds_on_change(gate, check):
+            return result
+        return without_verdict(gate, GateCause.ALWAYS_SUCCEEDS, ALWAYS_SUCCEEDS, result)
 
     def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:
         failures = tuple(map(self._masked, result.failures))

@@ -85,15 +85,18 @@ class SecondRuns:
         ``cwd``: the project in the worktree. ``touched``: the changed paths, relative to ``cwd``.
         ``result``: the result of the gate's first run.
         """
-        is_of_worker = check.place is GatePlace.WORKER and check.permissions and check.base
-        if not is_of_worker or result.blocks:
+        if not (check.permissions and check.base) or result.blocks:
             return JudgeAlteration()
         project = os.path.relpath(cwd, check.directory)
         equal = {path for path in matching(touched, MIXED) if self._is_equal(check, path)}
         moves = dict(self._moves(check, project)) if False in touched.values() else {}
         removed = {path for path in touched if not os.path.lexists(os.path.join(cwd, path))}
         altered = alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
-        return altered if _needs_second_run(check, result) else replace(altered, swap={})
+        # The change of each task was judged before the merge, but possibly with settings that
+        # another task had changed.
+        is_needed = check.place is GatePlace.WORKER or bool(altered.settings)
+        has_second_run = is_needed and _needs_second_run(check, result)
+        return altered if has_second_run else replace(altered, swap={})
 
     def restore_base_versions(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
         """Prepare the worktree for the second run: restore the base's versions of judging files.
@@ -146,7 +149,7 @@ def permissions_from(
 
     permissions = tuple(map(with_relative_paths, check.permissions))
     # A task that changes both code and tests has stricter limits. These limits do not apply to a
-    # merged state, because each task's change was already checked before the merge.
+    # merged state, because each task's change was already checked with these limits.
     return (
         restricted_permissions(gate, permissions, touched)
         if check.place is GatePlace.WORKER

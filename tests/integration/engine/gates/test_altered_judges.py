@@ -210,16 +210,30 @@ def test_a_target_that_now_always_succeeds_has_not_passed_where_no_other_run_jud
 ) -> None:
     passing = {"Makefile": "test:\n\tgrep -q x app.sh\n", "app.sh": "x=1\n"}
     site, project = make_project(passing)
-    merged = site.run("x", [edit(f"{TRUE}; echo a > a.sh"), edit("echo b > b.sh")])
+    allowed = site.run("x", [edit(f"{TRUE}; echo a > a.sh", writes=["Makefile"])])
     project.write("app.sh", "y=1\n")
     project.git("commit", "-qam", "The target fails")
-    alone = site.run("y", [edit(f"{TRUE}; echo a > a.sh")])
+    failing = site.run("y", [edit(f"{TRUE}; echo a > a.sh")])
 
     unrun = "gate make-test did not run: its command always succeeds, so it judges nothing"
-    assert merged["status"] == alone["status"] == "completed", (merged, alone)
-    assert unrun in merged["reason"]
-    assert f"not judged: {unrun}" in alone["reason"]
-    assert gates(site, alone)["make-test"]["cause"] == "always_succeeds"
+    for each in (allowed, failing):
+        assert each["status"] == "completed", each
+        assert f"not judged: {unrun}" in each["reason"]
+        assert gates(site, each)["make-test"]["cause"] == "always_succeeds"
+
+
+def test_a_merged_result_is_judged_with_the_settings_of_the_jobs_base(
+    make_project: MakeProject,
+) -> None:
+    site, project = make_project({"Makefile": "test:\n\tgrep -q x app.sh\n", "app.sh": "x=1\n"})
+    weaken = edit(f"{TRUE}; echo a > a.sh", id="a")
+    breaks = edit("echo y=1 > app.sh", id="b", depends_on=["a"], retries=0)
+
+    ended = site.run("x", [weaken, breaks])
+
+    assert ended["status"] == "partial", ended
+    assert "with Makefile from the base commit: exit code 2" in reasons(ended)[1]
+    assert project.show(f"orchestrator/{ended['job_id']}/result", "app.sh") == "x=1"
 
 
 NPM = '{"scripts": {"test": "grep -q def app.py"}}'
