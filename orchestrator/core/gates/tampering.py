@@ -67,6 +67,18 @@ def judges_equally(path: str, before: str, after: str) -> bool:
     return now == base
 
 
+#: Matches text of ``conftest.py`` that may decide how pytest judges: hooks, plugins, and patches.
+_HOOKS = re.compile(
+    r"\bdef\s+pytest_|\bpytest_plugins\b|\bcollect_ignore|hookimpl|\b_pytest\b|_exit\b|\batexit\b"
+    r"|\bsetattr\b|\bexec\b|\beval\b|\bpytest\.exit\b"
+)
+
+
+def has_only_fixtures(path: str, text: str) -> bool:
+    """True for a ``conftest.py`` without hooks. Its fixtures are part of the tests."""
+    return path.rpartition("/")[2] == "conftest.py" and _HOOKS.search(text) is None
+
+
 def judging_part(path: str, text: str) -> object:
     """Return the part of a file that configures gates.
 
@@ -131,7 +143,7 @@ class JudgeAlteration:
     #: Tests and gate settings that the work altered without permission. New tests are not included,
     #: because a new test judges nothing on the base.
     judges: tuple[str, ...] = ()
-    #: The gate settings in ``judges``.
+    #: The gate settings in ``judges``, without files that have only fixtures.
     settings: tuple[str, ...] = ()
     #: Tests and gate settings that the work altered with its task's permission.
     allowed: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
     alteration,
+    has_only_fixtures,
     judges_equally,
     restricted_permissions,
 )
@@ -92,6 +93,13 @@ class SecondRuns:
         moves = dict(self._moves(check, project)) if False in touched.values() else {}
         removed = {path for path in touched if not os.path.lexists(os.path.join(cwd, path))}
         altered = alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
+        versions = [self._repository.gate_files(each) for each in (check.base, check.commit)]
+        settings = (
+            path
+            for path in altered.settings
+            if not all(has_only_fixtures(path, files.read(path)) for files in versions)
+        )
+        altered = replace(altered, settings=tuple(settings))
         # The change of each task was judged before the merge, but possibly with settings that
         # another task had changed.
         is_needed = check.place is GatePlace.WORKER or bool(altered.settings)

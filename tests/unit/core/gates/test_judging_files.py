@@ -17,6 +17,7 @@ from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
     alteration,
+    has_only_fixtures,
     hidden_findings,
     judges_equally,
     with_second_run,
@@ -148,6 +149,19 @@ def test_altered_settings_are_named_apart_from_tests() -> None:
 
     assert altered(TESTS, touched).settings == ("conftest.py",)
     assert altered(TESTS, touched, AlterationPermission(writes=("conftest.py",))).settings == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "is_quiet"),
+    [
+        ("tests/conftest.py", "import pytest_asyncio\n\n\n@pytest.fixture\ndef a(): ...\n", True),
+        ("conftest.py", "def pytest_runtest_makereport(item): ...\n", False),
+        ("conftest.py", "collect_ignore = ['test_a.py']\n", False),
+        ("pytest.ini", "", False),
+    ],
+)
+def test_a_conftest_with_only_fixtures_is_no_setting(path: str, text: str, is_quiet: bool) -> None:
+    assert has_only_fixtures(path, text) is is_quiet
 
 
 def scripts(**texts: str) -> str:
