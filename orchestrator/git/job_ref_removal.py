@@ -23,7 +23,7 @@ def remove(
 ) -> Sequence[str]:
     """Remove the worktrees and refs of a root job, except a result that was not landed.
 
-    Implements ``core.repository.repository.Repository.remove_job_refs``, which has the details.
+    Implements ``Repository.remove_job_refs``, which has the details.
     """
     directory = os.path.realpath(directory)
     refs = save_commits(location.git, location.worktrees, root_id, directory, current_directory)

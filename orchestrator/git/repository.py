@@ -13,7 +13,13 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.user_repository_changes import RefMove
 from orchestrator.core.ports.worktree_transfer import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
-from orchestrator.core.repository.repository import Base, Checkout, MergedSideWork, Signature, Tools
+from orchestrator.core.repository.repository import (
+    Base,
+    Checkout,
+    MergedSideWork,
+    Signature,
+    Tools,
+)
 from orchestrator.core.text.path_patterns import within
 from orchestrator.git import base_commit, job_ref_removal, unlanded_work
 from orchestrator.git.checkout import exclude_rules, ref_logs, repository_state
@@ -24,11 +30,11 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, held_back_files, nested_repositories, submodules
 from orchestrator.git.commits.commit_files import CommitFiles
-from orchestrator.git.commits_and_refs import CommitsAndRefs
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, copied_paths
 from orchestrator.git.environments.installed_packages import InstalledPackages
 from orchestrator.git.merge import side_work
+from orchestrator.git.objects_and_refs import ObjectsAndRefs
 from orchestrator.git.repair import (
     broken_worktrees,
     git_directory_repair,
@@ -49,7 +55,7 @@ from orchestrator.git.worktrees.worktrees import RegisteredWorktree, is_complete
 logger = logging.getLogger(__name__)
 
 
-class GitRepository(CommitsAndRefs):
+class GitRepository(ObjectsAndRefs):
     """The project's repository. Paths are absolute.
 
     If the project has no repository, each call searches for one again, because the user may create

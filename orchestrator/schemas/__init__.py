@@ -2,11 +2,12 @@
 
 - ``agent_output``: Answers of agents, checked by a schema: plans and reviews
 - ``answers``: Answers to callers
-- ``calls``: Requests with their answers, by subject: logins, locks, merges, outbox, tasks API
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
+- ``requests_with_answers``: Requests and their answers: logins, locks, merges, outbox, tasks API
 
-The packages ``answers``, ``calls``, and ``requests`` import each module at the module's first use.
+The packages ``answers``, ``requests``, and ``requests_with_answers`` import each module at the
+module's first use.
 """
 
 from collections.abc import Callable

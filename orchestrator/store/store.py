@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.key_limits import DailyCost
+from orchestrator.core.limits.key_costs_and_jobs import DailyCost
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input.pause import Pause

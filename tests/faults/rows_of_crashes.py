@@ -83,11 +83,11 @@ ROWS = (
                 "test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed"
             ),
             (
-                "integration/launchers/local/test_leftover_process_search.py::"
+                "integration/cli/doctor/test_leftover_process_search.py::"
                 "test_a_process_of_an_attempt_that_has_ended_is_named"
             ),
             (
-                "integration/launchers/local/test_leftover_process_search.py::"
+                "integration/cli/doctor/test_leftover_process_search.py::"
                 "test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in"
             ),
         ),

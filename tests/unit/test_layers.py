@@ -63,7 +63,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "worktrees",
         "merge repository_location",
         "repair base_commit",
-        "commits_and_refs landing",
+        "landing objects_and_refs",
         "unlanded_work",
         "job_ref_removal",
         "repository",

@@ -24,7 +24,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
 from orchestrator.agents.driver_process import logins, result_file, session_file, spec_file
 from orchestrator.agents.driver_process.mailbox import Mailbox
 from orchestrator.agents.driver_process.program_run import Program, RunTimeouts
-from orchestrator.agents.driver_process.server_reports import (
+from orchestrator.agents.driver_process.reports_to_server import (
     CALL_SECONDS,
     ReceiptReporter,
     UsageReporter,

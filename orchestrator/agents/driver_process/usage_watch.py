@@ -15,7 +15,7 @@ from orchestrator.agents.activity.agent_events import (
 )
 from orchestrator.agents.activity.log_writers import PeopleLog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
-from orchestrator.agents.driver_process.server_reports import UsageReporter
+from orchestrator.agents.driver_process.reports_to_server import UsageReporter
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_caps import describe_reached_limit, spent_by
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage

@@ -10,8 +10,8 @@ from orchestrator.api.openapi.operations import OPERATIONS
 from orchestrator.core.events import EventKind
 from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.answer import AS_NULL, EventAnswer, Problem
-from orchestrator.schemas.calls.tasks_api import CompleteAnswer
 from orchestrator.schemas.fields.bounded_types import StrictModel
+from orchestrator.schemas.requests_with_answers.tasks_api import CompleteAnswer
 
 Schema = dict[str, Any]
 

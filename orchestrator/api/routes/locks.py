@@ -22,7 +22,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.locks.lock_table import LockLease, LockView, lock_name
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCall
-from orchestrator.schemas import calls
+from orchestrator.schemas import requests_with_answers
 from orchestrator.schemas.requests.query_parameters import LONGEST_WAIT_SECONDS, NoQuery
 
 blueprint = Blueprint("locks", __name__, url_prefix="/api/v1/locks")
@@ -33,7 +33,9 @@ blueprint.before_request(check_request)
 def list_locks() -> Response:
     reading.query(NoQuery)
     views = service().locks.visible(caller())
-    return json_answer(calls.locks.LocksAnswer(locks=[_lock(view) for view in views]))
+    return json_answer(
+        requests_with_answers.locks.LocksAnswer(locks=[_lock(view) for view in views])
+    )
 
 
 @blueprint.get("/<path:lock>")
@@ -46,14 +48,16 @@ def get_lock(lock: str) -> Response:
     leases = [_lease(lease) for lease in service().locks.leases_on(name)]
     number = max((lease.number for lease in leases), default=None)
     return json_answer(
-        calls.locks.LockNameAnswer(name=name, held=bool(leases), number=number, leases=leases)
+        requests_with_answers.locks.LockNameAnswer(
+            name=name, held=bool(leases), number=number, leases=leases
+        )
     )
 
 
 @blueprint.post("")
 def take_locks() -> Response:
     reading.query(NoQuery)
-    body = reading.body(calls.locks.LockRequest)
+    body = reading.body(requests_with_answers.locks.LockRequest)
     names = tuple(dict.fromkeys(body.names))
     engine = service()
     call = engine.locks.lock(caller(), names, wait=body.wait > 0)
@@ -84,9 +88,9 @@ def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool)
 @blueprint.delete("")
 def end_locks() -> Response:
     reading.query(NoQuery)
-    body = reading.body(calls.locks.UnlockRequest)
+    body = reading.body(requests_with_answers.locks.UnlockRequest)
     names = service().locks.unlock(caller(), tuple(dict.fromkeys(body.names)))
-    return json_answer(calls.locks.UnlockedAnswer(names=list(names)))
+    return json_answer(requests_with_answers.locks.UnlockedAnswer(names=list(names)))
 
 
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
@@ -100,10 +104,12 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
         if leases is None:
             status, body = (
                 HTTPStatus.ACCEPTED,
-                encoded(calls.locks.LockWaitAnswer(reason=call.why)),
+                encoded(requests_with_answers.locks.LockWaitAnswer(reason=call.why)),
             )
         else:
-            answer = calls.locks.LockedAnswer(leases=[_lease(lease) for lease in leases])
+            answer = requests_with_answers.locks.LockedAnswer(
+                leases=[_lease(lease) for lease in leases]
+            )
             status, body = HTTPStatus.OK, encoded(answer)
     except Exception as error:
         return secured_reply(problems.problem_of(error).reply(path))
@@ -111,8 +117,8 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
     return secured_reply(Reply(status=int(status), headers=headers, body=body))
 
 
-def _lease(lease: LockLease) -> calls.locks.LeaseAnswer:
-    return calls.locks.LeaseAnswer(
+def _lease(lease: LockLease) -> requests_with_answers.locks.LeaseAnswer:
+    return requests_with_answers.locks.LeaseAnswer(
         name=lease.name,
         number=lease.number,
         job_id=lease.job_id,
@@ -122,8 +128,8 @@ def _lease(lease: LockLease) -> calls.locks.LeaseAnswer:
     )
 
 
-def _lock(view: LockView) -> calls.locks.LockAnswer:
-    return calls.locks.LockAnswer(
+def _lock(view: LockView) -> requests_with_answers.locks.LockAnswer:
+    return requests_with_answers.locks.LockAnswer(
         names=list(view.names),
         kind=view.kind,
         waits=view.waits,

@@ -17,7 +17,7 @@ from orchestrator.api.serializers.status import (
     missing_changes,
     workers_by_job,
 )
-from orchestrator.schemas import calls, requests
+from orchestrator.schemas import requests, requests_with_answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -33,14 +33,14 @@ def get_conflicts(job_id: str) -> Response:
 @blueprint.post("/merge")
 def merge_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    request = reading.body(calls.merge_and_landing.MergeRequest, optional=True)
+    request = reading.body(requests_with_answers.merge_and_landing.MergeRequest, optional=True)
     choice = request.to_choice()
     if service().merges.merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
     if choice.resolve:
         # The merge is still running, and its record does not exist before its end.
         strategy = service().access.job(caller(), job_id).config.merge_strategy
-        answer = calls.merge_and_landing.ConflictsAnswer(
+        answer = requests_with_answers.merge_and_landing.ConflictsAnswer(
             job_id=job_id, strategy=strategy, merging=True
         )
         return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
@@ -54,7 +54,7 @@ def choose_candidate(job_id: str, task_id: str) -> Response:
     # Check the access before the body: a caller that may not see the job gets a 404, and no errors
     # about the body.
     service().access.job(caller(), checked_job_id(job_id))
-    request = reading.body(calls.merge_and_landing.ChoiceRequest)
+    request = reading.body(requests_with_answers.merge_and_landing.ChoiceRequest)
     if service().merges.choose(caller(), job_id, task_id, request.worker_id, request.reason):
         return json_answer(_answer(job_id))
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
@@ -66,7 +66,7 @@ def land_job(job_id: str) -> Response:
     # Check the access before the body: a caller that may not see the job gets a 404, and no errors
     # about the body.
     service().access.job(caller(), checked_job_id(job_id))
-    body = reading.body(calls.merge_and_landing.LandBody, optional=True)
+    body = reading.body(requests_with_answers.merge_and_landing.LandBody, optional=True)
     answer = landing_plan_answer if body.check else land_answer
     return json_answer(answer(service(), caller(), job_id, body.to_request()))
 
@@ -78,7 +78,7 @@ def undo_landing(job_id: str) -> Response:
     return json_answer(undo_answer(service(), caller(), checked_job_id(job_id)))
 
 
-def _answer(job_id: str) -> calls.merge_and_landing.ConflictsAnswer:
+def _answer(job_id: str) -> requests_with_answers.merge_and_landing.ConflictsAnswer:
     detail = service().job_details.detail(caller(), job_id, with_tasks=False)
     job = detail.job
     workers = workers_by_job(service(), caller(), detail)
@@ -100,4 +100,4 @@ def _answer(job_id: str) -> calls.merge_and_landing.ConflictsAnswer:
         "made_not_in_result": changes_outside_result(service(), caller(), job, workers),
         "merging": service().merges.is_merging(job_id),
     }
-    return calls.merge_and_landing.ConflictsAnswer(**fields)
+    return requests_with_answers.merge_and_landing.ConflictsAnswer(**fields)

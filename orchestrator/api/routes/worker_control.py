@@ -116,7 +116,7 @@ def recount(job_id: str, worker_id: str) -> Response:
 def report_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(requests.worker_control.UsageRequest).to_usage()
-    used = service().worker_reports.record_usage(caller(), usage)
+    used = service().reports_from_workers.record_usage(caller(), usage)
     return json_answer(
         answers.status.UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped)
     )
@@ -126,5 +126,5 @@ def report_usage() -> Response:
 def report_messages_read() -> Response:
     reading.query(NoQuery)
     ids = reading.body(requests.messages_and_feedback.MessagesReadBody).delivered
-    service().worker_reports.record_read_messages(caller(), ids)
+    service().reports_from_workers.record_read_messages(caller(), ids)
     return json_answer(answers.messages_and_feedback.MessagesReadAnswer(delivered=len(ids)))

@@ -6,7 +6,7 @@ from orchestrator.api.serializers.answer_parts import links
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.repository.landing import BranchMove, LandPlan, LandRequest
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas import calls
+from orchestrator.schemas import requests_with_answers
 
 #: Maximum number of paths in an answer; ``files_changed`` has the number of all paths.
 MOST_FILES = 1000
@@ -14,7 +14,7 @@ MOST_FILES = 1000
 
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> calls.merge_and_landing.LandAnswer:
+) -> requests_with_answers.merge_and_landing.LandAnswer:
     """Check whether a job's result can land, and return the answer. Changes nothing."""
     plan = service.landings.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
@@ -23,16 +23,16 @@ def landing_plan_answer(
 
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> calls.merge_and_landing.LandAnswer:
+) -> requests_with_answers.merge_and_landing.LandAnswer:
     plan, moved = service.landings.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
 
 def _land_answer(
     job_id: str, plan: LandPlan, text: str, moved: BranchMove | None = None
-) -> calls.merge_and_landing.LandAnswer:
+) -> requests_with_answers.merge_and_landing.LandAnswer:
     has_landed = moved is not None and not plan.nothing
-    return calls.merge_and_landing.LandAnswer(
+    return requests_with_answers.merge_and_landing.LandAnswer(
         job_id=job_id,
         landed=has_landed,
         changed=moved is not None and moved.changed,
@@ -51,9 +51,9 @@ def _land_answer(
 
 def undo_answer(
     service: Service, caller: Caller, job_id: str
-) -> calls.merge_and_landing.UndoAnswer:
+) -> requests_with_answers.merge_and_landing.UndoAnswer:
     moved = service.landings.undo(caller, job_id)
-    return calls.merge_and_landing.UndoAnswer(
+    return requests_with_answers.merge_and_landing.UndoAnswer(
         job_id=job_id,
         branch=moved.branch,
         commit=moved.after,

@@ -21,7 +21,7 @@ from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.calls.tasks_api import (
+from orchestrator.schemas.requests_with_answers.tasks_api import (
     AdapterStats,
     CliResult,
     ExecutorStats,

@@ -12,9 +12,13 @@ from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.agent_availability import Availability
 from orchestrator.core.text.unknown_names import unknown_name
-from orchestrator.schemas.calls.tasks_api import CliAssignment, TaskBody, context_text
 from orchestrator.schemas.fields.bounded_types import LONGEST_LABEL
 from orchestrator.schemas.fields.validation_errors import Fault
+from orchestrator.schemas.requests_with_answers.tasks_api import (
+    CliAssignment,
+    TaskBody,
+    context_text,
+)
 
 #: The label of jobs that were submitted through ``/api/v1/tasks``.
 LABEL = ("api", "tasks")

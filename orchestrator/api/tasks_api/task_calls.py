@@ -23,7 +23,10 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.schemas.calls.tasks_api import (
+from orchestrator.schemas.fields.validation_errors import Fault
+from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests.query_parameters import NoQuery
+from orchestrator.schemas.requests_with_answers.tasks_api import (
     CliQuery,
     TaskBody,
     TaskCancelled,
@@ -34,9 +37,6 @@ from orchestrator.schemas.calls.tasks_api import (
     TaskStats,
     TaskStatus,
 )
-from orchestrator.schemas.fields.validation_errors import Fault
-from orchestrator.schemas.requests.job import EmptyRequest
-from orchestrator.schemas.requests.query_parameters import NoQuery
 
 
 def create_task() -> Response:

@@ -348,7 +348,7 @@ def _land(context: CliContext, job_id: str, fields: Mapping[str, Any]) -> Mappin
             return client.land(job_id, **fields)
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.api.serializers.landing import land_answer, landing_plan_answer
-    from orchestrator.schemas.calls.merge_and_landing import LandBody
+    from orchestrator.schemas.requests_with_answers.merge_and_landing import LandBody
 
     body = LandBody(**fields)
     serialize = landing_plan_answer if body.check else land_answer

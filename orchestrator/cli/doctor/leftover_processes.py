@@ -15,7 +15,7 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
     count.
     """
     # Imported here, because --help does not need this module.
-    from orchestrator.launchers.local.leftover_process_search import find_leftover_processes
+    from orchestrator.cli.doctor.leftover_process_search import find_leftover_processes
 
     processes = [
         each for each in find_leftover_processes(workspace) if root_id in (None, each.root_id)

@@ -11,7 +11,7 @@ from orchestrator.config import Settings
 from orchestrator.config.fields.choices import OnShutdown
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError, StoreError
-from orchestrator.core.limits.key_limits import day_of
+from orchestrator.core.limits.key_costs_and_jobs import day_of
 from orchestrator.core.model.job import Job
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, adopt_attempts, restore

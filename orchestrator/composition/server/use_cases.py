@@ -32,12 +32,12 @@ from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.queries.job_lists import JobLists
 from orchestrator.engine.service.queries.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
+from orchestrator.engine.service.reports_from_workers import WorkerReportCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.job_retry import JobRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import SubmissionCalls
-from orchestrator.engine.service.worker_reports import WorkerReportCalls
 from orchestrator.engine.submission.job_bases import JobBases
 from orchestrator.engine.supervisor.stored_trees import StoredTrees
 from orchestrator.reports import write_report
@@ -63,7 +63,7 @@ class UseCases:
             submissions=self._submission_calls,
             job_retry=self._job_retry_calls,
             worker_messages=self._worker_messages,
-            worker_reports=WorkerReportCalls(self._supervisor),
+            reports_from_workers=WorkerReportCalls(self._supervisor),
             job_control=JobControlCalls(self._supervisor, self._access),
             plans=PlanCalls(
                 supervisor=self._supervisor,

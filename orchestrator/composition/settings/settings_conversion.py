@@ -14,7 +14,7 @@ from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
 from orchestrator.core.limits.effective_settings import Ceilings
-from orchestrator.core.limits.key_limits import AllKeyLimits, KeyLimits
+from orchestrator.core.limits.key_costs_and_jobs import AllKeyLimits, KeyLimits
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.launch_settings import LaunchSettings

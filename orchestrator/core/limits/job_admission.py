@@ -1,6 +1,6 @@
 """Admission of a job: whether the job may start, and the remaining quota of its workers. Pure.
 
-Limits of API keys, such as the daily limit on costs, are checked in ``key_limits``.
+Limits of API keys, such as the daily limit on costs, are checked in ``key_costs_and_jobs``.
 """
 
 from collections.abc import Mapping, Sequence

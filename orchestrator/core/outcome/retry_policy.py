@@ -5,7 +5,7 @@ attempt is free if it does not count as a retry, because the worker did not caus
 """
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.key_limits import utc
+from orchestrator.core.limits.key_costs_and_jobs import utc
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
 from orchestrator.core.model.job import TaskSpec, WaitingFor, Worker

@@ -1,7 +1,7 @@
-"""Ports: protocols of the services that the engine needs. Adapters implement these protocols.
+"""Ports: protocols of the services that the engine needs, and the values that they exchange.
 
-The port that starts processes is ``core.ports.launcher``. The port to the project's repository is
-``core.repository.repository``.
+Adapters implement these protocols. The port that starts processes is ``core.ports.launcher``. The
+port to the project's repository is ``core.repository.repository``.
 """
 
 from orchestrator.core.ports.agents import (

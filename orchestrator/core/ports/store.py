@@ -5,7 +5,7 @@ from typing import Protocol
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.key_limits import DailyCost
+from orchestrator.core.limits.key_costs_and_jobs import DailyCost
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input.pause import Pause

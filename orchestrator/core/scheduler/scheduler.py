@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.limits.key_limits import AllKeyLimits, DailyCost
+from orchestrator.core.limits.key_costs_and_jobs import AllKeyLimits, DailyCost
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit, Usage
 from orchestrator.core.model.human_input.feedback import Feedback
 from orchestrator.core.model.human_input.messages import WorkerMessage
@@ -25,7 +25,7 @@ from orchestrator.core.ports import Prompting, StateChange, Tree
 from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.lock_leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
-from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.worker_slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Began

@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.core.errors import INVALID_KEY, Unauthorized
 from orchestrator.core.events import Event
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.key_limits import KeyLimits
+from orchestrator.core.limits.key_costs_and_jobs import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey

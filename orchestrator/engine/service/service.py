@@ -17,11 +17,11 @@ from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.queries.job_lists import JobLists
 from orchestrator.engine.service.removal import RemovalCalls
+from orchestrator.engine.service.reports_from_workers import WorkerReportCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.job_retry import JobRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
-from orchestrator.engine.service.worker_reports import WorkerReportCalls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +82,7 @@ class Service:
     # Reports of workers
 
     #: A worker's report of its usage, and of messages that its agent has read.
-    worker_reports: WorkerReportCalls
+    reports_from_workers: WorkerReportCalls
 
     # Reading
 

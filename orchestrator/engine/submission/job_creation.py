@@ -17,7 +17,7 @@ from orchestrator.core.limits.effective_settings import (
     root_config,
     within_root,
 )
-from orchestrator.core.limits.key_limits import KeyLimits
+from orchestrator.core.limits.key_costs_and_jobs import KeyLimits
 from orchestrator.core.model import dag
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import (

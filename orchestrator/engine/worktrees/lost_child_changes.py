@@ -14,7 +14,13 @@ from orchestrator.core.repository.git_refs import (
     start_ref,
     worker_branch,
 )
-from orchestrator.core.repository.repository import Merge, Repository, Strategy, Undone, merger_of
+from orchestrator.core.repository.repository import (
+    Merge,
+    Repository,
+    Strategy,
+    Undone,
+    merger_of,
+)
 from orchestrator.engine.worktrees.worker_worktrees import Worktrees
 
 

@@ -22,7 +22,7 @@ from orchestrator.launchers.cluster.file_transfer.archive import MOST_BYTES
 from orchestrator.launchers.cluster.file_transfer.running_worktree import RunningWorktree
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused
+from orchestrator.launchers.exit_record.run_file import LockRefused, RunFile
 from orchestrator.launchers.process.worker_process import start_failure
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
             )
             return found or exit
         if _is_proof(record, attempt.digest):
-            lock = AttemptLock.acquire(attempt.exit_path)
+            lock = RunFile.acquire(attempt.exit_path)
             lock.publish(record.encode("ascii"), synced=False)
     except LockRefused:
         return exit_record.read_exit(attempt.exit_path, attempt.digest) or exit

@@ -25,10 +25,10 @@ from typing import Any
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess, cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.exit_record.attempt_lock import (
-    AttemptLock,
+from orchestrator.launchers.exit_record.run_file import (
     LockRefused,
     NotRegularFile,
+    RunFile,
     encoded,
     move_aside,
     run_path,
@@ -283,7 +283,7 @@ def _attempt_state_now(exit_path: str, digest: str) -> AttemptState | None:
     if end is not None:
         return _surviving_shim(exit_path) or EndedAttempt(exit=end)
     try:
-        lock = AttemptLock.take_over(exit_path, partial(is_forged, digest=digest))
+        lock = RunFile.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
         if not os.path.exists(exit_path):
             return Unfinished.NEVER_STARTED
@@ -304,7 +304,7 @@ def _surviving_shim(exit_path: str) -> LivingShim | None:
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
 
-def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> AttemptState:
+def _complete_publication(lock: RunFile, exit_path: str, digest: str) -> AttemptState:
     content = lock.read(_RECORD_BYTES)
     end = _parse(content)
     if end is None or _is_forged(content, digest):
@@ -370,15 +370,15 @@ def _move_forged_record(exit_path: str) -> None:
         move_aside(exit_path)
 
 
-def _acquire_lock(exit_path: str, digest: str) -> AttemptLock:
+def _acquire_lock(exit_path: str, digest: str) -> RunFile:
     forgery_check = partial(is_forged, digest=digest)
     if os.path.lexists(run_path(exit_path)):
         try:
-            return AttemptLock.take_over(exit_path, forgery_check)
+            return RunFile.take_over(exit_path, forgery_check)
         except NotRegularFile:
             move_aside(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
-    return AttemptLock.acquire(exit_path, forgery_check)
+    return RunFile.acquire(exit_path, forgery_check)
 
 
 def _parse(content: bytes) -> Exit | None:

@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.attempt_lock import run_path
+from orchestrator.launchers.exit_record.run_file import run_path
 from orchestrator.launchers.process import process_control
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker

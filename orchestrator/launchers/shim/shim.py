@@ -19,7 +19,7 @@ from collections import deque
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.mode_implementation import containment_for, enforced_limits
-from orchestrator.launchers.exit_record.attempt_lock import encoded
+from orchestrator.launchers.exit_record.run_file import encoded
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.launchers.process.lease_file import LeaseWatch
 from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout

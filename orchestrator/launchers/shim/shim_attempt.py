@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGTERM
 from orchestrator.core import failpoints
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, encoded
+from orchestrator.launchers.exit_record.run_file import LockRefused, RunFile, encoded
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_limits import LimitWatch, limit_at_end
@@ -121,7 +121,7 @@ class ShimAttempt:
         self._kill_until = 0.0
         self._clock = TimeoutClock(launch["timeout"])
         self._masker = Masker(launch["secrets"])
-        self._lock: AttemptLock | None = None
+        self._lock: RunFile | None = None
         self._log: WorkerLog | None = None
         self._heard_at = 0.0
         self._leftover_processes = LeftoverProcesses(self._masker)
@@ -157,7 +157,7 @@ class ShimAttempt:
         """Start the worker. Return its PID; 0 if the start failed and the attempt has ended."""
         self.record["started_at"] = time.time()
         try:
-            self._lock = AttemptLock.acquire(self._launch["exit_path"])
+            self._lock = RunFile.acquire(self._launch["exit_path"])
             self._lock.write_holder(self._launch["attempt"])
             self._worker = self._start_worker()
             failpoints.reached("worker: started")

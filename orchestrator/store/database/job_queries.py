@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.key_limits import DailyCost
+from orchestrator.core.limits.key_costs_and_jobs import DailyCost
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey

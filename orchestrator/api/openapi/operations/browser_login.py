@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import OK, Operation
 from orchestrator.schemas.answers import server
-from orchestrator.schemas.calls import browser_login
+from orchestrator.schemas.requests_with_answers import browser_login
 
 SESSION = "/api/v1/session"
 

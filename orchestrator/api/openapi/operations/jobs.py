@@ -14,8 +14,8 @@ from orchestrator.schemas.answers import (
     worker_columns,
     workers,
 )
-from orchestrator.schemas.calls import merge_and_landing
 from orchestrator.schemas.requests import query_parameters
+from orchestrator.schemas.requests_with_answers import merge_and_landing
 
 READING = (
     Operation(

@@ -1,7 +1,7 @@
 """Calls about locks."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas.calls import locks
+from orchestrator.schemas.requests_with_answers import locks
 
 LOCKS = "/api/v1/locks"
 

@@ -1,8 +1,8 @@
 """Calls that merge and land a job's changes, and select candidates."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.calls import merge_and_landing
 from orchestrator.schemas.requests import job as job_requests
+from orchestrator.schemas.requests_with_answers import merge_and_landing
 
 MERGING = (
     Operation(

@@ -3,9 +3,9 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, OK, Operation
-from orchestrator.schemas.calls import outbox
 from orchestrator.schemas.requests import query_parameters
 from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests_with_answers import outbox
 
 _ADMIN = "403: the key lacks the scope admin."
 _MISSING = (HTTPStatus.NOT_FOUND,)

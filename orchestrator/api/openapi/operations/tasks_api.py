@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas.calls import tasks_api
 from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests_with_answers import tasks_api
 
 TASKS = "/api/v1/tasks"
 TASK = f"{TASKS}/{{task}}"

@@ -24,7 +24,7 @@ from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import ProblemError
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
-from orchestrator.schemas import calls
+from orchestrator.schemas import requests_with_answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
 from orchestrator.security.secrets.api_keys import hash_key
 
@@ -34,7 +34,7 @@ blueprint = Blueprint("session", __name__)
 @blueprint.post("/api/v1/session")
 def log_in() -> Response:
     reading.query(NoQuery)
-    body = reading.body(calls.browser_login.LoginRequest, optional=True)
+    body = reading.body(requests_with_answers.browser_login.LoginRequest, optional=True)
     login = browser_sessions().start(_proven_key(body.ticket))
     response = json_answer(_session_answer(login.session, login.token), HTTPStatus.CREATED)
     response.set_cookie(
@@ -81,7 +81,7 @@ def issue_ticket() -> Response:
             "a ticket needs an API key, not a browser session; send the header X-API-Key"
         )
     ticket, expires_at = browser_sessions().issue_ticket(hash_key(key))
-    answer = calls.browser_login.TicketAnswer(
+    answer = requests_with_answers.browser_login.TicketAnswer(
         ticket=ticket, expires_at=datetime.fromtimestamp(expires_at, UTC)
     )
     return json_answer(answer, HTTPStatus.CREATED)
@@ -121,10 +121,10 @@ def _check_logins(seconds: float) -> None:
 
 def _session_answer(
     session: BrowserSession, token: str | None = None
-) -> calls.browser_login.BrowserSessionAnswer:
+) -> requests_with_answers.browser_login.BrowserSessionAnswer:
     g.caller = service().callers.of_key_hash(session.key_hash)
     request.environ[CALLER] = g.caller.full_name
-    return calls.browser_login.BrowserSessionAnswer(
+    return requests_with_answers.browser_login.BrowserSessionAnswer(
         name=g.caller.name,
         scopes=sorted(g.caller.scopes),
         expires_at=datetime.fromtimestamp(session.expires_at, UTC),

@@ -17,7 +17,7 @@ from orchestrator.core.ports.outbox import (
     OutboxEntry,
     TestResult,
 )
-from orchestrator.schemas import calls, requests
+from orchestrator.schemas import requests, requests_with_answers
 from orchestrator.schemas.requests.query_parameters import DeliveriesQuery, NoQuery
 
 blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
@@ -33,7 +33,7 @@ def _outbox() -> OutboxCalls:
 def list_webhooks() -> Response:
     reading.query(NoQuery)
     endpoints = [
-        calls.outbox.EndpointAnswer(
+        requests_with_answers.outbox.EndpointAnswer(
             name=each.name,
             kind=each.kind,
             address=each.address,
@@ -43,7 +43,7 @@ def list_webhooks() -> Response:
         )
         for each in _outbox().endpoints()
     ]
-    return json_answer(calls.outbox.EndpointsAnswer(endpoints=endpoints))
+    return json_answer(requests_with_answers.outbox.EndpointsAnswer(endpoints=endpoints))
 
 
 @blueprint.post("/webhooks/<endpoint>/test")
@@ -62,7 +62,7 @@ def list_deliveries() -> Response:
         service().access.job(caller(), query.job)
     page = outbox.deliveries(entry_filter, (query.page - 1) * query.page_size, query.page_size)
     return json_answer(
-        calls.outbox.DeliveriesAnswer(
+        requests_with_answers.outbox.DeliveriesAnswer(
             deliveries=list(map(_delivery, page.entries)),
             total=page.total,
             page=query.page,
@@ -81,15 +81,17 @@ def redeliver(delivery_id: str) -> Response:
 @blueprint.post("/notifications/test")
 def test_notifications() -> Response:
     reading.query(NoQuery)
-    name = reading.body(calls.outbox.NotifyTestRequest, optional=True).name
+    name = reading.body(requests_with_answers.outbox.NotifyTestRequest, optional=True).name
     results = _outbox().test_notifications(name)
     return json_answer(
-        calls.outbox.TestsAnswer(tests=[_test_answer(name, each) for name, each in results.items()])
+        requests_with_answers.outbox.TestsAnswer(
+            tests=[_test_answer(name, each) for name, each in results.items()]
+        )
     )
 
 
-def _test_answer(name: str, result: TestResult) -> calls.outbox.TestAnswer:
-    return calls.outbox.TestAnswer(
+def _test_answer(name: str, result: TestResult) -> requests_with_answers.outbox.TestAnswer:
+    return requests_with_answers.outbox.TestAnswer(
         name=name,
         delivered=result.delivered,
         status=result.status,
@@ -98,9 +100,9 @@ def _test_answer(name: str, result: TestResult) -> calls.outbox.TestAnswer:
     )
 
 
-def _delivery(entry: OutboxEntry) -> calls.outbox.DeliveryAnswer:
+def _delivery(entry: OutboxEntry) -> requests_with_answers.outbox.DeliveryAnswer:
     pending = entry.state is EntryState.PENDING
-    return calls.outbox.DeliveryAnswer(
+    return requests_with_answers.outbox.DeliveryAnswer(
         id=entry.id,
         job_id=entry.job_id,
         root_job_id=entry.root_id,

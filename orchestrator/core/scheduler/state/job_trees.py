@@ -6,7 +6,7 @@ from dataclasses import field
 
 from orchestrator.core.candidates.reviewer import reviewing_task
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.key_limits import AllKeyLimits
+from orchestrator.core.limits.key_costs_and_jobs import AllKeyLimits
 from orchestrator.core.limits.usage_caps import Spending, describe_reached_limit, reached_limit
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
@@ -19,11 +19,11 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.ports import Prompting
 from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.queue.placement import MachineSlots
-from orchestrator.core.scheduler.queue.prompt_cache_holds import PromptCacheHolds
 from orchestrator.core.scheduler.queue.ready_queue import Order, ReadyQueue
 from orchestrator.core.scheduler.queue.run_times import RunTimes
-from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.start_holds import StartHolds
 from orchestrator.core.scheduler.queue.task_ranks import NO_RANK, ranks
+from orchestrator.core.scheduler.queue.worker_slots import Slots
 from orchestrator.core.scheduler.state.agent_logins import AgentLogins
 from orchestrator.core.scheduler.state.plan_progress import PlanProgress
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
@@ -73,7 +73,7 @@ class JobTrees:
         self.slots = slots
         self.machine_slots = MachineSlots()
         self.ready = ReadyQueue()
-        self.holds = PromptCacheHolds(prompting)
+        self.holds = StartHolds(prompting)
         self.logins = AgentLogins(credentials)
         self.spending = Spending()
         self.locks = LockManager()

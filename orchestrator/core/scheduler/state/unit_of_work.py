@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.lazy_dataclass import changed, dataclass
-from orchestrator.core.limits.key_limits import DailyCost
+from orchestrator.core.limits.key_costs_and_jobs import DailyCost
 from orchestrator.core.model.human_input.pause import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import (

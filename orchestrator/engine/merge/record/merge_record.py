@@ -11,7 +11,12 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.git_refs import result_branch, short, worker_branch
-from orchestrator.core.repository.repository import FileConflict, MergeRule, Strategy, record_name
+from orchestrator.core.repository.repository import (
+    FileConflict,
+    MergeRule,
+    Strategy,
+    record_name,
+)
 from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.json_file import read_object
 

@@ -19,13 +19,13 @@ _LATER = (
     "orchestrator.launchers.cluster",
     "orchestrator.schemas.agent_output",
     *(f"orchestrator.schemas.answers.{name}" for name in ("job", "status", "workers")),
-    "orchestrator.schemas.calls.locks",
-    "orchestrator.schemas.calls.merge_and_landing",
+    "orchestrator.schemas.requests_with_answers.locks",
+    "orchestrator.schemas.requests_with_answers.merge_and_landing",
     *(
         f"orchestrator.schemas.requests.{name}"
         for name in ("job", "job_control", "messages_and_feedback")
     ),
-    "orchestrator.schemas.calls.tasks_api",
+    "orchestrator.schemas.requests_with_answers.tasks_api",
     "prometheus_client",
     "requests",
     "sqlalchemy.dialects.postgresql",

@@ -12,10 +12,10 @@ import pytest
 
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
+from orchestrator.cli.doctor.leftover_process_search import find_leftover_processes
 from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.launchers.local.leftover_process_search import find_leftover_processes
 from orchestrator.system import process_table
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import InProcess, make_folder, shell, until, worker_processes

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, LeftoverProcess
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, run_path
+from orchestrator.launchers.exit_record.run_file import LockRefused, RunFile, run_path
 from orchestrator.system import process_table
 from tests.integration.launchers.conftest import wait_until
 
@@ -33,7 +33,7 @@ def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_writte
     ended = exit_record.mark_lost(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
     with pytest.raises(LockRefused, match="has ended"):
-        AttemptLock.acquire(exit_path)
+        RunFile.acquire(exit_path)
     assert not os.path.exists(run_path(exit_path))
 
 
@@ -46,7 +46,7 @@ def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
 
 
 def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
-    lock = AttemptLock.acquire(exit_path)
+    lock = RunFile.acquire(exit_path)
     lock.write_holder("a")
     lock.add_worker(12345)
     ticks = process_table.start_ticks(os.getpid())
@@ -118,7 +118,7 @@ def test_a_record_that_a_worker_wrote_is_no_exit(exit_path: str, forged: dict[st
 
 
 def test_a_record_beside_a_claim_that_is_held_is_not_believed(exit_path: str) -> None:
-    lock = AttemptLock.acquire(exit_path)
+    lock = RunFile.acquire(exit_path)
     lock.write_holder("a")
     Path(exit_path).write_text(json.dumps({**ENDED, "code": 0}))
     assert isinstance(exit_record.attempt_state(exit_path), exit_record.LivingShim)
@@ -138,7 +138,7 @@ def test_half_a_character_in_a_record_is_replaced(exit_path: str) -> None:
 def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> None:
     descriptor = os.open(run_path(exit_path), os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    named = threading.Timer(0.3, AttemptLock(os.dup(descriptor), exit_path).write_holder, ("a",))
+    named = threading.Timer(0.3, RunFile(os.dup(descriptor), exit_path).write_holder, ("a",))
     named.start()
     assert isinstance(exit_record.attempt_state(exit_path), exit_record.LivingShim)
     named.join()
@@ -192,7 +192,7 @@ def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: st
     late = os.open(run_path(exit_path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     exit_record.mark_lost(exit_path, "given up")
     with pytest.raises(LockRefused, match="declared this attempt lost"):
-        AttemptLock._locked(late, exit_path, lambda *_: False)
+        RunFile._locked(late, exit_path, lambda *_: False)
 
 
 def test_of_many_who_start_or_bury_an_attempt_one_wins(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def _race(path: str, each: int) -> list[str]:
     def start() -> None:
         gate.wait()
         try:
-            AttemptLock.acquire(path).write_holder("a")
+            RunFile.acquire(path).write_holder("a")
             outcomes.append("started")
         except LockRefused:
             outcomes.append("refused")

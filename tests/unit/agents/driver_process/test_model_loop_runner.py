@@ -19,7 +19,7 @@ from orchestrator.agents.activity.agent_events import (
     AgentOutcome, FinalAnswerEvent, TextEvent, ToolEvent, UsageEvent,
 )
 from orchestrator.agents.driver_process.spec_file import Spec
-from orchestrator.agents.driver_process.server_reports import UsageReporter
+from orchestrator.agents.driver_process.reports_to_server import UsageReporter
 from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage

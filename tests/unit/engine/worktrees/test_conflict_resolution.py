@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from orchestrator.core.repository.git_refs import adopted_result_ref, resolving_ref, worker_branch
+from orchestrator.core.repository.git_refs import (
+    adopted_result_ref,
+    resolving_ref,
+    worker_branch,
+)
 from orchestrator.engine.worktrees.conflict_resolution import own_tip, unresolved
 from orchestrator.git import GitRepository
 from tests.support.project import Project

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.gates import SecretScanner
 from orchestrator.git import GitRepository
-from orchestrator.git.commits_and_refs import MOST_CACHED_BYTES
+from orchestrator.git.objects_and_refs import MOST_CACHED_BYTES
 from tests.support.project import Project
 
 #: Concatenated, so that no scanner reports this file.

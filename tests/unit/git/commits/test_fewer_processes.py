@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
-from orchestrator.git.commits_and_refs import MOST_CACHED_BYTES
+from orchestrator.git.objects_and_refs import MOST_CACHED_BYTES
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.limits.key_limits import utc
+from orchestrator.core.limits.key_costs_and_jobs import utc
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import WorkerStatus

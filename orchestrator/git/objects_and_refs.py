@@ -122,7 +122,7 @@ def texts_in_files(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes
     return set(answer.out.split(b"\n")) & set(texts)
 
 
-class CommitsAndRefs(ABC):
+class ObjectsAndRefs(ABC):
     """Methods of ``core.repository.repository.Repository`` that need no worktree."""
 
     @abstractmethod

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.launchers.exit_record.attempt_lock import run_path
+from orchestrator.launchers.exit_record.run_file import run_path
 from orchestrator.system import process_table
 
 

@@ -48,7 +48,7 @@ def run_path(exit_path: str) -> str:
     return exit_path.removesuffix(_SUFFIX) + ".run"
 
 
-class AttemptLock:
+class RunFile:
     """The lock of an attempt: the sole right to run the attempt, or to mark the attempt as lost.
 
     The lock is held until ``publish`` or ``release``.
@@ -63,7 +63,7 @@ class AttemptLock:
         self._length: float = math.inf
 
     @classmethod
-    def acquire(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "AttemptLock":
+    def acquire(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "RunFile":
         """Lock an attempt that was never started.
 
         Raise LockRefused if the attempt was started, and OSError if the file cannot be created.
@@ -79,7 +79,7 @@ class AttemptLock:
         return lock
 
     @classmethod
-    def take_over(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "AttemptLock":
+    def take_over(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "RunFile":
         """Lock an attempt whose shim has exited.
 
         Raise LockRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
@@ -88,7 +88,7 @@ class AttemptLock:
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
     @classmethod
-    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged) -> "AttemptLock":
+    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged) -> "RunFile":
         lock = cls(descriptor, exit_path)
         try:
             lock._lock(is_forged)

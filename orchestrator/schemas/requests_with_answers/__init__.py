@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from orchestrator.schemas import import_at_first_use
 
 if TYPE_CHECKING:
-    from orchestrator.schemas.calls import browser_login as browser_login
-    from orchestrator.schemas.calls import locks as locks
-    from orchestrator.schemas.calls import merge_and_landing as merge_and_landing
-    from orchestrator.schemas.calls import outbox as outbox
+    from orchestrator.schemas.requests_with_answers import browser_login as browser_login
+    from orchestrator.schemas.requests_with_answers import locks as locks
+    from orchestrator.schemas.requests_with_answers import merge_and_landing as merge_and_landing
+    from orchestrator.schemas.requests_with_answers import outbox as outbox
 
 __getattr__ = import_at_first_use(__name__)

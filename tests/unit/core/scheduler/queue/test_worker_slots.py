@@ -1,5 +1,5 @@
 from orchestrator.core.model.machines import LIVE_PER_RUNNING
-from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.worker_slots import Slots
 from tests.unit.core.factories import a_child_job, a_config, a_job, a_worker
 
 

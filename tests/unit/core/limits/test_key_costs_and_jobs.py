@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.errors import LimitReached
-from orchestrator.core.limits.key_limits import (
+from orchestrator.core.limits.key_costs_and_jobs import (
     DAY_SECONDS,
     AllKeyLimits,
     DailyCost,

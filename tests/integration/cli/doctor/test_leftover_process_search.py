@@ -3,18 +3,19 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.local.leftover_process_search import (
+from orchestrator.cli.doctor.leftover_process_search import (
     FoundLeftoverProcess,
     find_leftover_processes,
     has_lost_parent,
 )
 from orchestrator.launchers.process import process_control
 from orchestrator.system import process_table
+from tests.integration.site import until
 
 #: An attempt id of this test process alone, because several processes run tests.
 ROOT = f"abc{os.getpid()}"
@@ -22,10 +23,10 @@ ATTEMPT = f"{ROOT}/worker_2_1/3"
 
 
 @pytest.fixture
-def left(until: Callable[..., None]) -> Iterator[int]:
+def left() -> Iterator[int]:
     """Start a process with the marker of an attempt."""
     process = subprocess.Popen(["sleep", "60"], env={process_table.MARKER: ATTEMPT})
-    until(lambda: process_table.marked(ATTEMPT))
+    until(lambda: process_table.marked(ATTEMPT), "the process has its marker")
     yield process.pid
     process.kill()
     process.wait()
@@ -75,7 +76,7 @@ def test_the_caller_s_own_attempt_is_not_named(
 
 
 def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in(
-    tmp_path: Path, until: Callable[..., None]
+    tmp_path: Path,
 ) -> None:
     # An earlier test may have made this process the parent of all orphans.
     process_control._prctl(process_control._PR_SET_CHILD_SUBREAPER, 0)
@@ -84,8 +85,8 @@ def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is
     argv = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
     pid = int(subprocess.run(argv, cwd=place, env={}, stdout=subprocess.PIPE).stdout)
     try:
-        until(lambda: has_lost_parent(process_table.look_up(pid)))
-        until(lambda: process_table.look_up(pid).command == "sleep")
+        until(lambda: has_lost_parent(process_table.look_up(pid)), "the parent has ended")
+        until(lambda: process_table.look_up(pid).command == "sleep", "sleep runs")
         assert list(find_leftover_processes(tmp_path)) == [
             FoundLeftoverProcess(pid, "sleep", ROOT, "worker_2_1")
         ]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.driver_process import server_reports
-from orchestrator.agents.driver_process.server_reports import ReceiptReporter, UsageReporter
+from orchestrator.agents.driver_process import reports_to_server
+from orchestrator.agents.driver_process.reports_to_server import ReceiptReporter, UsageReporter
 from orchestrator.core.model.attempt.attempt_result import Usage
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
@@ -20,7 +20,7 @@ UNANSWERED: list[Answer] = [(0, {}, {}), (503, {}, {}), (429, {}, {})]
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
-    monkeypatch.setattr(server_reports, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(reports_to_server, "PAUSE_SECONDS", 0.01)
     with running(FakeApi()) as server:
         yield server
 
@@ -60,7 +60,7 @@ def test_read_messages_are_reported_until_the_server_answers(api: FakeApi) -> No
 def test_a_read_message_is_reported_again_when_the_agent_has_ended(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_reports, "PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(reports_to_server, "PAUSE_SECONDS", 60.0)
     api.faults += [(503, {}, {}), (503, {}, {})]
     receipts = ReceiptReporter(environ(api))
 
@@ -131,7 +131,7 @@ def test_later_totals_replace_totals_that_were_not_received(api: FakeApi) -> Non
 def test_totals_of_a_capped_worker_are_reported_without_a_pause(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_reports, "PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(reports_to_server, "PAUSE_SECONDS", 60.0)
     api.faults += [CAPPED, OK, OK]
     reporter = UsageReporter(environ(api), lambda why: None)
 
