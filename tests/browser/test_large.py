@@ -12,6 +12,9 @@ WORKERS = 10_000
 MOST_NODES = 5_000
 #: Maximum processor time of the page's thread for one frame: half of a frame at 30 Hz.
 FRAME_CPU_MS = 17
+SCROLL_SECONDS = 5
+#: On a loaded machine, fewer frames are drawn, but the events of the same time are processed.
+LEAST_FRAMES = 30 * SCROLL_SECONDS
 HEAP_BYTES = 60 * 1024**2
 
 COUNT_NODES = "() => document.querySelectorAll('*').length"
@@ -139,9 +142,9 @@ def test_ten_thousand_workers_need_little_processor_time_and_memory(page: Page, 
     thread = page.context.new_cdp_session(page)
     thread.send("Performance.enable", {"timeDomain": "threadTicks"})
     before, begun = _busy_seconds(thread), _last_event(site, job)
-    times = page.evaluate(SCROLLED_FRAMES, 5)
-    busy = 1000 * (_busy_seconds(thread) - before) / len(times)
-    events = (_last_event(site, job) - begun) / 5
+    times = page.evaluate(SCROLLED_FRAMES, SCROLL_SECONDS)
+    busy = 1000 * (_busy_seconds(thread) - before) / max(len(times), LEAST_FRAMES)
+    events = (_last_event(site, job) - begun) / SCROLL_SECONDS
     with site.client() as client:
         client.cancel(job)
     heap = page.evaluate("() => performance.memory.usedJSHeapSize")

@@ -16,6 +16,10 @@ from tests.support.examples import nightly
 from tests.support.programs import require_programs, skip_or_fail
 from tests.support.project import Project, agents, edit
 
+#: The first test waits until pip has downloaded the packages, which may take minutes.
+DOWNLOAD_SECONDS = 300
+pytestmark = pytest.mark.timeout(DOWNLOAD_SECONDS + 120)
+
 BREAK = "sed -i 's/a + b/a - b/' "
 CALC = "def add(a, b):\n    return a + b\n"
 TESTS = "from calc import add\n\n\ndef test_add():\n    assert add(2, 2) == 4 and add(1, 2) == 3\n"
@@ -56,7 +60,9 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Packages that build packages, downloaded by pip."""
     place = tmp_path_factory.mktemp("backends")
     command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(place), *PACKAGES]
-    if subprocess.run(command, capture_output=True, check=False, timeout=300).returncode:
+    if subprocess.run(
+        command, capture_output=True, check=False, timeout=DOWNLOAD_SECONDS
+    ).returncode:
         skip_or_fail("pip cannot install what builds packages")
     return place
 
