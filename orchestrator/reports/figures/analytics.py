@@ -12,7 +12,8 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``work_seconds``: sum of the durations of all attempts, including reviewers. Waits for child jobs
   do not count.
 - ``slots``: ``max_workers`` of the root job.
-- ``busy_slots``: ``work_seconds / wall_seconds``.
+- ``busy_slots``: the part of ``work_seconds`` since ``started_at``, divided by ``wall_seconds``. If
+  workers were run again, such as by ``retry`` or ``feedback``, ``started_at`` is of the latest run.
 - ``efficiency``: ``busy_slots / slots``.
 - ``processors``: number of processors that the server may use.
 - ``usable_slots``: the minimum of ``slots``, ``processors``, and the number of started workers.
@@ -215,7 +216,8 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
     wall_seconds = index.wall_seconds(job)
     work_seconds = _work_seconds(index, jobs, figures)
     slots = index.tree.root.config.max_workers
-    busy_slots = work_seconds / wall_seconds if wall_seconds > 0 else None
+    busy_seconds = work_seconds - _seconds_of_earlier_runs(index, job, jobs, workers)
+    busy_slots = busy_seconds / wall_seconds if wall_seconds > 0 else None
     started = [each for each in figures if each.attempts]
     usable = max(1, min(slots, len(started), processors))
     advisers = [worker_figures(index, each) for each in index.advisers(jobs)]
@@ -266,6 +268,19 @@ def _work_seconds(
     reviewers = (worker for each in jobs for worker in index.reviewers(each.id))
     return sum(each.work_seconds for each in figures) + sum(
         own_seconds(index, each) for each in reviewers
+    )
+
+
+def _seconds_of_earlier_runs(
+    index: JobTreeIndex, job: Job, jobs: Iterable[Job], workers: Iterable[Worker]
+) -> float:
+    """Return the work time of workers and reviewers before the latest run of ``job`` began."""
+    began = index.began(job)
+    reviewers = (worker for each in jobs for worker in index.reviewers(each.id))
+    return sum(
+        own_seconds(index, each) - own_seconds(index, each, since=began)
+        for each in (*workers, *reviewers)
+        if any(start < began for start, _ in index.runs(each))
     )
 
 

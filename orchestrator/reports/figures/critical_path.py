@@ -55,9 +55,13 @@ def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
     )
 
 
-def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
-    """Return the seconds of a worker's attempts, without periods with unfinished child jobs."""
+def own_seconds(index: JobTreeIndex, worker: Worker, since: float = 0.0) -> float:
+    """Return the seconds of a worker's attempts, without periods with unfinished child jobs.
+
+    Time before ``since`` (Unix time) does not count.
+    """
     runs, waits = index.runs(worker), index.child_job_periods(worker)
+    runs = [(max(start, since), end) for start, end in runs if end > since] if since else runs
     elapsed = sum([end - start for start, end in runs], 0.0)
     return max(0.0, elapsed - overlap_seconds(runs, waits)) if waits else elapsed
 

@@ -33,6 +33,24 @@ def test_work_wall_and_efficiency_of_two_levels() -> None:
     assert figures.waited_seconds == 13
 
 
+def test_the_concurrency_counts_the_latest_run_only() -> None:
+    builder = TreeBuilder()
+    job = builder.job("x", span=(0, 6))
+    builder.worker(job, "worker_1", TaskSpec(id="a"), (0, 6))
+    [worker] = builder.tree.workers
+    # A person sends feedback ten seconds later, and the worker runs for four seconds more.
+    [attempt] = builder.tree.attempts
+    later = replace(attempt, number=2, started_at=START + 16, ended_at=START + 20)
+    again = replace(worker, attempt=2, ended_at=START + 20)
+    job = replace(job, started_at=START + 16, ended_at=START + 20)
+    tree = replace(builder.tree, jobs=[job], workers=[again], attempts=[attempt, later])
+
+    figures = analytics(tree, ROOT)
+
+    assert (figures.wall_seconds, figures.work_seconds) == (4, 10)
+    assert figures.busy_slots == pytest.approx(1.0)
+
+
 def test_the_wall_time_of_a_job_whose_planning_failed_is_that_of_its_planner() -> None:
     builder = TreeBuilder()
     job = builder.job("Build a blog")
