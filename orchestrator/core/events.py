@@ -47,8 +47,8 @@ _LANDING = (
 def _failure(strategy: str, reason: str, checkpoint: str) -> tuple[Key, ...]:
     """Return the keys of an event about a failed attempt.
 
-    If the failure was classified, the event has all of these keys; otherwise none. The arguments
-    are the meanings of the keys ``strategy``, ``strategy_reason``, and ``checkpoint``.
+    If the failure was classified, the event has all of these keys; otherwise none. Each argument
+    is the description of the key of the same name; ``reason``: of ``strategy_reason``.
     """
     kinds = "`transient`, `corrupted_state`, `logic_error`, or `unknown`"
     return (

@@ -132,8 +132,8 @@ _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
 #: shortest secret.
 _LEAST_WIDE = 16
 ADVICE = (
-    "remove the secret from the files; a secret in an earlier commit counts, too, because it stays "
-    "in the history; the next attempt replaces the earlier commits with one commit"
+    "remove the secret from the files; you need not remove it from earlier commits: after the next "
+    "attempt, orchestrator replaces all commits of the worker with one commit"
 )
 
 

@@ -94,7 +94,7 @@ class ExitReports:
             self._attempt_followup.returned(self._unit_of_work.workers[key], now)
 
     def record_reports(self, now: float) -> None:
-        """Record the starts and ends that the stored reports of preloaded workers state.
+        """Process the stored reports of preloaded workers: each is about a start or an end.
 
         A report stays stored until its worker has a slot.
         """

@@ -211,7 +211,7 @@ def test_a_secret_in_added_lines_blocks_and_is_not_shown(make_project: MakeProje
     failure = found["failures"][0]
     assert failure.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
     assert len(found["failures"]) == 1
-    assert "a secret in an earlier commit counts, too" in found["note"]
+    assert "you need not remove it from earlier commits" in found["note"]
     # The commit's subject comes from the prompt, which contained the key.
     assert key not in project.git("log", "--all", "--format=%B")
 

@@ -348,7 +348,8 @@ class WorkerEnd:
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
         """Mark the worker's latest failure as final. Return the failure's fields for the event.
 
-        The result is empty if the worker succeeded, or if its latest attempt did not fail.
+        Return {} if the worker ends with success, or if no failure of its latest attempt is stored,
+        for example because the attempt was cancelled.
         """
         failure = worker.failure_of(worker.attempt)
         if failure is None or verdict.succeeded or worker.result is None:
