@@ -1,4 +1,6 @@
-"""The domain: values, state machine, and scheduling. Uses only the standard library; no I/O.
+"""The domain: values, state machine, and scheduling. Uses only the standard library.
+
+No I/O, except that ``text.field_descriptions`` reads source files.
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
 - ``gates``: Gates, and their results: findings, repeated runs, kinds of files, tampering
