@@ -475,8 +475,14 @@ class Landing:
 
     def has_earlier_result(self) -> bool:
         result, base = self._git.resolve(self._branch), self._git.resolve(self._base_ref)
-        common = self._git.ask("merge-base", "HEAD", result) if result and base else ""
-        return bool(common) and not self._git.is_ancestor(common, base)
+        if not result or not base:
+            return False
+        common = self._git.ask("merge-base", "HEAD", result)
+        if common and not self._git.is_ancestor(common, base):
+            return True
+        # A squashed result has only the job's trailer in common with the result branch.
+        trailer = f"--grep=^Orchestrator-Job: {self.job_id}$"
+        return bool(self._git.ask("rev-list", "--max-count=1", trailer, f"{base}..HEAD", "--"))
 
     def check_not_less(self) -> None:
         head, result = self._head(), self.result()
