@@ -249,7 +249,11 @@ class EventKind(StrEnum):
         Key("comments", int, "number of comments on lines"),
         Key("attempt", int, "number of the attempt that begins with the comments"),
         Key("commit", str, "the commit on which the person commented"),
-        Key("landed", list[str], "branches that have the earlier result"),
+        Key(
+            "landed",
+            list[str],
+            "branches of the user that contain a result from before the feedback",
+        ),
     )
     WORKER_CANCEL_REQUESTED = (
         "worker_cancel_requested",

@@ -38,10 +38,11 @@ An event is a fact about a job: a worker started, a gate ended, a person landed 
 
 `GET /api/v1/events` streams changes of all jobs, for programs that show lists of jobs:
 
-- The stream has only these kinds of events: FEED_KINDS.
+- Of the kinds on this page, the stream has only: FEED_KINDS.
 - The objects of this stream have no `seq`, `kind`, or `worker_id`. The kind is the name of the
   Server-Sent Event.
-- `needs`, `usage`, and `reset` are further names: see the server's page `/docs`.
+- The stream also has the Server-Sent Events `needs`, `usage`, and `reset`: see the server's page
+  `/docs`.
 
 `.venv/bin/python -m tests.support.event_data` writes this page from
 `orchestrator/core/events.py`.

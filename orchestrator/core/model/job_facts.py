@@ -340,9 +340,10 @@ class JobFacts:
 
     @property
     def landed_earlier(self) -> tuple[str, ...]:
-        """All branches of the user with the present result or an earlier result.
+        """The branches of the user that contain the present result or an earlier one.
 
-        When the result changes, this becomes the value of ``landed_on``.
+        When a new result replaces the present one, the value is stored as ``landed_on``: from then
+        on, each of these branches contains an earlier result.
         """
         return tuple(dict.fromkeys((*self.landed_on, *(each.branch for each in self.landed))))
 

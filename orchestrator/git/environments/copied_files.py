@@ -1,4 +1,8 @@
-"""Copies ignored files that a build needs from the user's checkout into worktrees."""
+"""Puts ignored files that a build needs into worktrees.
+
+The files are copied or linked from the user's checkout, or copied from the parent worker's
+worktree.
+"""
 
 import errno
 import glob

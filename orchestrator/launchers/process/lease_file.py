@@ -1,8 +1,9 @@
 """The lease file of a node or a server, which contains the end of its lease. Standard library only.
 
-The holder extends the lease before the lease ends. A shim reads the file if the launch of its
-attempt contains the file's path. A lock cannot replace the lease, because a process that hangs
-holds its locks forever.
+The holder extends the lease before the lease ends. A shim reads the file that ``Launch.lease_file``
+names, and stops its attempt when the lease has ended. The spawner reads the file of its server, and
+kills a server that has not exited after the end of its lease. A lock cannot replace the lease,
+because a process that hangs holds its locks forever.
 """
 
 import os

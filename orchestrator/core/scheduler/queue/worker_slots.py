@@ -1,7 +1,7 @@
-"""Slots: limits on running workers and on processes.
+"""Slots, and the limits on their number.
 
-Slots limit the number of processes on the server. They also limit the number of running workers on
-the server, for each API key, and for each job including its descendants.
+One limit is on the number of processes on the server. Other limits are on the number of running
+workers: on the server, of each API key, and of each job including its descendants.
 """
 
 from collections import Counter
