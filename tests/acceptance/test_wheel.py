@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance import wheelhouse
 from tests.acceptance.embedding import PRODUCT, link_packages
-from tests.support.programs import search_path
+from tests.support.programs import require_programs, search_path
 from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("hatchling", "uv")]
@@ -91,6 +91,9 @@ class Stranger:
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    # The fixture ``needed`` checks later, because it is of each test.
+    with pytest.MonkeyPatch.context() as patch:
+        require_programs(patch, "hatchling", "uv")
     top = tmp_path_factory.mktemp("stranger").resolve()
     built = subprocess.run(
         ["hatchling", "build", "-t", "wheel", "-d", str(top / "dist")],
