@@ -3,6 +3,9 @@
 - ``server``: A server's job manager: use cases, outbox, leases, cluster, and parts that run jobs
 - ``settings``: Creates agents, gates, receivers, triggers, and the repository from settings
 
+Actions that need several adapters at once are here, too: ``attached_session``, which resumes a
+worker's AI session in a terminal, and ``server.server_lease_renewal``.
+
 Each name in ``__all__`` is imported when it is first used. Most commands then start faster, because
 they do not import the database.
 """

@@ -1,1 +1,1 @@
-"""Calls that list many jobs or workers, or show parts of one job."""
+"""Calls that read a job's workers and changes, and the needs and the usage of all jobs."""
