@@ -256,7 +256,9 @@ def test_a_need_without_conflicting_lines_leads_to_its_command(page: Page, site:
     job = site.job([task], request="A promised file", gates=[])
 
     page.goto(f"{site.url}/jobs/{job}")
-    page.get_by_role("link", name="Resolve").click()
+    need = page.locator(".needs")
+    expect(need).to_contain_text("Missing files")
+    need.get_by_role("link", name="Open").click()
 
     expect(page.get_by_role("heading", name="Not in the result")).to_be_visible()
     row = page.get_by_role("listitem").filter(has_text="bin/orchestrator retry")

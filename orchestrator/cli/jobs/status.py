@@ -34,7 +34,7 @@ LISTED_JOBS = 20
 @json_option
 @pass_cli_context
 def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
-    """Show the status of JOB, or list the latest jobs.
+    """Show the status of JOB, or the latest jobs.
 
     If JOB has ended, the exit code is the same as of `run` and `wait`: 0 if JOB is completed.
     """

@@ -1161,7 +1161,7 @@ def test_the_completion_of_fish_works_for_a_program_that_is_not_on_the_path(
     )
 
     assert (shown.stdout, shown.stderr) == (
-        "status\tShow the status of JOB, or list the latest jobs.\n",
+        "status\tShow the status of JOB, or the latest jobs.\n",
         "",
     )
 

@@ -142,7 +142,7 @@ def test_a_conflict_is_merged_and_the_changes_are_read(make_site: MakeSite, tmp_
 def test_a_worker_is_excluded_from_the_result(make_site: MakeSite, tmp_path: Path) -> None:
     site, project, job = conflict(make_site, tmp_path)
 
-    assert "no worker worker_9; known: worker_1, worker_2" in called(
+    assert "no worker or child job 'worker_9'; known: worker_1, worker_2" in called(
         site, "merge", job_id=job, include=["worker_9"]
     )
     called(site, "merge", job_id=job, exclude=["worker_1"])

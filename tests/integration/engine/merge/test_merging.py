@@ -619,7 +619,7 @@ def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(
         response = site.call("POST", f"/jobs/{job_id}/merge", body)
         return response.status_code, json.dumps(response.json())
 
-    assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
+    assert "no worker or child job 'worker_9'" in refused(job, take=["worker_9"])[1]
     status, answer = refused(job, take=["worker_2"])
     assert (status, "cannot merge worker_2: this worker has no branch with changes" in answer) == (
         409,

@@ -17,6 +17,7 @@ import pytest
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.offline.server_liveness import ANSWER_SECONDS
+from orchestrator.system import process_table
 from tests.integration.conftest import MakeServer
 from tests.integration.site import (
     HOLD,
@@ -215,6 +216,7 @@ def test_a_server_stopped_by_ctrl_z_is_named_with_the_command_that_continues_it(
     pid = server.process.pid
     context = CliContext(folder=server.folder, environ=server.environment())
     os.kill(pid, signal.SIGSTOP)
+    until(lambda: process_table.is_stopped(pid), "the server is stopped")
     since, outputs = time.monotonic(), []
     try:
         for arguments in (["cancel", job], ["jobs"], ["doctor"]):

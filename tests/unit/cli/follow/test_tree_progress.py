@@ -20,6 +20,7 @@ from orchestrator.cli.output.terminal_text import (
 )
 from orchestrator.cli.output.text_width import columns, fit
 from orchestrator.core.events import EventKind
+from orchestrator.core.text.formatting import AT_LEAST
 
 
 def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) -> dict[str, Any]:
@@ -328,18 +329,18 @@ def test_costs_are_summed_and_an_unknown_cost_makes_the_sum_a_minimum() -> None:
         progress.record(event("worker_used", worker, cost_usd=cost))
     assert "$0.42" in counters(progress)
     progress.record(event("worker_used", "worker_3", cost_usd=None))
-    assert "at least $0.42" in counters(progress)
+    assert f"{AT_LEAST}$0.42" in counters(progress)
 
 
 def test_an_ended_agent_without_a_reported_cost_makes_the_sum_a_minimum() -> None:
     progress = TreeProgress()
     progress.record(event("job_submitted", tasks=3))
     progress.record(event("worker_used", "worker_1", cost_usd=0.004))
-    assert "less than $0.01" in counters(progress)
+    assert AT_LEAST not in counters(progress)
     for worker, agent in (("worker_2", "shell"), ("worker_3", "claude")):
         progress.record(event("worker_started", worker, agent=agent))
         progress.record(event("worker_ended", worker, status="failed"))
-        assert ("at least $0.0040" in counters(progress)) is (agent == "claude")
+        assert (f"{AT_LEAST}$0.0040" in counters(progress)) is (agent == "claude")
 
 
 def test_a_job_whose_workers_have_ended_is_being_merged_until_it_ends() -> None:
