@@ -18,7 +18,7 @@ from tests.support.other_words import other_words, rewritten
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEDULER = [
-    "tests/unit/core/scheduler/queue/test_start_holds.py"
+    "tests/unit/core/scheduler/queue/test_shared_prompt_holds.py"
     "::test_the_first_worker_starts_and_the_others_follow_after_its_first_report",
     "tests/unit/core/scheduler/transitions/test_planning.py",
     "tests/unit/core/scheduler/test_stopping.py",

@@ -21,7 +21,7 @@ from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.ready_queue import Order, ReadyQueue
 from orchestrator.core.scheduler.queue.run_times import RunTimes
-from orchestrator.core.scheduler.queue.start_holds import StartHolds
+from orchestrator.core.scheduler.queue.shared_prompt_holds import SharedPromptHolds
 from orchestrator.core.scheduler.queue.task_ranks import NO_RANK, ranks
 from orchestrator.core.scheduler.queue.worker_slots import Slots
 from orchestrator.core.scheduler.state.agent_logins import AgentLogins
@@ -73,7 +73,7 @@ class JobTrees:
         self.slots = slots
         self.machine_slots = MachineSlots()
         self.ready = ReadyQueue()
-        self.holds = StartHolds(prompting)
+        self.holds = SharedPromptHolds(prompting)
         self.logins = AgentLogins(credentials)
         self.spending = Spending()
         self.locks = LockManager()

@@ -25,7 +25,7 @@ class _Group:
     behind: list[WorkerKey] = field(default_factory=list)
 
 
-class StartHolds:
+class SharedPromptHolds:
     def __init__(self, prompting: Prompting) -> None:
         self._prompting = prompting
         self.reads_prompt = prompting.reads
