@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.git.commits.held_back_files import NeverCommit
     from orchestrator.git.environments.copied_files import CopyRules
     from orchestrator.git.landing.authorship import signature_of_user
-    from orchestrator.git.landing.land import Landing
+    from orchestrator.git.landing.land_and_undo import Landing
     from orchestrator.git.landing.pull_request import PullRequest
     from orchestrator.git.repair.user_repository_restore import (
         RepositoryRestore,
@@ -40,7 +40,7 @@ _HOMES = {
     "RepositoryRestore": "repair.user_repository_restore",
     "CopyRules": "environments.copied_files",
     "GitRepository": "repository",
-    "Landing": "landing.land",
+    "Landing": "landing.land_and_undo",
     "NeverCommit": "commits.held_back_files",
     "PullRequest": "landing.pull_request",
     "Restorable": "repair.user_repository_restore",

@@ -140,10 +140,10 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_loses_no_comment_and_begins_no_second_attempt"
     ): OF_FEEDBACK,
     (
-        "unit/git/landing/test_land.py::test_a_landing_that_a_crash_interrupted_can_be_undone"
+        "unit/git/landing/test_land_and_undo.py::test_a_landing_that_a_crash_interrupted_can_be_undone"
     ): OF_LANDING,
     (
-        "unit/git/landing/test_land.py::"
+        "unit/git/landing/test_land_and_undo.py::"
         "test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
     ): OF_UNDOING,
 }

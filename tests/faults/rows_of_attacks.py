@@ -151,7 +151,7 @@ ROWS = (
         ),
         tests=(
             "unit/git/merge/test_merge_tree.py::test_merging",
-            "unit/git/landing/test_land.py::test_a_landing_that_fails_changes_nothing",
+            "unit/git/landing/test_land_and_undo.py::test_a_landing_that_fails_changes_nothing",
             "unit/git/worktrees/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
             "integration/engine/worktrees/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
             "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",

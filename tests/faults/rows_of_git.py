@@ -103,19 +103,19 @@ ROWS = (
         ),
         tests=(
             (
-                "unit/git/landing/test_land.py::"
+                "unit/git/landing/test_land_and_undo.py::"
                 "test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted"
             ),
             (
-                "unit/git/landing/test_land.py::"
+                "unit/git/landing/test_land_and_undo.py::"
                 "test_a_killed_landing_is_not_finished_over_what_was_changed_since"
             ),
             (
-                "unit/git/landing/test_land.py::"
+                "unit/git/landing/test_land_and_undo.py::"
                 "test_a_killed_landing_is_not_finished_while_another_git_is_at_work"
             ),
             (
-                "unit/git/landing/test_land.py::"
+                "unit/git/landing/test_land_and_undo.py::"
                 "test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
             ),
             (
